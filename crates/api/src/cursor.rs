@@ -1,0 +1,71 @@
+//! The place in the stream of events. Pure.
+//!
+//! Facts are written behind, so that a number may be given twice when the orchestrator was killed
+//! between: a cursor therefore names the reign it belongs to, and is of no use in another.
+
+use std::fmt;
+use std::str::FromStr;
+
+use holm_model::id::Epoch;
+
+/// The number of a change, and in which reign it was given. Text: `3-0123456789ab.17`, or only `17`
+/// from somebody who has not kept the reign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    reign: Option<Epoch>,
+    pub(crate) change: u64,
+}
+
+/// The text is no cursor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a place among events is the `id` or the `cursor` of one, as in `17`")]
+pub(crate) struct ParseCursorError;
+
+impl Cursor {
+    pub(crate) const fn new(reign: Epoch, change: u64) -> Self {
+        Self { reign: Some(reign), change }
+    }
+
+    /// Whether its number means in `now` what it meant when it was given.
+    pub(crate) fn is_of(&self, now: Epoch) -> bool {
+        self.reign.is_none_or(|reign| reign == now)
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reign {
+            Some(reign) => write!(f, "{reign}.{}", self.change),
+            None => self.change.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ParseCursorError;
+
+    fn from_str(text: &str) -> Result<Self, ParseCursorError> {
+        let (reign, change) = match text.rsplit_once('.') {
+            Some((reign, change)) => (Some(reign.parse().map_err(|_| ParseCursorError)?), change),
+            None => (None, text),
+        };
+        Ok(Self { reign, change: change.parse().map_err(|_| ParseCursorError)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_good_in_its_own_reign() {
+        let (mine, other) = (Epoch::new(3, 7), Epoch::new(4, 7));
+        let cursor: Cursor = Cursor::new(mine, 17).to_string().parse().unwrap();
+        assert_eq!(cursor, Cursor::new(mine, 17));
+        assert!(cursor.is_of(mine) && !cursor.is_of(other));
+        assert!("17".parse::<Cursor>().unwrap().is_of(other));
+        for bad in ["", ".", "x", "3.17", "-1", "3-0123456789ab."] {
+            assert!(bad.parse::<Cursor>().is_err(), "{bad}");
+        }
+    }
+}

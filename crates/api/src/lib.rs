@@ -1,0 +1,48 @@
+//! `/api/v1`: what people and programs ask of an orchestrator.
+//!
+//! ```text
+//! stream ─▶ serve ─▶ guard ─▶ authentication ─▶ idempotency ─▶ routes ─▶ state ─▶ the orchestrator's Handle
+//!         (h1, h2)  (host,     (socket or        (one outcome
+//!                    origin)    token)            per key)
+//! ```
+//!
+//! | module | its one reason to change |
+//! | --- | --- |
+//! | [`serve`] | one connection |
+//! | [`guard`] | what holds for every request: names, origins, headers, panics |
+//! | [`authentication`] | how somebody proves who he is |
+//! | [`attempts`] | counting those who cannot (pure but for the log) |
+//! | [`idempotency`] | requests sent twice, done once |
+//! | [`peer`] | who sends a request |
+//! | [`state`] | how the API reaches the orchestrator: the only module that does |
+//! | [`problem`] | the table of refusals |
+//! | [`extract`] | what handlers take from a request |
+//! | [`page`], [`precondition`], [`cursor`] | paging, ETags, the place in the stream of events (pure) |
+//! | [`routes`] | the routes, one module per thing; and the document made of them |
+//!
+//! # A new route
+//!
+//! A handler with `#[utoipa::path]` in the module of its thing, its line in that module's `routes()`:
+//! the document has it then, and the tests ask it without credentials and for its responses.
+
+mod attempts;
+mod authentication;
+mod cursor;
+mod extract;
+mod guard;
+mod idempotency;
+mod page;
+mod peer;
+mod precondition;
+mod problem;
+mod routes;
+mod serve;
+mod state;
+
+pub use peer::Peer;
+pub use routes::{document, router};
+pub use serve::{on_http, serve_stream};
+pub use state::Api;
+
+/// Bytes of a request's body at most: a manifest is smaller.
+pub const MAX_BODY: usize = 1 << 20;

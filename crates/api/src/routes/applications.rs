@@ -1,0 +1,265 @@
+//! Applications: wishes as people write them.
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use holm_core::orchestrator::command::{Command, Reply};
+use holm_model::name::Name;
+use holm_model::service::Application;
+use holm_model::view::query::PageQuery;
+use holm_model::view::{ApplicationView, ApplyView, Page, ProblemPlace, ServicePatch};
+use holm_model::wish::AppKey;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::list::{Listing, link};
+use crate::extract::{self, Body, Path, Query, media_type};
+use crate::page::page;
+use crate::peer::Caller;
+use crate::precondition::{Precondition, etag};
+use crate::problem::{Common, Fault, Kind, OfThing, OfWrite};
+use crate::state::Api;
+
+pub(super) fn routes() -> super::Routes {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(list_of_project))
+        .routes(routes!(get, apply, delete, patch))
+        .routes(routes!(patch_service))
+        .routes(routes!(confirm))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ApplyQuery {
+    /// Show what would be done, and do nothing.
+    #[serde(default)]
+    plan: bool,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct AppPath {
+    project: String,
+    application: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct ServicePath {
+    project: String,
+    application: String,
+    service: String,
+}
+
+/// Applications of all projects.
+#[utoipa::path(get, path = "/applications", tag = "applications", params(PageQuery),
+    responses((status = 200, body = Page<ApplicationView>), Common))]
+async fn list(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> Result<Listing<ApplicationView>, Fault> {
+    let applications = api.query(|machine| machine.applications()).await?;
+    listing(uri, applications, &query)
+}
+
+/// Applications of one project.
+#[utoipa::path(get, path = "/projects/{project}/applications", tag = "applications",
+    params(("project" = String, Path), PageQuery),
+    responses((status = 200, body = Page<ApplicationView>), Common))]
+async fn list_of_project(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Path(project): Path<String>,
+    Query(query): Query<PageQuery>,
+) -> Result<Listing<ApplicationView>, Fault> {
+    let mut applications = api.query(|machine| machine.applications()).await?;
+    applications.retain(|app| app.project == project);
+    listing(uri, applications, &query)
+}
+
+/// One application, with its generation as `ETag`.
+#[utoipa::path(get, path = "/projects/{project}/applications/{application}", tag = "applications",
+    params(AppPath, ("If-None-Match" = Option<String>, Header, description = "A generation that is known")),
+    responses((status = 200, body = ApplicationView), (status = 304), Common, OfThing))]
+async fn get(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Path(path): Path<AppPath>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    let app = api.application(&path.project, &path.application).await?;
+    let app = app.ok_or_else(|| Fault::no_such("application", &path.application))?;
+    let mut answer = HeaderMap::from_iter([(header::ETAG, etag(app.generation))]);
+    let condition = Precondition::of(&headers)?;
+    if matches!(condition, Precondition::NoneMatch(_)) && !condition.holds(Some(app.generation)) {
+        return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
+    }
+    link(&mut answer, uri.path(), "self");
+    let instances = format!("/api/v1/instances?project={}&application={}", app.project, app.name);
+    link(&mut answer, &instances, "instances");
+    Ok((answer, Json(app)).into_response())
+}
+
+/// Make a manifest the wish for an application; new ones are created.
+#[utoipa::path(put, path = "/projects/{project}/applications/{application}", tag = "applications",
+    params(AppPath, ApplyQuery,
+        ("If-Match" = Option<String>, Header, description = "Only if it is in this generation"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if it is not there")),
+    request_body(content((String = "application/yaml"), (serde_json::Value = "application/json"))),
+    responses((status = 200, body = ApplyView), (status = 201, body = ApplyView),
+        (status = 412, description = "`precondition-failed`"), Common, OfWrite))]
+async fn apply(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(path): Path<AppPath>,
+    Query(query): Query<ApplyQuery>,
+    headers: HeaderMap,
+    Body(body): Body,
+) -> Result<Response, Fault> {
+    let key = key(&path)?;
+    let application = manifest(&headers, &body, &key.application)?;
+    let condition = Precondition::of(&headers)?;
+    let _turn = api.turn(&condition, &path.project, &path.application).await?;
+    if query.plan {
+        let plan = api.plan(key.project, application).await?;
+        return Ok(Json(plan).into_response());
+    }
+    let command = Command::Apply { project: key.project, application };
+    let Reply::Applied(view) = api.command(actor, command).await? else {
+        return Err(Fault::new(Kind::Internal, "an apply was answered with something else (a bug)"));
+    };
+    let created = !view.changes.is_empty() && view.changes.iter().all(|change| change.action == "create");
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let headers = [(header::ETAG, etag(view.generation))];
+    Ok((status, headers, Json(view)).into_response())
+}
+
+/// Delete an application; its instances are ended.
+#[utoipa::path(delete, path = "/projects/{project}/applications/{application}", tag = "applications",
+    params(AppPath, ("If-Match" = Option<String>, Header, description = "Only if it is in this generation")),
+    responses((status = 204), (status = 412, description = "`precondition-failed`"), Common, OfThing, OfWrite))]
+async fn delete(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(path): Path<AppPath>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Fault> {
+    let app = key(&path)?;
+    let _turn = api.turn(&Precondition::of(&headers)?, &path.project, &path.application).await?;
+    api.command(actor, Command::Delete { app }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Scale, stop, pause or restart all services of an application.
+#[utoipa::path(patch, path = "/projects/{project}/applications/{application}", tag = "applications",
+    params(AppPath, ("If-Match" = Option<String>, Header, description = "Only if it is in this generation")),
+    request_body = ServicePatch,
+    responses((status = 204), (status = 412, description = "`precondition-failed`"), Common, OfThing, OfWrite))]
+async fn patch(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(path): Path<AppPath>,
+    headers: HeaderMap,
+    extract::Json(patch): extract::Json<ServicePatch>,
+) -> Result<StatusCode, Fault> {
+    let command = change(key(&path)?, None, &patch)?;
+    let _turn = api.turn(&Precondition::of(&headers)?, &path.project, &path.application).await?;
+    api.command(actor, command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Scale, stop, pause or restart one service.
+#[utoipa::path(patch, path = "/projects/{project}/applications/{application}/services/{service}",
+    tag = "applications",
+    params(ServicePath, ("If-Match" = Option<String>, Header, description = "Only if it is in this generation")),
+    request_body = ServicePatch,
+    responses((status = 204), (status = 412, description = "`precondition-failed`"), Common, OfThing, OfWrite))]
+async fn patch_service(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(ServicePath { project, application, service }): Path<ServicePath>,
+    headers: HeaderMap,
+    extract::Json(patch): extract::Json<ServicePatch>,
+) -> Result<StatusCode, Fault> {
+    let path = AppPath { project, application };
+    let command = change(key(&path)?, Some(name("service", &service)?), &patch)?;
+    let _turn = api.turn(&Precondition::of(&headers)?, &path.project, &path.application).await?;
+    api.command(actor, command).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Want an application again that was found in a restored store.
+#[utoipa::path(post, path = "/projects/{project}/applications/{application}/confirm", tag = "applications",
+    params(AppPath), responses((status = 204), Common, OfThing, OfWrite))]
+async fn confirm(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(path): Path<AppPath>,
+) -> Result<StatusCode, Fault> {
+    let app = key(&path)?;
+    let _turn = api.turn(&Precondition::None, &path.project, &path.application).await?;
+    api.command(actor, Command::Confirm { app }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn listing(
+    uri: Uri,
+    applications: Vec<ApplicationView>,
+    query: &PageQuery,
+) -> Result<Listing<ApplicationView>, Fault> {
+    let key = |app: &ApplicationView| format!("{}/{}", app.project, app.name);
+    Ok(Listing::new(uri, page(applications, key, query.limit, query.cursor.as_deref())?))
+}
+
+fn key(path: &AppPath) -> Result<AppKey, Fault> {
+    let (project, application) = (name("project", &path.project)?, name("application", &path.application)?);
+    Ok(AppKey { project, application })
+}
+
+fn name(thing: &str, text: &str) -> Result<Name, Fault> {
+    Name::new(text).map_err(|error| Fault::new(Kind::Invalid, format_args!("the {thing}'s name: {error}")))
+}
+
+fn change(app: AppKey, service: Option<Name>, patch: &ServicePatch) -> Result<Command, Fault> {
+    let ServicePatch { replicas, run, restart } = *patch;
+    if replicas.is_none() && run.is_none() && !restart {
+        let detail = "nothing is to be changed: give `replicas`, `run` or `restart`";
+        return Err(Fault::new(Kind::Invalid, detail));
+    }
+    Ok(Command::Patch { app, service, replicas, run, restart })
+}
+
+/// The application that the body describes; JSON is read as the YAML that it is.
+fn manifest(headers: &HeaderMap, body: &[u8], wanted: &Name) -> Result<Application, Fault> {
+    let media = media_type(headers);
+    if !matches!(media, Some("application/yaml" | "application/x-yaml" | "text/yaml" | "application/json")) {
+        let detail = "a manifest is `Content-Type: application/yaml` or `application/json`";
+        return Err(Fault::new(Kind::MediaType, detail));
+    }
+    let text = std::str::from_utf8(body)
+        .map_err(|e| Fault::new(Kind::BadRequest, format_args!("the manifest is no UTF-8: {e}")))?;
+    let application = holm_model::manifest::parse(text, "manifest").map_err(|errors| {
+        let places = errors.errors.iter().map(|error| ProblemPlace {
+            line: error.line,
+            column: error.column,
+            path: error.path.clone(),
+            message: error.message.clone(),
+        });
+        let count = errors.errors.len() + errors.more;
+        let detail = format!("the manifest has {count} fault{}", if count == 1 { "" } else { "s" });
+        Fault::new(Kind::Manifest, detail).with_places(places.collect())
+    })?;
+    if application.name != *wanted {
+        let found = &application.name;
+        let detail =
+            format!("the manifest is of `{found}`, the request for `{wanted}`; they must be the same");
+        return Err(Fault::new(Kind::Invalid, detail));
+    }
+    Ok(application)
+}

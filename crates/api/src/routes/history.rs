@@ -1,0 +1,76 @@
+//! What happened, and who did it.
+
+use axum::extract::{OriginalUri, State};
+use holm_model::view::query::{AuditQuery, HistoryQuery};
+use holm_model::view::{AuditView, EventView, Page};
+use holm_store::{AuditFilter, ChangeFilter, Order};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::list::Listing;
+use crate::extract::Query;
+use crate::page::length;
+use crate::problem::{Common, Fault, Kind};
+use crate::state::Api;
+
+pub(super) fn routes() -> super::Routes {
+    OpenApiRouter::new().routes(routes!(history)).routes(routes!(audit))
+}
+
+/// Changes of states, newest first.
+#[utoipa::path(get, path = "/history", tag = "events", params(HistoryQuery),
+    responses((status = 200, body = Page<EventView>), Common))]
+async fn history(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Listing<EventView>, Fault> {
+    let limit = length(query.limit)?;
+    let items = api
+        .past(&ChangeFilter {
+            order: Order::NewestFirst,
+            cursor: before(query.cursor.as_deref())?,
+            limit: query.limit,
+            kind: query.kind,
+            subject: query.subject,
+            application: query.application,
+        })
+        .await?;
+    Ok(Listing::new(uri, full_or_last(items, limit, |event| event.cursor)))
+}
+
+/// What people did, newest first.
+#[utoipa::path(get, path = "/audit", tag = "events", params(AuditQuery),
+    responses((status = 200, body = Page<AuditView>), Common))]
+async fn audit(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<AuditQuery>,
+) -> Result<Listing<AuditView>, Fault> {
+    let limit = length(query.limit)?;
+    let items = api
+        .audit(&AuditFilter {
+            order: Order::NewestFirst,
+            cursor: before(query.cursor.as_deref())?,
+            limit: query.limit,
+            who: query.who,
+            verb: query.verb,
+            subject: query.subject,
+        })
+        .await?;
+    Ok(Listing::new(uri, full_or_last(items, limit, |record| record.sequence)))
+}
+
+/// The number of the last record of the page before.
+fn before(cursor: Option<&str>) -> Result<Option<u64>, Fault> {
+    let number = |text: &str| text.parse().ok();
+    let wrong = || Fault::new(Kind::BadRequest, "`cursor` is none of ours: give `next` of the page before");
+    cursor.map(|text| number(text).ok_or_else(wrong)).transpose()
+}
+
+/// A page that is full has a next one, which may be empty.
+fn full_or_last<T>(items: Vec<T>, limit: usize, number: impl Fn(&T) -> u64) -> Page<T> {
+    let full = items.len() >= limit;
+    let next = items.last().filter(|_| full).map(|item| number(item).to_string());
+    Page { items, next }
+}

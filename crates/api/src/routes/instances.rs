@@ -1,0 +1,91 @@
+//! Instances: what runs, and slots that nothing fills.
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::HeaderMap;
+use holm_core::orchestrator::InstanceFilter;
+use holm_model::id::AssignmentId;
+use holm_model::view::query::InstanceQuery;
+use holm_model::view::{InstanceView, Page};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::list::{Listing, link};
+use crate::extract::{Path, Query};
+use crate::page::page;
+use crate::problem::{Common, Fault, OfThing};
+use crate::state::Api;
+
+pub(super) fn routes() -> super::Routes {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
+}
+
+/// The id of an instance in a path.
+pub(super) fn parse_id(text: &str) -> Result<AssignmentId, Fault> {
+    text.parse().map_err(|_| Fault::no_such("instance", text))
+}
+
+/// A row for each live copy, and one with `id: null` for each slot that nothing fills.
+#[utoipa::path(get, path = "/instances", tag = "instances", params(InstanceQuery),
+    responses((status = 200, body = Page<InstanceView>), Common))]
+async fn list(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<InstanceQuery>,
+) -> Result<Listing<InstanceView>, Fault> {
+    let InstanceQuery { project, application, service, node, cluster, state, limit, cursor } = query;
+    let filter = InstanceFilter { project, application, service, cluster, node, state };
+    let instances = api.query(move |machine| machine.instances(&filter)).await?;
+    Ok(Listing::new(uri, page(instances, sort_key, limit, cursor.as_deref())?))
+}
+
+/// One instance.
+#[utoipa::path(get, path = "/instances/{id}", tag = "instances", params(("id" = String, Path)),
+    responses((status = 200, body = InstanceView), Common, OfThing))]
+async fn get(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Path(id): Path<String>,
+) -> Result<(HeaderMap, Json<InstanceView>), Fault> {
+    let wanted = parse_id(&id)?;
+    let instance = api.query(move |machine| machine.instance(wanted)).await?;
+    let instance = instance.ok_or_else(|| Fault::no_such("instance", &id))?;
+    let mut headers = HeaderMap::new();
+    link(&mut headers, uri.path(), "self");
+    link(&mut headers, &format!("{}/logs", uri.path()), "logs");
+    let (project, application) = (&instance.project, &instance.application);
+    link(&mut headers, &format!("/api/v1/projects/{project}/applications/{application}"), "application");
+    if let Some(node) = &instance.node_id {
+        link(&mut headers, &format!("/api/v1/nodes/{node}"), "node");
+    }
+    Ok((headers, Json(instance)))
+}
+
+/// By application, service and slot, `web/2` before `web/10`.
+fn sort_key(view: &InstanceView) -> String {
+    let (id, slot) = (view.id.as_deref().unwrap_or(""), natural(&view.slot));
+    format!("{}/{}/{}/{slot} {id}", view.project, view.application, view.service)
+}
+
+/// `text` with its numbers filled up to one length, so that they sort by value.
+fn natural(text: &str) -> String {
+    let mut key = String::new();
+    for part in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
+        key.push_str(&format!("{digits:0>20}"));
+        key.push_str(&part[digits.len()..]);
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_sort_by_value() {
+        let mut slots = ["web/10", "web/2", "api/1", "web/2/fl-10", "web/2/fl-9"];
+        slots.sort_by_key(|slot| natural(slot));
+        assert_eq!(slots, ["api/1", "web/2", "web/2/fl-9", "web/2/fl-10", "web/10"]);
+    }
+}

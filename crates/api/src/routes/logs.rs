@@ -1,0 +1,87 @@
+//! Logs of instances, straight from their nodes.
+
+use std::io;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use futures::{Stream, StreamExt as _};
+use holm_model::tunnel::{LogLine, Purpose};
+use holm_model::view::LogView;
+use holm_model::view::query::LogQuery;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::instances::parse_id;
+use super::sockets::{MAX_FRAME, frames};
+use crate::extract::{Path, Query};
+use crate::problem::{Common, Fault, OfStream};
+use crate::state::Api;
+
+pub(super) fn routes() -> super::Routes {
+    OpenApiRouter::new().routes(routes!(logs))
+}
+
+/// Lines of an instance's log, one JSON object each.
+#[utoipa::path(get, path = "/instances/{id}/logs", tag = "instances",
+    params(("id" = String, Path), LogQuery),
+    responses((status = 200, body = LogView, content_type = "application/x-ndjson"), Common, OfStream))]
+async fn logs(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(LogQuery { tail, since, follow }): Query<LogQuery>,
+) -> Result<Response, Fault> {
+    let permit = api.stream()?;
+    let instance = parse_id(&id)?;
+    let tunnel = api.tunnel(instance, Purpose::Logs { instance, tail, since, follow }).await?;
+    let lines = lines(frames(tunnel)).take_until(Box::pin(api.stopped()));
+    let body = Body::from_stream(lines.map(move |line| {
+        let _until_the_end = &permit;
+        line
+    }));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// Each frame's line as JSON. After an error nothing more comes; the answer is cut off then, since
+/// its status was sent long ago.
+fn lines<E: Into<io::Error>>(
+    frames: impl Stream<Item = Result<bytes::BytesMut, E>> + Send,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    frames.map(|frame| json(&frame.map_err(Into::into)?)).scan(false, |failed, line| {
+        let over = std::mem::replace(failed, line.is_err());
+        std::future::ready((!over).then_some(line))
+    })
+}
+
+fn json(frame: &[u8]) -> io::Result<Bytes> {
+    let line: LogLine = holm_link::cbor::decode(frame, MAX_FRAME).map_err(io::Error::other)?;
+    let text = String::from_utf8_lossy(&line.text).into_owned();
+    let mut json = serde_json::to_vec(&LogView { at: line.at, stream: line.stream, text })?;
+    json.push(b'\n');
+    Ok(json.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+    use holm_model::time::Time;
+    use holm_model::tunnel::LogStream;
+
+    #[tokio::test]
+    async fn a_line_is_an_object_and_an_error_is_the_end() {
+        let line = LogLine { at: Time(0), stream: LogStream::Stdout, text: b"a\xff\nb".to_vec() };
+        let good = bytes::BytesMut::from(&holm_link::cbor::encode(&line).unwrap()[..]);
+        let bad = bytes::BytesMut::from(&b"\xff"[..]);
+        let frames = stream::iter([Ok::<_, io::Error>(good.clone()), Ok(bad), Ok(good)]);
+        let lines: Vec<_> = lines(frames).collect().await;
+        assert_eq!(lines.len(), 2);
+        let first = std::str::from_utf8(lines[0].as_ref().unwrap()).unwrap();
+        assert_eq!(
+            first,
+            "{\"at\":\"1970-01-01T00:00:00.000Z\",\"stream\":\"stdout\",\"text\":\"a\u{fffd}\\nb\"}\n"
+        );
+        assert!(lines[1].is_err());
+    }
+}

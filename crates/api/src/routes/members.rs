@@ -1,0 +1,201 @@
+//! Nodes, clusters, and members in general.
+
+use axum::Json;
+use axum::extract::{OriginalUri, State};
+use axum::http::StatusCode;
+use holm_core::orchestrator::command::Command;
+use holm_model::id::MemberId;
+use holm_model::view::query::PageQuery;
+use holm_model::view::{ClusterView, MemberView, NodeView, Page};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::list::Listing;
+use crate::extract::{Path, Query};
+use crate::page::page;
+use crate::peer::Caller;
+use crate::problem::{Common, Fault, Kind, OfThing, OfWrite};
+use crate::state::Api;
+
+pub(super) fn routes() -> super::Routes {
+    OpenApiRouter::new()
+        .routes(routes!(nodes))
+        .routes(routes!(node, remove_node))
+        .routes(routes!(revoke_node))
+        .routes(routes!(clusters))
+        .routes(routes!(cluster, remove_cluster))
+        .routes(routes!(members))
+        .routes(routes!(adopt))
+        .routes(routes!(discard))
+}
+
+/// Nodes, those of clusters included.
+#[utoipa::path(get, path = "/nodes", tag = "members", params(PageQuery),
+    responses((status = 200, body = Page<NodeView>), Common))]
+async fn nodes(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> Result<Listing<NodeView>, Fault> {
+    let nodes = api.query(|machine| machine.nodes()).await?;
+    let key =
+        |node: &NodeView| format!("{}/{}/{}", node.cluster.as_deref().unwrap_or(""), node.name, node.id);
+    Ok(Listing::new(uri, page(nodes, key, query.limit, query.cursor.as_deref())?))
+}
+
+/// One node, by id, or by name where only one node has it.
+#[utoipa::path(get, path = "/nodes/{id}", tag = "members", params(("id" = String, Path)),
+    responses((status = 200, body = NodeView), Common, OfThing))]
+async fn node(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<NodeView>, Fault> {
+    let nodes = api.query(|machine| machine.nodes()).await?;
+    only("node", nodes, &id, |node| (&node.id, &node.name)).map(Json)
+}
+
+/// Forget a node: its certificates are void, its instances are placed elsewhere.
+#[utoipa::path(delete, path = "/nodes/{id}", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn remove_node(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(node) = node(State(api.clone()), Path(id)).await?;
+    let member = member("node", &node.id)?;
+    done(api.command(actor, Command::RemoveMember { member }).await)
+}
+
+/// Make a node's certificates void; it stays known.
+#[utoipa::path(post, path = "/nodes/{id}/revoke", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn revoke_node(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(node) = node(State(api.clone()), Path(id)).await?;
+    let member = member("node", &node.id)?;
+    done(api.command(actor, Command::RevokeMember { member }).await)
+}
+
+/// Clusters of this orchestrator.
+#[utoipa::path(get, path = "/clusters", tag = "members", params(PageQuery),
+    responses((status = 200, body = Page<ClusterView>), Common))]
+async fn clusters(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> Result<Listing<ClusterView>, Fault> {
+    let clusters = api.query(|machine| machine.clusters()).await?;
+    let key = |cluster: &ClusterView| format!("{}/{}", cluster.name, cluster.id);
+    Ok(Listing::new(uri, page(clusters, key, query.limit, query.cursor.as_deref())?))
+}
+
+/// One cluster, by id or name.
+#[utoipa::path(get, path = "/clusters/{id}", tag = "members", params(("id" = String, Path)),
+    responses((status = 200, body = ClusterView), Common, OfThing))]
+async fn cluster(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<ClusterView>, Fault> {
+    let clusters = api.query(|machine| machine.clusters()).await?;
+    only("cluster", clusters, &id, |cluster| (&cluster.id, &cluster.name)).map(Json)
+}
+
+/// Forget a cluster: its certificates are void, what it ran is placed elsewhere.
+#[utoipa::path(delete, path = "/clusters/{id}", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn remove_cluster(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(cluster) = cluster(State(api.clone()), Path(id)).await?;
+    let member = member("cluster", &cluster.id)?;
+    done(api.command(actor, Command::RemoveMember { member }).await)
+}
+
+/// Members of this orchestrator: its own nodes, and its clusters.
+#[utoipa::path(get, path = "/members", tag = "members", params(PageQuery),
+    responses((status = 200, body = Page<MemberView>), Common))]
+async fn members(
+    State(api): State<Api>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<PageQuery>,
+) -> Result<Listing<MemberView>, Fault> {
+    let members = api.query(|machine| machine.members()).await?;
+    let key = |member: &MemberView| format!("{}/{}", member.name, member.id);
+    Ok(Listing::new(uri, page(members, key, query.limit, query.cursor.as_deref())?))
+}
+
+/// What the member runs replaces what this orchestrator believes of it.
+#[utoipa::path(post, path = "/members/{id}/adopt", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn adopt(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let member = find_member(&api, &id).await?;
+    done(api.command(actor, Command::Adopt { member }).await)
+}
+
+/// What this orchestrator believes replaces what the member runs.
+#[utoipa::path(post, path = "/members/{id}/discard", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn discard(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let member = find_member(&api, &id).await?;
+    done(api.command(actor, Command::Discard { member }).await)
+}
+
+async fn find_member(api: &Api, id: &str) -> Result<MemberId, Fault> {
+    let members = api.query(|machine| machine.members()).await?;
+    let found = only("member", members, id, |member| (&member.id, &member.name))?;
+    member("member", &found.id)
+}
+
+fn member(kind: &str, id: &str) -> Result<MemberId, Fault> {
+    id.parse().map_err(|_| Fault::no_such(kind, id))
+}
+
+fn done<T>(reply: Result<T, Fault>) -> Result<StatusCode, Fault> {
+    reply.map(|_| StatusCode::NO_CONTENT)
+}
+
+/// The one of `all` with this id or, if no other has it, this name.
+fn only<T>(kind: &str, all: Vec<T>, wanted: &str, names: impl Fn(&T) -> (&str, &str)) -> Result<T, Fault> {
+    let (mut exact, mut named) = (None, Vec::new());
+    for item in all {
+        let (id, name) = names(&item);
+        if id == wanted {
+            exact = Some(item);
+        } else if name == wanted {
+            named.push(item);
+        }
+    }
+    if let Some(item) = exact {
+        return Ok(item);
+    }
+    if named.len() > 1 {
+        let ids: Vec<_> = named.iter().take(5).map(|item| names(item).0).collect();
+        let detail = format!("{} have this name; give an id: {}", named.len(), ids.join(", "));
+        return Err(Fault::new(Kind::Conflict, detail));
+    }
+    named.pop().ok_or_else(|| Fault::no_such(kind, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_must_mean_one_thing() {
+        let all = || vec![("1", "a"), ("2", "b"), ("3", "b"), ("a", "c")];
+        let find = |wanted| only("node", all(), wanted, |(id, name)| (id, name)).map_err(|f| f.kind());
+        assert_eq!(find("2"), Ok(("2", "b")));
+        assert_eq!(find("c"), Ok(("a", "c")));
+        assert_eq!(find("a"), Ok(("a", "c")), "an id wins over a name");
+        assert_eq!(find("b"), Err(Kind::Conflict));
+        assert_eq!(find("x"), Err(Kind::NotFound));
+    }
+}

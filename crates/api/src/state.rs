@@ -1,0 +1,276 @@
+//! How the API reaches the orchestrator: the only module that does.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use axum::Router;
+use holm_core::orchestrator::Orchestrator;
+use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
+use holm_link::join::{JoinAnswer, JoinRequest};
+use holm_link::session::Tunnel;
+use holm_model::id::{AssignmentId, Epoch};
+use holm_model::name::Name;
+use holm_model::service::Application;
+use holm_model::tunnel::Purpose;
+use holm_model::view::{
+    ApplicationView, ApplyView, AuditView, EventView, StatusView, TokenCreated, TokenRequest,
+};
+use holm_orchestrator::handle::{CreateTokenError, Handle};
+use holm_orchestrator::joining::JoinError;
+use holm_orchestrator::tunnels::TunnelError;
+use holm_store::{AuditFilter, ChangeFilter, ReadError};
+use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, broadcast};
+use tokio_util::task::TaskTracker;
+
+use crate::attempts::Attempts;
+use crate::idempotency::Outcomes;
+use crate::precondition::Precondition;
+use crate::problem::{Fault, Kind};
+
+/// The API of one orchestrator; clones are the same one.
+#[derive(Clone)]
+pub struct Api {
+    shared: Arc<Shared>,
+    router: Router,
+}
+
+struct Shared {
+    handle: Handle,
+    /// Host names under which plain HTTP is served, beside those of loopback; lower case.
+    names: Vec<String>,
+    attempts: Attempts,
+    outcomes: Outcomes,
+    /// Answers that go on (logs, events, sockets): each costs memory and a tunnel.
+    streams: Arc<Semaphore>,
+    connections: TaskTracker,
+    /// A write with a precondition is alone between its check and its command; other writes share.
+    writes: RwLock<()>,
+}
+
+/// Keeps other writers away as long as the precondition must hold; never looked into.
+pub(crate) enum Turn<'a> {
+    Shared { _guard: RwLockReadGuard<'a, ()> },
+    Alone { _guard: RwLockWriteGuard<'a, ()> },
+}
+
+const STREAMS: usize = 512;
+
+// === impl Api ===
+
+impl Api {
+    /// `names`: host names under which plain HTTP on loopback is served, beside the usual ones.
+    #[must_use]
+    pub fn new(handle: Handle, names: &[String]) -> Self {
+        let shared = Arc::new(Shared {
+            handle,
+            names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            attempts: Attempts::default(),
+            outcomes: Outcomes::default(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            connections: TaskTracker::new(),
+            writes: RwLock::default(),
+        });
+        let router = crate::router(&Self { shared: Arc::clone(&shared), router: Router::new() });
+        Self { shared, router }
+    }
+
+    /// Attempts to get in without proof since the start.
+    #[must_use]
+    pub fn refused_attempts(&self) -> u64 {
+        self.shared.attempts.count()
+    }
+
+    /// Waits until the connections have ended; to be called when the orchestrator stops.
+    pub async fn drained(&self) {
+        self.shared.connections.close();
+        self.shared.connections.wait().await;
+    }
+
+    pub(crate) fn connections(&self) -> &TaskTracker {
+        &self.shared.connections
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.shared.names
+    }
+
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.shared.attempts
+    }
+
+    pub(crate) fn outcomes(&self) -> &Outcomes {
+        &self.shared.outcomes
+    }
+
+    /// Done when the orchestrator begins to stop.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.handle.stopping().cancelled_owned()
+    }
+
+    /// A place for an answer that goes on.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        Arc::clone(&self.shared.streams).try_acquire_owned().map_err(|_| {
+            let detail =
+                format!("{STREAMS} logs, events, execs and ports are open; close some, or try later");
+            Fault::new(Kind::TooMany, detail)
+        })
+    }
+}
+
+// === impl Api: reading ===
+
+impl Api {
+    pub(crate) fn status(&self) -> StatusView {
+        self.shared.handle.status()
+    }
+
+    /// The reign in which numbers of changes have their meaning.
+    pub(crate) fn reign(&self) -> Epoch {
+        self.status().epoch.parse().unwrap_or(Epoch::NONE)
+    }
+
+    /// Asks the machine between two batches.
+    pub(crate) async fn query<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Orchestrator) -> R + Send + 'static,
+    ) -> Result<R, Fault> {
+        self.shared
+            .handle
+            .query(ask)
+            .await
+            .ok_or_else(|| Fault::new(Kind::Stopping, "try again when it is back"))
+    }
+
+    pub(crate) async fn application(
+        &self,
+        project: &str,
+        name: &str,
+    ) -> Result<Option<ApplicationView>, Fault> {
+        let (project, name) = (project.to_owned(), name.to_owned());
+        self.query(move |machine| {
+            machine.applications().into_iter().find(|app| app.project == project && app.name == name)
+        })
+        .await
+    }
+
+    /// What an apply would do.
+    pub(crate) async fn plan(&self, project: Name, wanted: Application) -> Result<ApplyView, Fault> {
+        Ok(self.query(move |machine| machine.plan(&project, &wanted)).await??)
+    }
+
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<EventView>> {
+        self.shared.handle.changes()
+    }
+
+    /// One page of changes, those of this very moment included.
+    pub(crate) async fn past(&self, filter: &ChangeFilter) -> Result<Vec<EventView>, Fault> {
+        self.shared.handle.past(filter).await.map_err(unreadable)
+    }
+
+    /// The numbers of the changes that the history still has.
+    pub(crate) async fn kept(&self) -> Result<Option<RangeInclusive<u64>>, Fault> {
+        self.shared.handle.store().kept_changes().await.map_err(unreadable)
+    }
+
+    pub(crate) fn last_change(&self) -> u64 {
+        self.shared.handle.store().last_change()
+    }
+
+    pub(crate) async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditView>, Fault> {
+        let records = self.shared.handle.store().audit(filter).await.map_err(unreadable)?;
+        let view = |numbered: holm_store::Numbered<holm_model::record::AuditRecord>| {
+            let holm_model::record::AuditRecord { at, who, from, verb, subject, outcome } = numbered.record;
+            AuditView { sequence: numbered.seq, at, who, from, verb, subject, outcome }
+        };
+        Ok(records.into_iter().map(view).collect())
+    }
+}
+
+// === impl Api: changing ===
+
+impl Api {
+    pub(crate) async fn command(&self, actor: Actor, command: Command) -> Result<Reply, Fault> {
+        Ok(self.shared.handle.command(actor, command).await?)
+    }
+
+    /// Waits until a write under `condition` may begin, and checks the condition. Writes through
+    /// this API are kept away from each other while it matters; other writers do not exist, but for
+    /// a parent, whose applications have generations of their own.
+    pub(crate) async fn turn(
+        &self,
+        condition: &Precondition,
+        project: &str,
+        name: &str,
+    ) -> Result<Turn<'_>, Fault> {
+        if *condition == Precondition::None {
+            return Ok(Turn::Shared { _guard: self.shared.writes.read().await });
+        }
+        let guard = self.shared.writes.write().await;
+        condition.check(self.application(project, name).await?.map(|app| app.generation))?;
+        Ok(Turn::Alone { _guard: guard })
+    }
+
+    pub(crate) async fn create_token(
+        &self,
+        actor: Actor,
+        request: &TokenRequest,
+    ) -> Result<TokenCreated, Fault> {
+        self.shared.handle.create_token(actor, request).await.map_err(|error| match error {
+            CreateTokenError::Refused(refusal) => refusal.into(),
+            CreateTokenError::Random(_) => Fault::new(Kind::Internal, error),
+            CreateTokenError::Ttl | CreateTokenError::Uses => Fault::new(Kind::Invalid, error),
+        })
+    }
+
+    /// The id of the API token `text`, if it is good.
+    ///
+    /// # Errors
+    /// Why it is not, for people.
+    pub(crate) async fn verify(&self, text: &str) -> Result<String, String> {
+        let claims = self.shared.handle.verify_token(text).await.map_err(|error| error.to_string())?;
+        Ok(claims.id)
+    }
+
+    pub(crate) async fn join(&self, from: SocketAddr, request: JoinRequest) -> Result<JoinAnswer, Fault> {
+        self.shared.handle.join(from, request).await.map_err(|error| match error {
+            JoinError::Refused(Refusal::Forbidden(reason)) => Fault::new(Kind::Forbidden, reason),
+            JoinError::Refused(refusal) => refusal.into(),
+            JoinError::Name(_) | JoinError::Proposal(_) | JoinError::Request(_) => {
+                Fault::new(Kind::Invalid, error)
+            }
+            JoinError::Answer => Fault::new(Kind::Internal, error),
+        })
+    }
+}
+
+// === impl Api: tunnels ===
+
+impl Api {
+    /// A tunnel to the instance, granted by its node.
+    pub(crate) async fn tunnel(&self, instance: AssignmentId, purpose: Purpose) -> Result<Tunnel, Fault> {
+        self.shared.handle.open_tunnel(instance, purpose).await.map_err(|error| match error {
+            TunnelError::NoInstance(_) => Fault::new(Kind::NotFound, error),
+            TunnelError::Refused(_) => Fault::new(Kind::Invalid, error),
+            TunnelError::Forbidden(_) => Fault::new(Kind::Forbidden, error),
+            _ => Fault::new(Kind::Unreachable, error),
+        })
+    }
+}
+
+fn unreadable(error: ReadError) -> Fault {
+    // A disk's fault, for the operator; the caller learns that it is not his own.
+    tracing::error!(%error, "The history cannot be read.");
+    Fault::new(Kind::Internal, error)
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("handle", &self.shared.handle).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,251 @@
+//! What the document promises of every route, and what browsers and strangers may not do.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use holm_api::{Peer, document, router};
+use holm_model::view::{Page, Problem, TokenCreated, TokenView};
+use support::Root;
+use tower::ServiceExt as _;
+
+const FAR: Peer =
+    Peer::Tls(std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9));
+const PLAIN: Peer =
+    Peer::Plain(std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9));
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn word(&self) -> String {
+        let problem: Problem = serde_json::from_slice(&self.body).expect("a problem");
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(problem.status, self.status.as_u16());
+        problem.word().to_owned()
+    }
+}
+
+async fn send(router: &Router, peer: Peer, request: Request<Body>) -> Answer {
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(peer);
+    let response = router.clone().oneshot(Request::from_parts(parts, body)).await.unwrap();
+    let (parts, body) = response.into_parts();
+    // Streams do not end; what has come by then is of no interest here.
+    let body = match parts.headers.get(header::CONTENT_TYPE) {
+        Some(kind) if kind == "text/event-stream" => Vec::new(),
+        _ => to_bytes(body, 1 << 22).await.unwrap().to_vec(),
+    };
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+fn request(method: &Method, path: &str, headers: &[(&str, &str)], body: &'static str) -> Request<Body> {
+    let builder = Request::builder().method(method).uri(path);
+    headers.iter().fold(builder, |b, (name, value)| b.header(*name, *value)).body(Body::from(body)).unwrap()
+}
+
+/// Method, path with something in place of its parameters, and the statuses that are documented.
+fn operations() -> Vec<(Method, String, Vec<String>)> {
+    let document = serde_json::to_value(document()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut operations = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let concrete: String = path
+            .split('/')
+            .map(|part| {
+                if part == "{port}" {
+                    "80"
+                } else if part.starts_with('{') {
+                    "x"
+                } else {
+                    part
+                }
+            })
+            .collect::<Vec<_>>()
+            .join("/");
+        for (method, operation) in item.as_object().unwrap() {
+            let statuses = operation["responses"].as_object().unwrap().keys().cloned().collect();
+            operations.push((method.to_uppercase().parse().unwrap(), concrete.clone(), statuses));
+        }
+    }
+    assert!(operations.len() >= 30, "{}", operations.len());
+    operations
+}
+
+#[tokio::test]
+async fn every_route_needs_proof_and_answers_as_documented() {
+    let root = Root::start().await;
+    let router = router(&root.api);
+    for (method, path, statuses) in operations() {
+        let what = format!("{method} {path}");
+        let stranger = send(&router, FAR, request(&method, &path, &[], "")).await;
+        if path == "/api/v1/join" {
+            assert_eq!(stranger.word(), "media-type", "{what}");
+        } else {
+            assert_eq!(
+                (stranger.status, stranger.word().as_str()),
+                (StatusCode::UNAUTHORIZED, "unauthenticated"),
+                "{what}"
+            );
+        }
+        let forged = [("authorization", "Bearer holm-api.e30.AAAA")];
+        let forged = send(&router, FAR, request(&method, &path, &forged, "")).await;
+        assert!(forged.status.is_client_error(), "{what}");
+        let known = send(&router, Peer::Unix, request(&method, &path, &[], "")).await;
+        let status = known.status.as_u16().to_string();
+        assert!(statuses.contains(&status), "{what} answered {status}, documented are {statuses:?}");
+        assert!(
+            known.status != StatusCode::METHOD_NOT_ALLOWED
+                && known.status < StatusCode::INTERNAL_SERVER_ERROR,
+            "{what}"
+        );
+        if known.status == StatusCode::NOT_FOUND {
+            assert_ne!(known.word(), "no-route", "{what}");
+        }
+        assert_eq!(known.headers["x-content-type-options"], "nosniff");
+    }
+    root.stop().await;
+}
+
+#[tokio::test]
+async fn the_document_is_complete_and_for_everybody() {
+    let root = Root::start().await;
+    let router = router(&root.api);
+    let answer = send(&router, FAR, request(&Method::GET, "/api/v1/openapi.json", &[], "")).await;
+    let served: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(served, serde_json::to_value(document()).unwrap());
+    // Nothing is referred to that is not there.
+    let text = served.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(served["components"]["schemas"].get(name).is_some(), "{name}");
+    }
+    assert_eq!(send(&router, FAR, request(&Method::GET, "/", &[], "")).await.status, StatusCode::OK);
+    root.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_route_is_a_problem() {
+    let root = Root::start().await;
+    let router = router(&root.api);
+    for path in ["/api/v1/nothing", "/nothing", "/api/v2/status"] {
+        let answer = send(&router, Peer::Unix, request(&Method::GET, path, &[], "")).await;
+        assert_eq!((answer.status.as_u16(), answer.word().as_str()), (404, "no-route"), "{path}");
+    }
+    let answer = send(&router, Peer::Unix, request(&Method::DELETE, "/api/v1/status", &[], "")).await;
+    assert_eq!(answer.word(), "method-not-allowed");
+    for (path, word) in [
+        ("/api/v1/instances?color=red", "bad-request"),
+        ("/api/v1/instances?limit=0", "bad-request"),
+        ("/api/v1/nodes?cursor=!", "bad-request"),
+        ("/api/v1/events?after=x", "bad-request"),
+        ("/api/v1/audit?cursor=x", "bad-request"),
+        ("/api/v1/instances/1-0123456789ab-1/exec?command=ls", "bad-request"),
+    ] {
+        assert_eq!(
+            send(&router, Peer::Unix, request(&Method::GET, path, &[], "")).await.word(),
+            word,
+            "{path}"
+        );
+    }
+    root.stop().await;
+}
+
+#[tokio::test]
+async fn browsers_are_kept_from_being_used() {
+    let root = Root::start().await;
+    let router = router(&root.api);
+    let status = |headers: &'static [(&str, &str)]| {
+        let router = router.clone();
+        async move { send(&router, PLAIN, request(&Method::GET, "/api/v1/status", headers, "")).await.word() }
+    };
+    assert_eq!(status(&[("host", "evil.example")]).await, "host");
+    assert_eq!(status(&[]).await, "host");
+    assert_eq!(status(&[("host", "localhost:7701")]).await, "unauthenticated");
+    let foreign = [("host", "localhost"), ("origin", "http://evil.example")];
+    let answer = send(&router, PLAIN, request(&Method::POST, "/api/v1/tokens", &foreign, "{}")).await;
+    assert_eq!(answer.word(), "origin");
+    let socket = [("host", "localhost"), ("origin", "http://evil.example"), ("upgrade", "websocket")];
+    let path = "/api/v1/instances/1-0123456789ab-1/exec?command=ls";
+    assert_eq!(send(&router, PLAIN, request(&Method::GET, path, &socket, "")).await.word(), "origin");
+    root.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_makes_one_token() {
+    let root = Root::start().await;
+    let router = router(&root.api);
+    let create = |key: &'static str, body: &'static str| {
+        let router = router.clone();
+        let headers = [("idempotency-key", key), ("content-type", "application/json")];
+        async move { send(&router, Peer::Unix, request(&Method::POST, "/api/v1/tokens", &headers, body)).await }
+    };
+    let token = |answer: &Answer| serde_json::from_slice::<TokenCreated>(&answer.body).unwrap().token;
+    let first = create("a", r#"{"role":"node"}"#).await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    let again = create("a", r#"{"role":"node"}"#).await;
+    assert_eq!((again.status, token(&again)), (StatusCode::CREATED, token(&first)));
+    assert!(again.headers.contains_key("idempotency-replayed"));
+    assert_eq!(create("a", r#"{"role":"cluster"}"#).await.word(), "idempotency-key-reused");
+    assert_ne!(token(&create("b", r#"{"role":"node"}"#).await), token(&first));
+    assert_eq!(create("c", r#"{"role":"king"}"#).await.word(), "invalid");
+    assert_eq!(create("d", r#"{"role":"#).await.word(), "bad-request");
+    let list = send(&router, Peer::Unix, request(&Method::GET, "/api/v1/tokens?limit=1", &[], "")).await;
+    let page: Page<TokenView> = serde_json::from_slice(&list.body).unwrap();
+    assert_eq!(page.items.len(), 1);
+    let next =
+        list.headers.get_all(header::LINK).iter().any(|link| link.to_str().unwrap().contains("rel=\"next\""));
+    assert!(next && page.next.is_some());
+    root.stop().await;
+}
+
+#[tokio::test]
+async fn what_did_not_change_is_not_sent_again() {
+    let root = Root::start().await;
+    let router = router(&root.api);
+    let path = "/api/v1/projects/default/applications/shop";
+    let yaml = "{holm: v1, application: shop, services: {web: {runtime: process, command: [a]}}}";
+    let put = |kind: &'static str| request(&Method::PUT, path, &[("content-type", kind)], yaml);
+    assert_eq!(send(&router, Peer::Unix, put("text/plain")).await.word(), "media-type");
+    assert_eq!(
+        send(&router, Peer::Unix, put("application/yaml; charset=utf-8")).await.status,
+        StatusCode::CREATED
+    );
+    assert_eq!(send(&router, Peer::Unix, put("application/yaml")).await.status, StatusCode::OK);
+    let answer = send(&router, Peer::Unix, request(&Method::GET, path, &[], "")).await;
+    let tag = answer.headers[header::ETAG].to_str().unwrap().to_owned();
+    let answer = send(&router, Peer::Unix, request(&Method::GET, path, &[("if-none-match", &tag)], "")).await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::NOT_MODIFIED, 0));
+    root.stop().await;
+}
+
+#[tokio::test]
+async fn many_requests_share_one_http_2_connection() {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let root = Root::start().await;
+    let stream = tokio::net::UnixStream::connect(root.dir.path().join("api.sock")).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let ask = |_| {
+        let mut sender = sender.clone();
+        async move {
+            let request = request(&Method::GET, "http://localhost/api/v1/status", &[], "");
+            sender.send_request(request).await.unwrap().status()
+        }
+    };
+    // With the first answer comes the limit, which the client keeps from then on.
+    assert_eq!(ask(0).await, StatusCode::OK);
+    let statuses = futures::future::join_all((0..200).map(ask)).await;
+    assert!(statuses.iter().all(|status| *status == StatusCode::OK));
+    drop(sender);
+    root.stop().await;
+    connection.await.unwrap().unwrap();
+}

@@ -1,0 +1,85 @@
+//! A real root in a directory of its own, with its API on a Unix socket and a free port.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(dead_code, unreachable_pub, reason = "each suite uses a part")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use holm_api::{Api, on_http};
+use holm_client::{Client, Manifest};
+use holm_model::name::Name;
+use holm_model::view::{TokenRequest, TokenRole};
+use holm_orchestrator::{Config, Role, Shell};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub struct Root {
+    pub api: Api,
+    pub address: SocketAddr,
+    pub dir: TempDir,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+/// A cluster of a root; it ends when it is dropped.
+pub struct Cluster {
+    pub dir: TempDir,
+    _stop: DropGuard,
+}
+
+/// Nothing in these tests takes longer, on a busy machine either.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+impl Root {
+    pub async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    pub async fn start_in(dir: TempDir) -> Self {
+        Self::start_at(dir, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub async fn start_at(dir: TempDir, listen: SocketAddr) -> Self {
+        let stop = CancellationToken::new();
+        let name = Name::new("root").unwrap();
+        let config = Config { listen, ..Config::new(dir.path().to_owned(), name, Role::Root { sea: None }) };
+        let shell = Shell::start(config, stop.clone()).await.unwrap();
+        let (api, address) = (Api::new(shell.handle().clone(), &[]), shell.address().unwrap());
+        let http = on_http(api.clone());
+        let serving = tokio::spawn(async move { shell.serve(http).await.unwrap() });
+        Self { api, address, dir, stop, serving }
+    }
+
+    /// Makes a cluster that joins by a token, over the port.
+    pub async fn cluster(&self, name: &str) -> Cluster {
+        let request = TokenRequest { role: TokenRole::Cluster, ttl_seconds: None, uses: None };
+        let token = self.client().create_token(&request).await.unwrap().token;
+        let role = Role::Cluster { parent: self.address.to_string(), token: Some(token.parse().unwrap()) };
+        let (dir, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+        let config = Config::new(dir.path().to_owned(), Name::new(name).unwrap(), role);
+        let shell = Shell::start(config, stop.clone()).await.unwrap();
+        let http = on_http(Api::new(shell.handle().clone(), &[]));
+        tokio::spawn(shell.serve(http));
+        Cluster { dir, _stop: stop.drop_guard() }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::unix(self.dir.path().join("api.sock"))
+    }
+
+    pub async fn stop(self) -> TempDir {
+        self.stop.cancel();
+        tokio::time::timeout(DEADLINE, self.api.drained()).await.expect("connections end");
+        tokio::time::timeout(DEADLINE, self.serving).await.expect("the root ends").unwrap();
+        self.dir
+    }
+}
+
+/// An application of one service with so many replicas.
+pub fn manifest(name: &str, replicas: u32) -> Manifest {
+    Manifest::Yaml(format!(
+        "holm: v1\napplication: {name}\nservices:\n  web:\n    runtime: process\n    command: [sleep, \"60\"]\n    replicas: {replicas}\n"
+    ))
+}

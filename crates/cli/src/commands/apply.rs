@@ -1,0 +1,90 @@
+//! `holm apply`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use holm_client::{Client, Condition, Manifest as Body};
+use holm_model::duration::Span;
+use holm_model::view::ApplyView;
+
+use super::manifest::{self, Manifest};
+use super::wait::{self, Wanted};
+use super::Project;
+use crate::connect::At;
+use crate::failure::Failure;
+use crate::output::{Format, Output};
+
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    /// Manifests; `-` for standard input
+    #[arg(value_name = "FILE", required_unless_present = "file")]
+    files: Vec<PathBuf>,
+    /// The same, as other tools write it
+    #[arg(short = 'f', long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+    /// Only show what would change
+    #[arg(long, conflicts_with = "wait")]
+    plan: bool,
+    /// Wait until it runs, for 5m or as long as is said
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m")]
+    wait: Option<Span>,
+    #[command(flatten)]
+    project: Project,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(crate) async fn run(At { args, connect }: At<Apply>) -> Result<(), Failure> {
+    // All of them are read before the first is sent.
+    let manifests = args.files.iter().chain(&args.file).map(|file| manifest::read(file));
+    let manifests = manifests.collect::<Result<Vec<_>, _>>()?;
+    let client = connect.client()?;
+    for manifest in manifests {
+        one(&client, &args, manifest).await?;
+    }
+    Ok(())
+}
+
+async fn one(client: &Client, args: &Apply, manifest: Manifest) -> Result<(), Failure> {
+    let (project, name) = (args.project.project.as_str(), manifest.application.name.as_str());
+    let body = Body::Yaml(manifest.text);
+    if args.plan {
+        let plan = client.plan(project, name, &body).await?;
+        return args.output.print(&plan, || people(&plan, "would be"));
+    }
+    let applied = client.apply(project, name, &body, Condition::Any).await?;
+    args.output.print(&applied, || people(&applied, "is"))?;
+    match args.wait {
+        None => Ok(()),
+        Some(Span(limit)) => wait_for(client, args, &applied, limit).await,
+    }
+}
+
+async fn wait_for(client: &Client, args: &Apply, applied: &ApplyView, limit: Duration) -> Result<(), Failure> {
+    let project = args.project.project.as_str();
+    let wanted = Wanted { project, name: &applied.application, generation: applied.generation };
+    match args.output.format {
+        Format::Table | Format::Wide => wait::until_running(client, wanted, limit).await,
+        Format::Json | Format::Yaml => wait::until_running_quietly(client, wanted, limit).await,
+    }
+}
+
+fn people(view: &ApplyView, is: &str) -> String {
+    let signs = |action: &str| match action {
+        "create" => '+',
+        "change" => '~',
+        "remove" => '-',
+        _ => ' ',
+    };
+    let changed = view.changes.iter().any(|change| change.action != "keep");
+    let what = if changed { format!("{is} applied as generation {}", view.generation) } else { "has no changes".to_owned() };
+    let mut text = format!("application {} {what}\n", view.application);
+    for change in &view.changes {
+        text.push_str(&format!("  {} {}\n", signs(&change.action), change.service));
+        for detail in &change.details {
+            text.push_str(&format!("      {}\n", crate::output::clean(detail)));
+        }
+    }
+    text
+}

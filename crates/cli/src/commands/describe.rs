@@ -1,0 +1,224 @@
+//! `holm describe`: one thing in full.
+
+use clap::{Args, Subcommand};
+use holm_client::Client;
+use holm_model::view::query::{HistoryQuery, InstanceQuery};
+use holm_model::view::{ApplicationView, ClusterView, EventView, InstanceView, NodeView};
+
+use super::wait::{self, Wanted};
+use super::{Project, events};
+use crate::connect::At;
+use crate::failure::Failure;
+use crate::output::time::{age, local, now};
+use crate::output::{Output, stdout_ink, table};
+use crate::resolve;
+
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// An application: its services, instances and what happened to them
+    #[command(visible_aliases = ["app", "applications"])]
+    Application {
+        name: String,
+        #[command(flatten)]
+        project: Project,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// An instance, by id or slot
+    #[command(visible_aliases = ["inst", "instances"])]
+    Instance {
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// A node: what it is, and what runs there
+    #[command(visible_alias = "nodes")]
+    Node {
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// A cluster and its nodes
+    #[command(visible_alias = "clusters")]
+    Cluster {
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// Events that are shown.
+const EVENTS: u32 = 15;
+
+pub(crate) async fn run(At { args, connect }: At<Describe>) -> Result<(), Failure> {
+    let client = connect.client()?;
+    match &args.what {
+        What::Application { name, project, output } => {
+            application(&client, project.project.as_str(), name, *output).await
+        }
+        What::Instance { name, output } => instance(&client, name, *output).await,
+        What::Node { name, output } => node(&client, name, *output).await,
+        What::Cluster { name, output } => cluster(&client, name, *output).await,
+    }
+}
+
+// === each thing ===
+
+async fn application(client: &Client, project: &str, name: &str, output: Output) -> Result<(), Failure> {
+    let view = client.application(project, name).await?;
+    let instances = wait::instances(client, Wanted { project, name, generation: 0 }).await?;
+    let application = Some(format!("{project}/{name}"));
+    let events = history(client, HistoryQuery { application, ..HistoryQuery::default() }).await?;
+    output.print(&view, || {
+        [about_application(&view), services(&view), section("instances", &instances), happened(&events)].concat()
+    })
+}
+
+async fn instance(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
+    let view = resolve::instance(client, name).await?;
+    let events = history(client, HistoryQuery { subject: view.id.clone(), ..HistoryQuery::default() }).await?;
+    output.print(&view, || about_instance(&view) + &happened(&events))
+}
+
+async fn node(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
+    let view = client.node(name).await?;
+    let query = InstanceQuery { node: Some(view.id.clone()), ..InstanceQuery::default() };
+    let instances = client.instances(&query).await?;
+    output.print(&view, || about_node(&view) + &runtimes(&view) + &section("instances", &instances))
+}
+
+async fn cluster(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
+    let view = client.cluster(name).await?;
+    let mut nodes = client.nodes().await?;
+    nodes.retain(|node| node.cluster.as_deref() == Some(&view.name));
+    output.print(&view, || about_cluster(&view) + &section("nodes", &nodes))
+}
+
+async fn history(client: &Client, query: HistoryQuery) -> Result<Vec<EventView>, Failure> {
+    let mut events = client.history(&HistoryQuery { limit: Some(EVENTS), ..query }).await?.items;
+    events.reverse();
+    Ok(events)
+}
+
+// === texts ===
+
+fn section<T: table::Listed>(title: &str, items: &[T]) -> String {
+    if items.is_empty() { String::new() } else { format!("\n{title}\n{}", table::render(items, false, now(), stdout_ink())) }
+}
+
+fn happened(events: &[EventView]) -> String {
+    let lines: String = events.iter().map(|event| format!("{}\n", events::line(event))).collect();
+    if lines.is_empty() { lines } else { format!("\nevents\n{lines}") }
+}
+
+fn when(at: holm_model::time::Time) -> String {
+    format!("{} ({} ago)", local(at), age(at, now()))
+}
+
+fn about_application(view: &ApplicationView) -> String {
+    let rows = [
+        ("application", view.name.clone()),
+        ("project", view.project.clone()),
+        ("id", view.id.clone()),
+        ("state", view.state.word().to_owned()),
+        ("generation", view.generation.to_string()),
+        ("created", when(view.created)),
+        ("changed", when(view.changed)),
+    ];
+    table::pairs(&rows, stdout_ink())
+}
+
+fn services(view: &ApplicationView) -> String {
+    let row = |service: &holm_model::view::ServiceView| {
+        vec![
+            service.name.clone(),
+            service.state.word().to_owned(),
+            service.runtime.clone(),
+            format!("{}/{}", service.running, service.slots),
+            service.replicas.clone(),
+            service.run.word().to_owned(),
+        ]
+    };
+    let head = ["SERVICE", "STATE", "RUNTIME", "RUNNING", "REPLICAS", "WISH"];
+    format!("\nservices\n{}", table::plain(&head, view.services.iter().map(row).collect(), stdout_ink()))
+}
+
+fn about_instance(view: &InstanceView) -> String {
+    let place: Vec<_> = [&view.cluster, &view.node].into_iter().flatten().map(String::as_str).collect();
+    let ports: Vec<_> = view.ports.iter().map(|(name, port)| format!("{name} = {port}")).collect();
+    let rows = [
+        ("slot", format!("{}/{}", view.application, view.slot)),
+        ("project", view.project.clone()),
+        ("id", view.id.clone().unwrap_or_default()),
+        ("state", view.state.clone()),
+        ("reason", view.reason.clone()),
+        ("since", when(view.since)),
+        ("node", place.join("/")),
+        ("runtime", view.runtime.clone()),
+        ("generation", view.generation.to_string()),
+        ("restarts", view.restarts.to_string()),
+        ("incarnation", view.incarnation.to_string()),
+        ("ports", ports.join(", ")),
+    ];
+    table::pairs(&rows, stdout_ink())
+}
+
+fn about_node(view: &NodeView) -> String {
+    let (facts, join) = (&view.facts, |texts: &[String]| texts.join(", "));
+    let labels: Vec<_> = view.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let free = |free: &Option<String>| free.as_ref().map_or_else(String::new, |free| format!(" ({free} free)"));
+    let disk = |bytes| holm_model::resources::Memory(bytes).to_string();
+    let rows = [
+        ("node", view.name.clone()),
+        ("id", view.id.clone()),
+        ("cluster", view.cluster.clone().unwrap_or_default()),
+        ("state", view.state.word().to_owned()),
+        ("frozen", if view.frozen { "yes: `holm adopt` or `holm discard`" } else { "no" }.to_owned()),
+        ("heard", view.last_heard.map_or_else(|| "never".to_owned(), when)),
+        ("host", facts.hostname.clone()),
+        ("addresses", join(&facts.addresses)),
+        ("system", format!("{} {}, kernel {}", facts.os_version, view.arch, facts.kernel)),
+        ("cpu", format!("{}{}, {}", view.cpu, free(&view.cpu_free), facts.cpu_model)),
+        ("memory", format!("{}{}", view.memory, free(&view.memory_free))),
+        ("disk", format!("{} ({} free)", disk(facts.disk_total), disk(facts.disk_free))),
+        ("gpus", join(&facts.gpus)),
+        ("devices", join(&facts.devices)),
+        ("capabilities", join(&view.capabilities)),
+        ("labels", join(&labels)),
+        ("version", facts.version.clone()),
+    ];
+    table::pairs(&rows, stdout_ink())
+}
+
+fn runtimes(view: &NodeView) -> String {
+    let row = |runtime: &holm_model::member::RuntimeFacts| {
+        let limits = if runtime.enforces.is_empty() { "nothing".to_owned() } else { runtime.enforces.join(", ") };
+        let ready = runtime.unavailable.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("no: {why}"));
+        vec![runtime.name.to_string(), runtime.version.clone(), limits, ready]
+    };
+    let rows: Vec<_> = view.facts.runtimes.iter().map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\nruntimes\n{}", table::plain(&["RUNTIME", "VERSION", "LIMITS", "READY"], rows, stdout_ink()))
+}
+
+fn about_cluster(view: &ClusterView) -> String {
+    let rows = [
+        ("cluster", view.name.clone()),
+        ("id", view.id.clone()),
+        ("state", view.state.word().to_owned()),
+        ("nodes", format!("{} online of {}", view.online, view.nodes)),
+        ("cpu", format!("{} ({} free)", view.cpu, view.cpu_free)),
+        ("memory", format!("{} ({} free)", view.memory, view.memory_free)),
+        ("instances", view.instances.to_string()),
+        ("heard", view.last_heard.map_or_else(|| "never".to_owned(), when)),
+    ];
+    table::pairs(&rows, stdout_ink())
+}

@@ -1,0 +1,88 @@
+//! `holm events`.
+
+use clap::Args;
+use futures::StreamExt as _;
+use holm_client::{Client, Notice};
+use holm_model::view::EventView;
+use holm_model::view::query::{EventQuery, HistoryQuery};
+
+use super::Project;
+use crate::connect::At;
+use crate::failure::Failure;
+use crate::output::rows::change;
+use crate::output::time::{local, now};
+use crate::output::{Output, clean, stdout_ink, table};
+
+#[derive(Args, Debug)]
+pub(crate) struct Events {
+    /// Go on with what happens
+    #[arg(short, long)]
+    watch: bool,
+    /// Of an application only
+    #[arg(short, long, value_name = "NAME")]
+    application: Option<String>,
+    /// Of one kind only: instance, slot, service, application, node, cluster, member
+    #[arg(short, long)]
+    kind: Option<String>,
+    /// How many of the last events
+    #[arg(long, default_value_t = 50, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    tail: u32,
+    #[command(flatten)]
+    project: Project,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(crate) async fn run(At { args, connect }: At<Events>) -> Result<(), Failure> {
+    let client = connect.client()?;
+    if args.watch { watch(&client, &args).await } else { list(&client, &args).await }
+}
+
+// === impl Events ===
+
+impl Events {
+    fn application(&self) -> Option<String> {
+        self.application.as_ref().map(|name| format!("{}/{name}", self.project.project))
+    }
+
+    async fn past(&self, client: &Client) -> Result<Vec<EventView>, Failure> {
+        let query = HistoryQuery {
+            application: self.application(),
+            kind: self.kind.clone(),
+            limit: Some(self.tail),
+            ..HistoryQuery::default()
+        };
+        let mut events = client.history(&query).await?.items;
+        // The history is newest first; people read downwards.
+        events.reverse();
+        Ok(events)
+    }
+}
+
+async fn list(client: &Client, args: &Events) -> Result<(), Failure> {
+    let events = args.past(client).await?;
+    args.output.print(&events, || table::render(&events, args.output.is_wide(), now(), stdout_ink()))
+}
+
+async fn watch(client: &Client, args: &Events) -> Result<(), Failure> {
+    let past = args.past(client).await?;
+    let after = past.last().map(|event| event.cursor.to_string());
+    past.iter().try_for_each(|event| args.output.print_one(event, || line(event)))?;
+    let query = EventQuery { after, application: args.application(), kind: args.kind.clone() };
+    let mut events = client.events(&query).await?;
+    while let Some(notice) = events.next().await {
+        match notice? {
+            Notice::Event(event) => args.output.print_one(&*event, || line(&event))?,
+            Notice::Resync => eprintln!("(some events may be missing here)"),
+        }
+    }
+    Ok(())
+}
+
+/// For people who watch: a line each, since columns cannot know what is to come.
+pub(crate) fn line(event: &EventView) -> String {
+    let reason = if event.reason.is_empty() { String::new() } else { format!(": {}", event.reason) };
+    let whose = if event.application.is_empty() { String::new() } else { format!("{} ", event.application) };
+    let text = format!("{}{} {} {}{reason}", whose, event.kind, event.subject, change(event));
+    format!("{}  {}", local(event.at), clean(&text))
+}

@@ -1,0 +1,188 @@
+//! Waiting until an application is as it was wished, with what happens meanwhile.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use holm_client::Client;
+use holm_model::state::ServiceState;
+use holm_model::view::query::InstanceQuery;
+use holm_model::view::{ApplicationView, InstanceView};
+use tokio::time::Instant;
+
+use super::pulse::Pulse;
+use crate::failure::Failure;
+use crate::output::live::Live;
+use crate::output::time::now;
+use crate::output::{stdout_ink, table};
+
+/// Which application, and which version of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) project: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) generation: u64,
+}
+
+/// What a look at an application tells. Pure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is as it was wished.
+    Reached,
+    Wait,
+    Failed,
+}
+
+/// What was printed of each slot, so that only changes are.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(BTreeMap<String, String>);
+
+// === impl Seen ===
+
+impl Seen {
+    /// A line for each slot whose state is another one than at the last call.
+    pub(crate) fn changes(&mut self, instances: &[InstanceView]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for instance in instances {
+            let text = line(instance);
+            let key = format!("{}/{}", instance.application, instance.slot);
+            if self.0.get(&key) != Some(&text) {
+                lines.push(format!("{key}  {text}"));
+                self.0.insert(key, text);
+            }
+        }
+        lines
+    }
+}
+
+fn line(instance: &InstanceView) -> String {
+    let place: Vec<_> = [&instance.cluster, &instance.node].into_iter().flatten().map(String::as_str).collect();
+    let at = if place.is_empty() { String::new() } else { format!(" on {}", place.join("/")) };
+    let reason = if instance.reason.is_empty() { String::new() } else { format!(": {}", instance.reason) };
+    crate::output::clean(&format!("{}{at}{reason}", instance.state))
+}
+
+/// Returns when the application runs as wished; shows what happens meanwhile.
+pub(crate) async fn until_running(client: &Client, wanted: Wanted<'_>, limit: Duration) -> Result<(), Failure> {
+    let (mut live, mut seen) = (Live::new(), Seen::default());
+    let show = |instances: &[InstanceView]| {
+        if live.is_terminal() {
+            live.draw(&table::render(instances, false, now(), stdout_ink()));
+            return Ok(());
+        }
+        seen.changes(instances).iter().try_for_each(|line| live.note(line))
+    };
+    let state = reach(client, wanted, limit, show).await?;
+    live.clear();
+    live.note(&format!("{} is {state}", wanted.name))
+}
+
+/// As [`until_running`], for programs.
+pub(crate) async fn until_running_quietly(
+    client: &Client,
+    wanted: Wanted<'_>,
+    limit: Duration,
+) -> Result<(), Failure> {
+    reach(client, wanted, limit, |_| Ok(())).await.map(drop)
+}
+
+async fn reach(
+    client: &Client,
+    wanted: Wanted<'_>,
+    limit: Duration,
+    mut show: impl FnMut(&[InstanceView]) -> Result<(), Failure>,
+) -> Result<ServiceState, Failure> {
+    let deadline = Instant::now() + limit;
+    let mut pulse = Pulse::open(client).await?;
+    loop {
+        let application = client.application(wanted.project, wanted.name).await?;
+        let instances = instances(client, wanted).await?;
+        show(&instances)?;
+        match verdict(&application, wanted.generation) {
+            Verdict::Reached => return Ok(application.state),
+            Verdict::Failed => return Err(failed(wanted, &instances)),
+            Verdict::Wait => {}
+        }
+        match tokio::time::timeout_at(deadline, pulse.beat()).await {
+            Ok(beat) => drop(beat?),
+            Err(_) => return Err(late(wanted, &application, &instances, limit)),
+        }
+    }
+}
+
+pub(crate) async fn instances(client: &Client, wanted: Wanted<'_>) -> Result<Vec<InstanceView>, Failure> {
+    let query = InstanceQuery {
+        project: Some(wanted.project.to_owned()),
+        application: Some(wanted.name.to_owned()),
+        ..InstanceQuery::default()
+    };
+    Ok(client.instances(&query).await?)
+}
+
+pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict {
+    use ServiceState as S;
+    if application.generation < generation {
+        return Verdict::Wait;
+    }
+    match application.state {
+        S::Running | S::Completed | S::Paused | S::Stopped => Verdict::Reached,
+        S::Error => Verdict::Failed,
+        _ => Verdict::Wait,
+    }
+}
+
+fn failed(wanted: Wanted<'_>, instances: &[InstanceView]) -> Failure {
+    Failure::new(format!("{} has failed{}", wanted.name, open_ends(instances)))
+        .hint(format!("`holm logs {}` shows what its instances said", wanted.name))
+}
+
+fn late(wanted: Wanted<'_>, application: &ApplicationView, instances: &[InstanceView], limit: Duration) -> Failure {
+    let limit = holm_model::duration::Span(limit);
+    Failure::new(format!("{} is still {} after {limit}{}", wanted.name, application.state, open_ends(instances)))
+        .hint("it goes on without you: `holm get instances -w` watches it")
+}
+
+/// Each slot that does not run, and why.
+fn open_ends(instances: &[InstanceView]) -> String {
+    let open = instances.iter().filter(|instance| instance.state != "RUNNING");
+    open.map(|instance| format!("\n  {}  {}", instance.slot, line(instance))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::instance;
+    use holm_model::time::Time;
+
+    fn application(state: ServiceState, generation: u64) -> ApplicationView {
+        ApplicationView {
+            id: "1-aa-1".to_owned(),
+            project: "default".to_owned(),
+            name: "shop".to_owned(),
+            state,
+            generation,
+            unconfirmed: false,
+            created: Time(0),
+            changed: Time(0),
+            services: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_older_generation_that_runs_is_not_what_was_wished() {
+        assert_eq!(verdict(&application(ServiceState::Running, 1), 2), Verdict::Wait);
+        assert_eq!(verdict(&application(ServiceState::Running, 2), 2), Verdict::Reached);
+        assert_eq!(verdict(&application(ServiceState::Updating, 2), 2), Verdict::Wait);
+        assert_eq!(verdict(&application(ServiceState::Error, 2), 2), Verdict::Failed);
+    }
+
+    #[test]
+    fn only_changes_are_told() {
+        let mut seen = Seen::default();
+        let mut one = instance("1-aa-1", "web/0");
+        assert_eq!(seen.changes(&[one.clone()]), ["building/web/0  RUNNING on vienna/fl-1"]);
+        assert!(seen.changes(&[one.clone()]).is_empty());
+        one.state = "FAILED".to_owned();
+        one.reason = "exit code 1".to_owned();
+        assert_eq!(seen.changes(&[one]), ["building/web/0  FAILED on vienna/fl-1: exit code 1"]);
+    }
+}

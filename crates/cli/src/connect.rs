@@ -1,0 +1,92 @@
+//! Which orchestrator a command talks to, and as whom.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use holm_client::Client;
+
+use crate::failure::Failure;
+use crate::roles::directory;
+
+/// Where an orchestrator is. Without any of these: the socket in the default data directory of a
+/// root, then of a cluster.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connect {
+    /// An orchestrator on another machine (`host:port`), or `http://` on this one
+    #[arg(long, env = "HOLM_SERVER", value_name = "ADDRESS", global = true)]
+    server: Option<String>,
+    /// Who you are for --server; better given by the environment or a file, which `ps` does not show
+    #[arg(long, env = "HOLM_API_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
+    api_token: Option<String>,
+    /// A file that holds the API token
+    #[arg(long, env = "HOLM_API_TOKEN_FILE", value_name = "FILE", global = true)]
+    api_token_file: Option<PathBuf>,
+    /// An orchestrator on this machine, by its `api.sock`
+    #[arg(long, env = "HOLM_SOCKET", value_name = "PATH", global = true, conflicts_with = "server")]
+    socket: Option<PathBuf>,
+}
+
+/// A command with its connection.
+#[derive(Args, Debug)]
+pub(crate) struct At<T: Args> {
+    #[command(flatten)]
+    pub(crate) args: T,
+    #[command(flatten)]
+    pub(crate) connect: Connect,
+}
+
+/// An orchestrator's socket in its data directory.
+pub(crate) const SOCKET: &str = "api.sock";
+
+// === impl Connect ===
+
+impl Connect {
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        if let Some(server) = &self.server {
+            return self.remote(server);
+        }
+        if let Some(socket) = &self.socket {
+            return Ok(Client::unix(socket));
+        }
+        let tried = ["root", "cluster"].map(|role| directory(role).join(SOCKET));
+        tried.iter().find(|path| path.exists()).map(Client::unix).ok_or_else(|| nowhere(&tried))
+    }
+
+    fn remote(&self, server: &str) -> Result<Client, Failure> {
+        let token = self.token()?;
+        if let Some(address) = server.strip_prefix("http://") {
+            let address: SocketAddr = address.trim_end_matches('/').parse().map_err(|_| {
+                Failure::wrong_use(format!("`{server}` is no address: plain HTTP needs http://127.0.0.1:PORT"))
+            })?;
+            return Ok(Client::http(address, token.as_deref())?);
+        }
+        let token = token.ok_or_else(|| {
+            Failure::wrong_use(format!("no API token for {server}"))
+                .hint("make one with `holm token create --role admin` beside the orchestrator, then set HOLM_API_TOKEN or --api-token-file")
+        })?;
+        Ok(Client::https(server, &token)?)
+    }
+
+    fn token(&self) -> Result<Option<String>, Failure> {
+        match (&self.api_token, &self.api_token_file) {
+            (Some(token), _) => Ok(Some(token.clone())),
+            (None, Some(file)) => read_secret(file).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// The one line of a file that holds a secret.
+pub(crate) fn read_secret(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|e| Failure::from_error(format!("cannot read {}", file.display()), &e))?;
+    Ok(text.trim().to_owned())
+}
+
+fn nowhere(tried: &[PathBuf]) -> Failure {
+    let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
+    Failure::new(format!("no orchestrator was found: nothing at {}", tried.join(" nor at ")))
+        .hint("start one with `holm root` (or try `holm demo`), or name one with --socket PATH or --server HOST:PORT and HOLM_API_TOKEN")
+}

@@ -1,0 +1,115 @@
+//! The directory of a demo, and the record of what must be cleaned up should the demo be killed.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::process::Process;
+use crate::failure::Failure;
+
+/// `demo-<pid>`, with a directory for each daemon.
+#[derive(Debug)]
+pub(super) struct Ground {
+    dir: PathBuf,
+    record: Record,
+}
+
+/// Written before anything is started that it names, as far as it can be known.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) demo: Process,
+    #[serde(default)]
+    pub(super) children: Vec<Process>,
+    #[serde(default)]
+    pub(super) namespaces: Vec<String>,
+    #[serde(default)]
+    pub(super) bridge: Option<String>,
+}
+
+pub(super) const PREFIX: &str = "demo-";
+const RECORD: &str = "demo.json";
+
+// === impl Ground ===
+
+impl Ground {
+    pub(super) fn create(home: &Path) -> Result<Self, Failure> {
+        let pid = std::process::id();
+        let dir = home.join(format!("{PREFIX}{pid}"));
+        let own = i32::try_from(pid).ok().and_then(Process::now);
+        let demo = own.ok_or_else(|| Failure::new("/proc does not show our own process"))?;
+        let record = Record { demo, children: Vec::new(), namespaces: Vec::new(), bridge: None };
+        let ground = Self { dir, record };
+        ground.make().map_err(|e| {
+            Failure::from_error(format!("{} cannot be made", ground.dir.display()), &e)
+                .hint("give another directory with --state-dir")
+        })?;
+        Ok(ground)
+    }
+
+    /// Instances' users must be able to pass through, and to execute the program.
+    fn make(&self) -> io::Result<()> {
+        if let Some(home) = self.dir.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(home)?;
+        }
+        DirBuilder::new().mode(0o711).create(&self.dir)?;
+        fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o711))?;
+        self.write()?;
+        let (own, copy) = (std::env::current_exe()?, self.program());
+        // A link is enough on the same file system, when its owner may share it.
+        if fs::hard_link(&own, &copy).is_err() || fs::metadata(&copy)?.permissions().mode() & 0o005 != 0o005 {
+            let _ = fs::remove_file(&copy);
+            fs::copy(&own, &copy)?;
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    }
+
+    /// Our own program, at a place where every user can execute it.
+    pub(super) fn program(&self) -> PathBuf {
+        self.dir.join("holm")
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(super) fn log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) fn note(&mut self, change: impl FnOnce(&mut Record)) -> Result<(), Failure> {
+        change(&mut self.record);
+        self.write().map_err(|e| Failure::from_error("the demo's record cannot be written", &e))
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let next = self.dir.join("demo.next");
+        fs::write(&next, serde_json::to_vec(&self.record)?)?;
+        fs::rename(next, self.dir.join(RECORD))
+    }
+
+    pub(super) fn remove(&self) -> Result<(), Failure> {
+        remove_dir(&self.dir)
+    }
+}
+
+/// The record of the demo in `dir`; none when it was killed before it could write one.
+pub(super) fn read(dir: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()
+}
+
+pub(super) fn remove_dir(dir: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::from_error(format!("{} cannot be removed", dir.display()), &error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Which clusters, nodes and services the demo has. Pure.
+
+use holm_model::name::Name;
+use holm_model::resources::{Cpu, Memory, Resources};
+use holm_model::service::{Application, ApplicationService, Replicas, Restart, RestartPolicy, ServiceSpec};
+
+use crate::commands::manifest;
+use crate::failure::Failure;
+
+/// A node of the demo.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) name: &'static str,
+    pub(super) cluster: &'static str,
+    pub(super) labels: &'static [&'static str],
+}
+
+pub(super) const CLUSTERS: [&str; 2] = ["vienna", "munich"];
+
+pub(super) const NODES: [Node; 4] = [
+    Node { name: "fl-1", cluster: "vienna", labels: &["floor=1", "zone=indoor"] },
+    Node { name: "fl-2", cluster: "vienna", labels: &["floor=2", "zone=indoor"] },
+    Node { name: "fl-3", cluster: "munich", labels: &["floor=3", "zone=indoor"] },
+    Node { name: "web-1", cluster: "munich", labels: &["zone=server-room"] },
+];
+
+/// What must be read at the end.
+pub(super) const FLOORS: [&str; 3] = ["1", "2", "3"];
+
+const MANIFEST: &str = include_str!("../../../../examples/building-management/app.yaml");
+
+/// The example, and with an engine's image one service more.
+pub(super) fn application(image: Option<&str>) -> Result<Application, Failure> {
+    let manifest = manifest::parse(MANIFEST.to_owned(), "examples/building-management/app.yaml")?;
+    let mut application = manifest.application;
+    if let Some(image) = image {
+        let logger = Name::new("load-logger").map_err(|e| Failure::new(e))?;
+        application.services.insert(logger, container(image).map_err(|e| Failure::new(e))?);
+    }
+    Ok(application)
+}
+
+/// Writes the load into its log; ends at once when it is told to.
+fn container(image: &str) -> Result<ApplicationService, holm_model::name::NameError> {
+    let script = "trap 'exit 0' TERM; while :; do cat /proc/loadavg; sleep 5 & wait $!; done";
+    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    let mut spec = ServiceSpec::new(Name::new("container")?, command);
+    spec.image = Some(image.to_owned());
+    spec.resources = Resources::new(Cpu(50), Memory(32 << 20));
+    spec.placement.labels.insert("zone".to_owned(), "server-room".to_owned());
+    spec.restart = Restart { policy: RestartPolicy::Always, ..Restart::default() };
+    spec.grace = std::time::Duration::from_secs(2);
+    Ok(ApplicationService { spec, replicas: Replicas::Number(1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_examples_are_manifests() {
+        assert_eq!(application(None).unwrap().services.len(), 2);
+        let text = include_str!("../../../../examples/nginx-redis/app.yaml").to_owned();
+        let shop = manifest::parse(text, "app.yaml").unwrap().application;
+        assert_eq!(shop.services.len(), 2);
+    }
+
+    #[test]
+    fn an_engine_brings_one_service_more() {
+        let with = application(Some("busybox:latest")).unwrap();
+        assert_eq!(with.services.len(), 3);
+        let text = holm_model::manifest::show(&with);
+        assert_eq!(manifest::parse(text, "shown").unwrap().application, with);
+    }
+
+    #[test]
+    fn every_node_has_its_cluster_and_every_floor_its_node() {
+        assert!(NODES.iter().all(|node| CLUSTERS.contains(&node.cluster)));
+        for floor in FLOORS {
+            let label = format!("floor={floor}");
+            assert_eq!(NODES.iter().filter(|node| node.labels.contains(&label.as_str())).count(), 1);
+        }
+    }
+}

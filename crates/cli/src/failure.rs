@@ -1,0 +1,134 @@
+//! What people see when something was not done: what, why, and what to do next.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+
+use holm_client::SetupError;
+use holm_model::view::Problem;
+
+use crate::output::clean;
+
+/// Ends the program: `error: …`, `hint: …`, an exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: Kind,
+    what: String,
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Exit code 1.
+    Failed,
+    /// Exit code 2: the command makes no sense as it was written.
+    WrongUse,
+    /// Whoever read our output has gone: no failure, and nobody to tell.
+    NobodyReads,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// Something could not be done.
+    pub(crate) fn new(what: impl fmt::Display) -> Self {
+        Self { kind: Kind::Failed, what: what.to_string(), hint: None }
+    }
+
+    /// `what`, and the whole chain of its reasons.
+    pub(crate) fn from_error(what: impl fmt::Display, error: &dyn Error) -> Self {
+        Self::new(format!("{what}: {}", chain(error)))
+    }
+
+    pub(crate) fn wrong_use(what: impl fmt::Display) -> Self {
+        Self { kind: Kind::WrongUse, ..Self::new(what) }
+    }
+
+    pub(crate) fn nobody_reads() -> Self {
+        Self { kind: Kind::NobodyReads, ..Self::new("") }
+    }
+
+    #[must_use]
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Says it on standard error.
+    pub(crate) fn report(&self) -> ExitCode {
+        if self.kind != Kind::NobodyReads {
+            eprintln!("error: {}", self.what.trim_end());
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(match self.kind {
+            Kind::Failed => 1,
+            Kind::WrongUse => 2,
+            Kind::NobodyReads => 0,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+/// An error and its sources in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let reason = error.to_string();
+        // A transparent error shows its source's words already.
+        if !text.ends_with(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl From<holm_client::Error> for Failure {
+    fn from(error: holm_client::Error) -> Self {
+        match error {
+            holm_client::Error::Unreachable { server, reason, hint } => {
+                Self::new(format!("{server} cannot be reached: {reason}")).hint(hint)
+            }
+            holm_client::Error::Problem(problem) => problem_failure(&problem),
+            other @ holm_client::Error::Protocol { .. } => Self::new(chain(&other)),
+        }
+    }
+}
+
+fn problem_failure(problem: &Problem) -> Failure {
+    let failure = Failure::new(problem.to_string().lines().map(clean).collect::<Vec<_>>().join("\n"));
+    match problem.status {
+        401 => failure.hint("give an API token with --api-token-file or HOLM_API_TOKEN; `holm token create --role admin` makes one"),
+        404 => failure.hint("`holm get applications`, `holm get instances` or `holm get nodes` show what there is"),
+        412 => failure.hint("somebody else changed it meanwhile: look again, then try again"),
+        _ => failure,
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        Self::wrong_use(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_failure_says_why() {
+        let error = Outer(std::io::Error::other("inner"));
+        assert_eq!(Failure::from_error("it", &error).to_string(), "it: outer: inner");
+    }
+}

@@ -1,0 +1,128 @@
+//! What people and programs read.
+//!
+//! | module | its one reason to change |
+//! | --- | --- |
+//! | [`table`] | how tables look |
+//! | [`rows`] | which columns things have |
+//! | [`time`] | ages and the reader's zone |
+//! | [`live`] | a view that is drawn again and again |
+
+pub(crate) mod live;
+pub(crate) mod rows;
+#[cfg(test)]
+pub(crate) mod samples;
+pub(crate) mod table;
+pub(crate) mod time;
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Table,
+    /// A table with more columns
+    Wide,
+    Json,
+    Yaml,
+}
+
+/// `-o`, for commands that print data.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// How to print
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) format: Format,
+}
+
+// === impl Output ===
+
+impl Output {
+    pub(crate) const fn is_wide(self) -> bool {
+        matches!(self.format, Format::Wide)
+    }
+
+    /// Prints `value` as it is for programs, or else what `people` makes of it.
+    pub(crate) fn print<T: Serialize>(
+        self,
+        value: &T,
+        people: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Table | Format::Wide => say(&people()),
+            Format::Json => say(&json(value, serde_json::to_string_pretty)?),
+            Format::Yaml => {
+                say(&serde_saphyr::to_string(value).map_err(|e| Failure::from_error("a bug: no YAML", &e))?)
+            }
+        }
+    }
+
+    /// As [`Self::print`], for one of many values that come one after the other.
+    pub(crate) fn print_one<T: Serialize>(
+        self,
+        value: &T,
+        people: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => say(&json(value, serde_json::to_string)?),
+            Format::Yaml => say("---").and_then(|()| self.print(value, people)),
+            Format::Table | Format::Wide => say(&people()),
+        }
+    }
+}
+
+fn json<T>(value: &T, with: fn(&T) -> serde_json::Result<String>) -> Result<String, Failure> {
+    with(value).map_err(|e| Failure::from_error("a bug: no JSON", &e))
+}
+
+/// Prints `text` and a newline, if it does not end in one; nothing when it is empty.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    say_bytes(format!("{text}{end}").as_bytes())
+}
+
+pub(crate) fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::nobody_reads(),
+        _ => Failure::from_error("cannot write the output", &error),
+    })
+}
+
+/// Whether to use colours on a stream that is a terminal or not: <https://no-color.org>.
+pub(crate) fn ink(terminal: bool) -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    terminal && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether to use colours on standard output.
+pub(crate) fn stdout_ink() -> bool {
+    ink(io::stdout().is_terminal())
+}
+
+/// Text of somebody else: without what could steer a terminal.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_steers_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\tc"), "a\u{fffd}[2Jb\tc");
+    }
+
+    #[test]
+    fn what_is_no_terminal_gets_no_colours() {
+        assert!(!ink(false));
+    }
+}

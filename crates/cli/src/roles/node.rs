@@ -1,0 +1,43 @@
+//! Running the agent of a node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holm_model::resources::Resources;
+use holm_node::NodeConfig;
+
+use super::options::NodeOptions;
+use super::{directory, orchestrator, stopped_by_signal};
+use crate::failure::Failure;
+
+pub(crate) fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
+    let parent = options.parent.ok_or_else(|| {
+        Failure::wrong_use("a node needs an orchestrator").hint("give it with --parent HOST:PORT")
+    })?;
+    let executable =
+        std::env::current_exe().map_err(|e| Failure::from_error("our own program cannot be found", &e))?;
+    let data_dir = options.data_dir.unwrap_or_else(|| directory("node"));
+    let mut config = NodeConfig::new(data_dir, parent, executable);
+    config.token = orchestrator::token(options.token, options.token_file)?;
+    config.name = options.name;
+    let labels = options.label.unwrap_or_default();
+    config.labels = labels.into_iter().map(|label| (label.key, label.value)).collect::<BTreeMap<_, _>>();
+    config.capabilities = options.capability.unwrap_or_default().into_iter().collect::<BTreeSet<_>>();
+    let (cpu, memory) = (options.reserve_cpu.unwrap_or_default(), options.reserve_memory.unwrap_or_default());
+    config.reserve = Resources::new(cpu, memory);
+    if let Some(interval) = options.interval {
+        config.interval = interval.0;
+    }
+    if let Some(user) = options.process_user {
+        config.runtimes.process_user = user;
+    }
+    if options.engine.is_some() {
+        config.runtimes.engine = options.engine;
+    }
+    Ok(config)
+}
+
+/// Until a signal says stop. Ends nothing that runs here.
+pub(crate) async fn run(config: NodeConfig) -> Result<(), Failure> {
+    let stop = stopped_by_signal()?;
+    holm_node::run(config, stop).await.map_err(|e| Failure::from_error("the node cannot run", &e))
+}

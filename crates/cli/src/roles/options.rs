@@ -1,0 +1,139 @@
+//! What each role can be told. Every key of the configuration file is also a flag and an environment
+//! variable, under the same word; nothing has its default here, so that it shows what was said.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use holm_model::capability::Capability;
+use holm_model::duration::Span;
+use holm_model::name::Name;
+use holm_model::resources::{Cpu, Memory};
+use serde::{Deserialize, Deserializer};
+
+/// A label of a node, `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+// === impl Label ===
+
+impl std::str::FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Self { key: key.trim().to_owned(), value: value.trim().to_owned() })
+            }
+            _ => Err(format!("`{text}` is no label: write `key=value`")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Flags, environment and keys from one table.
+macro_rules! options {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty = ($($arg:tt)*);)* }) => {
+        $(#[$doc])*
+        #[derive(Args, Clone, Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub(crate) struct $name { $($(#[$fdoc])* #[arg(long, $($arg)*)] pub(crate) $field: Option<$type>,)* }
+
+        impl $name {
+            /// What is said here; `other` says the rest.
+            pub(crate) fn or(self, other: Self) -> Self {
+                Self { $($field: self.$field.or(other.$field),)* }
+            }
+        }
+    };
+}
+
+options!(
+    /// Of a root orchestrator.
+    RootOptions {
+        /// Where everything is kept [default: ~/.local/share/holm/root, or /var/lib/holm/root for root]
+        data_dir: PathBuf = (env = "HOLM_DATA_DIR", value_name = "DIRECTORY");
+        /// The port for members, browsers and the CLI [default: 0.0.0.0:7700]
+        listen: SocketAddr = (env = "HOLM_LISTEN", value_name = "ADDRESS");
+        /// Also plain HTTP, on a loopback address only
+        http: SocketAddr = (env = "HOLM_HTTP", value_name = "ADDRESS");
+        /// Host names or addresses for the server certificate, beside the usual ones
+        host: Vec<String> = (env = "HOLM_HOST", value_name = "HOST", value_delimiter = ',');
+        /// Its name [default: root]
+        name: Name = (env = "HOLM_NAME");
+        /// Name of a new sea [default: random]
+        sea: String = (env = "HOLM_SEA", value_name = "NAME");
+        /// A silent member is `unknown` after this [default: 15s]
+        unknown_after: Span = (env = "HOLM_UNKNOWN_AFTER", value_name = "DURATION");
+        /// A silent member is `offline` after this [default: 30s]
+        offline_after: Span = (env = "HOLM_OFFLINE_AFTER", value_name = "DURATION");
+        /// What a silent member runs is replaced after this [default: 60s]
+        replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
+    }
+);
+
+options!(
+    /// Of a cluster orchestrator.
+    ClusterOptions {
+        /// The orchestrator above, `host:port`
+        parent: String = (env = "HOLM_PARENT", value_name = "ADDRESS");
+        /// A join token, for the first start; better by the environment or a file, which `ps` does not show
+        token: String = (env = "HOLM_TOKEN", hide_env_values = true);
+        /// A file that holds the join token
+        token_file: PathBuf = (env = "HOLM_TOKEN_FILE", value_name = "FILE");
+        /// Its name
+        name: Name = (env = "HOLM_NAME");
+        /// Where everything is kept [default: ~/.local/share/holm/cluster, or /var/lib/holm/cluster for root]
+        data_dir: PathBuf = (env = "HOLM_DATA_DIR", value_name = "DIRECTORY");
+        /// The port for members, browsers and the CLI [default: 0.0.0.0:7700]
+        listen: SocketAddr = (env = "HOLM_LISTEN", value_name = "ADDRESS");
+        /// Also plain HTTP, on a loopback address only
+        http: SocketAddr = (env = "HOLM_HTTP", value_name = "ADDRESS");
+        /// Host names or addresses for the server certificate, beside the usual ones
+        host: Vec<String> = (env = "HOLM_HOST", value_name = "HOST", value_delimiter = ',');
+        /// A silent member is `unknown` after this [default: 15s]
+        unknown_after: Span = (env = "HOLM_UNKNOWN_AFTER", value_name = "DURATION");
+        /// A silent member is `offline` after this [default: 30s]
+        offline_after: Span = (env = "HOLM_OFFLINE_AFTER", value_name = "DURATION");
+        /// What a silent member runs is replaced after this [default: 60s]
+        replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
+    }
+);
+
+options!(
+    /// Of a node.
+    NodeOptions {
+        /// The orchestrator above, `host:port`
+        parent: String = (env = "HOLM_PARENT", value_name = "ADDRESS");
+        /// A join token, for the first start; better by the environment or a file, which `ps` does not show
+        token: String = (env = "HOLM_TOKEN", hide_env_values = true);
+        /// A file that holds the join token
+        token_file: PathBuf = (env = "HOLM_TOKEN_FILE", value_name = "FILE");
+        /// Its name [default: the host name]
+        name: Name = (env = "HOLM_NAME");
+        /// What people call the node's properties; may be given several times
+        label: Vec<Label> = (env = "HOLM_LABEL", value_name = "KEY=VALUE", value_delimiter = ',');
+        /// What the node can do, beside what is detected, as in hardware/ble
+        capability: Vec<Capability> = (env = "HOLM_CAPABILITY", value_name = "TYPE/NAME", value_delimiter = ',');
+        /// Where everything is kept [default: ~/.local/share/holm/node, or /var/lib/holm/node for root]
+        data_dir: PathBuf = (env = "HOLM_DATA_DIR", value_name = "DIRECTORY");
+        /// How often usage is reported [default: 15s]
+        interval: Span = (env = "HOLM_INTERVAL", value_name = "DURATION");
+        /// CPU that is kept for the machine itself [default: 0]
+        reserve_cpu: Cpu = (env = "HOLM_RESERVE_CPU", value_name = "CORES");
+        /// Memory that is kept for the machine itself [default: 0]
+        reserve_memory: Memory = (env = "HOLM_RESERVE_MEMORY", value_name = "BYTES");
+        /// Runs processes that name no user, when the node runs as root [default: nobody]
+        process_user: String = (env = "HOLM_PROCESS_USER", value_name = "USER");
+        /// Socket of the container engine [default: the usual places of Docker and Podman]
+        engine: PathBuf = (env = "HOLM_ENGINE", value_name = "SOCKET");
+    }
+);

@@ -1,0 +1,118 @@
+//! Running a root or a cluster orchestrator: shell, API, signals.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holm_api::{Api, serve_stream};
+use holm_core::orchestrator::config::Deadlines;
+use holm_link::authority::ServerName;
+use holm_link::token::JoinToken;
+use holm_model::duration::Span;
+use holm_model::name::Name;
+use holm_orchestrator::{Config, Role, Shell};
+
+use super::options::{ClusterOptions, RootOptions};
+use super::{directory, stopped_by_signal};
+use crate::connect::{SOCKET, read_secret};
+use crate::failure::Failure;
+use crate::output::say;
+
+/// Where an orchestrator listens if nobody says otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 7700);
+/// Before the address in the line that says that everything is ready; the demo reads it.
+pub(crate) const READY: &str = "listening on ";
+
+pub(crate) fn root(options: RootOptions) -> Result<Config, Failure> {
+    let name = options.name.map_or_else(|| name("root"), Ok)?;
+    let data_dir = options.data_dir.unwrap_or_else(|| directory("root"));
+    let config = Config::new(data_dir, name, Role::Root { sea: options.sea });
+    let silence = [options.unknown_after, options.offline_after, options.replace_after];
+    finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
+}
+
+pub(crate) fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
+    let missing = |what: &str, flag: &str| {
+        Failure::wrong_use(format!("a cluster needs {what}")).hint(format!("give it with {flag}"))
+    };
+    let name = options.name.ok_or_else(|| missing("a name", "--name, as in `--name vienna`"))?;
+    let parent = options.parent.ok_or_else(|| missing("a parent", "--parent HOST:PORT"))?;
+    let token = token(options.token, options.token_file)?;
+    let token = token.as_deref().map(join_token).transpose()?;
+    let data_dir = options.data_dir.unwrap_or_else(|| directory("cluster"));
+    let config = Config::new(data_dir, name, Role::Cluster { parent, token });
+    let silence = [options.unknown_after, options.offline_after, options.replace_after];
+    finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
+}
+
+/// The token that was given, or that a file holds.
+pub(crate) fn token(token: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, Failure> {
+    match (token, file) {
+        (Some(token), _) => Ok(Some(token)),
+        (None, Some(file)) => read_secret(&file).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn join_token(text: &str) -> Result<JoinToken, Failure> {
+    text.parse().map_err(|e: holm_link::token::ParseTokenError| Failure::wrong_use(e))
+}
+
+fn name(text: &str) -> Result<Name, Failure> {
+    text.parse().map_err(|e: holm_model::name::NameError| Failure::wrong_use(e))
+}
+
+fn finish(
+    config: Config,
+    listen: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    hosts: Vec<String>,
+    [unknown, offline, replace]: [Option<Span>; 3],
+) -> Result<Config, Failure> {
+    let default = Deadlines::default();
+    let or = |span: Option<Span>, default| span.map_or(default, |Span(span)| span);
+    let deadlines = Deadlines {
+        unknown: or(unknown, default.unknown),
+        offline: or(offline, default.offline),
+        replace: or(replace, default.replace),
+        ..default
+    };
+    if deadlines.unknown > deadlines.offline || deadlines.offline > deadlines.replace {
+        return Err(Failure::wrong_use("a member must be unknown before it is offline, and offline before it is replaced")
+            .hint("check --unknown-after <= --offline-after <= --replace-after"));
+    }
+    let server_name = |host: String| host.parse().map_or_else(|_| ServerName::Dns(host), ServerName::Ip);
+    let names = hosts.into_iter().map(server_name).collect();
+    Ok(Config { listen: listen.unwrap_or(LISTEN), http, names, deadlines, ..config })
+}
+
+/// Until a signal says stop.
+pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+    let stop = stopped_by_signal()?;
+    let hosts = config.names.iter().filter_map(|name| match name {
+        ServerName::Dns(host) => Some(host.clone()),
+        ServerName::Ip(_) => None,
+    });
+    let (hosts, socket) = (hosts.collect::<Vec<_>>(), config.data_dir.join(SOCKET));
+    let what = format!("{} cannot start", config.name);
+    let shell = Shell::start(config, stop).await.map_err(|e| Failure::from_error(&what, &e))?;
+    announce(&shell, &socket)?;
+    let api = Api::new(shell.handle().clone(), &hosts);
+    let on_http = move |stream, peer| drop(tokio::spawn(serve_stream(stream, peer, api.clone())));
+    shell.serve(Arc::new(on_http)).await.map_err(|e| Failure::from_error("the orchestrator had to stop", &e))
+}
+
+/// Says where it can be reached, for people and for those who started it.
+fn announce(shell: &Shell, socket: &std::path::Path) -> Result<(), Failure> {
+    let unknown = |e| Failure::from_error("the system does not tell our address", &e);
+    let mut lines = format!("{READY}https://{}\n", shell.address().map_err(unknown)?);
+    if let Some(http) = shell.http_address().map_err(unknown)? {
+        lines.push_str(&format!("and http://{http}\n"));
+    }
+    let handle = shell.handle();
+    lines.push_str(&format!("fingerprint of the sea {}: {}\n", handle.sea(), handle.fingerprint()));
+    lines.push_str(&format!("export HOLM_SOCKET={}\n", socket.display()));
+    // Whoever started us need not listen.
+    let _ = say(&lines);
+    Ok(())
+}

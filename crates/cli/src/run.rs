@@ -1,0 +1,32 @@
+//! The async runtime of a command.
+
+use std::time::Duration;
+
+use crate::failure::Failure;
+
+/// How long what is still going on at the end (a blocking read of the terminal) may hold us up.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// Runs a command for people on one thread.
+pub(crate) fn single<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    on(tokio::runtime::Builder::new_current_thread(), work)
+}
+
+/// Runs an orchestrator on at most four threads.
+pub(crate) fn several<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    builder.worker_threads(cores.min(4));
+    on(builder, work)
+}
+
+fn on<T>(
+    mut builder: tokio::runtime::Builder,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let runtime =
+        builder.enable_all().build().map_err(|e| Failure::from_error("the program cannot start", &e))?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(LINGER);
+    outcome
+}

@@ -1,0 +1,157 @@
+//! What is to be done about one instance: wish against fact, a pure function.
+
+use std::time::Duration;
+
+use holm_model::member::NodeFacts;
+use holm_model::state::{InstanceState, RunState};
+
+use super::record::{Cause, InstanceRecord};
+use super::wanted::Wanted;
+
+/// What the runtime does about an instance, as far as it told; in memory only, since
+/// [`Survivors`](super::NodeEvent::Survivors) tell it anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Nothing of it executes.
+    #[default]
+    Idle,
+    /// It was asked to launch.
+    Launching,
+    /// It executes or is paused.
+    Up,
+    /// It executes, and was asked to pause or resume.
+    Switching,
+    /// It was asked to halt.
+    Halting,
+    /// It was asked to remove what is left.
+    Removing,
+}
+
+/// The next thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    Rest,
+    Launch,
+    Halt(Cause),
+    Pause,
+    Resume,
+    Remove,
+    /// Nothing executes, and this is how it stands.
+    Settle(InstanceState, Cause, String),
+    /// It cannot run here at all.
+    GiveUp(String),
+}
+
+/// Facts about an instance beside its record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Situation<'a> {
+    pub(super) wanted: Option<&'a Wanted>,
+    pub(super) record: &'a InstanceRecord,
+    pub(super) doing: Doing,
+    /// A back-off is not over.
+    pub(super) waiting: bool,
+    pub(super) node: Option<&'a NodeFacts>,
+}
+
+/// How long after a halt or pause that failed it is asked for again.
+pub(super) const RETRY: Duration = Duration::from_secs(5);
+
+/// # Returns
+/// One move; after carrying it out, ask again until it is [`Move::Rest`].
+pub(super) fn decide(at: Situation<'_>) -> Move {
+    match at.doing {
+        Doing::Removing | Doing::Halting => Move::Rest,
+        Doing::Launching | Doing::Switching => ending(at).map_or(Move::Rest, Move::Halt),
+        Doing::Up if at.waiting => Move::Rest,
+        Doing::Up => match ending(at) {
+            Some(cause) => Move::Halt(cause),
+            None => up(at),
+        },
+        Doing::Idle => match at.wanted {
+            Some(wanted) if at.record.state != InstanceState::Terminated => idle(at, wanted),
+            _ => unlisted(at.record),
+        },
+    }
+}
+
+/// Why what executes has to end, if it has to.
+fn ending(at: Situation<'_>) -> Option<Cause> {
+    let Some(wanted) = at.wanted else { return Some(Cause::Scheduler) };
+    match wanted.run {
+        // A halt that failed before, or was interrupted, is finished.
+        _ if matches!(at.record.state, InstanceState::Stopping | InstanceState::Terminated) => {
+            Some(Cause::Node)
+        }
+        RunState::Stop => Some(Cause::Person),
+        // Goes on as it is: its replacement, or a newer version, decides.
+        RunState::Unknown => None,
+        _ if wanted.held || wanted.order.is_err() => None,
+        _ if wanted.restarts > at.record.restarts_seen => Some(Cause::Person),
+        _ if at.record.is_outdated(wanted) => Some(Cause::Scheduler),
+        RunState::Run | RunState::Pause => None,
+    }
+}
+
+fn up(at: Situation<'_>) -> Move {
+    let run = at.wanted.map_or(RunState::Unknown, |wanted| wanted.run);
+    match (run, at.record.state) {
+        (RunState::Pause, InstanceState::Running) => Move::Pause,
+        (RunState::Run, InstanceState::Paused) => Move::Resume,
+        _ => Move::Rest,
+    }
+}
+
+fn unlisted(record: &InstanceRecord) -> Move {
+    if record.state == InstanceState::Terminated {
+        Move::Remove
+    } else {
+        let reason = "no longer assigned to this node".to_owned();
+        Move::Settle(InstanceState::Terminated, Cause::Scheduler, reason)
+    }
+}
+
+fn idle(at: Situation<'_>, wanted: &Wanted) -> Move {
+    use InstanceState as I;
+    let (record, state) = (at.record, at.record.state);
+    match wanted.run {
+        RunState::Stop if !matches!(state, I::Stopped | I::Completed) => {
+            Move::Settle(I::Stopped, Cause::Person, "stopped on request".to_owned())
+        }
+        RunState::Pause if matches!(state, I::ScheduledNode | I::Stopping) => {
+            Move::Settle(I::Stopped, Cause::Person, "paused; it starts when it is resumed".to_owned())
+        }
+        RunState::Run if !wanted.held => launch(at, wanted),
+        _ if state == I::Stopping => Move::Settle(I::Stopped, Cause::Node, String::new()),
+        _ if wanted.held || record.exhausted || state == I::Completed => Move::Rest,
+        RunState::Unknown => unreadable(wanted).map_or(Move::Rest, Move::GiveUp),
+        RunState::Run | RunState::Stop | RunState::Pause => Move::Rest,
+    }
+}
+
+fn launch(at: Situation<'_>, wanted: &Wanted) -> Move {
+    let record = at.record;
+    let outdated = record.is_outdated(wanted);
+    let given_up = record.state == InstanceState::Failed && record.exhausted;
+    let waiting = record.state == InstanceState::Failed && at.waiting;
+    if (given_up || waiting || record.state == InstanceState::Completed) && !outdated {
+        return Move::Rest;
+    }
+    match unreadable(wanted).or_else(|| lacking(wanted, at.node)) {
+        // Asked for anew, and still not possible: said once.
+        Some(_) if given_up => Move::Rest,
+        Some(reason) => Move::GiveUp(reason),
+        None => Move::Launch,
+    }
+}
+
+fn unreadable(wanted: &Wanted) -> Option<String> {
+    wanted.order.as_ref().err().cloned()
+}
+
+/// A runtime that is known but not ready yet gets its attempts: after a boot it may start later than
+/// the agent. One that the node does not have at all will not come.
+fn lacking(wanted: &Wanted, node: Option<&NodeFacts>) -> Option<String> {
+    let runtime = wanted.runtime()?;
+    let missing = !node?.runtimes.iter().any(|facts| facts.name == *runtime);
+    missing.then(|| format!("this node has no runtime `{runtime}`"))
+}

@@ -1,0 +1,195 @@
+//! What happens to a node machine, and what it wants done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::{EndpointsKey, ItemError, Part};
+use holm_model::member::{NodeFacts, Usage};
+use holm_model::message::{Down, Up};
+use holm_model::name::Name;
+use holm_model::service::ServiceSpec;
+use holm_model::slot::SlotIndex;
+
+/// Input of the machine.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "events are handed over one by one, never kept")]
+pub enum NodeEvent {
+    LinkUp,
+    LinkDown,
+    Received(Down),
+    /// All that the runtimes still have of this node: once at the start, before which nothing is
+    /// launched, and as the answer to [`NodeEffect::ListSurvivors`].
+    Survivors(Vec<Survivor>),
+    Runtime {
+        id: AssignmentId,
+        incarnation: u32,
+        event: RuntimeEvent,
+    },
+    Facts(NodeFacts),
+    NodeUsage(Usage),
+    /// [`NodeMachine::next_deadline`](super::NodeMachine::next_deadline) has passed.
+    Tick,
+}
+
+/// What a runtime says about an incarnation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimeEvent {
+    /// Progress, for people. Each one is a write: not more than one per second.
+    Preparing {
+        progress: String,
+    },
+    /// It is about to start, with these ports on the node.
+    Starting {
+        ports: BTreeMap<Name, u16>,
+    },
+    /// It runs: for the first time, or again after a pause.
+    Running,
+    Paused,
+    /// It ended, by itself or by [`NodeEffect::Halt`]; nothing of it executes any more.
+    Exited(Outcome),
+    /// It never ran, and nothing of it executes.
+    LaunchFailed {
+        reason: String,
+        retry: bool,
+    },
+    /// It may still run.
+    HaltFailed {
+        reason: String,
+    },
+    /// Neither paused nor resumed.
+    PauseFailed {
+        reason: String,
+    },
+    /// Nothing is left of the instance.
+    Removed,
+    Usage(Usage),
+}
+
+/// How an instance ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit code; `None` when a signal ended it, or nobody saw how it ended.
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    /// It was killed because memory ran out.
+    pub oom: bool,
+}
+
+/// What a runtime has of an instance that this node (this data directory) launched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survivor {
+    pub id: AssignmentId,
+    pub incarnation: u32,
+    pub state: SurvivorState,
+    pub ports: BTreeMap<Name, u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SurvivorState {
+    /// A launch is under way; its events follow.
+    Launching,
+    Running,
+    Paused,
+    Exited(Outcome),
+}
+
+/// Output of the machine; carried out in order, after the journal was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeEffect {
+    Send(Up),
+    /// Answered by [`RuntimeEvent::Running`], or by `LaunchFailed`.
+    Launch(Box<Launch>),
+    /// End it, or its launch: graceful first, by force after `grace`. Always answered by `Exited`,
+    /// `LaunchFailed` or `HaltFailed`; by `Exited` also when nothing of it is there.
+    Halt {
+        id: AssignmentId,
+        incarnation: u32,
+        grace: Duration,
+    },
+    Pause {
+        id: AssignmentId,
+        incarnation: u32,
+    },
+    Resume {
+        id: AssignmentId,
+        incarnation: u32,
+    },
+    /// Remove what is left after the end, logs too. Answered by `Removed`.
+    Remove {
+        id: AssignmentId,
+        incarnation: u32,
+    },
+    /// Addresses of these changed; see [`NodeMachine::consumers`](super::NodeMachine::consumers).
+    Endpoints {
+        changed: BTreeSet<EndpointsKey>,
+    },
+    /// A session began; the orchestrator knows this node by these.
+    Welcomed {
+        member: MemberId,
+        name: Name,
+        path: Vec<Name>,
+    },
+    /// An item of the list that this version cannot read, for the log.
+    Unreadable {
+        reason: String,
+    },
+    /// A new certificate chain of our own.
+    Certificate {
+        chain: Vec<Vec<u8>>,
+    },
+    /// The orchestrator ends the link; trying again soon is of no use.
+    Refused {
+        reason: String,
+    },
+    /// Send [`NodeEvent::Survivors`]: after an undo, the runtimes know better.
+    ListSurvivors,
+    /// Close the link and open it anew: after an undo, answers are missing on it.
+    Reconnect,
+}
+
+/// A new incarnation of an instance. No other one of it is live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    pub id: AssignmentId,
+    pub incarnation: u32,
+    pub part: Part,
+    pub slot: SlotIndex,
+    pub spec: ServiceSpec,
+    /// Ports of the incarnation before, to be given again where they are free and still wanted.
+    pub ports: BTreeMap<Name, u16>,
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    #[must_use]
+    pub const fn exited(code: i32) -> Self {
+        Self { code: Some(code), signal: None, oom: false }
+    }
+
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self.code, Some(0)) && !self.oom
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.oom, self.code, self.signal) {
+            (true, _, _) => f.write_str("killed because memory ran out"),
+            (false, Some(code), _) => write!(f, "exited with code {code}"),
+            (false, None, Some(signal)) => write!(f, "ended by signal {signal}"),
+            (false, None, None) => f.write_str("ended; nobody saw how"),
+        }
+    }
+}
+
+// === impl NodeEffect ===
+
+impl NodeEffect {
+    pub(super) fn unreadable(error: &ItemError) -> Self {
+        Self::Unreadable { reason: error.to_string() }
+    }
+}

@@ -1,0 +1,218 @@
+//! Carrying moves out: a record on disk first, then an effect.
+
+use std::mem;
+use std::time::Duration;
+
+use holm_model::id::AssignmentId;
+use holm_model::service::ServiceSpec;
+use holm_model::state::InstanceState;
+use holm_model::time::Now;
+
+use super::decide::{Doing, Move, RETRY, Situation, decide};
+use super::event::{Launch, NodeEffect, Outcome, SurvivorState};
+use super::machine::{Life, NodeMachine};
+use super::record::{Cause, InstanceRecord};
+use super::restart::{End, Verdict, verdict};
+use super::wanted::Order;
+
+/// Moves of one instance in one step at most. Three are needed (to end, to note it, to remove); the
+/// bound keeps a state that a newer version wrote from turning in circles.
+const MOVES: usize = 8;
+
+impl NodeMachine {
+    pub(super) fn touch_all(&mut self) {
+        self.touched.extend(self.wanted.keys());
+        self.touched.extend(self.records.iter().map(|(id, _)| *id));
+        self.touched.extend(self.strays.keys());
+    }
+
+    /// Ends the waits that are over.
+    pub(super) fn touch_due(&mut self, now: Now) {
+        let lives = self.lives.iter_mut().map(|(id, life)| (*id, &mut life.wait));
+        let strays = self.strays.iter_mut().map(|(id, stray)| (*id, &mut stray.wait));
+        for (id, wait) in lives.chain(strays) {
+            if wait.is_some_and(|until| until <= now.boot) {
+                *wait = None;
+                self.touched.insert(id);
+            }
+        }
+    }
+
+    /// Makes moves until wish and fact are equal, or somebody else has to move.
+    pub(super) fn reconcile(&mut self, id: AssignmentId, now: Now) {
+        self.meet_stray(id, now);
+        self.meet_wish(id, now);
+        for _ in 0..MOVES {
+            match self.next_move(id) {
+                Move::Rest => return,
+                Move::Launch => self.launch(id, now),
+                Move::Halt(cause) => self.halt(id, cause, now),
+                Move::Pause => self.switch(id, |id, incarnation| NodeEffect::Pause { id, incarnation }),
+                Move::Resume => self.switch(id, |id, incarnation| NodeEffect::Resume { id, incarnation }),
+                Move::Remove => self.remove(id),
+                Move::Settle(state, cause, reason) => self.become_state(id, state, cause, &reason, now),
+                Move::GiveUp(reason) => self.give_up(id, &reason, now),
+            }
+        }
+    }
+
+    fn next_move(&self, id: AssignmentId) -> Move {
+        let Some(record) = self.records.get(&id) else { return Move::Rest };
+        let life = self.lives.get(&id);
+        decide(Situation {
+            wanted: self.wanted.get(&id),
+            record,
+            doing: life.map(|life| life.doing).unwrap_or_default(),
+            waiting: life.is_some_and(|life| life.wait.is_some()),
+            node: self.facts.as_ref(),
+        })
+    }
+
+    /// What runs without a record is adopted when the list has it, and ended when a valid list does not.
+    fn meet_stray(&mut self, id: AssignmentId, now: Now) {
+        let Some(stray) = self.strays.get_mut(&id) else { return };
+        if stray.asked || stray.wait.is_some() {
+            return;
+        }
+        if self.wanted.get(&id).is_some_and(|wanted| wanted.identity.is_some()) {
+            let survivor = stray.survivor.clone();
+            self.strays.remove(&id);
+            self.meet_wish(id, now);
+            self.adopt(survivor, now);
+        } else if !self.wanted.contains_key(&id) && self.held.is_valid() && !self.held.is_frozen() {
+            stray.asked = true;
+            let incarnation = stray.survivor.incarnation;
+            self.effects.push(match stray.survivor.state {
+                SurvivorState::Exited(_) => NodeEffect::Remove { id, incarnation },
+                _ => NodeEffect::Halt { id, incarnation, grace: ServiceSpec::GRACE },
+            });
+        }
+    }
+
+    /// A new assignment gets its record, unless what is left of an older life has to go first.
+    fn meet_wish(&mut self, id: AssignmentId, now: Now) {
+        if self.records.contains(&id) || self.strays.contains_key(&id) {
+            return;
+        }
+        let Some(wanted) = self.wanted.get(&id) else { return };
+        if let Some(identity) = wanted.identity.clone() {
+            let record = InstanceRecord::new(identity, wanted, now.wall);
+            self.records.put(&mut self.journal, id, record);
+        }
+    }
+
+    pub(super) fn become_state(
+        &mut self,
+        id: AssignmentId,
+        state: InstanceState,
+        cause: Cause,
+        reason: &str,
+        now: Now,
+    ) {
+        let mut changes = Vec::new();
+        self.records.change(&mut self.journal, &id, |record| {
+            changes = record.become_state(id, state, cause, reason, now.wall);
+        });
+        for change in changes {
+            self.journal.change(change);
+        }
+        self.touched.insert(id);
+    }
+
+    fn launch(&mut self, id: AssignmentId, now: Now) {
+        let Some(wanted) = self.wanted.get(&id) else { return };
+        let Ok(order) = wanted.order.clone() else { return };
+        let asked = wanted.restarts;
+        let boot = &self.config.boot_id;
+        self.records.change(&mut self.journal, &id, |record| record.begin(&order, asked, boot));
+        let Some(record) = self.records.get(&id) else { return };
+        let attempt = match record.attempts {
+            0 => String::new(),
+            failed => format!("attempt {}", failed + 1),
+        };
+        let Order { part, spec } = order;
+        let incarnation = record.incarnation;
+        let (slot, ports) = (record.identity.slot.clone(), record.ports.clone());
+        self.become_state(id, InstanceState::Preparing, Cause::Node, &attempt, now);
+        self.lives.insert(id, Life { doing: Doing::Launching, incarnation, ..Life::default() });
+        let launch = Launch { id, incarnation, part, slot, spec, ports };
+        self.effects.push(NodeEffect::Launch(Box::new(launch)));
+    }
+
+    fn halt(&mut self, id: AssignmentId, cause: Cause, now: Now) {
+        self.become_state(id, InstanceState::Stopping, cause, "", now);
+        let grace = self.records.get(&id).map_or(ServiceSpec::GRACE, |record| record.grace);
+        let life = self.lives.entry(id).or_default();
+        life.doing = Doing::Halting;
+        self.effects.push(NodeEffect::Halt { id, incarnation: life.incarnation, grace });
+    }
+
+    fn switch(&mut self, id: AssignmentId, effect: fn(AssignmentId, u32) -> NodeEffect) {
+        let life = self.lives.entry(id).or_default();
+        life.doing = Doing::Switching;
+        self.effects.push(effect(id, life.incarnation));
+    }
+
+    fn remove(&mut self, id: AssignmentId) {
+        let incarnation = self.records.get(&id).map_or(0, |record| record.incarnation);
+        self.lives.insert(id, Life { doing: Doing::Removing, incarnation, ..Life::default() });
+        self.effects.push(NodeEffect::Remove { id, incarnation });
+    }
+
+    /// Nothing more is tried here: whoever assigned it may place it elsewhere.
+    fn give_up(&mut self, id: AssignmentId, reason: &str, now: Now) {
+        self.records.change(&mut self.journal, &id, |record| record.exhausted = true);
+        self.become_state(id, InstanceState::Failed, Cause::Policy, reason, now);
+    }
+
+    /// Nothing of it executes any more, and nobody asked for that: the restart policy decides.
+    pub(super) fn ended(&mut self, id: AssignmentId, outcome: &Outcome, now: Now) {
+        let end = if outcome.is_success() { End::Well } else { End::Badly };
+        self.judge(id, end, &outcome.to_string(), now);
+    }
+
+    /// `what` happened, for people.
+    pub(super) fn judge(&mut self, id: AssignmentId, end: End, what: &str, now: Now) {
+        let life = mem::take(self.lives.entry(id).or_default());
+        let Some(record) = self.records.get(&id) else { return };
+        let wanted = self.wanted.get(&id).filter(|wanted| !wanted.held);
+        let Some(order) = wanted.and_then(|wanted| wanted.order.as_ref().ok()) else {
+            // Held, unreadable or no longer assigned: it is not started again.
+            let well = end == End::Well;
+            let state = if well { InstanceState::Completed } else { InstanceState::Failed };
+            return self.become_state(id, state, Cause::Node, what, now);
+        };
+        let ran = life.up_since.map_or(Duration::ZERO, |since| now.boot.saturating_sub(since));
+        match verdict(&order.spec.restart, id, end, record.attempts, ran) {
+            Verdict::Done => {
+                self.records.change(&mut self.journal, &id, |record| record.attempts = 0);
+                self.become_state(id, InstanceState::Completed, Cause::Node, what, now);
+            }
+            Verdict::Again { attempts, wait } => {
+                self.records.change(&mut self.journal, &id, |record| record.attempts = attempts);
+                let reason = if wait.is_zero() {
+                    format!("{what}; started again at once")
+                } else {
+                    self.lives.entry(id).or_default().wait = Some(now.boot + wait);
+                    format!("{what}; next attempt in {:.1} s", wait.as_secs_f64())
+                };
+                self.become_state(id, InstanceState::Failed, Cause::Node, &reason, now);
+            }
+            Verdict::GiveUp { attempts } => {
+                self.records.change(&mut self.journal, &id, |record| record.attempts = attempts);
+                let reason = format!("{what}; no attempt is left on this node");
+                self.give_up(id, &reason, now);
+            }
+        }
+    }
+
+    /// A halt or a switch did not succeed: it is asked for again a little later.
+    pub(super) fn try_later(&mut self, id: AssignmentId, reason: &str, now: Now) {
+        let life = self.lives.entry(id).or_default();
+        life.doing = Doing::Up;
+        life.wait = Some(now.boot + RETRY);
+        if let Some(state) = self.records.get(&id).map(|record| record.state) {
+            self.become_state(id, state, Cause::Node, reason, now);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Loading, stepping, undoing, asking.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::{Endpoints, EndpointsKey, Item, ItemKey};
+use holm_model::member::{NodeFacts, Usage};
+use holm_model::message::Up;
+use holm_model::name::Name;
+use holm_model::record::Table;
+use holm_model::service::ServiceSpec;
+use holm_model::slot::ServiceKey;
+use holm_model::time::Now;
+
+use super::decide::Doing;
+use super::event::{NodeEffect, NodeEvent, Survivor};
+use super::record::InstanceRecord;
+use super::wanted::Wanted;
+use crate::held::Held;
+use crate::report::Reporter;
+use crate::table::{Journal, LoadError, Rows, Snapshot};
+
+/// What does not change while the agent runs.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub name: Name,
+    /// The program's version.
+    pub version: String,
+    /// Changes when the machine was started anew: tells a crash of a process from a reboot.
+    pub boot_id: String,
+}
+
+/// See the [module](super).
+#[derive(Debug)]
+pub struct NodeMachine {
+    pub(super) config: NodeConfig,
+    pub(super) held: Held,
+    pub(super) records: Rows<AssignmentId, InstanceRecord>,
+    pub(super) journal: Journal,
+    pub(super) reporter: Reporter,
+    pub(super) effects: Vec<NodeEffect>,
+    /// The assignments of `held`.
+    pub(super) wanted: BTreeMap<AssignmentId, Wanted>,
+    pub(super) lives: BTreeMap<AssignmentId, Life>,
+    /// Survivors without a record.
+    pub(super) strays: BTreeMap<AssignmentId, Stray>,
+    /// Survivors were heard; before that nothing may be launched.
+    pub(super) ready: bool,
+    pub(super) linked: bool,
+    /// Our id, once the orchestrator told it.
+    pub(super) member: Option<MemberId>,
+    pub(super) facts: Option<NodeFacts>,
+    pub(super) usage: Usage,
+    /// Instances to look at before the step ends.
+    pub(super) touched: BTreeSet<AssignmentId>,
+}
+
+/// What is known of an instance for as long as the agent runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life {
+    pub(super) doing: Doing,
+    /// Of what executes; events of another one are late and say nothing.
+    pub(super) incarnation: u32,
+    /// Boot time since when it runs.
+    pub(super) up_since: Option<Duration>,
+    /// Boot time before which nothing is tried again.
+    pub(super) wait: Option<Duration>,
+    pub(super) usage: Option<Usage>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Stray {
+    pub(super) survivor: Survivor,
+    /// It was asked to halt or to be removed.
+    pub(super) asked: bool,
+    pub(super) wait: Option<Duration>,
+}
+
+// === impl NodeMachine ===
+
+impl NodeMachine {
+    /// Takes its rows out of `snapshot`. Feed [`NodeEvent::Facts`] and [`NodeEvent::Survivors`] next.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn load(snapshot: &mut Snapshot, config: NodeConfig) -> Result<Self, LoadError> {
+        let mut machine = Self {
+            config,
+            held: Held::load(snapshot)?,
+            records: Rows::load(Table::Instance, snapshot)?,
+            journal: Journal::default(),
+            reporter: Reporter::default(),
+            effects: Vec::new(),
+            wanted: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            ready: false,
+            linked: false,
+            member: None,
+            facts: None,
+            usage: Usage::default(),
+            touched: BTreeSet::new(),
+        };
+        machine.derive();
+        Ok(machine)
+    }
+
+    /// What follows from the rows.
+    fn derive(&mut self) {
+        self.wanted = self.held.items().filter_map(Wanted::of).collect();
+        self.report_all();
+    }
+
+    /// Commit [`NodeMachine::journal_mut`] afterwards, then carry out [`NodeMachine::take_effects`]; or
+    /// [`NodeMachine::undo`]. Several steps may share one commit.
+    pub fn step(&mut self, now: Now, event: NodeEvent) {
+        match event {
+            NodeEvent::LinkUp => self.link_up(),
+            NodeEvent::LinkDown => self.link_down(),
+            NodeEvent::Received(down) => self.received(down),
+            NodeEvent::Survivors(survivors) => self.survivors(survivors, now),
+            NodeEvent::Runtime { id, incarnation, event } => self.runtime(id, incarnation, event, now),
+            NodeEvent::Facts(facts) => {
+                self.facts = Some(facts);
+                self.report_node();
+                self.touch_all();
+            }
+            NodeEvent::NodeUsage(usage) => {
+                self.usage = usage;
+                self.report_node();
+            }
+            NodeEvent::Tick => {}
+        }
+        self.touch_due(now);
+        if self.ready {
+            for id in std::mem::take(&mut self.touched) {
+                self.reconcile(id, now);
+                self.report(id);
+            }
+        }
+        let facts = self.reporter.take(self.held.revision());
+        self.effects.extend(facts.into_iter().map(NodeEffect::Send));
+    }
+
+    pub fn take_effects(&mut self) -> Vec<NodeEffect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub const fn journal_mut(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// The commit failed: everything since the last one did not happen. What the runtimes and the
+    /// orchestrator told in that time is asked for again.
+    ///
+    /// # Errors
+    /// When a row from before the steps cannot be read: a bug.
+    pub fn undo(&mut self) -> Result<(), LoadError> {
+        let undo: Vec<_> = self.journal.take_undo().collect();
+        for (table, key, value) in undo {
+            self.held.restore(table, &key, value.as_deref())?;
+            if table == Table::Instance {
+                self.records.restore(&key, value.as_deref())?;
+            }
+        }
+        self.effects.clear();
+        self.lives.clear();
+        self.strays.clear();
+        self.touched.clear();
+        self.ready = false;
+        self.reporter = Reporter::default();
+        self.effects.push(NodeEffect::ListSurvivors);
+        if self.linked {
+            self.held.disconnected();
+            self.effects.push(NodeEffect::Reconnect);
+        }
+        self.derive();
+        Ok(())
+    }
+
+    /// Boot time at which a [`NodeEvent::Tick`] is wanted.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let lives = self.lives.values().filter_map(|life| life.wait);
+        lives.chain(self.strays.values().filter_map(|stray| stray.wait)).min()
+    }
+
+    /// To be sent every few seconds while nothing else is.
+    #[must_use]
+    pub const fn keep_alive(&self) -> Up {
+        Up::Alive { revision: self.held.revision() }
+    }
+
+    /// The parent is behind what this node obeyed last; see [`Held::is_frozen`].
+    #[must_use]
+    pub const fn is_frozen(&self) -> bool {
+        self.held.is_frozen()
+    }
+
+    #[must_use]
+    pub const fn member(&self) -> Option<MemberId> {
+        self.member
+    }
+
+    #[must_use]
+    pub const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    #[must_use]
+    pub fn instance(&self, id: AssignmentId) -> Option<&InstanceRecord> {
+        self.records.get(&id)
+    }
+
+    pub fn instances(&self) -> impl Iterator<Item = (AssignmentId, &InstanceRecord)> {
+        self.records.iter().map(|(id, record)| (*id, record))
+    }
+
+    /// The specification in the list.
+    #[must_use]
+    pub fn spec(&self, id: AssignmentId) -> Option<&ServiceSpec> {
+        Some(&self.wanted.get(&id)?.order.as_ref().ok()?.spec)
+    }
+
+    /// Ports of peers that the assignment connects to.
+    pub fn connects(&self, id: AssignmentId) -> impl Iterator<Item = EndpointsKey> {
+        let order = self.wanted.get(&id).and_then(|wanted| wanted.order.as_ref().ok());
+        order.into_iter().flat_map(|order| {
+            order.spec.connects.iter().map(|connect| EndpointsKey {
+                service: ServiceKey { wish: order.part.wish, service: connect.service.clone() },
+                port: connect.port.clone(),
+            })
+        })
+    }
+
+    /// Assignments that connect to this port.
+    pub fn consumers(&self, key: &EndpointsKey) -> impl Iterator<Item = AssignmentId> {
+        self.wanted.keys().copied().filter(move |id| self.connects(*id).any(|wanted| wanted == *key))
+    }
+
+    /// Current addresses of a port; empty when the list tells none.
+    #[must_use]
+    pub fn endpoints(&self, key: &EndpointsKey) -> Endpoints {
+        let item = self.held.get(&ItemKey::Endpoints(key.clone()));
+        match item.map(holm_model::item::PackedItem::unpack) {
+            Some(Ok(Item::Endpoints(endpoints))) => endpoints,
+            _ => Endpoints::default(),
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The node machine: instances kept as the list says.
+//!
+//! ```text
+//!  Down (list) ──→ Held ──→ wanted ─┐
+//!                                   ├─→ decide ──→ record (committed) ──→ Launch, Halt, …
+//!  Survivors, Runtime events ──→ life ┘                    └──→ Reporter ──→ Up (facts)
+//! ```
+//!
+//! Level-triggered: after every event, each instance it touched is compared with its wish until nothing
+//! is left to do. A [`Launch`] raises the incarnation, is committed before it is carried out, and never
+//! happens while another incarnation may be live. Without a link the machine does all of this from disk.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `event` | what happens, what is wanted done |
+//! | `wanted` | assignments of the list, decoded |
+//! | `record` | what is kept on disk, and legal changes of state |
+//! | `decide` | wish against fact: the next move |
+//! | `restart` | the restart policy |
+//! | `machine` | loading, stepping, undoing, asking |
+//! | `instances` | carrying moves out |
+//! | `runtimes` | what runtimes tell: events and survivors |
+//! | `parent` | what the orchestrator tells, and what it is told |
+
+mod decide;
+mod event;
+mod instances;
+mod machine;
+mod parent;
+mod record;
+mod restart;
+mod runtimes;
+mod wanted;
+
+pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
+pub use machine::{NodeConfig, NodeMachine};
+pub use record::InstanceRecord;
+pub use wanted::Identity;

@@ -1,0 +1,117 @@
+//! What the orchestrator tells, and what it is told.
+
+use std::collections::BTreeSet;
+
+use holm_model::fact::{Fact, FactKey};
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::{EndpointsKey, ItemKey};
+use holm_model::member::{NodeReport, Role};
+use holm_model::message::{Down, Welcome};
+use holm_model::state::MemberState;
+
+use super::event::NodeEffect;
+use super::machine::NodeMachine;
+use super::wanted::Wanted;
+use crate::report::Reporter;
+
+impl NodeMachine {
+    pub(super) fn link_up(&mut self) {
+        self.linked = true;
+        self.reporter.disconnected();
+        let hello = self.held.connected(Role::Node, self.config.name.clone(), self.config.version.clone());
+        self.effects.push(NodeEffect::Send(hello));
+    }
+
+    pub(super) fn link_down(&mut self) {
+        self.linked = false;
+        self.held.disconnected();
+        self.reporter.disconnected();
+    }
+
+    pub(super) fn received(&mut self, down: Down) {
+        let received = self.held.receive(&down, &mut self.journal);
+        self.effects.extend(received.replies.into_iter().map(NodeEffect::Send));
+        self.effects.extend(received.unreadable.iter().map(NodeEffect::unreadable));
+        if let Some(welcome) = received.welcome {
+            self.welcomed(welcome);
+        }
+        self.take_in(&received.put, &received.removed);
+        match down {
+            Down::Certificate { chain } => {
+                let chain = chain.into_iter().map(serde_bytes::ByteBuf::into_vec).collect();
+                self.effects.push(NodeEffect::Certificate { chain });
+            }
+            Down::Refused { reason } => self.effects.push(NodeEffect::Refused { reason }),
+            _ => {}
+        }
+        // The list may be valid now, so that strays are known to be strays.
+        self.touched.extend(self.strays.keys());
+    }
+
+    fn welcomed(&mut self, welcome: Welcome) {
+        if self.member != Some(welcome.member) {
+            self.member = Some(welcome.member);
+            self.reporter = Reporter::default();
+            self.report_all();
+        }
+        self.reporter.welcome(welcome.session);
+        let Welcome { member, name, path, .. } = welcome;
+        self.effects.push(NodeEffect::Welcomed { member, name, path });
+    }
+
+    /// Decodes what changed in the list.
+    fn take_in(&mut self, put: &[ItemKey], removed: &[ItemKey]) {
+        let mut endpoints: BTreeSet<EndpointsKey> = BTreeSet::new();
+        for key in put.iter().chain(removed) {
+            match key {
+                ItemKey::Assignment(id) => {
+                    self.wanted.remove(id);
+                    self.wanted.extend(self.held.get(key).and_then(Wanted::of));
+                    self.touched.insert(*id);
+                }
+                ItemKey::Endpoints(key) => {
+                    endpoints.insert(key.clone());
+                }
+                ItemKey::Share(_) | ItemKey::Revocation(_) => {}
+            }
+        }
+        if !endpoints.is_empty() {
+            self.effects.push(NodeEffect::Endpoints { changed: endpoints });
+        }
+    }
+
+    /// From the orchestrator's member down to this node: itself.
+    fn path(&self) -> Vec<MemberId> {
+        self.member.into_iter().collect()
+    }
+
+    pub(super) fn report_all(&mut self) {
+        self.report_node();
+        let ids: Vec<AssignmentId> = self.records.iter().map(|(id, _)| *id).collect();
+        for id in ids {
+            self.report(id);
+        }
+    }
+
+    pub(super) fn report_node(&mut self) {
+        let Some(facts) = &self.facts else { return };
+        self.reporter.set(Fact::Node(Box::new(NodeReport {
+            path: self.path(),
+            name: self.config.name.clone(),
+            state: MemberState::Online,
+            facts: facts.clone(),
+            usage: self.usage,
+        })));
+    }
+
+    pub(super) fn report(&mut self, id: AssignmentId) {
+        let Some(record) = self.records.get(&id) else {
+            self.reporter.remove(&FactKey::Instance(id));
+            return;
+        };
+        let held = self.wanted.get(&id).is_some_and(|wanted| wanted.held);
+        let usage = self.lives.get(&id).and_then(|life| life.usage);
+        let report = record.report(id, self.path(), held, usage);
+        self.reporter.set(Fact::Instance(Box::new(report)));
+    }
+}

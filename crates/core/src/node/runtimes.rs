@@ -1,0 +1,211 @@
+//! What runtimes tell: events, and what survived the agent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use holm_model::id::AssignmentId;
+use holm_model::state::InstanceState;
+use holm_model::time::Now;
+
+use super::decide::{Doing, RETRY};
+use super::event::{Outcome, RuntimeEvent, Survivor, SurvivorState};
+use super::machine::{Life, NodeMachine, Stray};
+use super::record::{Cause, InstanceRecord};
+use super::restart::End;
+
+impl NodeMachine {
+    pub(super) fn runtime(&mut self, id: AssignmentId, incarnation: u32, event: RuntimeEvent, now: Now) {
+        if self.strays.contains_key(&id) {
+            return self.stray_event(id, incarnation, event, now);
+        }
+        let Some(life) = self.lives.get_mut(&id).filter(|life| life.incarnation == incarnation) else {
+            return;
+        };
+        self.touched.insert(id);
+        let doing = life.doing;
+        match event {
+            RuntimeEvent::Usage(usage) => life.usage = Some(usage),
+            RuntimeEvent::Removed if doing == Doing::Removing => self.removed(id, now),
+            RuntimeEvent::Exited(_) | RuntimeEvent::LaunchFailed { .. } if doing == Doing::Halting => {
+                // What comes next follows from the wish.
+                *life = Life::default();
+            }
+            RuntimeEvent::HaltFailed { reason } if doing == Doing::Halting => {
+                self.try_later(id, &format!("cannot be stopped: {reason}"), now);
+            }
+            RuntimeEvent::PauseFailed { reason } if doing == Doing::Switching => {
+                self.try_later(id, &format!("cannot be paused or resumed: {reason}"), now);
+            }
+            event if doing == Doing::Launching => self.launch_event(id, event, now),
+            event if matches!(doing, Doing::Up | Doing::Switching) => self.up_event(id, event, now),
+            _ => {}
+        }
+    }
+
+    fn launch_event(&mut self, id: AssignmentId, event: RuntimeEvent, now: Now) {
+        match event {
+            RuntimeEvent::Preparing { progress } => {
+                self.become_state(id, InstanceState::Preparing, Cause::Node, &progress, now);
+            }
+            RuntimeEvent::Starting { ports } => {
+                self.records.change(&mut self.journal, &id, |record| record.ports = ports);
+                self.become_state(id, InstanceState::Starting, Cause::Node, "", now);
+            }
+            RuntimeEvent::LaunchFailed { reason, retry } => {
+                let end = if retry { End::Badly } else { End::Hopeless };
+                self.judge(id, end, &reason, now);
+            }
+            event => self.up_event(id, event, now),
+        }
+    }
+
+    fn up_event(&mut self, id: AssignmentId, event: RuntimeEvent, now: Now) {
+        let state = match event {
+            RuntimeEvent::Running => InstanceState::Running,
+            RuntimeEvent::Paused => InstanceState::Paused,
+            RuntimeEvent::Exited(outcome) => return self.ended(id, &outcome, now),
+            _ => return,
+        };
+        self.up(id, now);
+        self.become_state(id, state, Cause::Node, "", now);
+    }
+
+    fn up(&mut self, id: AssignmentId, now: Now) {
+        let life = self.lives.entry(id).or_default();
+        life.doing = Doing::Up;
+        life.up_since.get_or_insert(now.boot);
+    }
+
+    /// Nothing is left of it. If it is wished again meanwhile, that is another life whose states are
+    /// newer than those of the first.
+    fn removed(&mut self, id: AssignmentId, now: Now) {
+        self.lives.remove(&id);
+        let Some(old) = self.records.remove(&mut self.journal, &id) else { return };
+        let Some(wanted) = self.wanted.get(&id) else { return };
+        let identity = wanted.identity.clone().unwrap_or_else(|| old.identity.clone());
+        let mut record = InstanceRecord::new(identity, wanted, now.wall);
+        record.incarnation = old.incarnation;
+        record.sequence = old.sequence + 1;
+        self.records.put(&mut self.journal, id, record);
+    }
+
+    fn stray_event(&mut self, id: AssignmentId, incarnation: u32, event: RuntimeEvent, now: Now) {
+        let Some(stray) = self.strays.get_mut(&id).filter(|s| s.survivor.incarnation == incarnation) else {
+            return;
+        };
+        match event {
+            RuntimeEvent::Exited(outcome) => {
+                stray.survivor.state = SurvivorState::Exited(outcome);
+                stray.asked = false;
+            }
+            RuntimeEvent::LaunchFailed { .. } => {
+                stray.survivor.state = SurvivorState::Exited(Outcome::default());
+                stray.asked = false;
+            }
+            RuntimeEvent::HaltFailed { .. } => {
+                stray.asked = false;
+                stray.wait = Some(now.boot + RETRY);
+            }
+            RuntimeEvent::Running => stray.survivor.state = SurvivorState::Running,
+            RuntimeEvent::Paused => stray.survivor.state = SurvivorState::Paused,
+            RuntimeEvent::Removed => {
+                self.strays.remove(&id);
+            }
+            _ => return,
+        }
+        self.touched.insert(id);
+    }
+
+    /// Compares what the runtimes have with what was written: adopts, mourns, or remembers as a stray.
+    pub(super) fn survivors(&mut self, survivors: Vec<Survivor>, now: Now) {
+        self.lives.clear();
+        self.strays.clear();
+        self.ready = true;
+        self.touch_all();
+        let mut found: BTreeMap<_, _> = survivors.into_iter().map(|s| (s.id, s)).collect();
+        let ids: Vec<AssignmentId> = self.records.iter().map(|(id, _)| *id).collect();
+        for id in ids {
+            match found.remove(&id) {
+                Some(survivor) => self.adopt(survivor, now),
+                None => self.missing(id, now),
+            }
+        }
+        for (id, survivor) in found {
+            self.strays.insert(id, Stray { survivor, asked: false, wait: None });
+            self.touched.insert(id);
+        }
+    }
+
+    /// Goes on with what is there; there is a record for it.
+    pub(super) fn adopt(&mut self, survivor: Survivor, now: Now) {
+        let Survivor { id, incarnation, state, ports } = survivor;
+        let Some(record) = self.records.get(&id) else { return };
+        let before = record.state;
+        // Only after a restored backup the runtime knows more launches than the record.
+        let outdated = incarnation < record.incarnation;
+        let up_since = up_since(record, now);
+        let boot = self.config.boot_id.clone();
+        self.records.change(&mut self.journal, &id, |record| {
+            record.incarnation = record.incarnation.max(incarnation);
+            record.ports.extend(ports);
+            record.boot = boot;
+        });
+        self.lives.insert(id, Life { incarnation, up_since, ..Life::default() });
+        match state {
+            SurvivorState::Exited(_) if outdated => self.missing(id, now),
+            SurvivorState::Exited(outcome) => {
+                if before == InstanceState::Stopping {
+                    // It ended as it was asked to.
+                } else if before.is_live() || before == InstanceState::Preparing {
+                    self.ended(id, &outcome, now);
+                }
+            }
+            SurvivorState::Launching => {
+                self.lives.entry(id).or_default().doing = Doing::Launching;
+                self.become_state(id, InstanceState::Preparing, Cause::Node, "", now);
+            }
+            SurvivorState::Running | SurvivorState::Paused => {
+                self.up(id, now);
+                let paused = state == SurvivorState::Paused;
+                let found = if paused { InstanceState::Paused } else { InstanceState::Running };
+                // Another incarnation than the wanted one, or a halt under way: ended first.
+                let found = if outdated { InstanceState::Stopping } else { found };
+                if before != InstanceState::Stopping {
+                    self.become_state(id, found, Cause::Node, "", now);
+                }
+            }
+        }
+    }
+
+    /// The record is there, the instance is not.
+    fn missing(&mut self, id: AssignmentId, now: Now) {
+        let Some(record) = self.records.get(&id) else { return };
+        let rebooted = record.boot != self.config.boot_id;
+        match record.state {
+            InstanceState::Running | InstanceState::Paused | InstanceState::Starting if rebooted => {
+                self.interrupted(id, "the machine was started anew", now);
+            }
+            InstanceState::Running | InstanceState::Paused => {
+                let up_since = up_since(record, now);
+                self.lives.insert(id, Life { up_since, ..Life::default() });
+                self.judge(id, End::Badly, "the process is gone", now);
+            }
+            InstanceState::Preparing | InstanceState::Starting => {
+                self.interrupted(id, "the launch was interrupted", now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ended through no fault of its own: no attempt is counted.
+    fn interrupted(&mut self, id: AssignmentId, reason: &str, now: Now) {
+        self.lives.remove(&id);
+        self.become_state(id, InstanceState::Failed, Cause::Node, reason, now);
+    }
+}
+
+/// Boot time since when it runs, as far as the wall clock of then and now can tell.
+fn up_since(record: &InstanceRecord, now: Now) -> Option<Duration> {
+    let up = matches!(record.state, InstanceState::Running | InstanceState::Paused);
+    up.then(|| now.boot.saturating_sub(now.wall.since(record.since)))
+}

@@ -1,0 +1,208 @@
+//! A store that forgot: after a lost disk or an older copy, members know more than their orchestrator.
+//!
+//! They freeze and show what they hold. A person decides for each: *adopt* takes what the member holds
+//! as the truth, *discard* imposes what this store says.
+
+use std::collections::BTreeMap;
+
+use holm_model::id::{AssignmentId, MemberId, WishId};
+use holm_model::item::{Item, Obeyed, Part, ShareSlots};
+use holm_model::member::Role;
+use holm_model::message::Down;
+use holm_model::service::Replicas;
+use holm_model::slot::SlotIndex;
+use holm_model::wish::{ServiceWish, Wish};
+
+use super::command::{Refusal, Reply};
+use super::event::Effect;
+use super::rows::{Phase, Placement, WishRow};
+use super::{Orchestrator, members::Holding};
+
+impl Orchestrator {
+    pub(super) fn adopt(&mut self, id: MemberId) -> Result<Reply, Refusal> {
+        self.expect_frozen(id)?;
+        let Some(live) = self.live.get_mut(&id) else { return Err(not_found(id)) };
+        if !live.holding.complete {
+            return Err(Refusal::Conflict(format!(
+                "member {id} has not shown all that it holds; try again when it is connected"
+            )));
+        }
+        let Holding { items, .. } = std::mem::take(&mut live.holding);
+        let mut placements = BTreeMap::new();
+        for packed in items {
+            match packed.unpack() {
+                Ok(Item::Assignment(a)) => {
+                    placements.insert(a.id, self.adopted(id, a.part, a.slot, false, a.held, 0));
+                }
+                Ok(Item::Share(share)) => {
+                    let (index, per_node) = match share.slots {
+                        ShareSlots::Number(number) => (SlotIndex::Number(number), false),
+                        ShareSlots::PerNode => (self.share_index(id), true),
+                    };
+                    let placed = self.adopted(id, share.part, index, per_node, share.held, share.failures);
+                    placements.insert(share.id, placed);
+                }
+                Ok(Item::Endpoints(_) | Item::Revocation) | Err(_) => {}
+            }
+        }
+        self.take_over(id, placements);
+        self.thaw(id);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn discard(&mut self, id: MemberId) -> Result<Reply, Refusal> {
+        self.expect_frozen(id)?;
+        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        let mut wishes: Vec<WishId> =
+            placed.iter().filter_map(|p| self.placements.get(p)).map(|p| p.part.wish).collect();
+        wishes.dedup();
+        wishes.into_iter().for_each(|wish| self.confirm(wish));
+        self.thaw(id);
+        Ok(Reply::Done)
+    }
+
+    fn expect_frozen(&self, id: MemberId) -> Result<(), Refusal> {
+        let live = self.live.get(&id).ok_or_else(|| not_found(id))?;
+        if live.frozen && live.link.is_some() {
+            Ok(())
+        } else if live.link.is_none() {
+            Err(Refusal::Conflict(format!("member {id} is not connected; decide when it is")))
+        } else {
+            Err(Refusal::Conflict(format!("member {id} is not frozen: it obeys this orchestrator already")))
+        }
+    }
+
+    fn share_index(&self, id: MemberId) -> SlotIndex {
+        SlotIndex::Node(self.members.get(&id).map(|member| member.name.clone()).into_iter().collect())
+    }
+
+    fn adopted(
+        &self,
+        member: MemberId,
+        part: Part,
+        index: SlotIndex,
+        per_node: bool,
+        held: bool,
+        failures: u32,
+    ) -> Placement {
+        Placement {
+            member,
+            role: self.members.get(&member).map_or(Role::Node, |m| m.role),
+            part,
+            index,
+            per_node,
+            share: None,
+            phase: if held { Phase::Superseded } else { Phase::Active },
+            failures,
+            since: self.now.wall,
+            revision: self.coming_revision(),
+        }
+    }
+
+    /// What the member holds replaces what this store believed of it; the wishes follow.
+    fn take_over(&mut self, id: MemberId, adopted: BTreeMap<AssignmentId, Placement>) {
+        let believed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        for placement in believed.into_iter().filter(|p| !adopted.contains_key(p)) {
+            self.drop_placement(placement);
+        }
+        for placement in adopted.values() {
+            self.restore_wish(placement);
+        }
+        for (assignment, mut placement) in adopted {
+            placement.share = self.placements.get(&assignment).and_then(|known| known.share);
+            let buried = self.wishes.get(&placement.part.wish).is_some_and(|row| row.wish.deleted.is_some());
+            if !buried {
+                self.put_placement(assignment, placement);
+            }
+        }
+        self.members.change(&mut self.journal, &id, |member| member.unconfirmed = false);
+    }
+
+    /// A wish as far as a part of it tells; a tombstone is never revived.
+    fn restore_wish(&mut self, placement: &Placement) {
+        let part = &placement.part;
+        if self.held_share_of(part.wish) {
+            return;
+        }
+        let mut row = self.wishes.get(&part.wish).cloned().unwrap_or_else(|| WishRow {
+            wish: Wish {
+                key: part.app.clone(),
+                id: part.wish,
+                version: part.version,
+                deleted: None,
+                unconfirmed: false,
+                created: self.now.wall,
+                changed: self.now.wall,
+                services: BTreeMap::new(),
+            },
+            gone_at: None,
+        });
+        if row.wish.deleted.is_some() {
+            return;
+        }
+        row.wish.unconfirmed = false;
+        row.wish.version = row.wish.version.max(part.version);
+        let least = match placement.index {
+            SlotIndex::Number(number) => number + 1,
+            SlotIndex::Node(_) => 0,
+        };
+        let replicas = |known: Replicas| match known {
+            Replicas::Number(number) => Replicas::Number(number.max(least)),
+            Replicas::PerNode => Replicas::PerNode,
+        };
+        let newer = row
+            .wish
+            .services
+            .get(&part.service)
+            .is_none_or(|known| (known.generation, known.restarts) < (part.generation, part.restarts));
+        if newer {
+            let service = ServiceWish {
+                spec: part.spec.clone(),
+                generation: part.generation,
+                replicas: part.replicas,
+                applied_replicas: part.replicas,
+                run: part.run,
+                restarts: part.restarts,
+            };
+            row.wish.services.insert(part.service.clone(), service);
+        }
+        if let Some(service) = row.wish.services.get_mut(&part.service) {
+            service.replicas = replicas(service.replicas);
+        }
+        self.apps.insert(row.wish.key.clone(), row.wish.id);
+        self.wishes.put(&mut self.journal, part.wish, row);
+        self.refresh_demands(part.wish);
+    }
+
+    /// The wish is our parent's: its share says what we need to know.
+    fn held_share_of(&self, wish: WishId) -> bool {
+        self.demands.iter().any(|(origin, demand)| {
+            matches!(origin, super::demand::Origin::Share(_)) && demand.part.wish == wish
+        })
+    }
+
+    /// The member obeys again, from this very list on.
+    fn thaw(&mut self, id: MemberId) {
+        self.members.change(&mut self.journal, &id, |member| member.unconfirmed = false);
+        self.flush_lists();
+        let obeyed = Obeyed { store: self.store, epoch: self.epoch, revision: self.revision };
+        if let Some(live) = self.live.get_mut(&id) {
+            live.frozen = false;
+            live.obeyed = 0;
+            if let Some(link) = live.link {
+                self.effects.push(Effect::Send { link, message: Down::Thaw { obeyed } });
+            }
+        }
+        self.unsync(id);
+        self.dirty_origins.extend(self.demands.keys().cloned());
+    }
+
+    pub(super) fn confirm(&mut self, wish: WishId) {
+        self.wishes.change(&mut self.journal, &wish, |row| row.wish.unconfirmed = false);
+        self.refresh_demands(wish);
+    }
+}
+
+fn not_found(id: MemberId) -> Refusal {
+    Refusal::NotFound { kind: "member", name: id.to_string() }
+}

@@ -1,0 +1,48 @@
+//! What an orchestrator is told at its start.
+
+use std::time::Duration;
+
+use holm_model::name::Name;
+
+/// With or without a parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    Root,
+    Cluster,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the sea, the first part of every identity.
+    pub sea: String,
+    pub name: Name,
+    pub tier: Tier,
+    pub deadlines: Deadlines,
+}
+
+/// How long silence lasts before it means something; counted in boot time from the last message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// The member is shown as `unknown`.
+    pub unknown: Duration,
+    /// The member is shown as `offline`.
+    pub offline: Duration,
+    /// Its instances are DANGLING and replaced.
+    pub replace: Duration,
+    /// A refused member is asked again for the same slot.
+    pub ask_again: Duration,
+    /// An update passes over a slot that does not settle.
+    pub settle: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            unknown: Duration::from_secs(15),
+            offline: Duration::from_secs(30),
+            replace: Duration::from_secs(60),
+            ask_again: Duration::from_secs(10),
+            settle: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What an orchestrator must keep true: services of its own wishes, and shares of its parent's.
+
+use std::sync::Arc;
+
+use holm_model::id::AssignmentId;
+use holm_model::item::{Part, Share, ShareSlots};
+use holm_model::service::{Replicas, ServiceSpec};
+use holm_model::slot::{ServiceKey, SlotIndex};
+use holm_model::state::RunState;
+use holm_model::wish::Wish;
+
+/// Where a demand comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Origin {
+    Own(ServiceKey),
+    Share(AssignmentId),
+}
+
+/// One slot of a demand.
+pub(super) type SlotId = (Origin, SlotIndex);
+
+/// Slots of one service that are wanted here.
+#[derive(Clone, Debug)]
+pub(super) struct Demand {
+    pub(super) part: Part,
+    /// `None`: the bytes cannot be read by this version; nothing new is placed.
+    pub(super) spec: Option<Arc<ServiceSpec>>,
+    pub(super) slots: Wanted,
+    pub(super) failures: u32,
+    /// Nothing new is placed: restored and unconfirmed, or held by the parent.
+    pub(super) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Slots 0 to n.
+    First(u32),
+    /// Just this one.
+    One(u32),
+    PerNode,
+}
+
+// === impl Demand ===
+
+impl Demand {
+    /// The demands of a wish that is not deleted.
+    pub(super) fn of_wish(wish: &Wish) -> impl Iterator<Item = (Origin, Self)> {
+        wish.services.iter().map(|(name, service)| {
+            let key = ServiceKey { wish: wish.id, service: name.clone() };
+            let part = Part {
+                app: wish.key.clone(),
+                wish: wish.id,
+                version: wish.version,
+                service: name.clone(),
+                generation: service.generation,
+                spec: service.spec.clone(),
+                replicas: service.replicas,
+                run: service.run,
+                restarts: service.restarts,
+            };
+            let slots = match service.replicas {
+                Replicas::Number(number) => Wanted::First(number),
+                Replicas::PerNode => Wanted::PerNode,
+            };
+            let spec = part.spec.decode().ok().map(Arc::new);
+            (Origin::Own(key), Self { part, spec, slots, failures: 0, quiet: wish.unconfirmed })
+        })
+    }
+
+    #[must_use]
+    pub(super) fn of_share(share: &Share) -> Self {
+        let slots = match share.slots {
+            ShareSlots::Number(number) => Wanted::One(number),
+            ShareSlots::PerNode => Wanted::PerNode,
+        };
+        Self {
+            spec: share.part.spec.decode().ok().map(Arc::new),
+            part: share.part.clone(),
+            slots,
+            failures: share.failures,
+            quiet: share.held,
+        }
+    }
+
+    /// Nothing is expected to run.
+    #[must_use]
+    pub(super) fn rests(&self) -> bool {
+        self.part.run == RunState::Stop
+    }
+}

@@ -1,0 +1,75 @@
+//! What happens to an orchestrator machine, and what it wants done.
+
+use holm_model::id::MemberId;
+use holm_model::message::{Down, Up};
+
+use super::command::{Actor, Command, Refusal, Reply};
+
+/// One connection of a member, numbered by the shell; never used twice in a reign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// A request that waits for its answer, numbered by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Input of the machine.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time passed; deadlines are looked at.
+    Tick,
+    Command {
+        ticket: Ticket,
+        actor: Actor,
+        command: Command,
+    },
+    /// A member opened a link; its certificate says who it is, and with which serial number.
+    LinkOpened {
+        link: LinkId,
+        member: MemberId,
+        serial: String,
+        renew_only: bool,
+    },
+    LinkMessage {
+        link: LinkId,
+        message: Up,
+    },
+    LinkClosed {
+        link: LinkId,
+    },
+    /// Our own link to our parent (a cluster orchestrator's).
+    ParentOpened,
+    ParentMessage(Down),
+    ParentClosed,
+}
+
+/// Output of the machine; carried out in order, after the journal was committed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    Reply {
+        ticket: Ticket,
+        result: Result<Reply, Refusal>,
+    },
+    Send {
+        link: LinkId,
+        message: Down,
+    },
+    /// Say why (`Down::Refused`) and close.
+    Close {
+        link: LinkId,
+        reason: String,
+    },
+    SendParent(Up),
+    /// Sign this request for the member's identity, report it with `Command::Issued`, then send it.
+    Sign {
+        link: LinkId,
+        member: MemberId,
+        csr: Vec<u8>,
+    },
+    /// The complete set of revoked serial numbers (hex) has changed.
+    Revoked(Vec<String>),
+    /// From the parent: a new certificate chain of our own.
+    Certificate {
+        chain: Vec<Vec<u8>>,
+    },
+}

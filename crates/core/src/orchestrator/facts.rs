@@ -1,0 +1,315 @@
+//! What members report: instances, nodes, verdicts, aggregates.
+//!
+//! A member can only speak of itself and of what is below it: paths are made from the link's identity,
+//! and an instance that was never placed there is dropped.
+
+use std::collections::BTreeSet;
+
+use holm_model::fact::{Fact, FactKey, InstanceReport, Verdict};
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::EndpointsKey;
+use holm_model::member::{NodeReport, Role};
+use holm_model::message::{Facts, FactsPart};
+use holm_model::slot::ServiceKey;
+use holm_model::state::{InstanceState, MemberState};
+
+use super::Orchestrator;
+use super::members::Live;
+
+impl Orchestrator {
+    pub(super) fn facts(&mut self, id: MemberId, facts: Facts) {
+        let ours = self.revision;
+        let Some(live) = self.live.get_mut(&id) else { return };
+        if facts.session != live.session || facts.sequence <= live.sequence {
+            return;
+        }
+        if facts.sequence > live.sequence + 1 {
+            if let Some(link) = live.link {
+                self.close(link, "facts were lost on the way; call again and tell all");
+            }
+            return;
+        }
+        live.sequence = facts.sequence;
+        live.obeyed = live.obeyed.max(facts.revision.min(ours));
+        let obeyed = live.obeyed;
+        if matches!(facts.part, FactsPart::Begin | FactsPart::Whole) {
+            live.nodes.clear();
+            live.node_names.clear();
+            live.reported = false;
+            live.snapshot.clear();
+        }
+        let in_snapshot = facts.part != FactsPart::Change;
+        for fact in facts.put {
+            if in_snapshot && let Some(live) = self.live.get_mut(&id) {
+                live.snapshot.insert(fact.key());
+            }
+            self.fact(id, fact);
+        }
+        for key in facts.gone {
+            match key {
+                FactKey::Instance(instance) if self.speaks_of(id, instance) => self.instance_gone(instance),
+                FactKey::Node(path) => self.node_gone(id, &path),
+                _ => {}
+            }
+        }
+        if matches!(facts.part, FactsPart::End | FactsPart::Whole) {
+            self.end_of_snapshot(id);
+        }
+        if let Some(load) = self.load.get_mut(&id) {
+            load.seen(obeyed);
+        }
+        self.look_at(id);
+        // Retiring placements may be gone now.
+        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
+            if placement.phase != super::rows::Phase::Active {
+                self.dirty.insert(Self::slot_of(placement));
+            }
+        }
+    }
+
+    /// Instances of the member that its snapshot does not have are gone.
+    fn end_of_snapshot(&mut self, id: MemberId) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        live.reported = true;
+        let snapshot = std::mem::take(&mut live.snapshot);
+        let missing: Vec<AssignmentId> = self
+            .instances
+            .iter()
+            .filter(|(instance, report)| {
+                report.node.first() == Some(&id) && !snapshot.contains(&FactKey::Instance(**instance))
+            })
+            .map(|(instance, _)| *instance)
+            .collect();
+        missing.into_iter().for_each(|instance| self.instance_gone(instance));
+        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
+            self.dirty.insert(Self::slot_of(placement));
+        }
+    }
+
+    fn fact(&mut self, id: MemberId, fact: Fact) {
+        let Some(role) = self.members.get(&id).map(|member| member.role) else { return };
+        match fact {
+            Fact::Node(report) => self.node_fact(id, role, *report),
+            Fact::Instance(report) => self.instance_fact(id, role, *report),
+            Fact::Share(report) if role == Role::Cluster => self.verdict(id, report.id, report.verdict),
+            Fact::Aggregate(aggregate) if role == Role::Cluster => {
+                if let Some(live) = self.live.get_mut(&id).filter(|live| live.aggregate != aggregate) {
+                    live.aggregate = aggregate;
+                    self.capacity_changed = true;
+                }
+            }
+            Fact::Share(_) | Fact::Aggregate(_) => {}
+        }
+    }
+
+    fn node_fact(&mut self, id: MemberId, role: Role, mut report: NodeReport) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        match role {
+            Role::Node => {
+                let changed = live.facts.as_ref() != Some(&report.facts);
+                if changed {
+                    live.capabilities = report.facts.all_capabilities();
+                    live.facts = Some(report.facts);
+                    self.capacity_changed = true;
+                    self.dirty_per_node();
+                }
+                if let Some(live) = self.live.get_mut(&id) {
+                    live.usage = report.usage;
+                }
+                self.report_node(id);
+            }
+            Role::Cluster => {
+                live.node_names.insert(report.name.clone());
+                report.path.insert(0, id);
+                live.nodes.insert(report.path.clone(), report.clone());
+                self.report_fact(Fact::Node(Box::new(report)));
+            }
+        }
+    }
+
+    fn node_gone(&mut self, id: MemberId, path: &[MemberId]) {
+        let mut full = vec![id];
+        full.extend_from_slice(path);
+        let Some(live) = self.live.get_mut(&id) else { return };
+        if live.nodes.remove(&full).is_some() {
+            live.node_names = live.nodes.values().map(|node| node.name.clone()).collect();
+            self.unreport(&FactKey::Node(full));
+        }
+    }
+
+    pub(super) fn forget_nodes(&mut self, id: MemberId, live: &Live) {
+        self.unreport(&FactKey::Node(vec![id]));
+        live.nodes.keys().for_each(|path| self.unreport(&FactKey::Node(path.clone())));
+    }
+
+    pub(super) fn forget_instances(&mut self, id: MemberId) {
+        let gone: Vec<_> =
+            self.instances.iter().filter(|(_, r)| r.node.first() == Some(&id)).map(|(id, _)| *id).collect();
+        gone.into_iter().for_each(|instance| self.instance_gone(instance));
+    }
+
+    /// A node speaks of instances placed on it; a cluster of those in its shares or of its own wishes.
+    fn speaks_of(&self, id: MemberId, instance: AssignmentId) -> bool {
+        self.instances.get(&instance).is_some_and(|report| report.node.first() == Some(&id))
+    }
+
+    fn instance_fact(&mut self, id: MemberId, role: Role, mut report: InstanceReport) {
+        let placed_there = |assignment: &AssignmentId| {
+            self.placements.get(assignment).is_some_and(|placement| placement.member == id)
+        };
+        match role {
+            Role::Node => {
+                let Some(placement) = self.placements.get(&report.id).filter(|p| p.member == id) else {
+                    // Of another orchestrator's list, or long gone: not ours to show.
+                    return;
+                };
+                report.node = vec![id];
+                report.share = placement.share;
+                report.app = placement.part.app.clone();
+                report.wish = placement.part.wish;
+                report.service = placement.part.service.clone();
+                report.slot = placement.index.clone();
+            }
+            Role::Cluster => {
+                match report.share {
+                    Some(share) if placed_there(&share) => {}
+                    None if !self.wishes.contains(&report.wish) => {}
+                    _ => return,
+                }
+                if self.instances.get(&report.id).is_some_and(|old| old.node.first() != Some(&id)) {
+                    return;
+                }
+                report.node.insert(0, id);
+            }
+        }
+        let slot = self
+            .placements
+            .get(&if role == Role::Cluster { report.share.unwrap_or(report.id) } else { report.id })
+            .map(Self::slot_of);
+        let old = self.instances.get(&report.id).cloned();
+        let changed = old.as_ref().map(|old| old.status.state) != Some(report.status.state);
+        let settled = changed
+            || old.as_ref().is_none_or(|old| {
+                old.status.exhausted != report.status.exhausted
+                    || old.generation != report.generation
+                    || old.status.ports != report.status.ports
+                    || old.held != report.held
+            });
+        if let Some(share) = report.share.filter(|_| role == Role::Cluster) {
+            self.by_share.entry(share).or_default().insert(report.id);
+        }
+        self.instances.put(&mut self.behind, report.id, report.clone());
+        if settled {
+            self.touch_endpoints(&report);
+            self.dirty.extend(slot.clone());
+            if let Some((origin, _)) = slot.filter(|(origin, _)| self.updating.contains(origin)) {
+                self.dirty_origins.insert(origin);
+            }
+        }
+        if changed {
+            let from = old.map_or(InstanceState::ScheduledNode, |old| old.status.state);
+            let (to, reason) = (report.status.state, report.status.reason.clone());
+            let (id, app) = (report.id.to_string(), report.app.to_string());
+            self.note("instance", id, app, (from.word(), to.word()), ("node", &reason));
+        }
+        self.report_instance(&report);
+    }
+
+    fn instance_gone(&mut self, id: AssignmentId) {
+        let Some(report) = self.instances.remove(&mut self.behind, &id) else { return };
+        if let Some(share) = report.share
+            && let Some(all) = self.by_share.get_mut(&share)
+        {
+            all.remove(&id);
+            if all.is_empty() {
+                self.by_share.remove(&share);
+            }
+        }
+        let placement = self.placements.get(&id).or_else(|| self.placements.get(&report.share?));
+        let slot = placement.map(Self::slot_of);
+        self.dirty.extend(slot);
+        self.touch_endpoints(&report);
+        if report.status.state != InstanceState::Terminated {
+            let (from, to) = (report.status.state.word(), InstanceState::Terminated.word());
+            self.note("instance", id.to_string(), report.app.to_string(), (from, to), ("node", "it is gone"));
+        }
+        self.unreport(&FactKey::Instance(id));
+    }
+
+    /// A cluster's word on a share that it was given.
+    fn verdict(&mut self, id: MemberId, share: AssignmentId, verdict: Verdict) {
+        let Verdict::Refused { reason, failed } = verdict else { return };
+        let Some(placement) = self.placements.get(&share).filter(|p| p.member == id).cloned() else { return };
+        let slot_id = Self::slot_of(&placement);
+        let name = self.members.get(&id).map(|member| member.name.to_string()).unwrap_or_default();
+        let until = self.now.boot + self.config.deadlines.ask_again;
+        let about = (placement.part.restarts, placement.part.generation);
+        self.drop_placement(share);
+        if let Some(slot) = self.slots.get_mut(&slot_id) {
+            slot.refused.insert(id, reason.clone());
+            slot.ask_again = until;
+            slot.tried = about;
+            if failed {
+                slot.failures = placement.failures + 1;
+                if slot.failures > 1 {
+                    slot.failed = Some(format!("{name}: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// Per-node services look at the nodes again.
+    pub(super) fn dirty_per_node(&mut self) {
+        let per_node = self.demands.iter().filter(|(_, d)| d.slots == super::demand::Wanted::PerNode);
+        let origins: Vec<_> = per_node.map(|(origin, _)| origin.clone()).collect();
+        self.dirty_origins.extend(origins);
+    }
+
+    fn touch_endpoints(&mut self, report: &InstanceReport) {
+        let service = ServiceKey { wish: report.wish, service: report.service.clone() };
+        for port in report.status.ports.keys() {
+            self.endpoints_dirty.insert(EndpointsKey { service: service.clone(), port: port.clone() });
+        }
+    }
+
+    /// The state as it counts here: DANGLING when the way to it is silent past the deadline.
+    pub(super) fn state_of(&self, report: &InstanceReport) -> InstanceState {
+        let first = report.node.first().and_then(|member| self.live.get(member));
+        match first {
+            Some(live) if live.dangling && !report.status.state.is_over() => InstanceState::Dangling,
+            _ => report.status.state,
+        }
+    }
+
+    /// A member's silence passed the last deadline, or ended: its instances changed for everybody above.
+    pub(super) fn report_instances_of(&mut self, id: MemberId) {
+        let of: Vec<InstanceReport> =
+            self.instances.values().filter(|r| r.node.first() == Some(&id)).cloned().collect();
+        for report in of {
+            let state = self.state_of(&report);
+            if state == InstanceState::Dangling {
+                let (from, reason) = (report.status.state.word(), "its node is silent past the deadline");
+                let (id, app) = (report.id.to_string(), report.app.to_string());
+                self.note("instance", id, app, (from, state.word()), ("policy", reason));
+            }
+            self.touch_endpoints(&report);
+            self.report_instance(&report);
+        }
+    }
+
+    /// Our own nodes that are online.
+    pub(super) fn online_nodes(&self) -> impl Iterator<Item = (MemberId, &Live)> {
+        self.live
+            .iter()
+            .filter(|(id, live)| {
+                live.state == MemberState::Online
+                    && self.members.get(id).is_some_and(|m| m.role == Role::Node)
+            })
+            .map(|(id, live)| (*id, live))
+    }
+}
+
+/// Keys seen since the begin of a snapshot.
+pub(super) type SnapshotKeys = BTreeSet<FactKey>;

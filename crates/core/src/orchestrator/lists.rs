@@ -1,0 +1,219 @@
+//! What each member is told: its list, one revision per store, digests against drift.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holm_model::id::MemberId;
+use holm_model::item::{Digest, Item, ItemKey, Items, Obeyed};
+use holm_model::message::{Down, ListChange};
+use serde_bytes::ByteBuf;
+
+use super::Orchestrator;
+use super::event::{Effect, LinkId};
+use super::rows::Reign;
+
+/// A member's list, as it must be.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    items: Items,
+    digest: Digest,
+    /// Changed since the last revision.
+    put: BTreeSet<ItemKey>,
+    removed: BTreeSet<ItemKey>,
+    /// The revision that the member has on its open link; `None`: it has to sync first.
+    sent: Option<u64>,
+    /// Revision of the catalog that it was shown and has not answered yet.
+    catalog: Option<u64>,
+    /// Revision of the last change.
+    changed: u64,
+}
+
+// === impl List ===
+
+impl List {
+    fn set(&mut self, key: ItemKey, item: Option<&Item>) -> bool {
+        let new = item.map(|item| item.pack(key.clone()));
+        let old = self.items.get(&key);
+        if old == new.as_ref() {
+            return false;
+        }
+        if let Some(old) = old {
+            self.digest.toggle(&key, old.hash());
+        }
+        if let Some(new) = new {
+            self.digest.toggle(&key, new.hash());
+            self.removed.remove(&key);
+            self.put.insert(key.clone());
+            self.items.insert(key, new);
+        } else {
+            self.items.remove(&key);
+            self.put.remove(&key);
+            self.removed.insert(key);
+        }
+        true
+    }
+}
+
+// === impl Orchestrator ===
+
+impl Orchestrator {
+    /// Lists follow from placements, endpoints and revocations; revisions of members are unknown.
+    pub(super) fn derive_lists(&mut self) {
+        self.lists = self.members.iter().map(|(id, _)| (*id, List::default())).collect();
+        let placements: Vec<_> =
+            self.placements.iter().filter_map(|(id, p)| Some((p.member, p.item(*id)?))).collect();
+        for (member, (key, item)) in placements {
+            if let Some(list) = self.lists.get_mut(&member) {
+                list.set(key, Some(&item));
+            }
+        }
+        for id in self.members.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.put_revocations(id);
+        }
+        self.derive_endpoints();
+        for list in self.lists.values_mut() {
+            list.put.clear();
+            list.removed.clear();
+            list.changed = self.revision;
+        }
+        self.touched.clear();
+    }
+
+    pub(super) fn set_item(&mut self, member: MemberId, key: ItemKey, item: Option<Item>) {
+        if !self.members.contains(&member) {
+            return;
+        }
+        if self.lists.entry(member).or_default().set(key, item.as_ref()) {
+            self.touched.insert(member);
+        }
+    }
+
+    /// Clusters hear of every revoked certificate, so that they refuse it when they are cut off.
+    pub(super) fn put_revocations(&mut self, member: MemberId) {
+        let cluster = self.members.get(&member).is_some_and(|m| m.role == holm_model::member::Role::Cluster);
+        if cluster {
+            for serial in self.revoked() {
+                self.set_item(member, ItemKey::Revocation(serial), Some(Item::Revocation));
+            }
+        }
+    }
+
+    /// One revision for all lists that this step changed; members in step get the change.
+    pub(super) fn flush_lists(&mut self) {
+        if !self.touched.is_empty() || std::mem::take(&mut self.deleted) {
+            self.revision += 1;
+        }
+        for member in std::mem::take(&mut self.touched) {
+            let Some(list) = self.lists.get_mut(&member) else { continue };
+            let put = std::mem::take(&mut list.put);
+            let removed = std::mem::take(&mut list.removed);
+            list.changed = self.revision;
+            let Some(link) = self.live.get(&member).and_then(|live| live.link) else { continue };
+            let Some(from) = list.sent else { continue };
+            list.sent = Some(self.revision);
+            let change = ListChange {
+                store: self.store,
+                epoch: self.epoch,
+                from: Some(from),
+                to: self.revision,
+                put: put.iter().filter_map(|key| list.items.get(key)).cloned().collect(),
+                removed: removed.into_iter().collect(),
+                digest: list.digest,
+            };
+            self.effects.push(Effect::Send { link, message: Down::Change(change) });
+        }
+        let reign = Reign { last_revision: self.revision, last_id: self.counter };
+        self.reigns.put(&mut self.journal, self.epoch, reign);
+    }
+
+    /// The link is new or gone: what the member has must be asked anew.
+    pub(super) fn unsync(&mut self, member: MemberId) {
+        if let Some(list) = self.lists.get_mut(&member) {
+            list.sent = None;
+            list.catalog = None;
+        }
+    }
+
+    /// The member says what it holds.
+    pub(super) fn sync(&mut self, link: LinkId, member: MemberId, obeyed: Option<Obeyed>, digest: Digest) {
+        if let Some(live) = self.live.get_mut(&member) {
+            live.frozen = false;
+            if let Some(obeyed) = obeyed.filter(|o| o.store == self.store && o.epoch == self.epoch) {
+                live.obeyed = live.obeyed.max(obeyed.revision.min(self.revision));
+            }
+        }
+        let ours = self.is_ours(obeyed) || obeyed.is_some_and(|o| o.store == self.store);
+        let (store, epoch, revision) = (self.store, self.epoch, self.revision);
+        let list = self.lists.entry(member).or_default();
+        let message = if ours && digest == list.digest || digest == list.digest && list.items.is_empty() {
+            list.sent = Some(revision);
+            list.catalog = None;
+            let (put, removed, digest) = (Vec::new(), Vec::new(), list.digest);
+            Down::Change(ListChange { store, epoch, from: None, to: revision, put, removed, digest })
+        } else {
+            list.sent = None;
+            list.catalog = Some(revision);
+            let entry = |(key, item): (&ItemKey, &holm_model::item::PackedItem)| {
+                (key.clone(), ByteBuf::from(item.hash().to_vec()))
+            };
+            Down::Catalog { revision, entries: list.items.iter().map(entry).collect() }
+        };
+        self.effects.push(Effect::Send { link, message });
+    }
+
+    /// The member names what it lacks of the catalog; if the list has changed since, it is shown anew.
+    pub(super) fn send_wanted(&mut self, link: LinkId, member: MemberId, keys: &[ItemKey]) {
+        let (store, epoch, revision) = (self.store, self.epoch, self.revision);
+        let Some(list) = self.lists.get_mut(&member) else { return };
+        let Some(shown) = list.catalog.take() else { return };
+        if list.changed > shown {
+            return self.sync(link, member, None, Digest::default());
+        }
+        list.sent = Some(revision);
+        let change = ListChange {
+            store,
+            epoch,
+            from: None,
+            to: revision,
+            put: keys.iter().filter_map(|key| list.items.get(key)).cloned().collect(),
+            removed: Vec::new(),
+            digest: list.digest,
+        };
+        self.effects.push(Effect::Send { link, message: Down::Change(change) });
+    }
+
+    /// For keep-alives: what a member's list is at this moment, if the member is in step.
+    #[must_use]
+    pub fn alive(&mut self, member: MemberId) -> Option<Down> {
+        let revision = self.revision;
+        let list = self.lists.get_mut(&member).filter(|list| list.sent.is_some())?;
+        list.sent = Some(revision);
+        Some(Down::Alive { revision, digest: list.digest })
+    }
+
+    /// What each member's list is, for comparing.
+    #[must_use]
+    pub fn list_digests(&self) -> BTreeMap<MemberId, Digest> {
+        self.lists.iter().map(|(id, list)| (*id, list.digest)).collect()
+    }
+
+    /// Where a member's link is open.
+    #[must_use]
+    pub fn links(&self) -> BTreeMap<MemberId, LinkId> {
+        self.live.iter().filter_map(|(id, live)| Some((*id, live.link?))).collect()
+    }
+}
+
+impl Orchestrator {
+    /// Which members have which endpoints on their lists.
+    pub(super) fn listed_endpoints(&self) -> Vec<(MemberId, holm_model::item::EndpointsKey)> {
+        let of = |(member, list): (&MemberId, &List)| {
+            let member = *member;
+            let keys = list.items.keys().filter_map(move |key| match key {
+                ItemKey::Endpoints(key) => Some((member, key.clone())),
+                _ => None,
+            });
+            keys.collect::<Vec<_>>()
+        };
+        self.lists.iter().flat_map(of).collect()
+    }
+}

@@ -1,0 +1,322 @@
+//! Members: links, greetings, silence.
+//!
+//! A lost link is no lost member: only silence past a deadline is, counted in this machine's own boot
+//! time and anew after a pause of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use holm_model::capability::Capability;
+use holm_model::id::MemberId;
+use holm_model::item::{Obeyed, PackedItem};
+use holm_model::member::{Aggregate, NodeFacts, NodeReport, Role, Usage};
+use holm_model::message::{Down, Hello, PROTOCOL, Up, Welcome};
+use holm_model::name::Name;
+use holm_model::state::MemberState;
+use holm_model::time::Time;
+
+use super::event::{Effect, LinkId};
+use super::rows::Member;
+use super::{Orchestrator, Tier};
+use crate::held::covers;
+
+/// What is known of a member in this run.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) link: Option<LinkId>,
+    pub(super) session: u64,
+    /// Sequence of the session's last facts.
+    pub(super) sequence: u64,
+    /// Boot time of the last message (or of our start, or of the end of our own pause).
+    pub(super) heard: Duration,
+    pub(super) heard_at: Option<Time>,
+    pub(super) state: MemberState,
+    /// Silent past the last deadline: what it ran is DANGLING.
+    pub(super) dangling: bool,
+    /// A snapshot of facts arrived in this run.
+    pub(super) reported: bool,
+    /// We are behind what it obeyed: it takes nothing until a person decides.
+    pub(super) frozen: bool,
+    /// What a frozen member holds, once it is complete.
+    pub(super) holding: Holding,
+    /// Revision that its facts reflect.
+    pub(super) obeyed: u64,
+    pub(super) facts: Option<NodeFacts>,
+    pub(super) capabilities: BTreeSet<Capability>,
+    pub(super) usage: Usage,
+    pub(super) aggregate: Aggregate,
+    /// A cluster's nodes by path below it.
+    pub(super) nodes: BTreeMap<Vec<MemberId>, NodeReport>,
+    pub(super) node_names: BTreeSet<Name>,
+    /// Keys of the snapshot that is under way.
+    pub(super) snapshot: super::facts::SnapshotKeys,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    pub(super) items: Vec<PackedItem>,
+    pub(super) complete: bool,
+}
+
+/// A frozen member may show at most this many items.
+const MOST_HELD: usize = 1_000_000;
+
+impl Live {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            link: None,
+            session: 0,
+            sequence: 0,
+            heard: now,
+            heard_at: None,
+            state: MemberState::Silent,
+            dangling: false,
+            reported: false,
+            frozen: false,
+            holding: Holding::default(),
+            obeyed: 0,
+            facts: None,
+            capabilities: BTreeSet::new(),
+            usage: Usage::default(),
+            aggregate: Aggregate::default(),
+            nodes: BTreeMap::new(),
+            node_names: BTreeSet::new(),
+            snapshot: BTreeSet::new(),
+        }
+    }
+}
+
+impl Orchestrator {
+    pub(super) fn link_opened(&mut self, link: LinkId, id: MemberId, serial: &str, renew_only: bool) {
+        if self.is_revoked(serial) {
+            return self.close(link, "this certificate was revoked; join anew with a token");
+        }
+        if renew_only {
+            // No session: the only thing that is heard on it is `Renew`.
+            self.links.insert(link, id);
+            return;
+        }
+        if let Some(old) = self.live.get_mut(&id).and_then(|live| live.link.replace(link)) {
+            self.links.remove(&old);
+            self.close(old, "the same member opened another link");
+        }
+        self.links.insert(link, id);
+        if let Some(live) = self.live.get_mut(&id) {
+            live.heard = self.now.boot;
+        }
+        let serial = serial.to_owned();
+        self.members.change(&mut self.journal, &id, |member| {
+            member.serials.insert(serial);
+        });
+    }
+
+    pub(super) fn link_closed(&mut self, link: LinkId) {
+        let Some(id) = self.links.remove(&link) else { return };
+        if let Some(live) = self.live.get_mut(&id).filter(|live| live.link == Some(link)) {
+            live.link = None;
+            self.unsync(id);
+        }
+    }
+
+    pub(super) fn link_message(&mut self, link: LinkId, message: Up) {
+        let Some(id) = self.links.get(&link).copied() else { return };
+        if let Up::Renew { csr } = message {
+            self.effects.push(Effect::Sign { link, member: id, csr: csr.into_vec() });
+            return;
+        }
+        if let Up::Hello(hello) = message {
+            return self.hello(link, id, hello);
+        }
+        let Some(live) = self.live.get_mut(&id).filter(|live| live.link == Some(link)) else { return };
+        live.heard = self.now.boot;
+        live.heard_at = Some(self.now.wall);
+        if live.session == 0 {
+            return self.close(link, "the first message was not a greeting");
+        }
+        match message {
+            Up::Sync { obeyed, digest } => self.sync(link, id, obeyed, digest),
+            Up::Want { keys } => self.send_wanted(link, id, &keys),
+            Up::Holding { items, complete } => {
+                live.frozen = true;
+                if live.holding.complete {
+                    live.holding = Holding::default();
+                }
+                live.holding.items.extend(items);
+                live.holding.complete = complete;
+                if live.holding.items.len() > MOST_HELD {
+                    self.close(link, "it holds more items than can be taken");
+                }
+                self.doubt();
+            }
+            Up::Facts(facts) => self.facts(id, facts),
+            Up::Alive { revision } => {
+                live.obeyed = live.obeyed.max(revision.min(self.revision));
+                self.look_at(id);
+            }
+            Up::Leave => self.member_leaves(link, id),
+            Up::Hello(_) | Up::Renew { .. } => {}
+        }
+    }
+
+    fn hello(&mut self, link: LinkId, id: MemberId, hello: Hello) {
+        let version = hello.protocol.1.min(PROTOCOL.1);
+        if version < hello.protocol.0.max(PROTOCOL.0) {
+            let (lowest, highest) = PROTOCOL;
+            let reason = format!(
+                "no common protocol version: {}..{} offered, {lowest}..{highest} spoken; upgrade the older side",
+                hello.protocol.0, hello.protocol.1
+            );
+            return self.close(link, &reason);
+        }
+        if !self.members.contains(&id) {
+            // Its certificate is ours, this store has forgotten it: known again, but obeyed by nobody.
+            let member = Member {
+                role: hello.role,
+                name: hello.name.clone(),
+                joined: self.now.wall,
+                serials: BTreeSet::new(),
+                unconfirmed: true,
+            };
+            self.members.put(&mut self.journal, id, member);
+            self.live.insert(id, Live::new(self.now.boot));
+            self.dirty_per_node();
+        }
+        let Some(member) = self.members.get(&id).cloned() else { return };
+        if member.role != hello.role {
+            return self.close(link, "its certificate belongs to another role");
+        }
+        self.sessions += 1;
+        let path = match self.config.tier {
+            Tier::Root => Vec::new(),
+            Tier::Cluster => vec![self.config.name.clone()],
+        };
+        let welcome = Welcome {
+            protocol: version,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            session: self.sessions,
+            member: id,
+            name: member.name,
+            path,
+            store: self.store,
+            epoch: self.epoch,
+            revision: self.revision,
+            reigns: self.reigns.iter().map(|(epoch, reign)| (*epoch, reign.last_revision)).collect(),
+        };
+        let behind = hello.obeyed.is_some_and(|obeyed| !covers(&welcome, &obeyed));
+        let Some(live) = self.live.get_mut(&id) else { return };
+        live.link = Some(link);
+        live.session = self.sessions;
+        live.sequence = 0;
+        live.frozen = behind;
+        live.holding = Holding::default();
+        live.heard = self.now.boot;
+        live.heard_at = Some(self.now.wall);
+        self.effects.push(Effect::Send { link, message: Down::Welcome(welcome) });
+        self.unsync(id);
+        if behind {
+            self.doubt();
+        }
+        self.look_at(id);
+    }
+
+    /// Some member obeyed what this store does not know: nothing of ours is started unasked until a
+    /// person decides.
+    pub(super) fn doubt(&mut self) {
+        let all: Vec<_> =
+            self.wishes.iter().filter(|(_, row)| !row.wish.unconfirmed).map(|(id, _)| *id).collect();
+        for id in all {
+            self.wishes.change(&mut self.journal, &id, |row| row.wish.unconfirmed = true);
+            self.refresh_demands(id);
+        }
+    }
+
+    fn member_leaves(&mut self, link: LinkId, id: MemberId) {
+        self.forget_member(id);
+        self.close(link, "it left");
+    }
+
+    /// The member is no more: its placements are free to go elsewhere.
+    pub(super) fn forget_member(&mut self, id: MemberId) {
+        let placements: Vec<_> =
+            self.load.get(&id).map(|load| load.placements.iter().copied().collect()).unwrap_or_default();
+        for placement in placements {
+            self.drop_placement(placement);
+        }
+        self.flush_lists();
+        if let Some(live) = self.live.remove(&id) {
+            if let Some(link) = live.link {
+                self.close(link, "this member was removed");
+            }
+            self.forget_nodes(id, &live);
+        }
+        self.forget_instances(id);
+        self.lists.remove(&id);
+        self.members.remove(&mut self.journal, &id);
+        self.dirty_origins.extend(self.demands.keys().cloned());
+    }
+
+    pub(super) fn close(&mut self, link: LinkId, reason: &str) {
+        if let Some(id) = self.links.remove(&link)
+            && let Some(live) = self.live.get_mut(&id).filter(|live| live.link == Some(link))
+        {
+            live.link = None;
+        }
+        self.effects.push(Effect::Close { link, reason: reason.to_owned() });
+    }
+
+    /// The deadlines of every member.
+    pub(super) fn look_at_members(&mut self) {
+        let all: Vec<_> = self.live.keys().copied().collect();
+        all.into_iter().for_each(|id| self.look_at(id));
+    }
+
+    pub(super) fn look_at(&mut self, id: MemberId) {
+        let deadlines = self.config.deadlines;
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let silence = self.now.boot.saturating_sub(live.heard);
+        let state = if silence >= deadlines.offline {
+            MemberState::Offline
+        } else if silence >= deadlines.unknown || (live.session == 0 && live.link.is_none()) {
+            MemberState::Silent
+        } else {
+            MemberState::Online
+        };
+        let dangling = silence >= deadlines.replace;
+        let (old, dangled) = (live.state, live.dangling);
+        (live.state, live.dangling) = (state, dangling);
+        if old == state && dangled == dangling {
+            return;
+        }
+        self.capacity_changed |= state == MemberState::Online;
+        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
+            self.dirty.insert(Self::slot_of(placement));
+        }
+        if dangled != dangling {
+            self.report_instances_of(id);
+        }
+        if old != state {
+            self.note_member(id, old, state);
+        }
+    }
+
+    fn note_member(&mut self, id: MemberId, old: MemberState, state: MemberState) {
+        let Some(member) = self.members.get(&id) else { return };
+        let kind = match member.role {
+            Role::Node => "node",
+            Role::Cluster => "cluster",
+        };
+        let reason = match state {
+            MemberState::Online => "",
+            _ => "nothing was heard from it",
+        };
+        let subject = member.name.to_string();
+        self.note(kind, subject, String::new(), (old.word(), state.word()), ("policy", reason));
+        self.report_node(id);
+    }
+
+    /// Whether `obeyed` says what this reign said last.
+    pub(super) fn is_ours(&self, obeyed: Option<Obeyed>) -> bool {
+        obeyed.is_some_and(|o| o.store == self.store && o.epoch == self.epoch)
+    }
+}

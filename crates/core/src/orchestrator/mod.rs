@@ -1,0 +1,397 @@
+//! The orchestrator machine, for root and cluster alike.
+//!
+//! ```text
+//!  people ── Command ──▶┌───────────────────────────┐
+//!  members ─ Up ───────▶│ wishes ─▶ demands ─▶ slots │── Effect::Reply ──▶ people
+//!  parent ── Down ─────▶│        ─▶ placements ─▶ lists│── Effect::Send ───▶ members
+//!  clock ─── Tick ─────▶│ facts ◀─ members           │── SendParent ─────▶ parent
+//!                       └───────────────────────────┘
+//! ```
+//!
+//! Every event ends in [`Orchestrator::settle`]: slots that something happened to are made true again,
+//! lists that changed get one new revision, and what is observed is told upward. All of it is
+//! level-triggered: doing it once more changes nothing.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`command`], [`event`], [`config`] | the machine's inputs and outputs |
+//! | [`rows`] | what must survive |
+//! | [`demand`], [`slots`] | what is wanted here, slot by slot |
+//! | [`admission`], [`plan`] | what people ask: allowed, known, or refused |
+//! | [`reconcile`], [`place`] | slots made true |
+//! | [`members`], [`facts`] | links, silence, what members report |
+//! | [`lists`], [`endpoints`] | what each member is told |
+//! | [`upward`], [`adopt`] | our own parent; a store that forgot |
+//! | [`views`] | what the API shows |
+
+mod admission;
+mod adopt;
+pub mod command;
+pub mod config;
+mod demand;
+mod endpoints;
+pub mod event;
+mod facts;
+mod lists;
+mod members;
+mod place;
+mod plan;
+mod reconcile;
+pub mod rows;
+mod slots;
+mod upward;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use holm_model::fact::{InstanceReport, Verdict};
+use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
+use holm_model::item::EndpointsKey;
+use holm_model::record::{Batch, Change, Table};
+use holm_model::time::Now;
+use holm_model::wish::AppKey;
+
+use crate::held::Held;
+use crate::report::Reporter;
+use crate::table::{Journal, LoadError, Rows, Snapshot};
+
+pub use config::{Config, Deadlines, Tier};
+pub use event::{Effect, Event, LinkId, Ticket};
+pub use views::{InstanceFilter, Whereabouts};
+
+use demand::{Demand, Origin, SlotId};
+use lists::List;
+use members::Live;
+use place::Load;
+use rows::{Member, Placement, Reign, Revocation, Token, WishRow};
+use slots::Slot;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Orchestrator {
+    config: Config,
+    epoch: Epoch,
+    store: StoreId,
+
+    // Durable: changed through the journal only.
+    reigns: Rows<Epoch, Reign>,
+    members: Rows<MemberId, Member>,
+    wishes: Rows<WishId, WishRow>,
+    placements: Rows<AssignmentId, Placement>,
+    tokens: Rows<String, Token>,
+    revocations: Rows<String, Revocation>,
+    verdicts: Rows<AssignmentId, Verdict>,
+    held: Held,
+    journal: Journal,
+
+    // Facts: written behind, known again from the members' snapshots.
+    instances: Rows<AssignmentId, InstanceReport>,
+    behind: Journal,
+
+    // Follows from the rows above; `derive` makes it anew.
+    revision: u64,
+    counter: u64,
+    apps: BTreeMap<AppKey, WishId>,
+    demands: BTreeMap<Origin, Demand>,
+    slots: BTreeMap<SlotId, Slot>,
+    load: BTreeMap<MemberId, Load>,
+    lists: BTreeMap<MemberId, List>,
+    by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
+
+    // Of this run only.
+    live: BTreeMap<MemberId, Live>,
+    links: BTreeMap<LinkId, MemberId>,
+    sessions: u64,
+    reporter: Reporter,
+    parent_open: bool,
+    dirty: BTreeSet<SlotId>,
+    dirty_origins: BTreeSet<Origin>,
+    updating: BTreeSet<Origin>,
+    unfilled: BTreeSet<SlotId>,
+    endpoints_dirty: BTreeSet<EndpointsKey>,
+    capacity_changed: bool,
+    touched: BTreeSet<MemberId>,
+    /// This step takes a revision even if it changes no list: a tombstone waits for it.
+    deleted: bool,
+    now: Now,
+    ticked: Duration,
+    effects: Vec<Effect>,
+}
+
+/// How often a quiet machine wants to look at its deadlines.
+const TICK: Duration = Duration::from_secs(1);
+/// A gap between two steps that no timer explains: this machine slept or was paused.
+const PAUSE: Duration = Duration::from_secs(5);
+
+// === impl Orchestrator: life ===
+
+impl Orchestrator {
+    /// Loads the rows and starts a new reign, held by `random`. The journal must be committed before
+    /// anything is sent.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn load(mut snapshot: Snapshot, config: Config, random: u64) -> Result<Self, LoadError> {
+        let held = Held::load(&mut snapshot)?;
+        let reigns = Rows::<Epoch, Reign>::load(Table::Reign, &mut snapshot)?;
+        let last = reigns.iter().next_back().map_or(0, |(epoch, _)| epoch.number);
+        let epoch = Epoch::new(last + 1, random);
+        let first = reigns.iter().next().map_or(epoch, |(epoch, _)| *epoch);
+        let mut machine = Self {
+            config,
+            epoch,
+            store: StoreId(Uid { epoch: first, counter: 0 }),
+            members: Rows::load(Table::Member, &mut snapshot)?,
+            wishes: Rows::load(Table::Wish, &mut snapshot)?,
+            placements: Rows::load(Table::Placement, &mut snapshot)?,
+            tokens: Rows::load(Table::Token, &mut snapshot)?,
+            revocations: Rows::load(Table::Revocation, &mut snapshot)?,
+            verdicts: Rows::load(Table::Verdict, &mut snapshot)?,
+            instances: Rows::load(Table::Fact, &mut snapshot)?,
+            reigns,
+            held,
+            journal: Journal::default(),
+            behind: Journal::default(),
+            revision: 0,
+            counter: 0,
+            apps: BTreeMap::new(),
+            demands: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            load: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            by_share: BTreeMap::new(),
+            live: BTreeMap::new(),
+            links: BTreeMap::new(),
+            sessions: 0,
+            reporter: Reporter::default(),
+            parent_open: false,
+            dirty: BTreeSet::new(),
+            dirty_origins: BTreeSet::new(),
+            updating: BTreeSet::new(),
+            unfilled: BTreeSet::new(),
+            endpoints_dirty: BTreeSet::new(),
+            capacity_changed: false,
+            touched: BTreeSet::new(),
+            deleted: false,
+            now: Now::default(),
+            ticked: Duration::ZERO,
+            effects: Vec::new(),
+        };
+        // Revisions go on over reigns, so that one number orders the lists of one store.
+        let revision = machine.reigns.values().map(|reign| reign.last_revision).max().unwrap_or(0);
+        machine.reigns.put(&mut machine.journal, epoch, Reign { last_revision: revision, last_id: 0 });
+        machine.derive();
+        Ok(machine)
+    }
+
+    /// Takes one event. Effects wait in [`Self::take_effects`], writes in [`Self::journal_mut`].
+    pub fn step(&mut self, now: Now, event: Event) {
+        self.wake(now);
+        match event {
+            Event::Tick => self.tick(),
+            Event::Command { ticket, actor, command } => self.admit(ticket, &actor, command),
+            Event::LinkOpened { link, member, serial, renew_only } => {
+                self.link_opened(link, member, &serial, renew_only);
+            }
+            Event::LinkMessage { link, message } => self.link_message(link, message),
+            Event::LinkClosed { link } => self.link_closed(link),
+            Event::ParentOpened => self.parent_opened(),
+            Event::ParentMessage(message) => self.parent_message(&message),
+            Event::ParentClosed => self.parent_closed(),
+        }
+        self.settle();
+    }
+
+    /// What to do, in order, once the journal is committed.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// What gates the effects: commit it first.
+    pub const fn journal_mut(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// Facts and history since the last call, to be written behind: nothing waits for them.
+    pub fn take_behind(&mut self) -> Batch {
+        self.behind.committed();
+        self.behind.take_batch()
+    }
+
+    /// The commit failed: everything durable is as it was before the steps since the last commit.
+    ///
+    /// Links are closed, since what was promised on them may not have happened.
+    pub fn undo(&mut self) {
+        for (table, key, old) in self.journal.take_undo() {
+            let old = old.as_deref();
+            // What is restored was encoded by this very process.
+            let restored = match table {
+                Table::Reign => self.reigns.restore(&key, old),
+                Table::Member => self.members.restore(&key, old),
+                Table::Wish => self.wishes.restore(&key, old),
+                Table::Placement => self.placements.restore(&key, old),
+                Table::Token => self.tokens.restore(&key, old),
+                Table::Revocation => self.revocations.restore(&key, old),
+                Table::Verdict => self.verdicts.restore(&key, old),
+                Table::Meta | Table::Item => self.held.restore(table, &key, old),
+                Table::Instance | Table::Fact => Ok(()),
+            };
+            debug_assert!(restored.is_ok(), "{restored:?}");
+        }
+        self.effects.clear();
+        self.deleted = false;
+        self.parent_closed();
+        self.reporter = Reporter::default();
+        self.derive();
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            let reason = "the orchestrator could not write to its disk; call again".to_owned();
+            self.effects.push(Effect::Close { link, reason });
+        }
+    }
+
+    /// When to call [`Event::Tick`] at the latest, in boot time.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let idle = self.members.is_empty() && self.unfilled.is_empty() && self.updating.is_empty();
+        (!idle).then(|| self.ticked + TICK)
+    }
+
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    #[must_use]
+    pub const fn store_id(&self) -> StoreId {
+        self.store
+    }
+
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+// === impl Orchestrator: inner rhythm ===
+
+impl Orchestrator {
+    /// Notes the time; after a pause of our own the members' silence is not theirs.
+    fn wake(&mut self, now: Now) {
+        let first = self.now == Now::default();
+        if first || now.boot.saturating_sub(self.now.boot) > PAUSE {
+            for live in self.live.values_mut() {
+                live.heard = now.boot;
+            }
+            self.ticked = now.boot;
+        }
+        self.now = now;
+    }
+
+    fn tick(&mut self) {
+        self.ticked = self.now.boot;
+        self.look_at_members();
+        self.capacity_changed = true;
+        self.dirty_origins.append(&mut self.updating);
+        self.bury();
+    }
+
+    /// Makes true what something happened to, then tells those concerned.
+    fn settle(&mut self) {
+        if std::mem::take(&mut self.capacity_changed) {
+            self.dirty.append(&mut self.unfilled);
+        }
+        loop {
+            if let Some(origin) = self.dirty_origins.pop_first() {
+                self.reconcile(&origin);
+            } else if let Some(slot) = self.dirty.pop_first() {
+                self.reconcile_slot(&slot);
+            } else {
+                break;
+            }
+        }
+        self.refresh_endpoints();
+        self.flush_lists();
+        self.report();
+    }
+
+    /// Makes everything that follows from the rows, and looks at every slot anew.
+    fn derive(&mut self) {
+        let reign = self.reigns.get(&self.epoch).cloned();
+        let reign = reign.unwrap_or(Reign { last_revision: self.revision, last_id: self.counter });
+        self.revision = reign.last_revision;
+        self.counter = self.counter.max(reign.last_id);
+        self.apps = self
+            .wishes
+            .iter()
+            .filter(|(_, row)| row.wish.deleted.is_none())
+            .map(|(id, row)| (row.wish.key.clone(), *id))
+            .collect();
+        self.derive_demands();
+        self.derive_slots();
+        self.derive_lists();
+        let members: Vec<MemberId> = self.members.iter().map(|(id, _)| *id).collect();
+        self.live.retain(|id, _| self.members.contains(id));
+        for id in members {
+            self.live.entry(id).or_insert_with(|| Live::new(self.now.boot));
+        }
+        self.by_share.clear();
+        for (id, report) in self.instances.iter() {
+            if let Some(share) = report.share {
+                self.by_share.entry(share).or_default().insert(*id);
+            }
+        }
+        self.dirty_origins.extend(self.demands.keys().cloned());
+        self.dirty_origins.extend(self.slots.keys().map(|(origin, _)| origin.clone()));
+    }
+
+    fn next_id(&mut self) -> Uid {
+        self.counter += 1;
+        Uid { epoch: self.epoch, counter: self.counter }
+    }
+
+    /// The revision that this step's list changes will get.
+    const fn coming_revision(&self) -> u64 {
+        self.revision + 1
+    }
+
+    /// Something changed its state: for the history and for watchers.
+    fn note(
+        &mut self,
+        kind: &str,
+        subject: String,
+        application: String,
+        change: (&str, &str),
+        why: (&str, &str),
+    ) {
+        self.behind.change(Change {
+            at: self.now.wall,
+            kind: kind.to_owned(),
+            subject,
+            application,
+            from: change.0.to_owned(),
+            to: change.1.to_owned(),
+            cause: why.0.to_owned(),
+            reason: why.1.to_owned(),
+        });
+    }
+
+    /// Tombstones go when every member has obeyed the list that followed.
+    fn bury(&mut self) {
+        let slowest = self.live.values().map(|live| live.obeyed).min().unwrap_or(self.revision);
+        let over: Vec<WishId> = self
+            .wishes
+            .iter()
+            .filter(|(_, row)| row.gone_at.is_some_and(|revision| revision <= slowest))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.wishes.remove(&mut self.journal, &id);
+        }
+    }
+}

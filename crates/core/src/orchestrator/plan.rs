@@ -1,0 +1,170 @@
+//! Three-way apply, pure: what was applied before, what is in force (scaled by hand), what is wanted.
+
+use std::collections::BTreeMap;
+
+use holm_model::name::Name;
+use holm_model::service::{Application, ApplicationService, Replicas};
+use holm_model::state::RunState;
+use holm_model::view::PlannedChange;
+use holm_model::wish::{ServiceWish, SpecBytes};
+use serde_json::Value;
+
+/// The services of the next generation, and what that changes, in words.
+pub(super) fn merge(
+    old: &BTreeMap<Name, ServiceWish>,
+    new: &Application,
+    generation: u64,
+) -> (BTreeMap<Name, ServiceWish>, Vec<PlannedChange>) {
+    let mut services = BTreeMap::new();
+    let mut changes = Vec::new();
+    for (name, wanted) in &new.services {
+        let (service, change) = match old.get(name) {
+            None => (create(wanted, generation), planned("create", name, vec![replicas_of(wanted.replicas)])),
+            Some(known) => update(name, known, wanted, generation),
+        };
+        services.insert(name.clone(), service);
+        changes.push(change);
+    }
+    for name in old.keys().filter(|name| !new.services.contains_key(*name)) {
+        changes.push(planned("remove", name, Vec::new()));
+    }
+    (services, changes)
+}
+
+fn create(wanted: &ApplicationService, generation: u64) -> ServiceWish {
+    ServiceWish {
+        spec: SpecBytes::encode(&wanted.spec),
+        generation,
+        replicas: wanted.replicas,
+        applied_replicas: wanted.replicas,
+        run: RunState::Run,
+        restarts: 0,
+    }
+}
+
+fn update(
+    name: &Name,
+    known: &ServiceWish,
+    wanted: &ApplicationService,
+    generation: u64,
+) -> (ServiceWish, PlannedChange) {
+    let mut service = known.clone();
+    let mut details = Vec::new();
+    let spec = SpecBytes::encode(&wanted.spec);
+    if spec != known.spec {
+        details = differences(&known.spec, &spec);
+        service.spec = spec;
+        service.generation = generation;
+    }
+    if wanted.replicas != known.applied_replicas {
+        details.push(format!("replicas: {} → {}", text(known.replicas), text(wanted.replicas)));
+        service.replicas = wanted.replicas;
+        service.applied_replicas = wanted.replicas;
+    } else if known.replicas != wanted.replicas {
+        details.push(format!(
+            "replicas stay {} as scaled by hand (the manifest says {}, as before)",
+            text(known.replicas),
+            text(wanted.replicas)
+        ));
+    }
+    let action = if service == *known { "keep" } else { "change" };
+    (service, planned(action, name, details))
+}
+
+fn planned(action: &str, name: &Name, details: Vec<String>) -> PlannedChange {
+    PlannedChange { action: action.to_owned(), service: name.to_string(), details }
+}
+
+fn text(replicas: Replicas) -> String {
+    match replicas {
+        Replicas::Number(number) => number.to_string(),
+        Replicas::PerNode => "per-node".to_owned(),
+    }
+}
+
+fn replicas_of(replicas: Replicas) -> String {
+    format!("replicas: {}", text(replicas))
+}
+
+/// Field by field what differs between two specifications.
+fn differences(old: &SpecBytes, new: &SpecBytes) -> Vec<String> {
+    let value = |bytes: &SpecBytes| bytes.decode().ok().and_then(|spec| serde_json::to_value(spec).ok());
+    let (Some(old), Some(new)) = (value(old), value(new)) else {
+        return vec!["specification".to_owned()];
+    };
+    let mut found = Vec::new();
+    compare("", &old, &new, &mut found);
+    found
+}
+
+fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
+    match (old, new) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let get = |of: &serde_json::Map<String, Value>| of.get(key).cloned().unwrap_or(Value::Null);
+                compare(&below, &get(a), &get(b), found);
+            }
+        }
+        _ if old == new => {}
+        _ => found.push(format!("{path}: {} → {}", shown(old), shown(new))),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "(none)".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holm_model::service::ServiceSpec;
+
+    fn application(image: &str, replicas: u32) -> Application {
+        let mut spec = ServiceSpec::new(Name::new("container").unwrap(), Vec::new());
+        spec.image = Some(image.to_owned());
+        let service = ApplicationService { spec, replicas: Replicas::Number(replicas) };
+        let name = Name::new("shop").unwrap();
+        Application { name, services: [(Name::new("web").unwrap(), service)].into() }
+    }
+
+    #[test]
+    fn what_was_scaled_by_hand_stays_until_the_manifest_changes_it() {
+        let web = Name::new("web").unwrap();
+        let (mut services, changes) = merge(&BTreeMap::new(), &application("a:1", 2), 1);
+        assert_eq!(changes[0].action, "create");
+        services.get_mut(&web).unwrap().replicas = Replicas::Number(5);
+
+        let (again, changes) = merge(&services, &application("a:1", 2), 2);
+        assert_eq!(again[&web].replicas, Replicas::Number(5));
+        assert_eq!(again[&web].generation, 1, "nothing to recreate");
+        assert_eq!(changes[0].action, "keep");
+        assert!(changes[0].details[0].contains("scaled by hand"), "{changes:?}");
+
+        let (scaled, _) = merge(&again, &application("a:1", 3), 3);
+        assert_eq!(scaled[&web].replicas, Replicas::Number(3));
+        assert_eq!(scaled[&web].generation, 1);
+    }
+
+    #[test]
+    fn a_changed_specification_is_shown_field_by_field() {
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
+        let (new, changes) = merge(&old, &application("a:2", 1), 2);
+        assert_eq!(changes[0].details, ["image: a:1 → a:2"]);
+        assert_eq!(new[&Name::new("web").unwrap()].generation, 2);
+    }
+
+    #[test]
+    fn a_service_that_is_left_out_is_removed() {
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
+        let empty = Application { name: Name::new("shop").unwrap(), services: BTreeMap::new() };
+        let (services, changes) = merge(&old, &empty, 2);
+        assert!(services.is_empty());
+        assert_eq!(changes[0].action, "remove");
+    }
+}

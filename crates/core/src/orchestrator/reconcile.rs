@@ -1,0 +1,379 @@
+//! Slots made true: every wanted slot has one placement of the wanted specification, and no other
+//! placement stays.
+//!
+//! ```text
+//!           place                      member silent, replacement made
+//!  (none) ────────▶ Active ──────────────────────────────▶ Superseded (held)
+//!                     │  other specification, failed here,        │ replacement runs
+//!                     │  no longer wanted                         ▼
+//!                     └─────────────────────────────────────▶ Retiring ──▶ (none)
+//!                                                     the member says that it is gone
+//! ```
+
+use holm_model::fact::{InstanceReport, Verdict};
+use holm_model::id::AssignmentId;
+use holm_model::member::Role;
+use holm_model::slot::SlotIndex;
+use holm_model::state::{InstanceState, MemberState, RunState};
+
+use super::Orchestrator;
+use super::demand::{Demand, Origin, SlotId, Wanted};
+use super::rows::{Phase, Placement};
+use super::slots::Slot;
+
+/// How a placement stands, from the facts of its member.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// What is wanted is so.
+    Settled,
+    /// On its way, or nothing heard yet.
+    Moving,
+    /// Its member is silent past the deadline.
+    Dangling,
+    /// The restart policy's attempts are used up there: why.
+    Exhausted(String),
+}
+
+/// A slot has its first assignment and one other, then it is FAILED.
+const ASSIGNMENTS: u32 = 2;
+
+impl Orchestrator {
+    /// All slots of an origin: those wanted are looked at, the others are given up.
+    pub(super) fn reconcile(&mut self, origin: &Origin) {
+        let demand = self.demands.get(origin).cloned();
+        let wanted = demand.as_ref().map(|demand| self.wanted(demand)).unwrap_or_default();
+        for index in self.slots_of(origin) {
+            let slot_id = (origin.clone(), index);
+            if wanted.contains(&slot_id.1) {
+                continue;
+            }
+            if !self.keeps_its_node(demand.as_ref(), &slot_id.1) {
+                self.give_up(&slot_id);
+            } else if let Some(slot) = self.slots.get_mut(&slot_id) {
+                slot.wanted = true;
+            }
+        }
+        for index in wanted {
+            let slot_id = (origin.clone(), index);
+            let (now, fresh) = (self.now, !self.slots.contains_key(&slot_id));
+            let slot = self.slots.entry(slot_id.clone()).or_default();
+            slot.wanted = true;
+            if fresh {
+                slot.since = now.wall;
+            }
+            self.reconcile_slot(&slot_id);
+        }
+    }
+
+    /// A per-node slot stays while its node is a member whose facts are only not known yet.
+    fn keeps_its_node(&self, demand: Option<&Demand>, index: &SlotIndex) -> bool {
+        let SlotIndex::Node(path) = index else { return false };
+        demand.is_some_and(|demand| demand.slots == Wanted::PerNode)
+            && self.members.iter().any(|(id, member)| {
+                Some(&member.name) == path.last()
+                    && self.live.get(id).is_some_and(|live| live.facts.is_none())
+                    && member.role == Role::Node
+            })
+    }
+
+    pub(super) fn reconcile_slot(&mut self, slot_id: &SlotId) {
+        self.tidy(slot_id);
+        if self.slots.get(slot_id).is_some_and(Slot::is_over) {
+            self.slots.remove(slot_id);
+            self.unfilled.remove(slot_id);
+        }
+        let Some(demand) = self.demands.get(&slot_id.0).cloned() else { return };
+        let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.wanted) else { return };
+        let about = (demand.part.restarts, demand.part.generation);
+        if slot.active.is_none() && slot.tried != about {
+            (slot.tried, slot.failed, slot.failures) = (about, None, 0);
+            slot.refused.clear();
+        }
+        if slot.ask_again <= self.now.boot {
+            slot.refused.clear();
+        }
+        match slot.active {
+            Some(active) => self.keep(slot_id, &demand, active),
+            None => self.fill(slot_id, &demand),
+        }
+    }
+
+    /// Placements that are not active: back into force, given up, or forgotten.
+    fn tidy(&mut self, slot_id: &SlotId) {
+        let Some(slot) = self.slots.get(slot_id) else { return };
+        let (active, others) = (slot.active, slot.others.clone());
+        for id in others {
+            let Some(placement) = self.placements.get(&id).cloned() else { continue };
+            match placement.phase {
+                Phase::Superseded => {
+                    let back = self.online(&placement);
+                    match active {
+                        Some(active) if back && self.standing(active) == Standing::Settled => {
+                            self.set_phase(id, Phase::Retiring);
+                        }
+                        None if back => self.set_phase(id, Phase::Active),
+                        _ => {}
+                    }
+                }
+                Phase::Retiring => {
+                    if self.is_gone(id, &placement) {
+                        self.drop_placement(id);
+                    }
+                }
+                Phase::Active => {}
+            }
+        }
+    }
+
+    fn fill(&mut self, slot_id: &SlotId, demand: &Demand) {
+        let Some(slot) = self.slots.get(slot_id) else { return };
+        let clearing = slot.others.iter().any(|id| {
+            self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && !self.is_dangling(p))
+        });
+        let reason = if let Some(failed) = &slot.failed {
+            failed.clone()
+        } else if demand.quiet {
+            "it was restored and nobody has confirmed it; see `holm confirm`".to_owned()
+        } else if demand.rests() {
+            "stopped".to_owned()
+        } else if self.is_refused(&slot_id.0) {
+            return;
+        } else if clearing {
+            "waits for its previous instance to end".to_owned()
+        } else {
+            match demand.spec.clone() {
+                None => {
+                    "its specification was written by a newer version; upgrade this orchestrator".to_owned()
+                }
+                Some(spec) => match self.place(slot_id, demand, &spec) {
+                    Ok(_) => {
+                        self.unfilled.remove(slot_id);
+                        return;
+                    }
+                    Err(reason) if self.hand_back(slot_id, &reason, false) => return,
+                    Err(reason) => {
+                        self.unfilled.insert(slot_id.clone());
+                        reason
+                    }
+                },
+            }
+        };
+        self.say(slot_id, reason);
+    }
+
+    fn keep(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
+        let Some(placement) = self.placements.get(&active).cloned() else { return };
+        if placement.part.generation != demand.part.generation {
+            return self.update(slot_id, demand, active, placement);
+        }
+        let differs =
+            (placement.part.run, placement.part.restarts) != (demand.part.run, demand.part.restarts);
+        if differs {
+            let mut changed = placement;
+            changed.part = demand.part.clone();
+            changed.revision = self.coming_revision();
+            if changed.part.restarts != 0 {
+                changed.failures = demand.failures;
+            }
+            return self.put_placement(active, changed);
+        }
+        match self.standing(active) {
+            Standing::Settled | Standing::Moving => {
+                self.unfilled.remove(slot_id);
+            }
+            Standing::Dangling => self.replace(slot_id, demand, active),
+            Standing::Exhausted(why) => self.try_elsewhere(slot_id, demand, active, &why),
+        }
+    }
+
+    /// Another specification: slot by slot, in place where a cluster has it, anew where a node has it.
+    fn update(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId, placement: Placement) {
+        if self.others_move(slot_id, demand) {
+            self.updating.insert(slot_id.0.clone());
+            return;
+        }
+        let fits_there = placement.role == Role::Cluster
+            && demand.spec.as_ref().is_some_and(|spec| {
+                let nobody = std::collections::BTreeMap::new();
+                let ask = crate::scheduler::Ask::new(spec, &nobody);
+                placement.per_node
+                    || self.candidate(placement.member).is_some_and(|c| c.never(&ask).is_none())
+            });
+        if fits_there {
+            let mut changed = placement;
+            changed.part = demand.part.clone();
+            changed.failures = demand.failures;
+            changed.revision = self.coming_revision();
+            self.put_placement(active, changed);
+        } else {
+            self.set_phase(active, Phase::Retiring);
+            self.dirty.insert(slot_id.clone());
+        }
+        self.updating.insert(slot_id.0.clone());
+    }
+
+    /// Whether another slot of the origin is being updated and has not settled in time.
+    fn others_move(&self, slot_id: &SlotId, demand: &Demand) -> bool {
+        let settle = self.config.deadlines.settle;
+        self.slots_of(&slot_id.0).into_iter().filter(|index| *index != slot_id.1).any(|index| {
+            let Some(slot) = self.slots.get(&(slot_id.0.clone(), index)) else { return false };
+            if self.now.boot.saturating_sub(slot.moved) > settle {
+                return false;
+            }
+            match slot.active {
+                None => slot.others.iter().any(|id| {
+                    self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && self.online(p))
+                }),
+                Some(id) => self.placements.get(&id).is_some_and(|p| {
+                    p.part.generation == demand.part.generation
+                        && self.online(p)
+                        && self.standing(id) == Standing::Moving
+                }),
+            }
+        })
+    }
+
+    /// The member is silent past its deadline: a replacement is made, the old copy stays as held.
+    fn replace(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
+        let Some(spec) = demand.spec.clone() else { return };
+        if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || demand.rests() {
+            return;
+        }
+        match self.place(slot_id, demand, &spec) {
+            Ok(_) => {
+                self.set_phase(active, Phase::Superseded);
+                self.unfilled.remove(slot_id);
+            }
+            Err(reason) => {
+                if !self.hand_back(slot_id, &reason, false) {
+                    self.unfilled.insert(slot_id.clone());
+                    self.say(slot_id, format!("its node is silent and there is no other place: {reason}"));
+                }
+            }
+        }
+    }
+
+    /// The attempts there are used up: one new assignment elsewhere, then FAILED.
+    fn try_elsewhere(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId, why: &str) {
+        let Some(placement) = self.placements.get(&active).cloned() else { return };
+        let failures = placement.failures + 1;
+        let (Some(spec), SlotIndex::Number(_)) = (demand.spec.clone(), &slot_id.1) else { return };
+        if failures >= ASSIGNMENTS || demand.quiet || demand.rests() {
+            return;
+        }
+        let until = self.now.boot + self.config.deadlines.ask_again;
+        let name = self.members.get(&placement.member).map(|m| m.name.to_string()).unwrap_or_default();
+        if let Some(slot) = self.slots.get_mut(slot_id) {
+            slot.refused.insert(placement.member, format!("it failed there: {why}"));
+            slot.ask_again = until;
+            slot.failures = failures;
+        }
+        match self.place(slot_id, demand, &spec) {
+            Ok(_) => self.set_phase(active, Phase::Retiring),
+            Err(_) if self.hand_back(slot_id, &format!("{name}: {why}"), true) => {}
+            // Nowhere else to go: it stays where people can look at it.
+            Err(_) => {}
+        }
+    }
+
+    /// A share that cannot be filled here is refused, once and for ever, while the parent listens.
+    fn hand_back(&mut self, slot_id: &SlotId, reason: &str, failed: bool) -> bool {
+        let Origin::Share(share) = slot_id.0 else { return false };
+        if !self.parent_open || matches!(slot_id.1, SlotIndex::Node(_)) {
+            return false;
+        }
+        let verdict = Verdict::Refused { reason: reason.to_owned(), failed };
+        self.verdicts.put(&mut self.journal, share, verdict);
+        self.give_up(slot_id);
+        self.tell_verdict(share);
+        true
+    }
+
+    pub(super) fn is_refused(&self, origin: &Origin) -> bool {
+        matches!(origin, Origin::Share(share) if matches!(self.verdicts.get(share), Some(Verdict::Refused { .. })))
+    }
+
+    /// Takes every placement of a slot off the lists.
+    fn give_up(&mut self, slot_id: &SlotId) {
+        let Some(slot) = self.slots.get_mut(slot_id) else { return };
+        slot.wanted = false;
+        let all: Vec<AssignmentId> = slot.active.iter().chain(&slot.others).copied().collect();
+        for id in &all {
+            self.set_phase(*id, Phase::Retiring);
+        }
+        self.unfilled.remove(slot_id);
+        self.reconcile_slot(slot_id);
+    }
+
+    fn say(&mut self, slot_id: &SlotId, reason: String) {
+        if let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.reason != reason) {
+            slot.reason = reason;
+            slot.since = self.now.wall;
+        }
+    }
+
+    // --- how things stand ---
+
+    fn online(&self, placement: &Placement) -> bool {
+        self.live.get(&placement.member).is_some_and(|l| l.state == MemberState::Online && l.reported)
+    }
+
+    pub(super) fn is_dangling(&self, placement: &Placement) -> bool {
+        self.live.get(&placement.member).is_some_and(|live| live.dangling)
+    }
+
+    /// The member obeyed a list without it and reports nothing of it any more.
+    fn is_gone(&self, id: AssignmentId, placement: &Placement) -> bool {
+        let Some(live) = self.live.get(&placement.member) else { return true };
+        live.reported
+            && live.obeyed >= placement.revision
+            && match placement.role {
+                Role::Node => !self.instances.contains(&id),
+                Role::Cluster => self.by_share.get(&id).is_none_or(std::collections::BTreeSet::is_empty),
+            }
+    }
+
+    fn standing(&self, id: AssignmentId) -> Standing {
+        let Some(placement) = self.placements.get(&id) else { return Standing::Moving };
+        if self.is_dangling(placement) {
+            return Standing::Dangling;
+        }
+        match placement.role {
+            Role::Node => match self.instances.get(&id) {
+                Some(report) => stands(report, placement),
+                None => Standing::Moving,
+            },
+            Role::Cluster => {
+                let obeyed = self.live.get(&placement.member).map_or(0, |live| live.obeyed);
+                let shared = self.by_share.get(&id).into_iter().flatten();
+                let mut reports = shared.filter_map(|id| self.instances.get(id)).peekable();
+                let none = reports.peek().is_none();
+                let settled = reports.all(|report| {
+                    matches!(stands(report, placement), Standing::Settled | Standing::Exhausted(_))
+                });
+                if obeyed >= placement.revision && settled && (!none || placement.per_node) {
+                    Standing::Settled
+                } else {
+                    Standing::Moving
+                }
+            }
+        }
+    }
+}
+
+fn stands(report: &InstanceReport, placement: &Placement) -> Standing {
+    use InstanceState::{Completed, Failed, Paused, Running, Stopped};
+    if report.generation != placement.part.generation {
+        return Standing::Moving;
+    }
+    match (report.status.state, placement.part.run) {
+        (Failed, RunState::Run) if report.status.exhausted => {
+            Standing::Exhausted(report.status.reason.clone())
+        }
+        (Running, RunState::Run | RunState::Unknown)
+        | (Completed, _)
+        | (Stopped, RunState::Stop)
+        | (Paused, RunState::Pause) => Standing::Settled,
+        _ => Standing::Moving,
+    }
+}

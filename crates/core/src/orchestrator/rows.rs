@@ -1,0 +1,112 @@
+//! The durable rows of an orchestrator.
+
+use std::collections::BTreeSet;
+
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::{Assignment, Item, ItemKey, Part, Share, ShareSlots};
+use holm_model::member::Role;
+use holm_model::name::Name;
+use holm_model::slot::SlotIndex;
+use holm_model::time::Time;
+use holm_model::view::TokenRole;
+use holm_model::wish::Wish;
+use serde::{Deserialize, Serialize};
+
+/// A reign of this store; the newest is ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reign {
+    pub last_revision: u64,
+    pub last_id: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub role: Role,
+    pub name: Name,
+    pub joined: Time,
+    /// Serial numbers (hex) of its certificates that may still be valid.
+    pub serials: BTreeSet<String>,
+    /// Known by its certificate only: this store does not remember its joining.
+    pub unconfirmed: bool,
+}
+
+/// A wish and, once it is deleted, what its tombstone waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WishRow {
+    pub wish: Wish,
+    /// The revision that took the items of a deleted wish off the lists; the tombstone goes when every
+    /// member has obeyed it.
+    pub gone_at: Option<u64>,
+}
+
+/// An assignment of a slot to a member: an instance on a node, or a share for a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    pub member: MemberId,
+    pub role: Role,
+    pub part: Part,
+    pub index: SlotIndex,
+    /// To a cluster: it makes one slot per node below itself.
+    pub per_node: bool,
+    /// The parent's share that this fills.
+    pub share: Option<AssignmentId>,
+    pub phase: Phase,
+    /// Assignments of this slot that failed before.
+    pub failures: u32,
+    pub since: Time,
+    /// The revision at which the item was put or changed last.
+    pub revision: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It fills the slot.
+    Active,
+    /// Its member was silent and a replacement was made; kept as *held* until that one runs.
+    Superseded,
+    /// Off the member's list; counted until the member says that it is gone.
+    Retiring,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub role: TokenRole,
+    /// SHA-256 of the secret, hex; empty for API tokens, which carry a signature.
+    pub secret_hash: String,
+    pub expires: Time,
+    pub uses_left: Option<u32>,
+    pub revoked: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    pub at: Time,
+}
+
+// === impl Placement ===
+
+impl Placement {
+    /// The item for the member's list, or `None` when it is off the list.
+    #[must_use]
+    pub fn item(&self, id: AssignmentId) -> Option<(ItemKey, Item)> {
+        if self.phase == Phase::Retiring {
+            return None;
+        }
+        let held = self.phase == Phase::Superseded;
+        let (part, failures) = (self.part.clone(), self.failures);
+        Some(match (self.role, &self.index) {
+            (Role::Cluster, index) => {
+                let slots = match index {
+                    SlotIndex::Number(number) if !self.per_node => ShareSlots::Number(*number),
+                    _ => ShareSlots::PerNode,
+                };
+                (ItemKey::Share(id), Item::Share(Share { id, part, slots, failures, held }))
+            }
+            (Role::Node, index) => {
+                let slot = index.clone();
+                (ItemKey::Assignment(id), Item::Assignment(Assignment { id, part, slot, held }))
+            }
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Slots: what fills each, and what was tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::{Item, ItemKey};
+use holm_model::slot::{ServiceKey, SlotIndex};
+use holm_model::time::Time;
+
+use super::Orchestrator;
+use super::demand::{Demand, Origin, SlotId};
+use super::rows::{Phase, Placement};
+
+/// One slot here. Its placements are rows; the rest is known again by trying.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// The demand has it; otherwise only placements that are on their way out keep it here.
+    pub(super) wanted: bool,
+    pub(super) active: Option<AssignmentId>,
+    /// Superseded and retiring placements.
+    pub(super) others: BTreeSet<AssignmentId>,
+    /// Members that said no, in their words, until `ask_again` (boot time).
+    pub(super) refused: BTreeMap<MemberId, String>,
+    pub(super) ask_again: Duration,
+    /// Assignments that failed so far.
+    pub(super) failures: u32,
+    /// All attempts are used up: why. Ends with a restart or another specification.
+    pub(super) failed: Option<String>,
+    /// (restarts, generation) that `failures` and `failed` are about.
+    pub(super) tried: (u64, u64),
+    /// Why nothing fills it.
+    pub(super) reason: String,
+    pub(super) since: Time,
+    /// When its placement changed last, for updates that pass over what does not settle (boot time).
+    pub(super) moved: Duration,
+}
+
+impl Slot {
+    /// Not wanted, and nothing is left of it.
+    pub(super) fn is_over(&self) -> bool {
+        !self.wanted && self.active.is_none() && self.others.is_empty()
+    }
+}
+
+impl Orchestrator {
+    pub(super) fn derive_demands(&mut self) {
+        self.demands = self
+            .wishes
+            .values()
+            .filter(|row| row.wish.deleted.is_none())
+            .flat_map(|row| Demand::of_wish(&row.wish))
+            .collect();
+        let shares: Vec<_> = self
+            .held
+            .items()
+            .filter_map(|packed| match (&packed.key, packed.unpack()) {
+                (ItemKey::Share(id), Ok(Item::Share(share))) => Some((*id, share)),
+                _ => None,
+            })
+            .collect();
+        for (id, share) in shares {
+            self.demands.insert(Origin::Share(id), Demand::of_share(&share));
+        }
+    }
+
+    pub(super) fn derive_slots(&mut self) {
+        self.slots.clear();
+        self.load.clear();
+        let placements: Vec<_> = self.placements.iter().map(|(id, p)| (*id, p.clone())).collect();
+        for (id, placement) in placements {
+            self.index(id, &placement);
+        }
+    }
+
+    /// The slot that a placement is for.
+    pub(super) fn slot_of(placement: &Placement) -> SlotId {
+        let origin = placement.share.map_or_else(
+            || Origin::Own(ServiceKey { wish: placement.part.wish, service: placement.part.service.clone() }),
+            Origin::Share,
+        );
+        (origin, placement.index.clone())
+    }
+
+    /// Puts a placement with all that follows from it: slot, load of its member, item on its list.
+    pub(super) fn put_placement(&mut self, id: AssignmentId, placement: Placement) {
+        if let Some(old) = self.placements.get(&id).cloned() {
+            self.unindex(id, &old);
+        }
+        self.index(id, &placement);
+        let item = placement.item(id);
+        let member = placement.member;
+        let key = item.as_ref().map_or_else(
+            || match placement.role {
+                holm_model::member::Role::Cluster => ItemKey::Share(id),
+                holm_model::member::Role::Node => ItemKey::Assignment(id),
+            },
+            |(key, _)| key.clone(),
+        );
+        self.placements.put(&mut self.journal, id, placement);
+        self.set_item(member, key, item.map(|(_, item)| item));
+    }
+
+    /// Forgets a placement; its item leaves the list.
+    pub(super) fn drop_placement(&mut self, id: AssignmentId) {
+        let Some(old) = self.placements.remove(&mut self.journal, &id) else { return };
+        self.unindex(id, &old);
+        let key = match old.role {
+            holm_model::member::Role::Cluster => ItemKey::Share(id),
+            holm_model::member::Role::Node => ItemKey::Assignment(id),
+        };
+        self.set_item(old.member, key, None);
+        self.capacity_changed = true;
+        let slot = Self::slot_of(&old);
+        self.dirty.insert(slot);
+    }
+
+    fn index(&mut self, id: AssignmentId, placement: &Placement) {
+        let now = self.now;
+        let slot = self.slots.entry(Self::slot_of(placement)).or_default();
+        if placement.phase == Phase::Active {
+            slot.active = Some(id);
+            slot.moved = now.boot;
+            slot.since = placement.since;
+            slot.failures = slot.failures.max(placement.failures);
+            slot.tried = (placement.part.restarts, placement.part.generation);
+        } else {
+            slot.others.insert(id);
+        }
+        self.load.entry(placement.member).or_default().add(id, placement);
+    }
+
+    fn unindex(&mut self, id: AssignmentId, placement: &Placement) {
+        if let Some(slot) = self.slots.get_mut(&Self::slot_of(placement)) {
+            if slot.active == Some(id) {
+                slot.active = None;
+            }
+            slot.others.remove(&id);
+        }
+        self.load.entry(placement.member).or_default().take(id, placement);
+    }
+
+    /// Moves a placement to another phase.
+    pub(super) fn set_phase(&mut self, id: AssignmentId, phase: Phase) {
+        let Some(mut placement) = self.placements.get(&id).cloned() else { return };
+        if placement.phase != phase {
+            placement.phase = phase;
+            placement.revision = self.coming_revision();
+            self.put_placement(id, placement);
+        }
+    }
+
+    /// The slots of an origin that exist here.
+    pub(super) fn slots_of(&self, origin: &Origin) -> Vec<SlotIndex> {
+        let first = (origin.clone(), SlotIndex::Number(0));
+        self.slots
+            .range(first..)
+            .take_while(|((of, _), _)| of == origin)
+            .map(|((_, index), _)| index.clone())
+            .collect()
+    }
+}

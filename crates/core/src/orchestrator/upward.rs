@@ -1,0 +1,176 @@
+//! An orchestrator as a member of its parent: shares in, facts out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holm_model::fact::{Fact, FactKey, InstanceReport, ShareReport, Verdict};
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::{Item, ItemKey};
+use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
+use holm_model::message::{Down, Up};
+
+use super::demand::{Demand, Origin};
+use super::event::Effect;
+use super::{Orchestrator, Tier};
+use crate::held::Held;
+
+impl Orchestrator {
+    pub(super) fn parent_opened(&mut self) {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let hello = self.held.connected(Role::Cluster, self.config.name.clone(), version);
+        self.effects.push(Effect::SendParent(hello));
+    }
+
+    pub(super) fn parent_closed(&mut self) {
+        self.parent_open = false;
+        self.held.disconnected();
+        self.reporter.disconnected();
+    }
+
+    pub(super) fn parent_message(&mut self, message: &Down) {
+        if let Down::Certificate { chain } = message {
+            let chain = chain.iter().map(|der| der.to_vec()).collect();
+            self.effects.push(Effect::Certificate { chain });
+            return;
+        }
+        let received = self.held.receive(message, &mut self.journal);
+        if let Some(welcome) = received.welcome {
+            self.report_everything();
+            self.reporter.welcome(welcome.session);
+        }
+        self.parent_open = self.held.is_current();
+        self.effects.extend(received.replies.into_iter().map(Effect::SendParent));
+        for key in received.put.iter().chain(&received.removed) {
+            self.parent_item(key);
+        }
+    }
+
+    fn parent_item(&mut self, key: &ItemKey) {
+        match key {
+            ItemKey::Share(id) => self.share_changed(*id),
+            ItemKey::Endpoints(key) => {
+                self.endpoints_dirty.insert(key.clone());
+            }
+            ItemKey::Revocation(_) => self.revocations_changed(),
+            ItemKey::Assignment(_) => {}
+        }
+    }
+
+    fn share_changed(&mut self, id: AssignmentId) {
+        let origin = Origin::Share(id);
+        let item = self.held.get(&ItemKey::Share(id)).and_then(|packed| packed.unpack().ok());
+        match item {
+            Some(Item::Share(share)) => {
+                self.demands.insert(origin.clone(), Demand::of_share(&share));
+                if !self.verdicts.contains(&id) {
+                    self.verdicts.put(&mut self.journal, id, Verdict::Taken);
+                }
+                self.tell_verdict(id);
+            }
+            _ => {
+                self.demands.remove(&origin);
+                self.verdicts.remove(&mut self.journal, &id);
+                self.unreport(&FactKey::Share(id));
+            }
+        }
+        self.dirty_origins.insert(origin);
+    }
+
+    // --- facts upward ---
+
+    pub(super) fn tell_verdict(&mut self, id: AssignmentId) {
+        if let Some(verdict) = self.verdicts.get(&id).cloned() {
+            self.report_fact(Fact::Share(ShareReport { id, verdict }));
+        }
+    }
+
+    pub(super) fn report_fact(&mut self, fact: Fact) {
+        if self.config.tier == Tier::Cluster {
+            self.reporter.set(fact);
+        }
+    }
+
+    pub(super) fn unreport(&mut self, key: &FactKey) {
+        self.reporter.remove(key);
+    }
+
+    pub(super) fn report_instance(&mut self, report: &InstanceReport) {
+        let mut report = report.clone();
+        report.status.state = self.state_of(&report);
+        self.report_fact(Fact::Instance(Box::new(report)));
+    }
+
+    pub(super) fn report_node(&mut self, id: MemberId) {
+        let (Some(member), Some(live)) = (self.members.get(&id), self.live.get(&id)) else { return };
+        let Some(facts) = live.facts.clone().filter(|_| member.role == Role::Node) else { return };
+        let (name, state, usage) = (member.name.clone(), live.state, live.usage);
+        self.report_fact(Fact::Node(Box::new(NodeReport { path: vec![id], name, state, facts, usage })));
+    }
+
+    fn report_everything(&mut self) {
+        for id in self.members.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.report_node(id);
+        }
+        for report in self.instances.values().cloned().collect::<Vec<_>>() {
+            self.report_instance(&report);
+        }
+        for share in self.verdicts.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.tell_verdict(share);
+        }
+    }
+
+    /// Sends what changed, after this step's list changes.
+    pub(super) fn report(&mut self) {
+        if self.config.tier != Tier::Cluster {
+            return;
+        }
+        self.reporter.set(Fact::Aggregate(self.aggregate()));
+        let revision = self.held.revision();
+        self.effects.extend(self.reporter.take(revision).into_iter().map(Effect::SendParent));
+    }
+
+    /// For our own parent, every few seconds while nothing else is said: what we obeyed.
+    #[must_use]
+    pub const fn keep_alive(&self) -> Up {
+        Up::Alive { revision: self.held.revision() }
+    }
+
+    /// The list that our parent gave us.
+    #[must_use]
+    pub const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Leaves the parent for good.
+    pub fn leave_parent(&mut self) {
+        self.effects.push(Effect::SendParent(Up::Leave));
+    }
+
+    /// Nodes that differ only in quantities, summed up.
+    fn aggregate(&self) -> Aggregate {
+        let nodes = self.members.values().filter(|member| member.role == Role::Node).count();
+        let mut classes: BTreeMap<(BTreeSet<_>, BTreeMap<_, _>), NodeClass> = BTreeMap::new();
+        let mut online = 0;
+        for (id, live) in self.online_nodes() {
+            online += 1;
+            let Some(facts) = &live.facts else { continue };
+            let used = self.load.get(&id).map(|load| load.used).unwrap_or_default();
+            let free = facts.allocatable.less(&used);
+            let key = (live.capabilities.clone(), facts.labels.clone());
+            let class = classes.entry(key).or_insert_with(|| NodeClass {
+                capabilities: live.capabilities.clone(),
+                labels: facts.labels.clone(),
+                ..NodeClass::default()
+            });
+            class.nodes += 1;
+            class.total += &facts.allocatable;
+            class.free += &free;
+            class.largest.cpu = class.largest.cpu.max(free.cpu);
+            class.largest.memory = class.largest.memory.max(free.memory);
+        }
+        Aggregate {
+            nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
+            online,
+            classes: classes.into_values().collect(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The member's side of facts: a snapshot when a session begins, then what changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holm_model::fact::{Fact, FactKey};
+use holm_model::message::{Facts, FactsPart, Up};
+
+/// The current facts, and what the receiver has not heard of them yet.
+#[derive(Debug, Default)]
+pub struct Reporter {
+    facts: BTreeMap<FactKey, Fact>,
+    /// Set or removed since the last message.
+    dirty: BTreeSet<FactKey>,
+    session: Option<Session>,
+}
+
+#[derive(Debug)]
+struct Session {
+    number: u64,
+    /// Of the last message.
+    sequence: u64,
+    /// The snapshot was sent.
+    opened: bool,
+}
+
+/// Facts in one message at most.
+const CHUNK: usize = 500;
+
+// === impl Reporter ===
+
+impl Reporter {
+    /// Says what is the case now; an equal fact is not sent again.
+    pub fn set(&mut self, fact: Fact) {
+        let key = fact.key();
+        if self.facts.get(&key) != Some(&fact) {
+            self.dirty.insert(key.clone());
+            self.facts.insert(key, fact);
+        }
+    }
+
+    pub fn remove(&mut self, key: &FactKey) {
+        if self.facts.remove(key).is_some() {
+            self.dirty.insert(key.clone());
+        }
+    }
+
+    #[must_use]
+    pub fn get(&self, key: &FactKey) -> Option<&Fact> {
+        self.facts.get(key)
+    }
+
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.facts.values()
+    }
+
+    /// A session began: the next [`Reporter::take`] starts with a snapshot.
+    pub fn welcome(&mut self, session: u64) {
+        self.session = Some(Session { number: session, sequence: 0, opened: false });
+    }
+
+    pub fn disconnected(&mut self) {
+        self.session = None;
+    }
+
+    /// The messages that bring the receiver up to date; `revision` is that of the list which the facts
+    /// already reflect. Empty without a session.
+    pub fn take(&mut self, revision: u64) -> Vec<Up> {
+        let Some(session) = &mut self.session else { return Vec::new() };
+        let dirty: Vec<FactKey> = std::mem::take(&mut self.dirty).into_iter().collect();
+        if std::mem::replace(&mut session.opened, true) {
+            let change = |keys: &[FactKey]| {
+                let put = keys.iter().filter_map(|key| self.facts.get(key).cloned()).collect();
+                let gone = keys.iter().filter(|key| !self.facts.contains_key(key)).cloned().collect();
+                session.message(FactsPart::Change, revision, put, gone)
+            };
+            return dirty.chunks(CHUNK).map(change).collect();
+        }
+        let all: Vec<Fact> = self.facts.values().cloned().collect();
+        let pieces = all.len().div_ceil(CHUNK);
+        if pieces <= 1 {
+            return vec![session.message(FactsPart::Whole, revision, all, Vec::new())];
+        }
+        let piece = |(i, facts): (usize, &[Fact])| {
+            let part = match i {
+                0 => FactsPart::Begin,
+                _ if i + 1 == pieces => FactsPart::End,
+                _ => FactsPart::More,
+            };
+            session.message(part, revision, facts.to_vec(), Vec::new())
+        };
+        all.chunks(CHUNK).enumerate().map(piece).collect()
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    fn message(&mut self, part: FactsPart, revision: u64, put: Vec<Fact>, gone: Vec<FactKey>) -> Up {
+        self.sequence += 1;
+        Up::Facts(Facts { session: self.number, sequence: self.sequence, part, revision, put, gone })
+    }
+}

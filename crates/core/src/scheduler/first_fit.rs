@@ -1,0 +1,19 @@
+//! First-fit: the first member, in the order of their ids, that can take the instance.
+
+use holm_model::id::MemberId;
+
+use super::fit::{Ask, Candidate, Reason};
+
+/// The member, or every member's reason.
+///
+/// # Errors
+/// When nobody fits: who, by name, and why. The reasons are only made in that case.
+pub fn first_fit<'a, I>(ask: &Ask<'_>, members: impl Fn() -> I) -> Result<MemberId, Vec<(String, Reason)>>
+where
+    I: Iterator<Item = Candidate<'a>>,
+{
+    if let Some(found) = members().find(|member| member.refuses(ask).is_none()) {
+        return Ok(found.id);
+    }
+    Err(members().filter_map(|m| m.refuses(ask).map(|reason| (m.name.to_string(), reason))).collect())
+}

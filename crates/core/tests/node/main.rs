@@ -1,0 +1,9 @@
+//! The member's half of the core: lists, facts and the node machine.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod held;
+mod report;
+mod rules;
+mod support;
+mod survival;
+mod world;

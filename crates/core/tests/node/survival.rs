@@ -1,0 +1,145 @@
+//! What the node machine makes of agents that restart, machines that reboot, strays, frozen lists and
+//! commits that fail.
+
+use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent, SurvivorState};
+use holm_model::id::StoreId;
+use holm_model::item::ItemKey;
+use holm_model::service::RestartPolicy;
+use holm_model::state::InstanceState as I;
+
+use crate::support::*;
+
+#[test]
+fn a_node_that_restarts_offline_adopts_and_goes_on() {
+    let (node, _) = running(&assignment(1));
+    let mut node = node.restart("boot-1", vec![survivor(1, 1, SurvivorState::Running)]);
+    assert_eq!((node.state(1), node.orders()), (I::Running, vec![]));
+    assert_eq!(node.machine.instance(id(1)).unwrap().incarnation, 1);
+    node.exit(1, 1, 1);
+    node.sleep_until_due();
+    assert_eq!(node.launched().incarnation, 2);
+}
+
+#[test]
+fn what_ended_while_the_agent_was_away_is_judged_by_how_it_ended() {
+    let exited = |code| SurvivorState::Exited(Outcome::exited(code));
+    for (state, expected) in [(exited(0), I::Completed), (exited(3), I::Failed)] {
+        let (node, _) = running(&assignment(1));
+        let node = node.restart("boot-1", vec![survivor(1, 1, state)]);
+        assert_eq!(node.state(1), expected);
+    }
+}
+
+#[test]
+fn a_process_that_is_gone_counts_as_a_failure_but_not_after_a_reboot() {
+    let (node, _) = running(&assignment(1));
+    let node = node.restart("boot-1", Vec::new());
+    assert!(node.reason(1).starts_with("the process is gone"), "{}", node.reason(1));
+    assert_eq!(node.machine.instance(id(1)).unwrap().attempts, 1);
+
+    let (node, _) = running(&assignment(1));
+    let mut node = node.restart("boot-2", Vec::new());
+    assert_eq!(node.launched().incarnation, 2, "at once, without a link");
+    assert_eq!(node.machine.instance(id(1)).unwrap().attempts, 0);
+}
+
+#[test]
+fn an_interrupted_launch_is_launched_anew_and_one_under_way_is_awaited() {
+    let launching = || {
+        let (mut node, mut parent) = running(&assignment(1));
+        change(&mut parent, &mut node, &assignment(2));
+        node
+    };
+    let alive = survivor(1, 1, SurvivorState::Running);
+    let mut node = launching().restart("boot-1", vec![alive.clone()]);
+    assert_eq!(node.launched().incarnation, 2);
+    let under_way = survivor(2, 1, SurvivorState::Launching);
+    let mut node = launching().restart("boot-1", vec![alive, under_way]);
+    assert!(node.orders().is_empty());
+    node.run(2, 1);
+    assert_eq!(node.state(2), I::Running);
+}
+
+#[test]
+fn a_halt_that_was_interrupted_is_finished() {
+    let (mut node, mut parent) = running(&assignment(1));
+    let removal = parent.remove(ItemKey::Assignment(id(1)));
+    node.down(removal);
+    let mut node = node.restart("boot-1", vec![survivor(1, 1, SurvivorState::Running)]);
+    assert_eq!(node.orders(), [halt(1)]);
+    let mut node = node.restart("boot-1", Vec::new());
+    assert_eq!(node.orders(), [NodeEffect::Remove { id: id(1), incarnation: 1 }]);
+}
+
+#[test]
+fn strays_end_once_the_list_is_valid() {
+    let mut node = Node::new();
+    node.step(NodeEvent::Survivors(vec![
+        survivor(1, 4, SurvivorState::Running),
+        survivor(2, 1, SurvivorState::Exited(Outcome::exited(0))),
+    ]));
+    assert!(node.orders().is_empty(), "no list was heard yet");
+    let mut parent = Parent::new();
+    node.step(NodeEvent::LinkUp);
+    node.talk(&mut parent);
+    assert_eq!(node.orders(), [halt(4), NodeEffect::Remove { id: id(2), incarnation: 1 }]);
+    node.exit(1, 4, 0);
+    assert_eq!(node.orders(), [NodeEffect::Remove { id: id(1), incarnation: 4 }]);
+    node.runtime(1, 4, RuntimeEvent::Removed);
+    assert!(node.machine.instances().next().is_none());
+}
+
+#[test]
+fn a_stray_that_the_list_has_is_adopted() {
+    let mut node = Node::new();
+    node.step(NodeEvent::Survivors(vec![survivor(1, 4, SurvivorState::Running)]));
+    let mut parent = Parent::new();
+    parent.items.insert(ItemKey::Assignment(id(1)), pack(&assignment(1)));
+    node.step(NodeEvent::LinkUp);
+    node.talk(&mut parent);
+    assert!(node.orders().is_empty());
+    assert_eq!((node.state(1), node.machine.instance(id(1)).unwrap().incarnation), (I::Running, 4));
+}
+
+#[test]
+fn a_frozen_node_stops_nothing_and_heals() {
+    let (mut node, mut parent) = running(&assignment(1));
+    parent.store = StoreId(uid(99));
+    parent.items.clear();
+    node.step(NodeEvent::LinkDown);
+    node.step(NodeEvent::LinkUp);
+    node.talk(&mut parent);
+    node.down(parent.alive());
+    node.step(NodeEvent::Survivors(vec![
+        survivor(1, 1, SurvivorState::Running),
+        survivor(9, 1, SurvivorState::Running),
+    ]));
+    assert!(node.machine.is_frozen());
+    assert!(node.orders().is_empty());
+    node.exit(1, 1, 1);
+    node.sleep_until_due();
+    assert_eq!(node.launched().incarnation, 2);
+}
+
+#[test]
+fn an_undone_step_is_made_good_from_what_the_runtimes_say() {
+    let (mut node, _) = running(&with_policy(RestartPolicy::Always));
+    let exited =
+        NodeEvent::Runtime { id: id(1), incarnation: 1, event: RuntimeEvent::Exited(Outcome::exited(1)) };
+    node.machine.step(node.now, exited);
+    node.machine.undo().unwrap();
+    assert_eq!((node.state(1), node.machine.instance(id(1)).unwrap().incarnation), (I::Running, 1));
+    assert_eq!(node.machine.take_effects(), [NodeEffect::ListSurvivors, NodeEffect::Reconnect]);
+    let survivor = survivor(1, 1, SurvivorState::Exited(Outcome::exited(1)));
+    node.step(NodeEvent::Survivors(vec![survivor]));
+    assert_eq!(node.launched().incarnation, 2);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_an_error_that_names_it() {
+    let mut disk = Disk::default();
+    disk.0.insert((holm_model::record::Table::Instance, id(1).to_string()), b"{}".to_vec());
+    let loaded = holm_core::node::NodeMachine::load(&mut disk.snapshot(), crate::support::config("b"));
+    let error = loaded.unwrap_err().to_string();
+    assert!(error.contains("`instance`") && error.contains(&id(1).to_string()), "{error}");
+}

@@ -1,0 +1,37 @@
+//! A store that keeps what was committed, and nothing else.
+
+use std::collections::BTreeMap;
+
+use holm_core::table::Snapshot;
+use holm_model::record::{AuditRecord, Batch, Table};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) rows: BTreeMap<(Table, String), Vec<u8>>,
+    pub(crate) audit: Vec<AuditRecord>,
+}
+
+impl Disk {
+    pub(crate) fn commit(&mut self, batch: Batch) {
+        for write in batch.writes {
+            match write.value {
+                Some(value) => self.rows.insert((write.table, write.key), value),
+                None => self.rows.remove(&(write.table, write.key)),
+            };
+        }
+        self.audit.extend(batch.audit);
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let mut snapshot = Snapshot::new();
+        for ((table, key), value) in &self.rows {
+            snapshot.entry(*table).or_default().push((key.clone(), value.clone()));
+        }
+        snapshot
+    }
+
+    /// Keys of the rows of a table.
+    pub(crate) fn keys(&self, table: Table) -> Vec<&str> {
+        self.rows.keys().filter(|(of, _)| *of == table).map(|(_, key)| key.as_str()).collect()
+    }
+}

@@ -1,0 +1,17 @@
+//! The real machines in a simulated world: virtual time, seeded misfortune, checked promises.
+//!
+//! `HOLM_SIM_SEED=n` runs one seed (with `HOLM_SIM_TRACE=1`, telling what happens),
+//! `HOLM_SIM_RUNS=n` that many seeds of each kind.
+
+mod chaos;
+mod checks;
+mod disk;
+mod fleet;
+mod link;
+mod member;
+mod oracle;
+mod rng;
+mod runtime;
+mod seeds;
+mod shell;
+mod world;

@@ -1,0 +1,228 @@
+//! Processes on a node: they outlive its agent, and die with its machine.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use holm_core::node::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
+use holm_model::id::AssignmentId;
+use holm_model::item::Part;
+use holm_model::service::ServiceSpec;
+use holm_model::slot::SlotIndex;
+
+use crate::world::{Happening, NodeAt, World, trace};
+
+/// What becomes of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct Stir {
+    pub(crate) id: AssignmentId,
+    pub(crate) incarnation: u32,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    ComesUp,
+    CannotStart,
+    Exits(Outcome),
+    IsHalted,
+    CannotBeHalted,
+    IsPaused,
+    IsResumed,
+    CannotBePaused,
+    IsRemoved,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessState {
+    Launching,
+    Running,
+    Paused,
+    Exited,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) incarnation: u32,
+    pub(crate) part: Part,
+    pub(crate) slot: SlotIndex,
+    pub(crate) state: ProcessState,
+    spec: ServiceSpec,
+    outcome: Outcome,
+    ports: BTreeMap<holm_model::name::Name, u16>,
+}
+
+/// Everything that the runtimes of one node have.
+#[derive(Debug, Default)]
+pub(crate) struct Runtimes {
+    pub(crate) processes: BTreeMap<AssignmentId, Process>,
+    next_port: u16,
+}
+
+// === impl Process ===
+
+impl Process {
+    /// It executes.
+    pub(crate) const fn is_live(&self) -> bool {
+        matches!(self.state, ProcessState::Running | ProcessState::Paused | ProcessState::Launching)
+    }
+}
+
+// === impl Runtimes ===
+
+impl Runtimes {
+    pub(crate) fn survivors(&self) -> Vec<Survivor> {
+        let survivor = |(id, process): (&AssignmentId, &Process)| Survivor {
+            id: *id,
+            incarnation: process.incarnation,
+            state: match process.state {
+                ProcessState::Launching => SurvivorState::Launching,
+                ProcessState::Running => SurvivorState::Running,
+                ProcessState::Paused => SurvivorState::Paused,
+                ProcessState::Exited => SurvivorState::Exited(process.outcome.clone()),
+            },
+            ports: process.ports.clone(),
+        };
+        self.processes.iter().map(survivor).collect()
+    }
+
+    /// The agent's machine was started anew.
+    pub(crate) fn reboot(&mut self) {
+        self.processes.clear();
+    }
+
+    fn launch(&mut self, launch: Launch) {
+        let Launch { id, incarnation, part, slot, spec, ports } = launch;
+        if let Some(old) = self.processes.get(&id).filter(|old| old.is_live()) {
+            panic!("{id}: incarnation {incarnation} is launched while {} is live", old.incarnation);
+        }
+        let mut given = BTreeMap::new();
+        for (name, port) in &spec.ports {
+            self.next_port += 1;
+            let number = port.host.or_else(|| ports.get(name).copied()).unwrap_or(30_000 + self.next_port);
+            given.insert(name.clone(), number);
+        }
+        let (state, outcome) = (ProcessState::Launching, Outcome::default());
+        let process = Process { incarnation, part, slot, state, spec, outcome, ports: given };
+        self.processes.insert(id, process);
+    }
+}
+
+// === impl World ===
+
+impl World {
+    pub(crate) fn runtime(&mut self, node: NodeAt, effect: NodeEffect) {
+        let weather = self.weather;
+        let soon = self.rng.millis(1, 200);
+        let (id, incarnation, what, after) = match effect {
+            NodeEffect::Launch(launch) => {
+                let (id, incarnation) = (launch.id, launch.incarnation);
+                trace!(
+                    self,
+                    "{} launches {} {}/{} {id} #{incarnation} generation {}",
+                    self.nodes[node].label(),
+                    launch.part.app,
+                    launch.part.service,
+                    launch.slot,
+                    launch.part.generation,
+                );
+                self.nodes[node].runtimes.launch(*launch);
+                let fails = self.rng.chance(weather.launch_fails);
+                (id, incarnation, if fails { What::CannotStart } else { What::ComesUp }, soon)
+            }
+            NodeEffect::Halt { id, incarnation, grace } => {
+                trace!(self, "{} halts {id} #{incarnation}", self.nodes[node].label());
+                let fails = self.rng.chance(weather.halt_fails);
+                let late = if self.rng.chance(weather.launch_fails) { grace } else { soon };
+                (id, incarnation, if fails { What::CannotBeHalted } else { What::IsHalted }, late)
+            }
+            NodeEffect::Pause { id, incarnation } => {
+                let fails = self.rng.chance(weather.halt_fails);
+                (id, incarnation, if fails { What::CannotBePaused } else { What::IsPaused }, soon)
+            }
+            NodeEffect::Resume { id, incarnation } => {
+                let fails = self.rng.chance(weather.halt_fails);
+                (id, incarnation, if fails { What::CannotBePaused } else { What::IsResumed }, soon)
+            }
+            NodeEffect::Remove { id, incarnation } => (id, incarnation, What::IsRemoved, soon),
+            _ => return,
+        };
+        self.plan(after, Happening::Runtime(node, Stir { id, incarnation, what }));
+    }
+
+    pub(crate) fn stir(&mut self, node: NodeAt, stir: Stir) {
+        let Stir { id, incarnation, what } = stir;
+        let site = &mut self.nodes[node];
+        let process = site.runtimes.processes.get_mut(&id).filter(|p| p.incarnation == incarnation);
+        let Some(process) = process else {
+            // Nothing of it is there (any more): a halt or a removal has nothing to do.
+            let event = match what {
+                What::IsHalted | What::CannotBeHalted => RuntimeEvent::Exited(Outcome::default()),
+                What::IsRemoved => RuntimeEvent::Removed,
+                _ => return,
+            };
+            return self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
+        };
+        let event = match what {
+            What::ComesUp => return self.comes_up(node, id),
+            What::CannotStart if process.state == ProcessState::Launching => {
+                site.runtimes.processes.remove(&id);
+                RuntimeEvent::LaunchFailed { reason: "no such program".to_owned(), retry: true }
+            }
+            What::CannotStart => return,
+            What::Exits(outcome) => {
+                if !process.is_live() {
+                    return;
+                }
+                (process.state, process.outcome) = (ProcessState::Exited, outcome.clone());
+                RuntimeEvent::Exited(outcome)
+            }
+            What::IsHalted => {
+                process.state = ProcessState::Exited;
+                RuntimeEvent::Exited(process.outcome.clone())
+            }
+            What::CannotBeHalted => RuntimeEvent::HaltFailed { reason: "it is stuck".to_owned() },
+            What::IsPaused if process.state == ProcessState::Running => {
+                process.state = ProcessState::Paused;
+                RuntimeEvent::Paused
+            }
+            What::IsResumed if process.state == ProcessState::Paused => {
+                process.state = ProcessState::Running;
+                RuntimeEvent::Running
+            }
+            What::IsPaused | What::IsResumed => return,
+            What::CannotBePaused => RuntimeEvent::PauseFailed { reason: "it is stuck".to_owned() },
+            What::IsRemoved => {
+                assert!(!process.is_live(), "{id} #{incarnation} is removed while it is live");
+                site.runtimes.processes.remove(&id);
+                RuntimeEvent::Removed
+            }
+        };
+        self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
+    }
+
+    fn comes_up(&mut self, node: NodeAt, id: AssignmentId) {
+        let Some(process) = self.nodes[node].runtimes.processes.get_mut(&id) else { return };
+        if process.state != ProcessState::Launching {
+            return;
+        }
+        process.state = ProcessState::Running;
+        let (incarnation, ports) = (process.incarnation, process.ports.clone());
+        // The program says how long it lives: `crash 300`, `job 500`; anything else goes on for ever.
+        let mut words = process.spec.command.iter();
+        let program = words.next().map(String::as_str).unwrap_or_default();
+        let millis = words.next().and_then(|word| word.parse().ok()).unwrap_or(300);
+        let code = match program {
+            "crash" => Some(1),
+            "job" => Some(0),
+            _ => None,
+        };
+        if let Some(code) = code {
+            let what = What::Exits(Outcome::exited(code));
+            let stir = Stir { id, incarnation, what };
+            self.plan(Duration::from_millis(millis), Happening::Runtime(node, stir));
+        }
+        for event in [RuntimeEvent::Starting { ports }, RuntimeEvent::Running] {
+            self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
+        }
+    }
+}

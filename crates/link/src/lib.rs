@@ -1,0 +1,41 @@
+//! Everything between a member and its orchestrator below the messages: who somebody is, how one
+//! becomes a member, and a session with a control stream and tunnels over one TLS connection.
+//!
+//! | module | noun |
+//! | --- | --- |
+//! | [`identity`] | `holm://sea/cluster/node`: who a certificate speaks for |
+//! | [`certificate`] | serial numbers, fingerprints, the sea's root, what one certificate says |
+//! | [`authority`] | a CA: the root's or a cluster's, signing only below itself |
+//! | [`credentials`] | a member's (or server's) key and chain on disk, and their renewal |
+//! | [`revocation`] | the shared set of serial numbers that are valid no more |
+//! | [`clock`] | the later of the local clock and the last platform time |
+//! | [`verify`] | the rule by which a chain is accepted; pure |
+//! | [`token`] | the one-time token that lets a machine join |
+//! | [`join`] | joining over a TLS connection pinned by the token |
+//! | [`listen`] | one port, two protocols: members and HTTP told apart by ALPN |
+//! | [`dial`], [`backoff`] | the member's connection to its orchestrator, and when to try again |
+//! | [`session`] | control frames and tunnels over one connection |
+//! | [`frame`], [`cbor`] | length-prefixed frames, CBOR with limits |
+//!
+//! The crate carries bytes: which messages they are is known to the shells.
+
+pub mod authority;
+pub mod backoff;
+pub mod cbor;
+pub mod certificate;
+pub mod clock;
+pub mod credentials;
+pub mod dial;
+mod files;
+pub mod frame;
+pub mod identity;
+pub mod join;
+pub mod listen;
+pub mod revocation;
+pub mod session;
+mod tls;
+pub mod token;
+pub mod verify;
+
+pub use rustls::pki_types::UnixTime;
+pub use tls::{ALPN_BULK, ALPN_CONTROL};

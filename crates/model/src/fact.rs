@@ -1,0 +1,114 @@
+//! What somebody observed. Facts flow up on change and as a full snapshot per session.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AssignmentId, MemberId, WishId};
+use crate::member::{Aggregate, NodeReport, Usage};
+use crate::name::Name;
+use crate::slot::SlotIndex;
+use crate::state::InstanceState;
+use crate::time::Time;
+use crate::wish::AppKey;
+
+/// One observation; the newest with the same [`FactKey`] counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    Node(Box<NodeReport>),
+    Instance(Box<InstanceReport>),
+    /// A cluster's verdict on a share it was given.
+    Share(ShareReport),
+    Aggregate(Aggregate),
+}
+
+/// What a fact is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FactKey {
+    Node(Vec<MemberId>),
+    Instance(AssignmentId),
+    Share(AssignmentId),
+    Aggregate,
+}
+
+/// A live copy, wherever it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceReport {
+    pub id: AssignmentId,
+    pub app: AppKey,
+    pub wish: WishId,
+    pub service: Name,
+    pub slot: SlotIndex,
+    pub generation: u64,
+    pub runtime: Name,
+    /// Ids from the reporting orchestrator's member down to the node.
+    pub node: Vec<MemberId>,
+    /// The share it fills, when a parent asked for it.
+    pub share: Option<AssignmentId>,
+    pub held: bool,
+    pub status: InstanceStatus,
+}
+
+/// What a node knows of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    pub state: InstanceState,
+    /// Raised by each start on the node; with `sequence` it orders the states of an instance.
+    pub incarnation: u32,
+    pub sequence: u64,
+    /// Why it is in this state, for people; empty when there is nothing to say.
+    pub reason: String,
+    pub since: Time,
+    /// How often the node restarted it.
+    pub restarts: u32,
+    /// The restart policy's attempts on this node are used up.
+    pub exhausted: bool,
+    /// Ports on the node.
+    pub ports: BTreeMap<Name, u16>,
+    pub usage: Option<Usage>,
+}
+
+/// A cluster's verdict on a share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareReport {
+    pub id: AssignmentId,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Taken; its instances tell the rest.
+    Taken,
+    /// It cannot be done here (any more); this id is never started later.
+    Refused {
+        /// Per member why not, in words.
+        reason: String,
+        /// The instances failed rather than found no place.
+        failed: bool,
+    },
+}
+
+// === impl Fact ===
+
+impl Fact {
+    #[must_use]
+    pub fn key(&self) -> FactKey {
+        match self {
+            Self::Node(report) => FactKey::Node(report.path.clone()),
+            Self::Instance(report) => FactKey::Instance(report.id),
+            Self::Share(report) => FactKey::Share(report.id),
+            Self::Aggregate(_) => FactKey::Aggregate,
+        }
+    }
+}
+
+// === impl InstanceStatus ===
+
+impl InstanceStatus {
+    /// Whether this is news compared with `old`: a later incarnation, or a later state of the same.
+    #[must_use]
+    pub const fn is_newer_than(&self, old: &Self) -> bool {
+        self.incarnation > old.incarnation
+            || (self.incarnation == old.incarnation && self.sequence > old.sequence)
+    }
+}

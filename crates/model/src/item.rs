@@ -1,0 +1,214 @@
+//! What an orchestrator's list for a member is made of.
+//!
+//! The list says all that the member shall run and know. Items travel as opaque bytes with the hash
+//! they had when they were committed; both sides compute the list's [`Digest`] over (key, hash) and
+//! exchange items only when digests of equal revisions differ.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::id::{AssignmentId, Epoch, StoreId, WishId};
+use crate::name::Name;
+use crate::service::Replicas;
+use crate::slot::{ServiceKey, SlotIndex};
+use crate::state::RunState;
+use crate::wish::{AppKey, SpecBytes, Version, short_hash};
+
+/// Which item of a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ItemKey {
+    /// To a cluster: a share of a service.
+    Share(AssignmentId),
+    /// To a node: an instance to run.
+    Assignment(AssignmentId),
+    /// Addresses of a service's port, for those that connect to it.
+    Endpoints(EndpointsKey),
+    /// A certificate that is no longer valid, by serial number (hex).
+    Revocation(String),
+}
+
+/// A port of a service whose addresses are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EndpointsKey {
+    pub service: ServiceKey,
+    pub port: Name,
+}
+
+/// The content of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Item {
+    Share(Share),
+    Assignment(Assignment),
+    Endpoints(Endpoints),
+    Revocation,
+}
+
+/// An item as it travels and is kept: key, bytes as committed, hash of the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedItem {
+    pub key: ItemKey,
+    pub body: ByteBuf,
+}
+
+/// The item's bytes cannot be read, or say another thing than their key.
+#[derive(Debug, thiserror::Error)]
+#[error("item {key:?}: {reason}")]
+pub struct ItemError {
+    key: ItemKey,
+    reason: String,
+}
+
+/// What a share or an assignment is a part of: enough to restore the wish from it (`holm adopt`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub app: AppKey,
+    pub wish: WishId,
+    pub version: Version,
+    pub service: Name,
+    /// The generation of `spec`.
+    pub generation: u64,
+    pub spec: SpecBytes,
+    pub replicas: Replicas,
+    pub run: RunState,
+    /// How often people asked for a restart.
+    pub restarts: u64,
+}
+
+/// To a cluster: fill this slot (or: one on each of your matching nodes).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    pub id: AssignmentId,
+    pub part: Part,
+    pub slots: ShareSlots,
+    /// How often the slot's assignments failed before this one, counted over all clusters.
+    pub failures: u32,
+    /// A replacement elsewhere is about to take over: keep what runs, start nothing anew.
+    pub held: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShareSlots {
+    /// One slot of a numbered service.
+    Number(u32),
+    /// Per node: the cluster makes the slots.
+    PerNode,
+}
+
+/// To a node: run this instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The instance's id.
+    pub id: AssignmentId,
+    pub part: Part,
+    pub slot: SlotIndex,
+    /// Replaced but not yet given up: it goes on and gets no traffic.
+    pub held: bool,
+}
+
+/// Current addresses of a service's port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One running instance that listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub instance: AssignmentId,
+    pub slot: SlotIndex,
+    /// The node, as ids from the root down: `[cluster, node]`.
+    pub node: Vec<crate::id::MemberId>,
+    /// The port on that node.
+    pub port: u16,
+    /// Where the port may be reached without a tunnel; to be tried, not trusted.
+    pub direct: Vec<SocketAddr>,
+}
+
+/// Sum over (key, hash) of all items, independent of their order, changed in constant time.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Digest(#[serde(with = "serde_bytes")] [u8; 16]);
+
+/// What a list was when somebody last obeyed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obeyed {
+    pub store: StoreId,
+    pub epoch: Epoch,
+    /// One count per store, raised by every batch that changes any member's list.
+    pub revision: u64,
+}
+
+/// A list as one side holds it.
+pub type Items = BTreeMap<ItemKey, PackedItem>;
+
+// === impl Item ===
+
+impl Item {
+    /// The item under its key, as bytes.
+    #[must_use]
+    pub fn pack(&self, key: ItemKey) -> PackedItem {
+        let mut body = Vec::new();
+        // Serializing plain data to memory cannot fail.
+        #[expect(clippy::expect_used, reason = "see above")]
+        ciborium::into_writer(self, &mut body).expect("an item is plain data");
+        PackedItem { key, body: ByteBuf::from(body) }
+    }
+}
+
+// === impl PackedItem ===
+
+impl PackedItem {
+    #[must_use]
+    pub fn hash(&self) -> [u8; 16] {
+        short_hash(&self.body)
+    }
+
+    /// # Errors
+    /// When the bytes are no item that this version knows, or not the one that the key names.
+    pub fn unpack(&self) -> Result<Item, ItemError> {
+        let error = |reason: String| ItemError { key: self.key.clone(), reason };
+        let item: Item = ciborium::from_reader(&self.body[..]).map_err(|e| error(e.to_string()))?;
+        let fits = match (&self.key, &item) {
+            (ItemKey::Share(id), Item::Share(share)) => *id == share.id,
+            (ItemKey::Assignment(id), Item::Assignment(assignment)) => *id == assignment.id,
+            (ItemKey::Endpoints(_), Item::Endpoints(_)) | (ItemKey::Revocation(_), Item::Revocation) => true,
+            _ => false,
+        };
+        if fits { Ok(item) } else { Err(error("the content belongs to another key".to_owned())) }
+    }
+}
+
+// === impl Digest ===
+
+impl Digest {
+    /// The digest of a whole list.
+    #[must_use]
+    pub fn of(items: &Items) -> Self {
+        let mut digest = Self::default();
+        for item in items.values() {
+            digest.toggle(&item.key, item.hash());
+        }
+        digest
+    }
+
+    /// Adds an item that is not there yet, or takes one away that is.
+    pub fn toggle(&mut self, key: &ItemKey, hash: [u8; 16]) {
+        let mut bytes = Vec::new();
+        // Serializing plain data to memory cannot fail.
+        #[expect(clippy::expect_used, reason = "see above")]
+        ciborium::into_writer(key, &mut bytes).expect("a key is plain data");
+        bytes.extend_from_slice(&hash);
+        for (sum, byte) in self.0.iter_mut().zip(short_hash(&bytes)) {
+            *sum ^= byte;
+        }
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,44 @@
+//! The words of Holm: what people write, what orchestrators wish, what nodes observe, and the
+//! messages that carry both. Data and rules about data only: no I/O, no clock, no randomness.
+//!
+//! | module | noun |
+//! | --- | --- |
+//! | [`id`] | epochs, ids made from (reign, counter) |
+//! | [`name`] | names of people's things |
+//! | [`time`] | wall and boot time as the machines see them |
+//! | [`resources`] | CPU and memory, as quantities |
+//! | [`capability`] | what a member can do that is not a quantity |
+//! | [`duration`] | spans of time as people write them |
+//! | [`template`] | `{{…}}` in commands and environment values |
+//! | [`manifest`] | the YAML a person writes, with errors that name the place |
+//! | [`service`] | the checked specification of one service |
+//! | [`wish`] | what somebody wants to run, versioned |
+//! | [`slot`] | one place of a service that wants to be filled |
+//! | [`state`] | states and the table of legal changes |
+//! | [`item`] | what an orchestrator's list for a member is made of |
+//! | [`member`] | what a node or a cluster says about itself |
+//! | [`fact`] | what somebody observed |
+//! | [`message`] | the messages of a link, one enum per direction |
+//! | [`tunnel`] | the first frame of a tunnel: what the stream is for |
+//! | [`record`] | what must survive: rows, audit records, changes |
+//! | [`view`] | what the API shows |
+
+pub mod capability;
+pub mod duration;
+pub mod fact;
+pub mod id;
+pub mod item;
+pub mod manifest;
+pub mod member;
+pub mod message;
+pub mod name;
+pub mod record;
+pub mod resources;
+pub mod service;
+pub mod slot;
+pub mod state;
+pub mod template;
+pub mod time;
+pub mod tunnel;
+pub mod view;
+pub mod wish;

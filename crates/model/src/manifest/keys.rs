@@ -1,0 +1,103 @@
+//! Which keys a mapping may have, and which come with a later version.
+
+/// The keys of one kind of mapping.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) known: &'static [&'static str],
+    /// Planned, so refused with another message than a typing error.
+    pub(super) later: &'static [&'static str],
+}
+
+pub(super) const TOP: Keys = Keys { known: &["holm", "application", "services"], later: &["project"] };
+pub(super) const SERVICE: Keys = Keys {
+    known: &[
+        "runtime",
+        "command",
+        "image",
+        "env",
+        "workdir",
+        "user",
+        "volumes",
+        "kind",
+        "replicas",
+        "ports",
+        "resources",
+        "placement",
+        "restart",
+        "stop",
+        "connects",
+    ],
+    later: &["health", "update", "expose", "secrets", "files", "reconcile", "exclusive"],
+};
+pub(super) const VOLUME: Keys = Keys { known: &["source", "target", "read-only"], later: &[] };
+pub(super) const PORT: Keys = Keys { known: &["host", "container"], later: &[] };
+pub(super) const RESOURCES: Keys = Keys { known: &["cpu", "memory"], later: &[] };
+pub(super) const PLACEMENT: Keys =
+    Keys { known: &["cluster", "node", "require", "labels"], later: &["where", "location", "strategy"] };
+pub(super) const RESTART: Keys = Keys { known: &["policy", "attempts", "backoff"], later: &[] };
+pub(super) const STOP: Keys = Keys { known: &["grace"], later: &[] };
+pub(super) const CONNECT: Keys = Keys { known: &["service", "port"], later: &["latency"] };
+
+// === impl Keys ===
+
+impl Keys {
+    /// Why `key` is refused; `None` when it is known.
+    pub(super) fn refusal(&self, key: &str) -> Option<String> {
+        if self.known.contains(&key) {
+            return None;
+        }
+        if self.later.contains(&key) {
+            return Some("not yet supported by this version".to_owned());
+        }
+        let hint = nearest(key, self.known.iter().chain(self.later).copied());
+        let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
+        Some(format!("unknown key{hint} (known: {})", self.known.join(", ")))
+    }
+}
+
+/// The candidate that `text` was probably meant to be.
+pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if text.len() > 64 {
+        return None;
+    }
+    let allowed = (text.chars().count() / 3).clamp(1, 3);
+    candidates
+        .map(|candidate| (distance(&text.to_lowercase(), candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// Edits (insert, delete, replace, swap of neighbours) from one text to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for i in 1..=from.len() {
+        let mut next = vec![i; to.len() + 1];
+        for j in 1..=to.len() {
+            let replaced = row[j - 1] + usize::from(from[i - 1] != to[j - 1]);
+            next[j] = replaced.min(row[j] + 1).min(next[j - 1] + 1);
+            if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                next[j] = next[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_errors_have_a_nearest_key() {
+        for (typed, meant) in
+            [("replcas", "replicas"), ("comand", "command"), ("Image", "image"), ("prots", "ports")]
+        {
+            assert_eq!(nearest(typed, SERVICE.known.iter().copied()), Some(meant));
+        }
+        assert_eq!(nearest("banana", SERVICE.known.iter().copied()), None);
+    }
+}

@@ -1,0 +1,309 @@
+//! The native form of a manifest as types: what `show` writes and what the schema describes. The doc
+//! comments here are the descriptions that editors show.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde::Serialize;
+
+use super::parts::MOST_ATTEMPTS;
+use super::service::MOST_REPLICAS;
+use crate::capability::Capability;
+use crate::duration::Span;
+use crate::name::{NAME_PATTERN, Name};
+use crate::resources::Resources;
+use crate::service::{self, RestartPolicy};
+
+/// An application of Holm: what to run, and where it may run.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "Holm manifest")]
+pub(super) struct Manifest {
+    /// The version of the format.
+    pub(super) holm: Format,
+    /// The name of the application, unique in its project.
+    pub(super) application: Name,
+    /// The parts of the application by name; at least one.
+    #[schemars(schema_with = "named::<Service>", extend("minProperties" = 1))]
+    pub(super) services: BTreeMap<Name, Service>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) enum Format {
+    #[serde(rename = "v1")]
+    V1,
+}
+
+/// One part of an application: what to run, how, how many and where.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Service {
+    /// Who runs it: `process`, `container` or the name of a plug-in.
+    pub(super) runtime: Name,
+    /// Program and arguments, a list. For containers it replaces the command of the image. May contain
+    /// templates: `{{node.name}}`, `{{node.labels.floor}}`, `{{port.http}}`, `{{slot.index}}`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, with = "Vec<Scalar>", length(min = 1))]
+    pub(super) command: Vec<String>,
+    /// The image of a container, as in `docker.io/library/nginx:1.27`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "String")]
+    pub(super) image: Option<String>,
+    /// Environment variables. Numbers and booleans are taken as written; values may contain templates.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, schema_with = "environment")]
+    pub(super) env: BTreeMap<String, String>,
+    /// The working directory, an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "String", regex(pattern = "^/"))]
+    pub(super) workdir: Option<String>,
+    /// A user's name or number. Without it an agent that runs as root uses its `--process-user`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Scalar")]
+    pub(super) user: Option<String>,
+    /// Directories of the node, or named volumes, inside the instance.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub(super) volumes: Vec<Volume>,
+    /// What kind of work it is; only `service` (runs until it is stopped) is supported by this version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Kind")]
+    pub(super) kind: Option<Kind>,
+    /// How many: a number, or `per-node` for one on each matching node. Default 1.
+    #[schemars(default = "one")]
+    pub(super) replicas: Replicas,
+    /// The ports it listens on, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, schema_with = "named::<Port>")]
+    pub(super) ports: BTreeMap<Name, Port>,
+    /// What each instance reserves, and may use at most where the runtime can enforce it.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(default)]
+    pub(super) resources: Resources,
+    /// Where it may run; all conditions hold at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Placement")]
+    pub(super) placement: Option<Placement>,
+    /// What happens after an instance ended without being told to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Restart")]
+    pub(super) restart: Option<Restart>,
+    /// How an instance is stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Stop")]
+    pub(super) stop: Option<Stop>,
+    /// Services of this application whose addresses an instance is given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub(super) connects: Vec<Connect>,
+}
+
+/// Runs until it is stopped.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "a service is the default, so it is never written")]
+pub(super) enum Kind {
+    Service,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Replicas {
+    Number(#[schemars(range(max = MOST_REPLICAS))] u32),
+    PerNode(PerNode),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) enum PerNode {
+    PerNode,
+}
+
+/// `source:target`, `source:target:ro`, or the same as a mapping.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Volume {
+    Short(#[schemars(regex(pattern = "^[^:]+:/[^:]*(:ro)?$"))] String),
+    Full(FullVolume),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields, inline)]
+pub(super) struct FullVolume {
+    /// An absolute path of the node, or the name of a volume that the runtime keeps.
+    pub(super) source: String,
+    /// An absolute path inside the instance.
+    #[schemars(regex(pattern = "^/"))]
+    pub(super) target: String,
+    /// Whether the instance may only read.
+    #[schemars(default)]
+    pub(super) read_only: bool,
+}
+
+/// A TCP port: `auto` (the node picks a free one), a number, or a mapping.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Port {
+    Host(Host),
+    Full(FullPort),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+pub(super) struct FullPort {
+    /// The port of the node; default `auto`.
+    #[schemars(default = "auto")]
+    pub(super) host: Host,
+    /// The port inside the container; without it the same number as on the node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "u16", range(min = 1))]
+    pub(super) container: Option<u16>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Host {
+    Auto(Auto),
+    Number(#[schemars(range(min = 1))] u16),
+}
+
+/// The node picks a free port.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) enum Auto {
+    Auto,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Placement {
+    /// The cluster it must run in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Name")]
+    pub(super) cluster: Option<Name>,
+    /// The node it must run on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Name")]
+    pub(super) node: Option<Name>,
+    /// What the node must be able to do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub(super) require: Vec<Capability>,
+    /// Labels that the node must carry.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, with = "BTreeMap<String, Scalar>")]
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Restart {
+    /// When it is started again; default `on-failure`.
+    #[schemars(default = "policy", with = "Policy")]
+    pub(super) policy: RestartPolicy,
+    /// Attempts on one node before another node is tried once; default 5.
+    #[schemars(default = "attempts", range(max = MOST_ATTEMPTS))]
+    pub(super) attempts: u32,
+    /// First and longest wait between attempts, as in `1s..60s` (the default); it doubles in between.
+    #[schemars(default = "backoff", regex(pattern = r"^[0-9dhms]+\.\.[0-9dhms]+$"))]
+    pub(super) backoff: String,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "describes `RestartPolicy` for the schema, which its own derives do not")]
+enum Policy {
+    Never,
+    OnFailure,
+    Always,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Stop {
+    /// How long a graceful stop may take before the instance is killed; at most `1h`, default `10s`.
+    pub(super) grace: Span,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Connect {
+    /// A service of this application.
+    pub(super) service: Name,
+    /// One of its ports.
+    pub(super) port: Name,
+}
+
+/// Any scalar: a text is wanted and taken as it was written.
+struct Scalar;
+
+// === schema ===
+
+/// The JSON Schema (2020-12) of a manifest, for editors. What no schema can say (that a port exists, that
+/// a process has a command) only [`parse`](super::parse) refuses.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Manifest>().to_value()
+}
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// A mapping from names to `T`.
+fn named<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "pattern": NAME_PATTERN },
+        "additionalProperties": generator.subschema_for::<T>(),
+    })
+}
+
+fn environment(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
+        "additionalProperties": generator.subschema_for::<Scalar>(),
+    })
+}
+
+fn one() -> Replicas {
+    Replicas::Number(1)
+}
+
+fn auto() -> Host {
+    Host::Auto(Auto::Auto)
+}
+
+fn policy() -> RestartPolicy {
+    service::Restart::default().policy
+}
+
+fn attempts() -> u32 {
+    service::Restart::default().attempts
+}
+
+fn backoff() -> String {
+    Restart::from(service::Restart::default()).backoff
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

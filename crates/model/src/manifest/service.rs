@@ -1,0 +1,208 @@
+//! One service: its keys, and the rules that follow from its runtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::application::Outline;
+use super::keys;
+use super::parts;
+use super::read::{At, Fields};
+use crate::name::{Name, shorten};
+use crate::service::{ApplicationService, Connect, Port, Replicas, ServiceSpec};
+use crate::template::{self, Variable};
+
+/// Most slots of a numbered service.
+pub(super) const MOST_REPLICAS: u32 = 10_000;
+
+const NO_COMMAND: &str = "a process needs program and arguments, as in `command: [sleep, \"60\"]`";
+
+/// Runtimes that the manifest has rules for; a plug-in decides about its keys itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    Process,
+    Container,
+    Open,
+}
+
+pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationService> {
+    let fields = at.fields("a mapping with `runtime` and what to run", &keys::SERVICE)?;
+    let runtime = fields.required("runtime", "`process`, `container` or the name of a plug-in");
+    let runtime = runtime.and_then(At::name);
+    let rules = runtime.as_ref().map_or(Rules::Open, Rules::of);
+    check_runtime(&fields, rules);
+    let ports = fields.or_default("ports", |at| parts::ports(at, rules == Rules::Process));
+    let command = fields.or_default("command", command);
+    let env = fields.or_default("env", env);
+    let image = fields.optional("image", image);
+    let workdir = fields.optional("workdir", |at| parts::path(at.text("a path")?, at));
+    let user = fields.optional("user", user);
+    let volumes = fields.or_default("volumes", parts::volumes);
+    let replicas = fields.get("replicas").map_or(Some(Replicas::Number(1)), replicas);
+    let resources = fields.or_default("resources", parts::resources);
+    let placement = fields.or_default("placement", parts::placement);
+    let restart = fields.or_default("restart", parts::restart);
+    let grace = fields.get("stop").map_or(Some(ServiceSpec::GRACE), parts::grace);
+    let connects = fields.or_default("connects", |at| connects(at, outline));
+    fields.optional("kind", kind)?;
+    let ports = ports?;
+    check_templates(&fields, &ports);
+    let spec = ServiceSpec {
+        runtime: runtime?,
+        command: command?,
+        image: image?,
+        env: env?,
+        workdir: workdir?,
+        user: user?,
+        volumes: volumes?,
+        ports,
+        resources: resources?,
+        placement: placement?,
+        restart: restart?,
+        grace: grace?,
+        connects: connects?,
+    };
+    Some(ApplicationService { spec, replicas: replicas? })
+}
+
+// === impl Rules ===
+
+impl Rules {
+    fn of(runtime: &Name) -> Self {
+        match runtime.as_str() {
+            "process" => Self::Process,
+            "container" => Self::Container,
+            _ => Self::Open,
+        }
+    }
+}
+
+fn check_runtime(fields: &Fields<'_>, rules: Rules) {
+    match rules {
+        Rules::Process => {
+            fields.required("command", NO_COMMAND);
+            if let Some(image) = fields.get("image") {
+                image.refuse_key::<()>("a process has no image; use `runtime: container`, or remove it");
+            }
+        }
+        Rules::Container => {
+            fields.required("image", "a container needs one, as in `image: docker.io/library/nginx:1.27`");
+        }
+        Rules::Open => {}
+    }
+}
+
+fn command(at: &At<'_>) -> Option<Vec<String>> {
+    if let Some(line) = at.scalar() {
+        let words: Vec<String> = line.split_whitespace().take(6).map(shorten).collect();
+        let words = if words.is_empty() { "program, argument".to_owned() } else { words.join(", ") };
+        return at.refuse(format_args!(
+            "expected a list of program and arguments, found {}; write `[{words}]`, or `[sh, -c, \"…\"]` for a \
+             shell",
+            at.found()
+        ));
+    }
+    let items = at.items("a list of program and arguments")?;
+    if items.is_empty() {
+        return at.refuse("expected at least the program, found an empty list");
+    }
+    let words: Option<Vec<String>> =
+        items.iter().map(|item| item.text("a text").map(str::to_owned)).collect();
+    let words = words?;
+    if words[0].is_empty() { items[0].refuse("expected a program, found an empty text") } else { Some(words) }
+}
+
+fn env(at: &At<'_>) -> Option<BTreeMap<String, String>> {
+    let entries = at.entries("a mapping of variables, as in `LOG: debug`", |key| {
+        let tail = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if key.bytes().all(tail) && !key.is_empty() && !key.as_bytes()[0].is_ascii_digit() {
+            Ok(key.to_owned())
+        } else {
+            Err("expected a variable's name: letters, digits and `_`, not starting with a digit".to_owned())
+        }
+    })?;
+    entries.into_iter().map(|(key, at)| Some((key, at.text("a text")?.to_owned()))).collect()
+}
+
+fn image(at: &At<'_>) -> Option<String> {
+    let text = at.text("an image, as in `docker.io/library/nginx:1.27`")?;
+    if text.is_empty() || text.len() > 512 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return at.refuse(format_args!(
+            "expected an image, as in `docker.io/library/nginx:1.27`, found {}",
+            at.found()
+        ));
+    }
+    Some(text.to_owned())
+}
+
+fn user(at: &At<'_>) -> Option<String> {
+    const WHAT: &str = "a user's name or number";
+    let text = at.text(WHAT)?;
+    let fine = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    if text.len() > 64 || !text.splitn(2, ':').all(fine) || text.starts_with('-') {
+        return at.refuse(format_args!("expected {WHAT}, found {}", at.found()));
+    }
+    Some(text.to_owned())
+}
+
+fn kind(at: &At<'_>) -> Option<()> {
+    let word = at.scalar().or_else(|| at.node().pairs().next().map(|(key, _)| key));
+    match word {
+        Some("service") if !at.is_map() => Some(()),
+        Some(later @ ("job" | "cron")) => {
+            at.refuse(format_args!("`{later}` is not yet supported by this version; `service` is"))
+        }
+        _ => at.refuse(format_args!("expected `service`, found {}", at.found())),
+    }
+}
+
+fn replicas(at: &At<'_>) -> Option<Replicas> {
+    if at.scalar() == Some("per-node") {
+        return Some(Replicas::PerNode);
+    }
+    at.number(0..=MOST_REPLICAS, " or `per-node`").map(Replicas::Number)
+}
+
+fn connects(at: &At<'_>, outline: &Outline<'_>) -> Option<Vec<Connect>> {
+    let mut seen = BTreeSet::new();
+    let mut list = Vec::new();
+    for item in at.items("a list, as in `[{ service: db, port: sql }]`")? {
+        let Some(connect) = connect(&item, outline) else { continue };
+        if !seen.insert((connect.service.clone(), connect.port.clone())) {
+            item.refuse::<()>(format_args!("`{}` of `{}` is listed twice", connect.port, connect.service));
+        }
+        list.push(connect);
+    }
+    Some(list)
+}
+
+fn connect(at: &At<'_>, outline: &Outline<'_>) -> Option<Connect> {
+    let fields = at.fields("a mapping with `service` and `port`", &keys::CONNECT)?;
+    let service = fields.required("service", "the service to connect to");
+    let port = fields.required("port", "the name of one of that service's ports");
+    let (service, port) = (service?, port?);
+    let connect = Connect { service: service.name()?, port: port.name()? };
+    outline.check(&connect, service, port)?;
+    Some(connect)
+}
+
+/// Templates may name only what is known, and ports that the service has.
+fn check_templates(fields: &Fields<'_>, ports: &BTreeMap<Name, Port>) {
+    let command = fields.get("command").filter(|at| at.is_list()).and_then(|at| at.items(""));
+    let env = fields.get("env").filter(|at| at.is_map()).and_then(|at| at.values());
+    for at in command.into_iter().flatten().chain(env.into_iter().flatten()) {
+        let Some(text) = at.scalar() else { continue };
+        match template::names(text) {
+            Err(error) => drop(at.refuse::<()>(error)),
+            Ok(names) => names.iter().for_each(|name| check_port(name, ports, &at)),
+        }
+    }
+}
+
+fn check_port(variable: &Variable, ports: &BTreeMap<Name, Port>, at: &At<'_>) {
+    if let Variable::Port(port) = variable
+        && !ports.contains_key(port)
+    {
+        at.refuse::<()>(template::TemplateError::Port(port.clone()));
+    }
+}

@@ -1,0 +1,110 @@
+//! From an [`Application`] back to native YAML; what is a default is left out.
+
+use super::native::{
+    Auto, Connect, Format, FullPort, FullVolume, Host, Manifest, PerNode, Placement, Port, Replicas, Restart,
+    Service, Stop, Volume,
+};
+use crate::duration::Span;
+use crate::service::{self, Application, ApplicationService, ServiceSpec};
+
+/// The manifest of `application`: [`parse`](super::parse) of it gives the same application.
+#[must_use]
+pub fn show(application: &Application) -> String {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    serde_saphyr::to_string_with_options(&Manifest::from(application), options)
+        // The parts of a manifest are texts, numbers and mappings of these, which YAML can always say.
+        .expect("a manifest can be written as YAML")
+}
+
+// === impl From ===
+
+impl From<&Application> for Manifest {
+    fn from(application: &Application) -> Self {
+        let services = application.services.iter();
+        Self {
+            holm: Format::V1,
+            application: application.name.clone(),
+            services: services.map(|(name, service)| (name.clone(), service.into())).collect(),
+        }
+    }
+}
+
+impl From<&ApplicationService> for Service {
+    fn from(ApplicationService { spec, replicas }: &ApplicationService) -> Self {
+        let spec = spec.clone();
+        Self {
+            runtime: spec.runtime,
+            command: spec.command,
+            image: spec.image,
+            env: spec.env,
+            workdir: spec.workdir,
+            user: spec.user,
+            volumes: spec.volumes.into_iter().map(Volume::from).collect(),
+            kind: None,
+            replicas: (*replicas).into(),
+            ports: spec.ports.into_iter().map(|(name, port)| (name, port.into())).collect(),
+            resources: spec.resources,
+            placement: unless_default(spec.placement),
+            restart: unless_default(spec.restart),
+            stop: (spec.grace != ServiceSpec::GRACE).then_some(Stop { grace: Span(spec.grace) }),
+            connects: spec.connects.into_iter().map(Connect::from).collect(),
+        }
+    }
+}
+
+fn unless_default<T: Default + PartialEq, U: From<T>>(value: T) -> Option<U> {
+    (value != T::default()).then(|| value.into())
+}
+
+impl From<service::Replicas> for Replicas {
+    fn from(replicas: service::Replicas) -> Self {
+        match replicas {
+            service::Replicas::Number(number) => Self::Number(number),
+            service::Replicas::PerNode => Self::PerNode(PerNode::PerNode),
+        }
+    }
+}
+
+impl From<service::Volume> for Volume {
+    fn from(volume: service::Volume) -> Self {
+        let service::Volume { source, target, read_only } = volume;
+        if source.contains(':') || target.contains(':') {
+            return Self::Full(FullVolume { source, target, read_only });
+        }
+        Self::Short(format!("{source}:{target}{}", if read_only { ":ro" } else { "" }))
+    }
+}
+
+impl From<service::Port> for Port {
+    fn from(port: service::Port) -> Self {
+        let host = port.host.map_or(Host::Auto(Auto::Auto), Host::Number);
+        match port.container {
+            None => Self::Host(host),
+            container => Self::Full(FullPort { host, container }),
+        }
+    }
+}
+
+impl From<service::Placement> for Placement {
+    fn from(placement: service::Placement) -> Self {
+        let service::Placement { cluster, node, require, labels } = placement;
+        Self { cluster, node, require: require.into_iter().collect(), labels }
+    }
+}
+
+impl From<service::Restart> for Restart {
+    fn from(restart: service::Restart) -> Self {
+        let (first, longest) = restart.backoff;
+        Self {
+            policy: restart.policy,
+            attempts: restart.attempts,
+            backoff: format!("{}..{}", Span(first), Span(longest)),
+        }
+    }
+}
+
+impl From<service::Connect> for Connect {
+    fn from(connect: service::Connect) -> Self {
+        Self { service: connect.service, port: connect.port }
+    }
+}

@@ -1,0 +1,294 @@
+//! Bad input: the exact message for each, and nothing that panics or takes long.
+
+use proptest::prelude::*;
+
+use super::{BUILDING, process};
+use crate::manifest::{MOST_BYTES, parse};
+
+fn refusal(text: &str) -> String {
+    match parse(text, "app.yaml") {
+        Ok(application) => panic!("accepted: {text}\n{application:?}"),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+/// Keys of a process (from line 7 on) and the error.
+const KEYS: &[(&str, &str)] = &[
+    (
+        "    replicas: many\n",
+        "app.yaml:7:15: services.web.replicas: expected a number from 0 to 10000 or `per-node`, found `many`",
+    ),
+    (
+        "    replicas: 10001\n",
+        "app.yaml:7:15: services.web.replicas: expected a number from 0 to 10000 or `per-node`, found `10001`",
+    ),
+    (
+        "    replicas: \"3\"\n",
+        "app.yaml:7:15: services.web.replicas: expected a number from 0 to 10000 or `per-node`, found the text \"3\"",
+    ),
+    (
+        "    replicas: |-\n      3\n",
+        "app.yaml:8:7: services.web.replicas: expected a number from 0 to 10000 or `per-node`, found the text \"3\"",
+    ),
+    (
+        "    replicas: 1.0\n",
+        "app.yaml:7:15: services.web.replicas: expected a number from 0 to 10000 or `per-node`, found `1.0`",
+    ),
+    (
+        "    replicas: 010\n",
+        "app.yaml:7:15: services.web.replicas: expected a number from 0 to 10000 or `per-node`, found `010`",
+    ),
+    (
+        "    replcas: 2\n",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects)",
+    ),
+    (
+        "    stop: { gracee: 1s, grace: 1s }\n",
+        "app.yaml:7:13: services.web.stop.gracee: unknown key; did you mean `grace`? (known: grace)",
+    ),
+    ("    health: { http: / }\n", "app.yaml:7:5: services.web.health: not yet supported by this version"),
+    (
+        "    placement: { where: x }\n",
+        "app.yaml:7:18: services.web.placement.where: not yet supported by this version",
+    ),
+    (
+        "    kind: job\n",
+        "app.yaml:7:11: services.web.kind: `job` is not yet supported by this version; `service` is",
+    ),
+    (
+        "    kind: { cron: \"* * * * *\" }\n",
+        "app.yaml:7:11: services.web.kind: `cron` is not yet supported by this version; `service` is",
+    ),
+    ("    kind: demon\n", "app.yaml:7:11: services.web.kind: expected `service`, found `demon`"),
+    (
+        "    image: x\n",
+        "app.yaml:7:5: services.web.image: a process has no image; use `runtime: container`, or remove it",
+    ),
+    (
+        "    env: [A]\n",
+        "app.yaml:7:10: services.web.env: expected a mapping of variables, as in `LOG: debug`, found a list",
+    ),
+    (
+        "    env: { 1A: x }\n",
+        "app.yaml:7:12: services.web.env.1A: expected a variable's name: letters, digits and `_`, not starting with a digit",
+    ),
+    (
+        "    env: { A: }\n",
+        "app.yaml:7:13: services.web.env.A: expected a text (write \"\" for an empty one), found nothing",
+    ),
+    ("    env: { A: \"x\\0y\" }\n", "app.yaml:7:15: services.web.env.A: contains a NUL character"),
+    (
+        "    env: { A: \"{{port.http}}\" }\n",
+        "app.yaml:7:15: services.web.env.A: the service has no port `http`",
+    ),
+    (
+        "    env: { A: \"{{node.name\" }\n",
+        "app.yaml:7:15: services.web.env.A: `{{` without `}}` in `{{node.name`; write `{{\"{{\"}}` for two plain braces",
+    ),
+    (
+        "    ports: { http: 0 }\n",
+        "app.yaml:7:20: services.web.ports.http: expected a number from 1 to 65535 or `auto`, found `0`",
+    ),
+    (
+        "    ports: { http: { host: 80, container: 81 } }\n",
+        "app.yaml:7:32: services.web.ports.http.container: a process listens on the node's own ports; use `host` alone",
+    ),
+    (
+        "    ports: { a: 80, b: 80 }\n",
+        "app.yaml:7:24: services.web.ports.b: the node's port 80 is already that of `a`",
+    ),
+    (
+        "    ports: { Http: 80 }\n",
+        "app.yaml:7:14: services.web.ports.Http: `Http` is not a name: 1 to 63 lower-case letters, digits or inner `-`, as in `web-1`",
+    ),
+    (
+        "    resources: { cpu: lots }\n",
+        "app.yaml:7:23: services.web.resources.cpu: `lots` is not an amount of CPU: cores as in `1.5`, or thousandths as in `100m`",
+    ),
+    (
+        "    resources: { memory: [1] }\n",
+        "app.yaml:7:26: services.web.resources.memory: expected an amount of memory, as in `32Mi`, found a list",
+    ),
+    (
+        "    placement: { require: [ble] }\n",
+        "app.yaml:7:28: services.web.placement.require[0]: `ble` is not a capability: a type and a name are expected, as in `hardware/zigbee`",
+    ),
+    (
+        "    restart: always\n",
+        "app.yaml:7:14: services.web.restart: expected a mapping with `policy`, `attempts` or `backoff`, found `always`",
+    ),
+    (
+        "    restart: { policy: sometimes }\n",
+        "app.yaml:7:24: services.web.restart.policy: expected `never` or `on-failure` or `always`, found `sometimes`",
+    ),
+    (
+        "    restart: { attempts: 1001 }\n",
+        "app.yaml:7:26: services.web.restart.attempts: expected a number from 0 to 1000, found `1001`",
+    ),
+    (
+        "    restart: { backoff: 5s }\n",
+        "app.yaml:7:25: services.web.restart.backoff: expected shortest and longest wait between attempts, as in `1s..60s`, found `5s`",
+    ),
+    (
+        "    restart: { backoff: 9s..1s }\n",
+        "app.yaml:7:25: services.web.restart.backoff: expected shortest and longest wait between attempts, as in `1s..60s`, from 10ms to 1h and the longest last, found `9s..1s`",
+    ),
+    ("    stop: { grace: 2h }\n", "app.yaml:7:20: services.web.stop.grace: expected at most 1h, found `2h`"),
+    (
+        "    stop: { grace: 10 }\n",
+        "app.yaml:7:20: services.web.stop.grace: `10` is not a duration: numbers with `d`, `h`, `m`, `s` or `ms`, as in `500ms`, `10s` or `1h30m`",
+    ),
+    (
+        "    volumes: [ \"../x:/y\" ]\n",
+        "app.yaml:7:16: services.web.volumes[0]: expected an absolute path or a volume's name: `../x` is not a name: 1 to 63 lower-case letters, digits or inner `-`, as in `web-1`",
+    ),
+    (
+        "    volumes: [ \"x:/a/../y\" ]\n",
+        "app.yaml:7:16: services.web.volumes[0]: expected an absolute path without `..`, found `/a/../y`",
+    ),
+    (
+        "    volumes: [ \"x:/y:rw\" ]\n",
+        "app.yaml:7:16: services.web.volumes[0]: expected `source:target`, `source:target:ro` or a mapping with `source` and `target`, found the text \"x:/y:rw\"",
+    ),
+    (
+        "    volumes: [ { source: x, target: /y, read-only: yes } ]\n",
+        "app.yaml:7:52: services.web.volumes[0].read-only: expected `true` or `false`, found `yes`",
+    ),
+    (
+        "    workdir: tmp\n",
+        "app.yaml:7:14: services.web.workdir: expected an absolute path without `..`, found `tmp`",
+    ),
+    (
+        "    user: \"a b\"\n",
+        "app.yaml:7:11: services.web.user: expected a user's name or number, found the text \"a b\"",
+    ),
+    (
+        "    connects: [ { service: db, port: sql } ]\n",
+        "app.yaml:7:28: services.web.connects[0].service: there is no service `db`; there are: web",
+    ),
+    (
+        "    connects: [ { service: web, port: sql } ]\n",
+        "app.yaml:7:39: services.web.connects[0].port: service `web` has no ports; add `sql` to its `ports`",
+    ),
+    (
+        "    ports: { http: auto }\n    connects: [ { service: web, port: sql } ]\n",
+        "app.yaml:8:39: services.web.connects[0].port: service `web` has no port `sql`; it has: http",
+    ),
+    (
+        "    connects: [ { service: web } ]\n",
+        "app.yaml:7:17: services.web.connects[0]: `port` is missing: the name of one of that service's ports",
+    ),
+];
+
+#[test]
+fn each_bad_key_has_its_message() {
+    let wrong: Vec<String> = KEYS
+        .iter()
+        .map(|(keys, expected)| (refusal(&process(keys)), *expected))
+        .filter(|(found, expected)| found != expected)
+        .map(|(found, expected)| format!("found    {found}\nexpected {expected}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_bad_document_has_its_message() {
+    let top = "expected a mapping with `holm`, `application` and `services`";
+    let limits = "too large or nested too deep: at most 24 levels, 100000 values, and 20000 through aliases";
+    let cases: &[(&str, String)] = &[
+        ("", format!("app.yaml:1:1: {top}, found nothing")),
+        ("- a", format!("app.yaml:1:1: {top}, found a list")),
+        ("holm: v1\nholm: v1\n", "app.yaml:2:1: duplicate mapping key `holm` is not allowed here".into()),
+        ("a: [", "app.yaml:1:4: not YAML: unclosed bracket '['".into()),
+        ("a: *b", "app.yaml:1:4: this alias has no anchor before it; quote the text if it is none".into()),
+        ("a: !x b", "app.yaml:1:7: not YAML: unsupported tag `!x`".into()),
+        ("a: 1\n---\nb: 1\n", "app.yaml:3:1: a second document starts here; a manifest is exactly one".into()),
+        (&format!("a: {}1{}", "[".repeat(40), "]".repeat(40)), format!("app.yaml:1:27: {limits}")),
+        ("holm: v2\napplication: a\nservices: { web: { runtime: x } }", "app.yaml:1:7: holm: expected `v1`, found `v2`".into()),
+        ("holm: v1\napplication: ../a\nservices: { web: { runtime: x } }", "app.yaml:2:14: application: `../a` is not a name: 1 to 63 lower-case letters, digits or inner `-`, as in `web-1`".into()),
+        ("holm: v1\napplication: a\nservices: {}", "app.yaml:3:11: services: expected at least one service".into()),
+        ("holm: v1\napplication: a\nservices: { web: }", "app.yaml:3:16: services.web: expected a mapping with `runtime` and what to run, found nothing".into()),
+        ("holm: v1\napplication: a\nproject: x\nservices: { web: { runtime: x } }", "app.yaml:3:1: project: not yet supported by this version".into()),
+        ("holm: v1\napplication: a\nservices: { web: { runtime: process } }", "app.yaml:3:13: services.web: `command` is missing: a process needs program and arguments, as in `command: [sleep, \"60\"]`".into()),
+        ("holm: v1\napplication: a\nservices: { web: { runtime: container } }", "app.yaml:3:13: services.web: `image` is missing: a container needs one, as in `image: docker.io/library/nginx:1.27`".into()),
+        ("holm: v1\napplication: a\nservices: { web: { command: [a] } }", "app.yaml:3:13: services.web: `runtime` is missing: `process`, `container` or the name of a plug-in".into()),
+        ("holm: v1\napplication: a\nservices: { web: { runtime: process, command: sleep 60 } }", "app.yaml:3:47: services.web.command: expected a list of program and arguments, found `sleep 60`; write `[sleep, 60]`, or `[sh, -c, \"…\"]` for a shell".into()),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(refusal(text), *expected, "{text}");
+    }
+}
+
+#[test]
+fn all_faults_are_shown_at_once_in_the_order_of_the_text() {
+    let text = process("    replicas: many\n    colour: red\n    stop: { grace: soon }\n");
+    let places: Vec<String> =
+        parse(&text, "x").unwrap_err().errors.iter().map(|e| format!("{} {}", e.line, e.path)).collect();
+    assert_eq!(places, ["7 services.web.replicas", "8 services.web.colour", "9 services.web.stop.grace"]);
+}
+
+#[test]
+fn many_faults_are_counted() {
+    let keys: String = (0..80).map(|i| format!("    key{i}: 1\n")).collect();
+    let message = refusal(&process(&keys));
+    assert_eq!(message.lines().count(), 51);
+    assert!(message.ends_with("app.yaml: and 30 more"), "{message}");
+}
+
+#[test]
+fn large_manifests_are_refused_unread() {
+    let message = refusal(&"a: b\n".repeat(2_000_000));
+    assert_eq!(message, "app.yaml:1:1: a manifest has at most 1048576 bytes, this one has 10000000");
+}
+
+#[test]
+fn bombs_are_refused() {
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for i in 1..9 {
+        let alias = vec![format!("*a{}", i - 1); 9].join(", ");
+        bomb += &format!("a{i}: &a{i} [{alias}]\n");
+    }
+    assert!(refusal(&bomb).contains("too large or nested too deep"), "{}", refusal(&bomb));
+    let wide = format!("a: [{}]", "1,".repeat(MOST_BYTES / 2 - 4));
+    assert!(refusal(&wide).contains("too large or nested too deep"), "{}", refusal(&wide));
+    let deep = "[".repeat(MOST_BYTES);
+    assert!(refusal(&deep).len() < 300, "{}", refusal(&deep));
+}
+
+#[test]
+fn errors_are_short() {
+    let long = "x".repeat(100_000);
+    for keys in [
+        format!("    {long}: 1\n"),
+        format!("    replicas: {long}\n"),
+        format!("    image: \"{}\"\n", "\\U0010FFFF".repeat(5_000)),
+        format!("    env: {{ \"{long}\": 1 }}\n"),
+        format!("    workdir: \"{{{{{long}\"\n"),
+        format!("    connects: [ {{ service: web, port: p }}, {long} ]\n"),
+    ] {
+        for error in parse(&process(&keys), &long).unwrap_err().to_string().lines() {
+            assert!(error.len() < 1_000, "{} {error}", error.len());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "(\\PC|\n)*") {
+        let _ = parse(&text, "x").map_err(|errors| errors.to_string());
+    }
+
+    #[test]
+    fn no_yaml_panics(text in "(a|b:|holm|: |, |- |\\? |\\[|\\]|\\{|\\}|&a |\\*a|<<|!!int|!!str|'|\"|\\||>|\n|\n  |#|%|~|1|--- |\\.\\.\\.|\t){0,40}") {
+        let _ = parse(&text, "x").map_err(|errors| errors.to_string());
+    }
+
+    #[test]
+    fn no_changed_manifest_panics(at in 0..BUILDING.len(), cut in 0..40_usize, put in "\\PC{0,6}") {
+        let end = (at + cut).min(BUILDING.len());
+        let text = format!("{}{put}{}", &BUILDING[..at], &BUILDING[end..]);
+        if let Err(errors) = parse(&text, "x") {
+            prop_assert!(!errors.errors.is_empty());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What is shown is read again as the same application.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+
+use super::BUILDING;
+use crate::capability::Capability;
+use crate::manifest::{parse, show};
+use crate::name::Name;
+use crate::resources::{Cpu, Memory, Resources};
+use crate::service::{
+    Application, ApplicationService, Connect, Placement, Port, Replicas, Restart, RestartPolicy, ServiceSpec,
+    Volume,
+};
+
+#[test]
+fn the_example_comes_back() {
+    let application = parse(BUILDING, "app.yaml").unwrap();
+    let shown = show(&application);
+    assert_eq!(parse(&shown, "shown.yaml"), Ok(application), "{shown}");
+}
+
+#[test]
+fn defaults_are_left_out() {
+    let text = "holm: v1\napplication: a\nservices:\n  web:\n    runtime: process\n    command:\n    - run\n    replicas: 1\n";
+    assert_eq!(show(&parse(text, "app.yaml").unwrap()).replace("      - run", "    - run"), text);
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    // Words that YAML could take for something else, too.
+    prop_oneof!["[a-z]([a-z0-9-]{0,6}[a-z0-9])?", "[0-9]{1,4}", "null|true|no|1e3|0"]
+        .prop_map(|text| Name::new(&text).unwrap())
+}
+
+/// Without templates, as these must name what is known.
+fn text() -> impl Strategy<Value = String> {
+    let odd = "on|yes|null|~|0x1|1e3|\\.inf|-|\\?|: |#|a #b|&a|\\*a|!!int|\\||>|---| lead|trail |\\[|%";
+    prop_oneof![
+        "[ -z]{0,20}",
+        odd,
+        "([ -z]{0,8}\n){1,3}",
+        "[ -z\u{85}\u{2028}\u{feff}äöü\t\r\n\u{1}\u{7f}😀]{0,9}"
+    ]
+}
+
+fn path() -> impl Strategy<Value = String> {
+    "(/[a-z :#]{1,6}){1,3}"
+}
+
+prop_compose! {
+    fn volume()(source in prop_oneof![path(), name().prop_map(|n| n.to_string())], target in path(), read_only: bool)
+        -> Volume { Volume { source, target, read_only } }
+}
+
+fn ports() -> impl Strategy<Value = BTreeMap<Name, Port>> {
+    let port = (of(1..=u16::MAX), of(1..=u16::MAX));
+    btree_map(name(), port, 0..4).prop_map(|ports| {
+        let mut hosts = BTreeSet::new();
+        let port = |(host, container): (Option<u16>, Option<u16>)| {
+            let host = host.filter(|host| hosts.insert(*host));
+            Port { host, container: container.filter(|_| container != host) }
+        };
+        let (names, ports): (Vec<Name>, Vec<_>) = ports.into_iter().unzip();
+        names.into_iter().zip(ports.into_iter().map(port)).collect()
+    })
+}
+
+prop_compose! {
+    fn placement()(
+        cluster in of(name()),
+        node in of(name()),
+        require in btree_set((name(), name()).prop_map(|(kind, name)| Capability::new(kind, name)), 0..3),
+        labels in btree_map("[a-zA-Z0-9._/-]{1,8}", text(), 0..3),
+    ) -> Placement { Placement { cluster, node, require, labels } }
+}
+
+prop_compose! {
+    fn restart()(
+        policy in prop_oneof![Just(RestartPolicy::Never), Just(RestartPolicy::OnFailure), Just(RestartPolicy::Always)],
+        attempts in 0..=1000_u32,
+        first in 10..=3_600_000_u64,
+        more in 0..=3_600_000_u64,
+    ) -> Restart {
+        let longest = (first + more).min(3_600_000);
+        Restart { policy, attempts, backoff: (Duration::from_millis(first), Duration::from_millis(longest)) }
+    }
+}
+
+prop_compose! {
+    fn spec()(
+        command in vec(text(), 0..4),
+        env in btree_map("[A-Za-z_][A-Za-z0-9_]{0,5}", text(), 0..4),
+        (image, workdir, user) in (of("[!-z]{1,20}"), of(path()), of("[a-z0-9]{1,6}")),
+        volumes in vec(volume(), 0..3),
+        ports in ports(),
+        (cpu, memory) in (0..=100_000_u64, 0..=1_u64 << 40),
+        placement in placement(),
+        restart in restart(),
+        grace in 0..=3_600_000_u64,
+    ) -> ServiceSpec {
+        let mut command = command;
+        if let Some(program) = command.first_mut() {
+            program.insert(0, 'p');
+        }
+        let mut targets = BTreeSet::new();
+        let volumes = volumes.into_iter().filter(|v| targets.insert(v.target.clone())).collect();
+        ServiceSpec {
+            image, env, workdir, user, volumes, ports, placement, restart,
+            resources: Resources::new(Cpu(cpu), Memory(memory)),
+            grace: Duration::from_millis(grace),
+            ..ServiceSpec::new(Name::new("plug-in").unwrap(), command)
+        }
+    }
+}
+
+prop_compose! {
+    fn application()(
+        name in name(),
+        services in btree_map(name(), (spec(), of(0..=10_000_u32)), 1..4),
+    ) -> Application {
+        // Everyone connects to every port there is.
+        let connects: Vec<Connect> = services
+            .iter()
+            .flat_map(|(service, (spec, _))| spec.ports.keys().map(|port| (service.clone(), port.clone())))
+            .map(|(service, port)| Connect { service, port })
+            .collect();
+        let service = |(spec, replicas): (ServiceSpec, Option<u32>)| ApplicationService {
+            spec: ServiceSpec { connects: connects.clone(), ..spec },
+            replicas: replicas.map_or(Replicas::PerNode, Replicas::Number),
+        };
+        Application { name, services: services.into_iter().map(|(name, spec)| (name, service(spec))).collect() }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_application_comes_back(application in application()) {
+        let shown = show(&application);
+        let read = parse(&shown, "shown.yaml").map_err(|errors| TestCaseError::fail(format!("{errors}\n{shown}")))?;
+        prop_assert_eq!(read, application, "{}", shown);
+    }
+}

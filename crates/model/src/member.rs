@@ -1,0 +1,130 @@
+//! What a node or a cluster says about itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::id::MemberId;
+use crate::name::Name;
+use crate::resources::{Memory, Resources};
+use crate::state::MemberState;
+
+/// Node or cluster.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Node,
+    Cluster,
+}
+
+/// What changes rarely: detected at the agent's start and when hardware comes or goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    pub hostname: String,
+    pub addresses: Vec<IpAddr>,
+    /// As in OCI: `amd64`, `arm64`, `arm`.
+    pub arch: String,
+    /// `linux`.
+    pub os: String,
+    /// Of the distribution, for people: `Debian GNU/Linux 12 (bookworm)`.
+    pub os_version: String,
+    pub kernel: String,
+    pub cpu_model: String,
+    /// What there is.
+    pub total: Resources,
+    /// What instances may take in all.
+    pub allocatable: Resources,
+    /// Bytes of the file system that holds the data directory.
+    pub disk_total: Memory,
+    pub disk_free: Memory,
+    pub gpus: Vec<String>,
+    /// Sensors under `/sys`, serial and other attached devices.
+    pub devices: Vec<String>,
+    pub runtimes: Vec<RuntimeFacts>,
+    pub capabilities: BTreeSet<Capability>,
+    pub labels: BTreeMap<String, String>,
+    /// The agent's version.
+    pub version: String,
+    /// Changes when the machine was started anew.
+    pub boot_id: String,
+}
+
+/// A runtime that was found, or why it cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RuntimeFacts {
+    #[schema(value_type = String)]
+    pub name: Name,
+    pub version: String,
+    /// `None`: ready. Otherwise the reason why not, for people.
+    pub unavailable: Option<String>,
+    /// Limits that it can really enforce on this host: `cpu`, `memory`.
+    pub enforces: Vec<String>,
+    pub images: Option<u64>,
+    pub containers: Option<u64>,
+}
+
+/// What changes all the time, reported every `interval`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Usage {
+    /// Thousandths of a core in use.
+    pub cpu_millis: u64,
+    /// Bytes in use.
+    pub memory: u64,
+}
+
+/// A node as its orchestrator tells it to those above.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Ids from the reporting orchestrator's member down to the node: `[node]`, or `[cluster, node]`.
+    pub path: Vec<MemberId>,
+    pub name: Name,
+    pub state: MemberState,
+    pub facts: NodeFacts,
+    pub usage: Usage,
+}
+
+/// What a cluster can still take: classes of nodes, so that those above can decide and explain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aggregate {
+    pub nodes: u32,
+    pub online: u32,
+    pub classes: Vec<NodeClass>,
+}
+
+/// Nodes that differ only in quantities.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeClass {
+    pub capabilities: BTreeSet<Capability>,
+    pub labels: BTreeMap<String, String>,
+    pub nodes: u32,
+    pub total: Resources,
+    pub free: Resources,
+    /// The largest free sizes, of any one node each.
+    pub largest: Resources,
+}
+
+// === impl NodeFacts ===
+
+impl NodeFacts {
+    /// Capabilities that follow from the facts: `arch/…`, `os/…`, `runtime/…` of ready runtimes,
+    /// beside those that were added.
+    #[must_use]
+    pub fn all_capabilities(&self) -> BTreeSet<Capability> {
+        let mut all = self.capabilities.clone();
+        let mut add = |kind: &str, name: &str| {
+            if let (Ok(kind), Ok(name)) = (Name::new(kind), Name::new(name)) {
+                all.insert(Capability::new(kind, name));
+            }
+        };
+        add("arch", &self.arch);
+        add("os", &self.os);
+        for runtime in self.runtimes.iter().filter(|r| r.unavailable.is_none()) {
+            add("runtime", runtime.name.as_str());
+        }
+        all
+    }
+}

@@ -1,0 +1,159 @@
+//! The messages of a link, one enum per direction, CBOR inside length-prefixed frames.
+//!
+//! ```text
+//! member                                        orchestrator
+//!   Hello {obeyed, digest}            ──→
+//!                                     ←──   Welcome {session, store, epoch, reigns}
+//!   (behind? freeze, send Holding)    ──→
+//!   Sync {obeyed, digest}             ──→         digests differ?
+//!                                     ←──   Catalog {revision, [(key, hash)]}
+//!   Want {keys}                       ──→
+//!                                     ←──   Change {revision, items, complete}
+//!   Facts {Begin … End, then changes} ──→
+//!                                     ←──   Change …            as wishes change
+//!   Alive                             ⇄     Alive               every 5 s
+//! ```
+//!
+//! Every enum has `Unknown`-tolerance by framing: a message that cannot be decoded is skipped and
+//! counted, never fatal; what it meant is repaired by the next digest.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::fact::{Fact, FactKey};
+use crate::id::{Epoch, MemberId, StoreId};
+use crate::item::{Digest, ItemKey, Obeyed, PackedItem};
+use crate::member::{NodeFacts, Role, Usage};
+use crate::name::Name;
+
+/// Versions of the link protocol that this program speaks, lowest and highest.
+pub const PROTOCOL: (u16, u16) = (1, 1);
+
+/// Member → orchestrator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Up {
+    Hello(Hello),
+    /// The member agrees to obey and says what it holds; the orchestrator sends what is missing.
+    Sync {
+        obeyed: Option<Obeyed>,
+        digest: Digest,
+    },
+    /// The member freezes: the parent is behind. It tells what it holds, so that it can be adopted.
+    Holding {
+        items: Vec<PackedItem>,
+        complete: bool,
+    },
+    Want {
+        keys: Vec<ItemKey>,
+    },
+    Facts(Facts),
+    Alive {
+        revision: u64,
+    },
+    /// A new certificate is wanted for the same identity.
+    Renew {
+        csr: ByteBuf,
+    },
+    /// The member leaves for good.
+    Leave,
+}
+
+/// Orchestrator → member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Down {
+    Welcome(Welcome),
+    /// All keys of the list with their hashes.
+    Catalog {
+        revision: u64,
+        entries: Vec<(ItemKey, ByteBuf)>,
+    },
+    Change(ListChange),
+    Alive {
+        revision: u64,
+        digest: Digest,
+    },
+    /// A person decided (`adopt` or `discard`): the freeze ends, this parent's list counts again.
+    Thaw {
+        obeyed: Obeyed,
+    },
+    Certificate {
+        chain: Vec<ByteBuf>,
+    },
+    /// The link ends for a reason that trying again will not mend soon.
+    Refused {
+        reason: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub protocol: (u16, u16),
+    /// The program's version.
+    pub version: String,
+    pub role: Role,
+    pub name: Name,
+    /// What the member obeyed last.
+    pub obeyed: Option<Obeyed>,
+    pub digest: Digest,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub protocol: u16,
+    pub version: String,
+    /// Given by the receiver of facts; orders sessions.
+    pub session: u64,
+    pub member: MemberId,
+    /// The member's name as its orchestrator knows it, and the path of names above it.
+    pub name: Name,
+    pub path: Vec<Name>,
+    pub store: StoreId,
+    pub epoch: Epoch,
+    pub revision: u64,
+    /// All earlier reigns of this store with the last revision of each.
+    pub reigns: Vec<(Epoch, u64)>,
+}
+
+/// From `from` to `to`: applied only by a member whose list is at `from` (or to `complete` a sync).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListChange {
+    pub store: StoreId,
+    pub epoch: Epoch,
+    pub from: Option<u64>,
+    pub to: u64,
+    pub put: Vec<PackedItem>,
+    pub removed: Vec<ItemKey>,
+    /// Of the whole list afterwards.
+    pub digest: Digest,
+}
+
+/// Facts of one session in order; `Begin … End` is a snapshot, what is absent between is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    pub session: u64,
+    pub sequence: u64,
+    pub part: FactsPart,
+    /// The revision of the list that these facts already reflect.
+    pub revision: u64,
+    pub put: Vec<Fact>,
+    pub gone: Vec<FactKey>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FactsPart {
+    Begin,
+    More,
+    End,
+    /// A snapshot in one piece.
+    Whole,
+    Change,
+}
+
+/// What a node sends at joining, beside its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    pub role: Role,
+    pub name: Name,
+    pub facts: Option<NodeFacts>,
+    pub usage: Option<Usage>,
+}

@@ -1,0 +1,126 @@
+//! What must survive: rows of the store, audit records, changes of the history.
+//!
+//! The core says *what* is written as [`Write`]s; the store only knows tables of keys and bytes, so
+//! that one transaction per batch and the undo of a failed one stay simple.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Time;
+
+/// Tables of a store. The names are the SQL names; renaming one is a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// Single values: store id, counters, who we are.
+    Meta,
+    /// Reigns of this store with the last revision of each.
+    Reign,
+    Member,
+    Wish,
+    Placement,
+    /// Items of the list received from a parent.
+    Item,
+    /// Join tokens (hashes only).
+    Token,
+    Revocation,
+    /// A node's instances: incarnation, handle, ports.
+    Instance,
+    /// A cluster's verdicts on the shares it was given.
+    Verdict,
+    /// Last known facts; written behind, never gating.
+    Fact,
+}
+
+/// One row put (`Some`) or removed (`None`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    pub table: Table,
+    pub key: String,
+    pub value: Option<Vec<u8>>,
+}
+
+/// Who did what, when, with which outcome. Written in the transaction of the change itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRecord {
+    pub at: Time,
+    /// `admin` (Unix socket), `token:<id>`, `set-up`, …
+    pub who: String,
+    /// Where the request came from: `unix`, `192.0.2.7:41234`, …
+    pub from: String,
+    /// `apply`, `scale`, `token.create`, …
+    pub verb: String,
+    /// What it was done to: `application default/building`, `node 1-…-3`.
+    pub subject: String,
+    /// `done`, or the refusal's text.
+    pub outcome: String,
+}
+
+/// One change of something's state, for the history and for watchers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub at: Time,
+    /// `instance`, `slot`, `service`, `application`, `node`, `cluster`, `member`.
+    pub kind: String,
+    /// The id of the thing, or its path where it has none (`default/building/web`).
+    pub subject: String,
+    /// Where it belongs, for filters: `default/building`; empty for nodes and clusters.
+    pub application: String,
+    pub from: String,
+    pub to: String,
+    /// `person`, `scheduler`, `node`, `policy`.
+    pub cause: String,
+    pub reason: String,
+}
+
+/// All that one batch of events changed; committed in one transaction or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    pub writes: Vec<Write>,
+    pub audit: Vec<AuditRecord>,
+    pub changes: Vec<Change>,
+}
+
+// === impl Table ===
+
+impl Table {
+    pub const ALL: [Self; 11] = [
+        Self::Meta,
+        Self::Reign,
+        Self::Member,
+        Self::Wish,
+        Self::Placement,
+        Self::Item,
+        Self::Token,
+        Self::Revocation,
+        Self::Instance,
+        Self::Verdict,
+        Self::Fact,
+    ];
+
+    /// The SQL name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Reign => "reign",
+            Self::Member => "member",
+            Self::Wish => "wish",
+            Self::Placement => "placement",
+            Self::Item => "item",
+            Self::Token => "token",
+            Self::Revocation => "revocation",
+            Self::Instance => "instance",
+            Self::Verdict => "verdict",
+            Self::Fact => "fact",
+        }
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.audit.is_empty() && self.changes.is_empty()
+    }
+}

@@ -1,0 +1,174 @@
+//! The checked specification of one service: what the manifest says after every rule was applied.
+//!
+//! It travels as opaque bytes inside items, as it was committed, and is decoded only where it is
+//! obeyed; so an orchestrator of an older version hands on what it does not understand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::name::Name;
+use crate::resources::Resources;
+
+/// What to run, how, and where it may run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// A driver's name: `process`, `container`, …
+    pub runtime: Name,
+    /// Program and arguments; for containers it replaces the image's command when not empty.
+    /// May contain `{{…}}` templates, see [`crate::template`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Environment; values may contain templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// A user's name or number; without it a root agent uses its `--process-user`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ports: BTreeMap<Name, Port>,
+    #[serde(default)]
+    pub resources: Resources,
+    #[serde(default)]
+    pub placement: Placement,
+    #[serde(default)]
+    pub restart: Restart,
+    /// How long a graceful stop may take before SIGKILL.
+    pub grace: Duration,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connects: Vec<Connect>,
+}
+
+/// How many slots a service has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replicas {
+    Number(u32),
+    /// One on each matching node.
+    PerNode,
+}
+
+/// A directory of the node, or a named volume that the runtime keeps, inside the instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// An absolute path of the node or a volume's [`Name`].
+    pub source: String,
+    /// An absolute path inside the instance.
+    pub target: String,
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// A TCP port of the node that an instance listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// The port on the node; `None` (`auto`): the node picks one that is free.
+    pub host: Option<u16>,
+    /// The port inside a container; `None`: the same number as on the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<u16>,
+}
+
+/// Where a service may run; all conditions hold at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Name of the cluster it must run in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Name>,
+    /// Name of the node it must run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
+    /// What the node must be able to do.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub require: BTreeSet<Capability>,
+    /// Labels that the node must carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What happens after an instance ended without being told to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    pub policy: RestartPolicy,
+    /// Attempts on one node before the slot gets its one other assignment.
+    pub attempts: u32,
+    /// First and longest wait between attempts; it doubles from one to the other.
+    pub backoff: (Duration, Duration),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    Never,
+    OnFailure,
+    Always,
+}
+
+/// A service of the same application whose addresses an instance is given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connect {
+    pub service: Name,
+    /// One of that service's ports.
+    pub port: Name,
+}
+
+/// A whole application as somebody wants it, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    pub name: Name,
+    pub services: BTreeMap<Name, ApplicationService>,
+}
+
+/// One service of an [`Application`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationService {
+    pub spec: ServiceSpec,
+    pub replicas: Replicas,
+}
+
+// === impl Restart ===
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            policy: RestartPolicy::OnFailure,
+            attempts: 5,
+            backoff: (Duration::from_secs(1), Duration::from_secs(60)),
+        }
+    }
+}
+
+// === impl ServiceSpec ===
+
+impl ServiceSpec {
+    /// The default of [`ServiceSpec::grace`].
+    pub const GRACE: Duration = Duration::from_secs(10);
+
+    /// A specification that only names runtime and command, the rest by default.
+    #[must_use]
+    pub fn new(runtime: Name, command: Vec<String>) -> Self {
+        Self {
+            runtime,
+            command,
+            image: None,
+            env: BTreeMap::new(),
+            workdir: None,
+            user: None,
+            volumes: Vec::new(),
+            ports: BTreeMap::new(),
+            resources: Resources::default(),
+            placement: Placement::default(),
+            restart: Restart::default(),
+            grace: Self::GRACE,
+            connects: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What the API shows and takes: the JSON of `/api/v1`, used by server, client, CLI and page alike.
+
+pub mod query;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::member::{Role, RuntimeFacts, Usage};
+use crate::state::{MemberState, RunState, ServiceState};
+use crate::time::Time;
+
+/// A live copy of a slot; or, with `id: null`, a slot that nothing fills.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceView {
+    pub id: Option<String>,
+    pub project: String,
+    pub application: String,
+    pub service: String,
+    /// `web/2`, or `collector/vienna/fl-1` for per-node services.
+    pub slot: String,
+    /// A word of the instance's states, or of the slot's while nothing fills it.
+    pub state: String,
+    /// Why, in words; empty when there is nothing to say.
+    pub reason: String,
+    pub cluster: Option<String>,
+    pub node: Option<String>,
+    pub node_id: Option<String>,
+    pub runtime: String,
+    pub generation: u64,
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Time,
+    pub restarts: u32,
+    pub incarnation: u32,
+    /// Replaced, waiting to be given up; gets no traffic.
+    pub held: bool,
+    /// Ports on the node, by name.
+    pub ports: BTreeMap<String, u16>,
+    pub usage: Option<Usage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeView {
+    pub id: String,
+    pub name: String,
+    /// `null` for a node of the root itself.
+    pub cluster: Option<String>,
+    pub state: MemberState,
+    pub arch: String,
+    pub os: String,
+    /// Cores, as in `4` or `1500m`.
+    pub cpu: String,
+    pub memory: String,
+    /// Not reserved by placed instances; known for an orchestrator's own nodes.
+    pub cpu_free: Option<String>,
+    pub memory_free: Option<String>,
+    /// Names of the runtimes that are ready.
+    pub runtimes: Vec<String>,
+    pub capabilities: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    pub instances: u32,
+    pub usage: Usage,
+    /// Frozen: its orchestrator is behind what it obeyed; see `holm adopt`.
+    pub frozen: bool,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_heard: Option<Time>,
+    pub facts: NodeFactsView,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeFactsView {
+    pub hostname: String,
+    pub addresses: Vec<String>,
+    pub os_version: String,
+    pub kernel: String,
+    pub cpu_model: String,
+    pub disk_total: u64,
+    pub disk_free: u64,
+    pub gpus: Vec<String>,
+    pub devices: Vec<String>,
+    pub runtimes: Vec<RuntimeFacts>,
+    pub version: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterView {
+    pub id: String,
+    pub name: String,
+    pub state: MemberState,
+    /// Number of nodes.
+    pub nodes: u32,
+    pub online: u32,
+    pub cpu: String,
+    pub memory: String,
+    pub cpu_free: String,
+    pub memory_free: String,
+    pub instances: u32,
+    pub frozen: bool,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_heard: Option<Time>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApplicationView {
+    pub id: String,
+    pub project: String,
+    pub name: String,
+    pub state: ServiceState,
+    pub generation: u64,
+    pub unconfirmed: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub created: Time,
+    #[schema(value_type = String, format = DateTime)]
+    pub changed: Time,
+    pub services: Vec<ServiceView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceView {
+    pub name: String,
+    pub state: ServiceState,
+    pub runtime: String,
+    /// A number or `per-node`.
+    pub replicas: String,
+    pub running: u32,
+    pub slots: u32,
+    pub run: RunState,
+    pub generation: u64,
+    /// The specification in force.
+    #[schema(value_type = Object)]
+    pub spec: serde_json::Value,
+}
+
+/// What an `apply` did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ApplyView {
+    pub application: String,
+    pub project: String,
+    pub id: Option<String>,
+    pub generation: u64,
+    pub changes: Vec<PlannedChange>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedChange {
+    /// `create`, `change`, `keep`, `remove`.
+    pub action: String,
+    pub service: String,
+    /// Field by field: `image: a:1 → a:2`.
+    pub details: Vec<String>,
+}
+
+/// `PATCH` of a service, or of all services of an application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServicePatch {
+    #[serde(default)]
+    pub replicas: Option<u32>,
+    #[serde(default)]
+    pub run: Option<RunState>,
+    /// `true`: restart every instance once.
+    #[serde(default)]
+    pub restart: bool,
+}
+
+/// `POST /tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    pub role: TokenRole,
+    /// Seconds that it is valid; 1 hour for join tokens and 30 days for API tokens if absent.
+    #[serde(default)]
+    pub ttl_seconds: Option<u64>,
+    /// How many members may join with it; 1 if absent.
+    #[serde(default)]
+    pub uses: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenRole {
+    /// For joining a node.
+    Node,
+    /// For joining a cluster.
+    Cluster,
+    /// For people and programs: the API as administrator of the sea.
+    Admin,
+}
+
+/// The answer to [`TokenRequest`]: the only time that the secret is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenCreated {
+    pub id: String,
+    pub token: String,
+    pub role: TokenRole,
+    #[schema(value_type = String, format = DateTime)]
+    pub expires: Time,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    pub id: String,
+    pub role: TokenRole,
+    #[schema(value_type = String, format = DateTime)]
+    pub expires: Time,
+    /// Members that may still join with it; `null` for API tokens.
+    pub uses_left: Option<u32>,
+    pub revoked: bool,
+}
+
+/// A change of something's state, from the history or live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// Cursor: `?after=` continues behind it; valid while the orchestrator runs.
+    pub cursor: u64,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    pub kind: String,
+    pub subject: String,
+    pub application: String,
+    pub from: String,
+    pub to: String,
+    pub cause: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditView {
+    pub sequence: u64,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    pub who: String,
+    pub from: String,
+    pub verb: String,
+    pub subject: String,
+    pub outcome: String,
+}
+
+/// Who answers: `GET /api/v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusView {
+    pub version: String,
+    /// `root` or `cluster`.
+    pub role: String,
+    pub name: String,
+    pub sea: String,
+    pub epoch: String,
+    pub revision: u64,
+    /// A commit failed: nothing is accepted until the disk takes writes again.
+    pub read_only: Option<String>,
+    /// The link to the parent: `none` (a root), `connected`, `disconnected`, `behind`.
+    pub parent: String,
+    pub fingerprint: String,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Give it as `?cursor=` to continue; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An error as RFC 9457 `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Stable: `/problems/not-found`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub title: String,
+    pub status: u16,
+    /// What happened here and what to do.
+    pub detail: String,
+    /// Places in a manifest, when it was refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ProblemPlace>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProblemPlace {
+    pub line: u64,
+    pub column: u64,
+    pub path: String,
+    pub message: String,
+}
+
+/// A line of a log: NDJSON of `GET /instances/{id}/logs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogView {
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Time,
+    pub stream: crate::tunnel::LogStream,
+    /// Not UTF-8: replaced.
+    pub text: String,
+}
+
+/// A member that may join or has joined, for `get members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberView {
+    pub id: String,
+    pub name: String,
+    pub role: Role,
+    pub state: MemberState,
+    pub frozen: bool,
+    pub unconfirmed: bool,
+}
+
+/// The first part of [`Problem::kind`]; what follows is stable.
+pub const PROBLEMS: &str = "/problems/";
+
+// === impl Problem ===
+
+impl Problem {
+    /// The stable word of [`Problem::kind`]: `not-found`, `conflict`, …
+    #[must_use]
+    pub fn word(&self) -> &str {
+        self.kind.strip_prefix(PROBLEMS).unwrap_or(&self.kind)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.detail.is_empty() { &self.title } else { &self.detail })?;
+        self.errors.iter().try_for_each(|place| write!(f, "\n  {place}"))
+    }
+}
+
+// === impl ProblemPlace ===
+
+impl fmt::Display for ProblemPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, column, path, message } = self;
+        write!(f, "{line}:{column}: ")?;
+        if !path.is_empty() {
+            write!(f, "{path}: ")?;
+        }
+        f.write_str(message)
+    }
+}

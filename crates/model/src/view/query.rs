@@ -1,0 +1,98 @@
+//! What the lists of the API can be asked for. In each of them, what is absent does not matter.
+
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+use crate::time::Time;
+
+/// Items of a page at most, and of a page whose length nobody said.
+pub const MAX_PAGE: u32 = 1_000;
+
+/// A list without filters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// Items of the page at most; 1000 if absent or larger.
+    pub limit: Option<u32>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// `GET /instances`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct InstanceQuery {
+    pub project: Option<String>,
+    pub application: Option<String>,
+    pub service: Option<String>,
+    /// Name or id of a node.
+    pub node: Option<String>,
+    /// Name of a cluster.
+    pub cluster: Option<String>,
+    /// A word of the states, as in `RUNNING`.
+    pub state: Option<String>,
+    /// Items of the page at most; 1000 if absent or larger.
+    pub limit: Option<u32>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// `GET /events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct EventQuery {
+    /// The `cursor` or the SSE id of the last event that is known; absent: only what comes.
+    pub after: Option<String>,
+    /// As `project/application`.
+    pub application: Option<String>,
+    /// `instance`, `slot`, `service`, `application`, `node`, `cluster`, `member`.
+    pub kind: Option<String>,
+}
+
+/// `GET /history`, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryQuery {
+    /// As `project/application`.
+    pub application: Option<String>,
+    pub kind: Option<String>,
+    /// The id of the thing, or its path where it has none.
+    pub subject: Option<String>,
+    /// Items of the page at most; 1000 if absent or larger.
+    pub limit: Option<u32>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// `GET /audit`, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct AuditQuery {
+    pub who: Option<String>,
+    pub verb: Option<String>,
+    pub subject: Option<String>,
+    /// Items of the page at most; 1000 if absent or larger.
+    pub limit: Option<u32>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// `GET /instances/{id}/logs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct LogQuery {
+    /// Only so many of the last lines.
+    pub tail: Option<u64>,
+    /// Only lines of this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Time>,
+    /// Go on with the lines that come.
+    #[serde(default)]
+    pub follow: bool,
+}

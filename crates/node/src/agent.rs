@@ -1,0 +1,304 @@
+//! The one task that owns the machine.
+//!
+//! ```text
+//! link, workers, runtimes, detectors ──► inputs ──► step … step ──► commit ──► effects
+//!                                                                     │ failed
+//!                                                    undo, wait ◄─────┘
+//! ```
+//!
+//! Inputs that come during a commit are taken together afterwards and share the next one. Nothing is
+//! sent or started before what led to it is on the disk.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holm_core::node::{NodeEffect, NodeEvent, NodeMachine, RuntimeEvent};
+use holm_core::table::LoadError;
+use holm_link::revocation::Revocations;
+use holm_model::item::{Item, ItemKey};
+use holm_model::message::Down;
+use holm_runtime::RuntimeEvent as DriverEvent;
+use holm_store::{CommitError, Store};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::launch::NodeSelf;
+use crate::link::{Line, Link, Order as LinkOrder};
+use crate::peers::Peers;
+use crate::peers::plan::{Consumer, Wish};
+use crate::place::Place;
+use crate::workers::{Order, Workers};
+
+/// What happens to the agent.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Machine(NodeEvent),
+    Driver(DriverEvent),
+    LinkUp(Line),
+    /// The session with this number is over.
+    LinkDown(u64),
+    Received(u64, Down),
+    /// Somebody wants to know; answered after the commit.
+    Ask(Question),
+}
+
+/// Looks at the committed machine.
+pub(crate) struct Question(pub(crate) Box<dyn FnOnce(&NodeMachine) + Send>);
+
+/// The agent's parts; see [`Agent::run`].
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) machine: NodeMachine,
+    pub(crate) store: Store,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) workers: Workers,
+    pub(crate) peers: Peers,
+    pub(crate) link: Link,
+    pub(crate) revocations: Revocations,
+    pub(crate) node: watch::Sender<NodeSelf>,
+    pub(crate) revision: watch::Sender<u64>,
+    pub(crate) memory: Memory,
+}
+
+/// What the agent remembers between steps, beside the machine.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    line: Option<Line>,
+    /// How often the runtimes are being asked for survivors; what they tell meanwhile is newer than
+    /// their answer.
+    listing: u32,
+    deferred: Vec<NodeEvent>,
+    /// Peers may be others now.
+    list_changed: bool,
+    questions: Vec<Question>,
+    /// Commits that failed in a row.
+    failures: u32,
+}
+
+/// Inputs taken together at most.
+const MOST: usize = 256;
+/// The machine looks at its deadlines at least this often: a sleeping timer does not count the time
+/// that the whole machine sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// First and longest wait after a failed commit.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+// === impl Agent ===
+
+impl Agent {
+    /// Runs until `stop`. Ends no instance.
+    ///
+    /// # Errors
+    /// When the machine cannot be brought back to what the disk says: a bug.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), LoadError> {
+        self.memory.list_changed = true;
+        self.carry_out(NodeEffect::ListSurvivors);
+        let mut batch = Vec::with_capacity(MOST);
+        loop {
+            let sleep = self.sleep();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                taken = self.inputs.recv_many(&mut batch, MOST) => if taken == 0 { break },
+                () = tokio::time::sleep(sleep) => batch.push(Input::Machine(NodeEvent::Tick)),
+            }
+            batch.drain(..).for_each(|input| self.take(input));
+            if let Err(error) = self.commit().await {
+                let wait = self.failed(&error)?;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+            self.act();
+        }
+        self.inputs.close();
+        self.workers.end().await;
+        Ok(())
+    }
+
+    fn sleep(&self) -> Duration {
+        let until = self.machine.next_deadline().map(|at| at.saturating_sub(clock::now().boot));
+        until.map_or(LONGEST_SLEEP, |until| until.min(LONGEST_SLEEP))
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Machine(event) => self.event(event),
+            Input::Driver(DriverEvent { id, incarnation, kind }) => {
+                self.workers.order(id, Order::Happened { incarnation, kind });
+            }
+            Input::LinkUp(line) => {
+                self.memory.line = Some(line);
+                self.step(NodeEvent::LinkUp);
+            }
+            Input::LinkDown(number) if self.on_line(number) => {
+                self.memory.line = None;
+                self.step(NodeEvent::LinkDown);
+            }
+            Input::Received(number, down) if self.on_line(number) => {
+                self.memory.list_changed |= matches!(down, Down::Change(_));
+                self.step(NodeEvent::Received(down));
+            }
+            Input::LinkDown(_) | Input::Received(..) => {}
+            Input::Ask(question) => self.memory.questions.push(question),
+        }
+    }
+
+    fn on_line(&self, number: u64) -> bool {
+        self.memory.line.as_ref().is_some_and(|line| line.number == number)
+    }
+
+    fn event(&mut self, event: NodeEvent) {
+        match event {
+            NodeEvent::Runtime { .. } if self.memory.listing > 0 => self.memory.deferred.push(event),
+            NodeEvent::Survivors(_) => {
+                self.memory.listing = self.memory.listing.saturating_sub(1);
+                if self.memory.listing > 0 {
+                    // Another answer follows that is newer.
+                    return;
+                }
+                self.step(event);
+                for event in std::mem::take(&mut self.memory.deferred) {
+                    self.step(event);
+                }
+            }
+            other => self.step(other),
+        }
+    }
+
+    fn step(&mut self, event: NodeEvent) {
+        if let NodeEvent::Runtime { id, event: RuntimeEvent::Removed, .. } = &event {
+            self.workers.dismiss(*id);
+        }
+        self.machine.step(clock::now(), event);
+    }
+
+    async fn commit(&mut self) -> Result<(), CommitError> {
+        let batch = self.machine.journal_mut().take_batch();
+        if batch.writes.is_empty() && batch.audit.is_empty() {
+            // Only history, which gates nothing.
+            if !batch.is_empty() {
+                self.store.write_behind(batch);
+            }
+        } else {
+            self.store.commit(&batch).await?;
+        }
+        self.machine.journal_mut().committed();
+        if std::mem::take(&mut self.memory.failures) > 0 {
+            tracing::info!("The store takes writes again.");
+        }
+        Ok(())
+    }
+
+    /// Goes back to what the disk says; tells how long to wait before going on.
+    fn failed(&mut self, error: &CommitError) -> Result<Duration, LoadError> {
+        if self.memory.failures == 0 {
+            let reason = crate::link::chain(error);
+            tracing::error!(reason, "Nothing can be written; instances run on, nothing new is started.");
+        }
+        let wait = WAITS.0.saturating_mul(1 << self.memory.failures.min(10)).min(WAITS.1);
+        self.memory.failures += 1;
+        self.memory.list_changed = true;
+        self.machine.undo()?;
+        Ok(wait)
+    }
+
+    /// Everything that was waiting for the commit.
+    fn act(&mut self) {
+        let effects = self.machine.take_effects();
+        if std::mem::take(&mut self.memory.list_changed) {
+            // Before launches: what they start shall find its peers.
+            self.peers.wish(wish(&self.machine));
+            self.revoke();
+        }
+        self.revision.send_replace(self.machine.held().revision());
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        for Question(ask) in std::mem::take(&mut self.memory.questions) {
+            ask(&self.machine);
+        }
+    }
+
+    fn carry_out(&mut self, effect: NodeEffect) {
+        match effect {
+            NodeEffect::Send(up) => {
+                if let Some(line) = &self.memory.line {
+                    line.send(&up);
+                }
+            }
+            NodeEffect::Launch(launch) => self.workers.order(launch.id, Order::Launch(launch)),
+            NodeEffect::Halt { id, incarnation, grace } => {
+                self.workers.order(id, Order::Halt { incarnation, grace });
+            }
+            NodeEffect::Pause { id, incarnation } => self.workers.order(id, Order::Pause { incarnation }),
+            NodeEffect::Resume { id, incarnation } => self.workers.order(id, Order::Resume { incarnation }),
+            NodeEffect::Remove { id, incarnation } => self.workers.order(id, Order::Remove { incarnation }),
+            // Whatever changes addresses changes the list.
+            NodeEffect::Endpoints { .. } => {}
+            NodeEffect::Welcomed { member, name, path } => self.welcomed(&Place { member, name, path }),
+            NodeEffect::Unreadable { reason } => {
+                tracing::error!(reason, "An item of the list cannot be read; update holm on this node.");
+            }
+            NodeEffect::Certificate { chain } => self.link.order(LinkOrder::Certificate(chain)),
+            NodeEffect::Refused { reason } => self.link.order(LinkOrder::Refused(reason)),
+            NodeEffect::Reconnect => self.link.order(LinkOrder::Reconnect),
+            NodeEffect::ListSurvivors => {
+                self.memory.listing += 1;
+                self.workers.list_survivors();
+            }
+        }
+    }
+
+    fn welcomed(&self, place: &Place) {
+        let known = self.node.borrow().clone();
+        let told = known.clone().at(place);
+        if told != known {
+            self.node.send_replace(told);
+            if let Err(error) = place.save(&self.data_dir) {
+                tracing::warn!(%error, "Cannot keep the node's place; a start without a link will not know it.");
+            }
+        }
+    }
+
+    fn revoke(&self) {
+        let serial = |item: &holm_model::item::PackedItem| match &item.key {
+            ItemKey::Revocation(serial) => serial.parse().ok(),
+            _ => None,
+        };
+        self.revocations.revoke(self.machine.held().items().filter_map(serial));
+    }
+}
+
+/// The part of the list that is about peers.
+fn wish(machine: &NodeMachine) -> Wish {
+    let mut wish = Wish::default();
+    for item in machine.held().items() {
+        match (&item.key, item.unpack()) {
+            (_, Ok(Item::Assignment(assignment))) => {
+                wish.here.insert(assignment.id);
+                let Some(spec) = machine.spec(assignment.id).filter(|spec| !spec.connects.is_empty()) else {
+                    continue;
+                };
+                let (connects, runtime) = (spec.connects.clone(), spec.runtime.clone());
+                let consumer = Consumer { wish: assignment.part.wish, runtime, connects };
+                wish.consumers.insert(assignment.id, consumer);
+            }
+            (ItemKey::Endpoints(key), Ok(Item::Endpoints(endpoints))) => {
+                wish.endpoints.insert(key.clone(), endpoints);
+            }
+            _ => {}
+        }
+    }
+    wish
+}
+
+// === impl Question ===
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Question")
+    }
+}

@@ -1,0 +1,83 @@
+//! What the operator says about a node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holm_model::capability::Capability;
+use holm_model::name::Name;
+use holm_model::resources::Resources;
+
+use crate::link::LinkTimes;
+
+/// Everything that a node needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Made when it is not there. Users of instances must be able to pass through the directories
+    /// above it.
+    pub data_dir: PathBuf,
+    /// The orchestrator, `host:port`.
+    pub orchestrator: String,
+    /// The text of a join token; needed at the first start only.
+    pub token: Option<String>,
+    /// The name to join with; `None`: the host name.
+    pub name: Option<Name>,
+    pub labels: BTreeMap<String, String>,
+    /// Beside those that are detected.
+    pub capabilities: BTreeSet<Capability>,
+    /// Kept back for the machine itself.
+    pub reserve: Resources,
+    /// Between two reports of usage.
+    pub interval: Duration,
+    /// Between two looks at the hardware and the runtimes.
+    pub rescan: Duration,
+    pub link: LinkTimes,
+    pub runtimes: RuntimesConfig,
+    /// The root of `/proc`, `/sys` and `/etc`; another one in tests.
+    pub root: PathBuf,
+}
+
+/// How the drivers are set up.
+#[derive(Clone, Debug)]
+pub struct RuntimesConfig {
+    /// The agent's own program, which hides the supervisor of native programs as a subcommand.
+    pub executable: PathBuf,
+    /// Program and arguments of that supervisor; `None`: `executable __supervise`.
+    pub supervisor: Option<(PathBuf, Vec<String>)>,
+    /// Runs native programs of a root agent that name no user.
+    pub process_user: String,
+    /// Socket of the container engine; `None`: the usual places are looked at.
+    pub engine: Option<PathBuf>,
+}
+
+// === impl NodeConfig ===
+
+impl NodeConfig {
+    /// A node of `orchestrator` with everything else by default.
+    #[must_use]
+    pub fn new(data_dir: PathBuf, orchestrator: String, executable: PathBuf) -> Self {
+        Self {
+            data_dir,
+            orchestrator,
+            token: None,
+            name: None,
+            labels: BTreeMap::new(),
+            capabilities: BTreeSet::new(),
+            reserve: Resources::default(),
+            interval: Duration::from_secs(15),
+            rescan: Duration::from_secs(300),
+            link: LinkTimes::default(),
+            runtimes: RuntimesConfig::new(executable),
+            root: PathBuf::from("/"),
+        }
+    }
+}
+
+// === impl RuntimesConfig ===
+
+impl RuntimesConfig {
+    #[must_use]
+    pub fn new(executable: PathBuf) -> Self {
+        Self { executable, supervisor: None, process_user: "nobody".to_owned(), engine: None }
+    }
+}

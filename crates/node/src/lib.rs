@@ -1,0 +1,57 @@
+//! The shell of the node machine: everything on a node that touches the world.
+//!
+//! ```text
+//! orchestrator ◄──► link ──► agent (owns the machine) ──► workers ──► runtimes
+//!                    ▲         ▲        │                    ▲           │
+//!     peers, tunnels ┘         │        └─► store            └── events ─┘
+//!                     facts, usage, local API
+//! ```
+//!
+//! | module | its one reason to change |
+//! | --- | --- |
+//! | [`config`] | what the operator says |
+//! | [`run`] | the order in which parts start and end |
+//! | [`agent`] | the task that owns the machine: step, commit, effects |
+//! | [`workers`] | carrying out what is wanted of runtimes, one worker per instance |
+//! | [`launch`] | from an assignment to what a runtime is told; pure |
+//! | [`ports`] | whose port is which |
+//! | [`runtimes`], [`drivers`] | the drivers by name, and which there are |
+//! | [`directory`] | which runtime has which instance |
+//! | [`membership`], [`place`] | credentials and joining; where the node is in the sea |
+//! | [`link`] | the session with the orchestrator |
+//! | [`tunnels`] | what the orchestrator wants of an instance: logs, exec, bytes of a port |
+//! | [`peers`] | what instances are told of those they connect to, and the proxies to them |
+//! | [`facts`], [`usage`], [`observe`] | what the machine is, what it uses, and when to look |
+//! | [`local_api`] | what can be asked on the node itself |
+//! | [`clock`] | the only clock that the machine is told of |
+
+mod agent;
+mod clock;
+mod config;
+mod directory;
+mod drivers;
+mod facts;
+mod launch;
+mod link;
+mod local_api;
+mod membership;
+mod observe;
+mod peers;
+mod place;
+mod ports;
+mod run;
+mod runtimes;
+mod tunnels;
+mod usage;
+mod workers;
+
+pub use config::{NodeConfig, RuntimesConfig};
+pub use link::LinkTimes;
+pub use local_api::SOCKET;
+pub use membership::MembershipError;
+pub use run::{NodeError, run, run_with};
+
+/// Random bits for jitter and spreading; a machine without them spreads less and works all the same.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}

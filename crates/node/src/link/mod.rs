@@ -1,0 +1,234 @@
+//! The link to the orchestrator: dialled for ever, one session at a time.
+//!
+//! ```text
+//!          connected                    welcome, changes, keep-alives
+//!   Down ────────────→ LinkUp(line) ───────────────────────────────→ …
+//!     ▲  ◄─ back-off      │ vanished, silent, refused, told to reconnect
+//!     └──────────── LinkDown ◄─┘
+//! ```
+//!
+//! The session's messages go to the agent, which owns the machine; keep-alives, certificates and
+//! tunnels are the link's own business, so that a slow disk never looks like a lost node.
+
+mod session;
+mod upward;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holm_link::backoff::Backoff;
+use holm_link::clock::Clock;
+use holm_link::credentials::Credentials;
+use holm_link::dial::{Connected, DialError, Dialer};
+use holm_link::listen::Channel;
+use holm_link::revocation::Revocations;
+use holm_link::session::Tunnels;
+use holm_model::time::Time;
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::session::End;
+pub(crate) use self::session::Line;
+use crate::agent::Input;
+use crate::tunnels::Host;
+use crate::{clock, random};
+
+/// How patient a link is.
+#[derive(Clone, Debug)]
+pub struct LinkTimes {
+    /// Between two keep-alives of ours.
+    pub keep_alive: Duration,
+    /// Without any message for so long, the link counts as broken.
+    pub silence: Duration,
+    /// First and longest wait before dialling again.
+    pub backoff: (Duration, Duration),
+    /// Longest wait after the orchestrator said no: trying again soon is of no use.
+    pub refused: Duration,
+}
+
+/// For everybody who wants something of the link; clones are the same link.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    orders: mpsc::UnboundedSender<Order>,
+    status: watch::Receiver<LinkStatus>,
+    tunnels: watch::Receiver<Option<Tunnels>>,
+}
+
+/// What the agent wants of the link.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// A new chain for the key that was asked for.
+    Certificate(Vec<Vec<u8>>),
+    /// The orchestrator said why it ends the link.
+    Refused(String),
+    /// Close and open anew: answers are missing on it.
+    Reconnect,
+}
+
+/// For people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LinkStatus {
+    pub(crate) orchestrator: String,
+    pub(crate) up: bool,
+    pub(crate) since: Time,
+    /// Why it is not up; empty when it is.
+    pub(crate) reason: String,
+    pub(crate) certificate_expires: Time,
+}
+
+/// What a link needs; it owns the credentials.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// `host:port`
+    pub(crate) orchestrator: String,
+    /// Where renewed credentials are kept.
+    pub(crate) data_dir: PathBuf,
+    pub(crate) credentials: Credentials,
+    pub(crate) revocations: Revocations,
+    pub(crate) clock: Clock,
+    pub(crate) times: LinkTimes,
+    /// The revision that keep-alives tell.
+    pub(crate) revision: watch::Receiver<u64>,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) host: Arc<Host>,
+}
+
+/// The task.
+struct Caller {
+    settings: Settings,
+    orders: mpsc::UnboundedReceiver<Order>,
+    status: watch::Sender<LinkStatus>,
+    tunnels: watch::Sender<Option<Tunnels>>,
+    /// Counts sessions.
+    line: u64,
+}
+
+// === impl Link ===
+
+impl Link {
+    /// Dials until `stop`; then the session is closed and the task ends.
+    pub(crate) fn start(settings: Settings, stop: CancellationToken) -> (Self, JoinHandle<()>) {
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let (status, status_seen) = watch::channel(LinkStatus {
+            orchestrator: settings.orchestrator.clone(),
+            up: false,
+            since: clock::now().wall,
+            reason: "not dialled yet".to_owned(),
+            certificate_expires: expiry(&settings.credentials),
+        });
+        let (tunnels, tunnels_seen) = watch::channel(None);
+        let caller = Caller { settings, orders: inbox, status, tunnels, line: 0 };
+        let task = tokio::spawn(caller.run(stop));
+        (Self { orders, status: status_seen, tunnels: tunnels_seen }, task)
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        // The link ends after the agent only.
+        let _ = self.orders.send(order);
+    }
+
+    pub(crate) fn status(&self) -> LinkStatus {
+        self.status.borrow().clone()
+    }
+}
+
+// === impl LinkTimes ===
+
+impl Default for LinkTimes {
+    fn default() -> Self {
+        Self {
+            keep_alive: Duration::from_secs(5),
+            silence: Duration::from_secs(15),
+            backoff: (Duration::from_millis(50), Duration::from_secs(30)),
+            refused: Duration::from_secs(60),
+        }
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    async fn run(mut self, stop: CancellationToken) {
+        let (first, most) = self.settings.times.backoff;
+        let mut backoff = Backoff::new(first, most);
+        loop {
+            let wait = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                dialled = self.dial() => match dialled {
+                    Ok(connected) => match self.session(connected, &stop, &mut backoff).await {
+                        End::Stopped => return,
+                        End::Broken(reason) => self.down(&reason, backoff.failed(random())),
+                        End::Refused(reason) => self.refused(&reason),
+                    },
+                    Err(DialError::Refused { address, alert }) => {
+                        self.refused(&format!("{address} refused the connection: {alert}"))
+                    }
+                    Err(error) => self.down(&chain(&error), backoff.failed(random())),
+                },
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<Connected, DialError> {
+        let Settings { credentials, revocations, clock, orchestrator, .. } = &self.settings;
+        let dialer = Dialer::new(credentials, revocations.clone(), clock.clone());
+        match dialer {
+            Ok(dialer) => dialer.connect(orchestrator, Channel::Control).await,
+            // Credentials that were used or installed before; nothing but a new joining mends them.
+            Err(error) => Err(DialError::Refused { address: orchestrator.clone(), alert: chain(&error) }),
+        }
+    }
+
+    fn down(&self, reason: &str, wait: Duration) -> Duration {
+        // Said once per outage and reason; a node may be cut off for weeks.
+        if self.set_status(false, reason) {
+            let orchestrator = &self.settings.orchestrator;
+            tracing::warn!(%orchestrator, reason, "No link to the orchestrator; this node goes on and tries again.");
+        }
+        wait
+    }
+
+    /// Half of the longest wait at least.
+    fn refused(&self, reason: &str) -> Duration {
+        if self.set_status(false, reason) {
+            let orchestrator = &self.settings.orchestrator;
+            tracing::error!(%orchestrator, reason, "The orchestrator refuses this node; join it again if that is not wanted.");
+        }
+        let half = self.settings.times.refused / 2;
+        half + Backoff::new(half, half).failed(random())
+    }
+
+    /// Whether it is news.
+    fn set_status(&self, up: bool, reason: &str) -> bool {
+        let certificate_expires = expiry(&self.settings.credentials);
+        self.status.send_if_modified(|status| {
+            status.certificate_expires = certificate_expires;
+            let news = status.up != up || status.reason != reason;
+            if status.up != up {
+                status.up = up;
+                status.since = clock::now().wall;
+            }
+            reason.clone_into(&mut status.reason);
+            news
+        })
+    }
+}
+
+fn expiry(credentials: &Credentials) -> Time {
+    let seconds = i64::try_from(credentials.expires_at().as_secs()).unwrap_or(i64::MAX / 1000);
+    Time(seconds.saturating_mul(1000))
+}
+
+/// An error with its causes, for the log and for people.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,36 @@
+//! Tunnels that instances of this node need, opened through the orchestrator.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use holm_link::frame::{read_header, write_header};
+use holm_link::session::Tunnel;
+use holm_model::id::AssignmentId;
+use holm_model::tunnel::{Answer, Purpose, Request};
+
+use super::Link;
+use crate::peers::reach::{Duplex, Upward, UpwardError};
+
+impl Upward for Link {
+    fn connect(
+        &self,
+        instance: AssignmentId,
+        port: u16,
+    ) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>> {
+        async move { Ok(Box::new(self.open(instance, port).await?) as Box<dyn Duplex>) }.boxed()
+    }
+}
+
+impl Link {
+    async fn open(&self, instance: AssignmentId, port: u16) -> Result<Tunnel, UpwardError> {
+        let tunnels = self.tunnels.borrow().clone().ok_or(UpwardError::NoLink)?;
+        let broken = |error: &dyn std::error::Error| UpwardError::Broken(super::chain(error));
+        let mut tunnel = tunnels.open().await.map_err(|error| broken(&error))?;
+        // An empty path: the orchestrator knows where the instance is, we do not.
+        let request = Request { path: Vec::new(), purpose: Purpose::Connect { instance, port } };
+        write_header(&mut tunnel, &request).await.map_err(|error| broken(&error))?;
+        match read_header(&mut tunnel).await.map_err(|error| broken(&error))? {
+            Answer::Granted => Ok(tunnel),
+            Answer::Refused(reason) => Err(UpwardError::Refused(reason)),
+        }
+    }
+}

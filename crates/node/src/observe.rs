@@ -1,0 +1,112 @@
+//! What is looked at again and again: usage every `interval`, hardware and runtimes less often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use holm_core::node::{NodeEvent, RuntimeEvent};
+use holm_model::member::{NodeFacts, RuntimeFacts};
+use holm_model::time::Time;
+use holm_store::{Keep, Store};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::agent::Input;
+use crate::clock;
+use crate::directory::Directory;
+use crate::facts::Detector;
+use crate::peers::Peers;
+use crate::runtimes::Runtimes;
+use crate::usage::Meter;
+
+/// How often the history is shortened, and to what.
+const PRUNE_TIME: Duration = Duration::from_secs(60 * 60);
+const KEEP_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KEEP_ROWS: u64 = 10_000;
+/// Instances that are measured at the same time.
+const AT_ONCE: usize = 8;
+
+/// Reports usage of the node and of each running instance until it is dropped.
+pub(crate) async fn usage(
+    mut meter: Meter,
+    directory: Directory,
+    every: Duration,
+    inputs: mpsc::Sender<Input>,
+) {
+    let mut ticks = ticks(Duration::ZERO, every);
+    loop {
+        ticks.tick().await;
+        let Ok((read, usage)) = tokio::task::spawn_blocking(move || {
+            let usage = meter.read();
+            (meter, usage)
+        })
+        .await
+        else {
+            return;
+        };
+        meter = read;
+        if inputs.send(Input::Machine(NodeEvent::NodeUsage(usage))).await.is_err() {
+            return;
+        }
+        let alive = directory.all().into_iter().filter(|(_, entry)| entry.alive);
+        let measured = stream::iter(alive).map(|(id, entry)| async move {
+            // It may have ended just now.
+            let usage = entry.runtime.usage(id).await.ok()?;
+            let event = RuntimeEvent::Usage(usage);
+            Some(NodeEvent::Runtime { id, incarnation: entry.incarnation, event })
+        });
+        let mut measured = measured.buffer_unordered(AT_ONCE);
+        while let Some(event) = measured.next().await {
+            if let Some(event) = event
+                && inputs.send(Input::Machine(event)).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Looks at hardware and runtimes again until it is dropped; what has not changed is not sent.
+pub(crate) async fn facts(
+    detector: Arc<Detector>,
+    runtimes: Runtimes,
+    peers: Peers,
+    every: Duration,
+    inputs: mpsc::Sender<Input>,
+) {
+    let mut ticks = ticks(every, every);
+    loop {
+        ticks.tick().await;
+        let Some(facts) = detect(&detector, runtimes.facts().await).await else { return };
+        peers.local(runtimes.local_addresses().await, facts.addresses.iter().copied());
+        if inputs.send(Input::Machine(NodeEvent::Facts(facts))).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the history of this node within bounds until it is dropped; orchestrators have their own.
+pub(crate) async fn history(store: Store) {
+    let mut ticks = ticks(PRUNE_TIME, PRUNE_TIME);
+    loop {
+        ticks.tick().await;
+        let age = i64::try_from(KEEP_TIME.as_millis()).unwrap_or(i64::MAX);
+        let since = Time(clock::now().wall.0.saturating_sub(age));
+        if let Err(error) = store.prune(Keep { rows: KEEP_ROWS, since }).await {
+            tracing::debug!(%error, "The history cannot be shortened now.");
+        }
+    }
+}
+
+/// None when the whole program is being stopped.
+pub(crate) async fn detect(detector: &Arc<Detector>, runtimes: Vec<RuntimeFacts>) -> Option<NodeFacts> {
+    let detector = Arc::clone(detector);
+    tokio::task::spawn_blocking(move || detector.detect(runtimes)).await.ok()
+}
+
+fn ticks(first: Duration, every: Duration) -> tokio::time::Interval {
+    let mut ticks = interval_at(Instant::now() + first, every.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,285 @@
+//! From a configuration to a running node, and its graceful end.
+
+use std::error::Error;
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use holm_core::node::{NodeConfig as MachineConfig, NodeEvent, NodeMachine};
+use holm_core::table::LoadError;
+use holm_link::clock::Clock;
+use holm_link::credentials::Credentials;
+use holm_link::revocation::Revocations;
+use holm_model::member::NodeFacts;
+use holm_model::name::Name;
+use holm_runtime::{Runtime, RuntimeEvent};
+use holm_store::{Kind, OpenError, Snapshot, Store};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, Input, Memory};
+use crate::config::NodeConfig;
+use crate::directory::Directory;
+use crate::facts::Detector;
+use crate::facts::tree::Tree;
+use crate::launch::NodeSelf;
+use crate::link::{Link, Settings};
+use crate::local_api::{self, LocalApi};
+use crate::membership::{Applicant, MembershipError};
+use crate::peers::Peers;
+use crate::place::Place;
+use crate::ports::Ports;
+use crate::runtimes::Runtimes;
+use crate::tunnels::Host;
+use crate::usage::Meter;
+use crate::workers::{Tools, Workers};
+use crate::{clock, drivers, observe};
+
+/// The node cannot run, or not any more.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("the data directory {} cannot be made or written; check its path and owner", path.display())]
+    DataDir { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("the store's content cannot be used")]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    #[error("the socket {} cannot be opened; is the path longer than 100 bytes?", path.display())]
+    Socket { path: PathBuf, source: io::Error },
+    #[error("the host name `{0}` is no name for a node; give it one with --name")]
+    NoName(String),
+    #[error("a task of the node broke; report this as a bug")]
+    Task(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Inputs that wait for the agent; then their senders wait.
+const INPUTS: usize = 1024;
+/// Events of runtimes that wait.
+const EVENTS: usize = 256;
+
+/// Runs a node until `stop` is cancelled. Ends no instance: the next start adopts them.
+///
+/// # Errors
+/// See [`NodeError`]. An orchestrator that cannot be reached is none.
+pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), NodeError> {
+    let runtimes = config.runtimes.clone();
+    let data_dir = config.data_dir.clone();
+    create_data_dir(&data_dir)?;
+    let label = drivers::label(&data_dir);
+    let label = label.map_err(|source| NodeError::DataDir { path: data_dir.clone(), source })?;
+    run_with(config, move |events| drivers::start(&runtimes, &data_dir, &label, events), stop).await
+}
+
+/// [`run`] with drivers of the caller's choice, which send their events into the given channel.
+///
+/// # Errors
+/// As for [`run`].
+pub async fn run_with<F>(config: NodeConfig, drivers: F, stop: CancellationToken) -> Result<(), NodeError>
+where
+    F: FnOnce(mpsc::Sender<RuntimeEvent>) -> Vec<Arc<dyn Runtime>>,
+{
+    create_data_dir(&config.data_dir)?;
+    let (store, snapshot) = Store::open(&config.data_dir, Kind::Node).await?;
+    let ran = match prepare(config, drivers, store.clone(), snapshot, &stop).await {
+        Ok(Some((parts, credentials, clock))) => parts.run(credentials, clock, stop).await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    // Written and unlocked before anybody is told that it is over.
+    store.close().await;
+    ran
+}
+
+/// Everything up to a member with its machine; none when it was stopped before.
+async fn prepare<F>(
+    config: NodeConfig,
+    drivers: F,
+    store: Store,
+    mut snapshot: Snapshot,
+    stop: &CancellationToken,
+) -> Result<Option<(Parts, Credentials, Clock)>, NodeError>
+where
+    F: FnOnce(mpsc::Sender<RuntimeEvent>) -> Vec<Arc<dyn Runtime>>,
+{
+    let (events, events_seen) = mpsc::channel(EVENTS);
+    let runtimes = Runtimes::new(drivers(events));
+    let detector = Arc::new(detector(&config));
+    let Some(facts) = observe::detect(&detector, runtimes.facts().await).await else { return Ok(None) };
+    let name = name(&config, &facts)?;
+    let applicant = Applicant {
+        data_dir: &config.data_dir,
+        orchestrator: &config.orchestrator,
+        token: config.token.as_deref(),
+        name: &name,
+        facts: &facts,
+    };
+    let clock = Clock::default();
+    let credentials = tokio::select! {
+        () = stop.cancelled() => return Ok(None),
+        credentials = applicant.credentials(&clock) => credentials?,
+    };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let machine = MachineConfig { name: name.clone(), version, boot_id: facts.boot_id.clone() };
+    let machine = NodeMachine::load(&mut snapshot, machine)?;
+    let parts = Parts { config, store, machine, runtimes, events: events_seen, detector, facts, name };
+    Ok(Some((parts, credentials, clock)))
+}
+
+/// Everything that was opened before the node starts to work.
+struct Parts {
+    config: NodeConfig,
+    store: Store,
+    machine: NodeMachine,
+    runtimes: Runtimes,
+    events: mpsc::Receiver<RuntimeEvent>,
+    detector: Arc<Detector>,
+    facts: NodeFacts,
+    name: Name,
+}
+
+// === impl Parts ===
+
+impl Parts {
+    async fn run(
+        mut self,
+        credentials: Credentials,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Result<(), NodeError> {
+        let data_dir = self.config.data_dir.clone();
+        let (socket, path) = local_api::bind(&data_dir)
+            .map_err(|source| NodeError::Socket { path: data_dir.join(local_api::SOCKET), source })?;
+        let (inputs, inbox) = mpsc::channel(INPUTS);
+        let (node, node_seen) = watch::channel(self.node_self(&credentials));
+        let (revision, revision_seen) = watch::channel(self.machine.held().revision());
+        let directory = Directory::default();
+        let revocations = Revocations::default();
+        let (link, calling) = Link::start(
+            Settings {
+                orchestrator: self.config.orchestrator.clone(),
+                data_dir: data_dir.clone(),
+                credentials,
+                revocations: revocations.clone(),
+                clock,
+                times: self.config.link.clone(),
+                revision: revision_seen,
+                inputs: inputs.clone(),
+                host: Arc::new(Host::new(directory.clone())),
+            },
+            stop.clone(),
+        );
+        let peers = Peers::start(data_dir.join("peers"), Arc::new(link.clone()));
+        let own = self.facts.addresses.iter().copied();
+        peers.local(self.runtimes.local_addresses().await, own);
+        let api = LocalApi { node: node_seen.clone(), link: link.clone(), inputs: inputs.clone() };
+        let mut helpers = self.helpers(&directory, &peers, &inputs);
+        helpers.spawn(api.serve(socket));
+        let tools = Tools {
+            runtimes: self.runtimes,
+            directory,
+            ports: Mutex::new(Ports::default()),
+            peers: peers.clone(),
+            node: node_seen,
+            inputs,
+        };
+        self.machine.step(clock::now(), NodeEvent::Facts(self.facts));
+        let agent = Agent {
+            machine: self.machine,
+            store: self.store,
+            data_dir,
+            inputs: inbox,
+            workers: Workers::new(Arc::new(tools)),
+            peers,
+            link,
+            revocations,
+            node,
+            revision,
+            memory: Memory::default(),
+        };
+        let helping = (helpers, calling);
+        let ended = supervise(agent, helping, stop).await;
+        let _ = std::fs::remove_file(path);
+        ended
+    }
+
+    fn node_self(&self, credentials: &Credentials) -> NodeSelf {
+        let alone = NodeSelf {
+            name: self.name.to_string(),
+            id: credentials.identity().name().to_owned(),
+            cluster: String::new(),
+            arch: self.facts.arch.clone(),
+            labels: self.config.labels.clone(),
+        };
+        match Place::load(&self.config.data_dir) {
+            Some(place) => alone.at(&place),
+            None => alone,
+        }
+    }
+
+    /// Tasks that only look and tell.
+    fn helpers(&mut self, directory: &Directory, peers: &Peers, inputs: &mpsc::Sender<Input>) -> JoinSet<()> {
+        let mut helpers = JoinSet::new();
+        let meter = Meter::new(self.detector.tree.clone());
+        let (config, runtimes) = (&self.config, self.runtimes.clone());
+        helpers.spawn(observe::usage(meter, directory.clone(), config.interval, inputs.clone()));
+        let detector = Arc::clone(&self.detector);
+        helpers.spawn(observe::facts(detector, runtimes, peers.clone(), config.rescan, inputs.clone()));
+        helpers.spawn(observe::history(self.store.clone()));
+        let (_, none) = mpsc::channel(1);
+        let mut events = std::mem::replace(&mut self.events, none);
+        let inputs = inputs.clone();
+        helpers.spawn(async move {
+            while let Some(event) = events.recv().await {
+                if inputs.send(Input::Driver(event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        helpers
+    }
+}
+
+/// Runs the agent to its end; whatever ended it ends the rest.
+async fn supervise(
+    agent: Agent,
+    (mut helpers, calling): (JoinSet<()>, JoinHandle<()>),
+    stop: CancellationToken,
+) -> Result<(), NodeError> {
+    let broken = |error: JoinError| NodeError::Task(error.into());
+    let ran = tokio::spawn(agent.run(stop.clone())).await;
+    stop.cancel();
+    helpers.shutdown().await;
+    calling.await.map_err(broken)?;
+    Ok(ran.map_err(broken)??)
+}
+
+/// Others may pass through, to reach what belongs to their instances; secrets are in files of their own.
+fn create_data_dir(path: &Path) -> Result<(), NodeError> {
+    let failed = |source| NodeError::DataDir { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(failed)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o711)).map_err(failed)
+}
+
+fn detector(config: &NodeConfig) -> Detector {
+    Detector {
+        tree: Tree::new(&config.root),
+        data_dir: config.data_dir.clone(),
+        capabilities: config.capabilities.clone(),
+        labels: config.labels.clone(),
+        reserve: config.reserve,
+    }
+}
+
+/// The name that was given, or the first part of the host name.
+fn name(config: &NodeConfig, facts: &NodeFacts) -> Result<Name, NodeError> {
+    if let Some(name) = &config.name {
+        return Ok(name.clone());
+    }
+    let host = facts.hostname.split('.').next().unwrap_or_default().to_ascii_lowercase().replace('_', "-");
+    Name::new(&host).map_err(|_| NodeError::NoName(facts.hostname.clone()))
+}

@@ -1,0 +1,104 @@
+//! The drivers of this node by name.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use holm_core::node::{self as core, Outcome};
+use holm_model::member::RuntimeFacts;
+use holm_model::name::Name;
+use holm_runtime::{End, RunError, Runtime, Survivor, SurvivorState};
+
+/// Clones are the same drivers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runtimes(Arc<BTreeMap<Name, Arc<dyn Runtime>>>);
+
+/// An engine may start after us when the machine boots; this often it is asked for survivors, ...
+const TRIES: u32 = 5;
+/// ... with this wait between.
+const PAUSE: Duration = Duration::from_secs(1);
+
+// === impl Runtimes ===
+
+impl Runtimes {
+    /// Drivers whose name is no [`Name`] cannot be asked for by a manifest and are left out.
+    pub(crate) fn new(drivers: impl IntoIterator<Item = Arc<dyn Runtime>>) -> Self {
+        let named = drivers.into_iter().filter_map(|driver| Some((Name::new(driver.name()).ok()?, driver)));
+        Self(Arc::new(named.collect()))
+    }
+
+    pub(crate) fn get(&self, name: &Name) -> Option<&Arc<dyn Runtime>> {
+        self.0.get(name)
+    }
+
+    /// For people: `container, process`.
+    pub(crate) fn names(&self) -> String {
+        self.0.keys().map(Name::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    pub(crate) async fn facts(&self) -> Vec<RuntimeFacts> {
+        join_all(self.0.values().map(|driver| driver.facts())).await
+    }
+
+    /// Where instances reach listeners of the node, of those runtimes that can tell now.
+    pub(crate) async fn local_addresses(&self) -> BTreeMap<Name, IpAddr> {
+        let ask = async |(name, driver): (&Name, &Arc<dyn Runtime>)| match driver.local_address().await {
+            Ok(address) => Some((name.clone(), address)),
+            Err(error) => {
+                tracing::debug!(runtime = %name, %error, "A runtime has no address for its instances.");
+                None
+            }
+        };
+        join_all(self.0.iter().map(ask)).await.into_iter().flatten().collect()
+    }
+
+    /// All that is still there of this node's instances. A driver that cannot tell is asked again for a
+    /// while; then its instances count as gone, and starting them replaces what is left.
+    pub(crate) async fn survivors(&self) -> Vec<(Arc<dyn Runtime>, Survivor)> {
+        let ask = async |driver: &Arc<dyn Runtime>| {
+            let found = list(driver).await.into_iter();
+            found.map(|survivor| (Arc::clone(driver), survivor)).collect::<Vec<_>>()
+        };
+        join_all(self.0.values().map(ask)).await.into_iter().flatten().collect()
+    }
+}
+
+async fn list(driver: &Arc<dyn Runtime>) -> Vec<Survivor> {
+    if driver.facts().await.unavailable.is_some() {
+        return Vec::new();
+    }
+    let mut last: Option<RunError> = None;
+    for _ in 0..TRIES {
+        match driver.survivors().await {
+            Ok(survivors) => return survivors,
+            Err(error) => last = Some(error),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    let error = last.map(|error| error.to_string()).unwrap_or_default();
+    tracing::error!(runtime = driver.name(), %error, "A runtime cannot tell what survived; its instances count as gone.");
+    Vec::new()
+}
+
+// === to the machine's words ===
+
+pub(crate) fn survivor(survivor: &Survivor) -> core::Survivor {
+    let state = match &survivor.state {
+        SurvivorState::Running => core::SurvivorState::Running,
+        SurvivorState::Paused => core::SurvivorState::Paused,
+        SurvivorState::Exited(how) => core::SurvivorState::Exited(outcome(how)),
+    };
+    let ports = survivor.ports.iter().map(|(name, map)| (name.clone(), map.host)).collect();
+    core::Survivor { id: survivor.id, incarnation: survivor.incarnation, state, ports }
+}
+
+pub(crate) const fn outcome(how: &holm_runtime::Outcome) -> Outcome {
+    let (code, signal) = match how.end {
+        End::Code(code) => (Some(code), None),
+        End::Signal(signal) => (None, Some(signal)),
+        End::Lost(_) => (None, None),
+    };
+    Outcome { code, signal, oom: how.oom }
+}

@@ -1,0 +1,150 @@
+//! One worker per instance carries out what the machine wants of a runtime, one thing after the other.
+//!
+//! ```text
+//! agent ── orders, the runtime's own events ──► queue ──► worker ──► runtime
+//!   ▲                                                       │
+//!   └────────────── Starting, Running, Exited, … ◄──────────┘
+//! ```
+//!
+//! The runtime's events pass through the same queue, so that the end of a program that ended at once
+//! is told after its start. The agent never waits for a worker.
+
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use holm_core::node::{Launch, NodeEvent, RuntimeEvent, Survivor, SurvivorState};
+use holm_model::id::AssignmentId;
+use holm_runtime::EventKind;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+use self::worker::Worker;
+use crate::agent::Input;
+use crate::directory::{Directory, Entry};
+use crate::launch::NodeSelf;
+use crate::peers::Peers;
+use crate::ports::Ports;
+use crate::runtimes::{self, Runtimes};
+
+/// What workers work with; shared by all of them.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) runtimes: Runtimes,
+    pub(crate) directory: Directory,
+    pub(crate) ports: Mutex<Ports>,
+    pub(crate) peers: Peers,
+    pub(crate) node: watch::Receiver<NodeSelf>,
+    pub(crate) inputs: mpsc::Sender<Input>,
+}
+
+/// What the machine wants of one instance, or what its runtime says.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Launch(Box<Launch>),
+    Halt { incarnation: u32, grace: Duration },
+    Pause { incarnation: u32 },
+    Resume { incarnation: u32 },
+    Remove { incarnation: u32 },
+    Happened { incarnation: u32, kind: EventKind },
+}
+
+/// All workers; owned by the agent.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    tools: Arc<Tools>,
+    queues: BTreeMap<AssignmentId, mpsc::UnboundedSender<Order>>,
+    /// Launches that were ordered and are not yet answered.
+    launching: Arc<Mutex<BTreeMap<AssignmentId, u32>>>,
+    tasks: TaskTracker,
+}
+
+/// How long the end waits for runtimes that are in the middle of something.
+const END_TIME: Duration = Duration::from_secs(3);
+
+// === impl Workers ===
+
+impl Workers {
+    pub(crate) fn new(tools: Arc<Tools>) -> Self {
+        Self { tools, queues: BTreeMap::new(), launching: Arc::default(), tasks: TaskTracker::new() }
+    }
+
+    pub(crate) fn order(&mut self, id: AssignmentId, order: Order) {
+        if let Order::Launch(launch) = &order {
+            lock(&self.launching).insert(id, launch.incarnation);
+        }
+        let Self { tools, queues, launching, tasks } = self;
+        let queue = queues.entry(id).or_insert_with(|| {
+            let (queue, orders) = mpsc::unbounded_channel();
+            tasks.spawn(Worker::new(id, Arc::clone(tools), Arc::clone(launching), orders).run());
+            queue
+        });
+        // A worker ends after its queue was dropped only.
+        let _ = queue.send(order);
+    }
+
+    /// The machine forgot the instance: its worker ends when it has done all that was ordered.
+    pub(crate) fn dismiss(&mut self, id: AssignmentId) {
+        self.queues.remove(&id);
+    }
+
+    /// What the runtimes still have, and the launches that are under way, sent to the agent as one
+    /// event; meanwhile the directory and the ports learn of it.
+    pub(crate) fn list_survivors(&self) {
+        let (tools, launching) = (Arc::clone(&self.tools), Arc::clone(&self.launching));
+        self.tasks.spawn(async move {
+            let mut found: BTreeMap<AssignmentId, Survivor> = BTreeMap::new();
+            for (runtime, survivor) in tools.runtimes.survivors().await {
+                let survivor = runtimes::survivor(&survivor);
+                let alive = !matches!(survivor.state, SurvivorState::Exited(_));
+                tools.ports().adopt(survivor.id, survivor.ports.values().copied());
+                let ports = survivor.ports.clone();
+                let entry = Entry { runtime, incarnation: survivor.incarnation, alive, ports };
+                tools.directory.put(survivor.id, entry);
+                found.insert(survivor.id, survivor);
+            }
+            for (id, incarnation) in lock(&launching).iter() {
+                let ports = found.remove(id).map(|survivor| survivor.ports).unwrap_or_default();
+                let state = SurvivorState::Launching;
+                found.insert(*id, Survivor { id: *id, incarnation: *incarnation, state, ports });
+            }
+            tools.tell(NodeEvent::Survivors(found.into_values().collect())).await;
+        });
+    }
+
+    /// Lets runtimes finish what they are doing, for a moment. Nothing is ended.
+    pub(crate) async fn end(self) {
+        drop(self.queues);
+        self.tasks.close();
+        if tokio::time::timeout(END_TIME, self.tasks.wait()).await.is_err() {
+            tracing::info!("Some work for runtimes is not done yet; the next start goes on with it.");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds these locks can panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+// === impl Tools ===
+
+impl Tools {
+    fn ports(&self) -> MutexGuard<'_, Ports> {
+        lock(&self.ports)
+    }
+
+    async fn tell(&self, event: NodeEvent) {
+        // Without an agent nobody wants to know.
+        let _ = self.inputs.send(Input::Machine(event)).await;
+    }
+
+    async fn tell_of(&self, id: AssignmentId, incarnation: u32, event: RuntimeEvent) {
+        self.tell(NodeEvent::Runtime { id, incarnation, event }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use holm_core::node::Outcome;
+use holm_model::id::{Epoch, Uid, WishId};
+use holm_model::item::Part;
+use holm_model::member::{RuntimeFacts, Usage};
+use holm_model::name::Name;
+use holm_model::service::{Replicas, ServiceSpec};
+use holm_model::slot::SlotIndex;
+use holm_model::state::RunState;
+use holm_model::wish::{AppKey, SpecBytes, Version};
+use holm_runtime::{
+    Exec, LogLines, LogOptions, OnProgress, Outcome as End, Progress, RunError, Runtime,
+    RuntimeEvent as Driver, Survivor as Found, SurvivorState as FoundState,
+};
+
+use super::*;
+use crate::peers::reach::{Duplex, Upward, UpwardError};
+
+/// A runtime whose preparations hang when they are told to, and whose instances never end.
+#[derive(Debug, Default)]
+struct Fake {
+    hang: AtomicBool,
+    survivors: Mutex<Vec<Found>>,
+}
+
+impl Runtime for Fake {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+    fn facts(&self) -> BoxFuture<'_, RuntimeFacts> {
+        let facts = RuntimeFacts {
+            name: name("process"),
+            version: String::new(),
+            unavailable: None,
+            enforces: Vec::new(),
+            images: None,
+            containers: None,
+        };
+        async { facts }.boxed()
+    }
+    fn prepare<'a>(
+        &'a self,
+        _: &'a holm_runtime::Launch,
+        progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<(), RunError>> {
+        async move {
+            progress(Progress { what: "pulling".into(), done: 1 << 20, total: 3 << 20 });
+            if self.hang.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+    fn start<'a>(&'a self, _: &'a holm_runtime::Launch) -> BoxFuture<'a, Result<(), RunError>> {
+        async { Ok(()) }.boxed()
+    }
+    fn halt(&self, id: AssignmentId, _: Duration) -> BoxFuture<'_, Result<(), RunError>> {
+        async move { Err(RunError::NotRunning { id }) }.boxed()
+    }
+    fn pause(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
+        async move { Err(RunError::NotRunning { id }) }.boxed()
+    }
+    fn resume(&self, _: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
+        async { Ok(()) }.boxed()
+    }
+    fn remove(&self, _: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
+        async { Ok(()) }.boxed()
+    }
+    fn survivors(&self) -> BoxFuture<'_, Result<Vec<Found>, RunError>> {
+        async { Ok(lock(&self.survivors).clone()) }.boxed()
+    }
+    fn usage(&self, _: AssignmentId) -> BoxFuture<'_, Result<Usage, RunError>> {
+        async { Ok(Usage::default()) }.boxed()
+    }
+    fn logs(&self, id: AssignmentId, _: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>> {
+        async move { Err(RunError::NotRunning { id }) }.boxed()
+    }
+    fn exec(&self, id: AssignmentId, _: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>> {
+        async move { Err(RunError::NotRunning { id }) }.boxed()
+    }
+    fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>> {
+        async { Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)) }.boxed()
+    }
+    fn files_path(&self, files: &Path) -> PathBuf {
+        files.to_owned()
+    }
+}
+
+#[derive(Debug)]
+struct NoLink;
+
+impl Upward for NoLink {
+    fn connect(&self, _: AssignmentId, _: u16) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>> {
+        async { Err(UpwardError::NoLink) }.boxed()
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn uid(counter: u64) -> Uid {
+    Uid { epoch: Epoch::new(1, 7), counter }
+}
+
+const fn id() -> AssignmentId {
+    AssignmentId(Uid { epoch: Epoch::new(1, 7), counter: 9 })
+}
+
+fn launch(incarnation: u32, runtime: &str) -> Order {
+    let spec = ServiceSpec::new(name(runtime), vec!["x".into()]);
+    let part = Part {
+        app: AppKey { project: name("default"), application: name("building") },
+        wish: WishId(uid(1)),
+        version: Version { epoch: Epoch::new(1, 7), generation: 1 },
+        service: name("web"),
+        generation: 1,
+        spec: SpecBytes::encode(&spec),
+        replicas: Replicas::Number(1),
+        run: RunState::Run,
+        restarts: 0,
+    };
+    let (slot, ports) = (SlotIndex::Number(0), BTreeMap::new());
+    Order::Launch(Box::new(Launch { id: id(), incarnation, part, slot, spec, ports }))
+}
+
+struct Bench {
+    fake: Arc<Fake>,
+    workers: Workers,
+    inputs: mpsc::Receiver<Input>,
+    _node: watch::Sender<NodeSelf>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let fake = Arc::new(Fake::default());
+        let (inputs, inbox) = mpsc::channel(64);
+        let (node, node_seen) = watch::channel(NodeSelf::default());
+        let dir = tempfile::tempdir().unwrap();
+        let tools = Tools {
+            runtimes: Runtimes::new([fake.clone() as Arc<dyn Runtime>]),
+            directory: Directory::default(),
+            ports: Mutex::default(),
+            peers: Peers::start(dir.path().to_owned(), Arc::new(NoLink)),
+            node: node_seen,
+            inputs,
+        };
+        Self { fake, workers: Workers::new(Arc::new(tools)), inputs: inbox, _node: node, _dir: dir }
+    }
+
+    /// What the agent hears next; usage and such are never sent here.
+    async fn heard(&mut self) -> (u32, RuntimeEvent) {
+        let input = tokio::time::timeout(Duration::from_secs(10), self.inputs.recv()).await.unwrap();
+        match input.unwrap() {
+            Input::Machine(NodeEvent::Runtime { incarnation, event, .. }) => (incarnation, event),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn preparing() -> RuntimeEvent {
+    RuntimeEvent::Preparing { progress: "pulling (1 of 3 MiB)".into() }
+}
+
+fn starting() -> RuntimeEvent {
+    RuntimeEvent::Starting { ports: BTreeMap::new() }
+}
+
+#[tokio::test]
+async fn halting_cancels_a_preparation() {
+    let mut bench = Bench::new();
+    bench.fake.hang.store(true, Ordering::Relaxed);
+    bench.workers.order(id(), launch(1, "process"));
+    assert_eq!(bench.heard().await, (1, preparing()));
+    bench.workers.order(id(), Order::Halt { incarnation: 1, grace: Duration::from_secs(3600) });
+    // The launch ended, and then there was nothing to halt.
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::Exited(Outcome::default())));
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::Exited(Outcome::default())));
+    bench.fake.hang.store(false, Ordering::Relaxed);
+    bench.workers.order(id(), launch(2, "process"));
+    assert_eq!(bench.heard().await, (2, preparing()));
+    assert_eq!(bench.heard().await, (2, starting()));
+    assert_eq!(bench.heard().await, (2, RuntimeEvent::Running));
+}
+
+#[tokio::test]
+async fn an_end_is_told_after_the_start() {
+    let mut bench = Bench::new();
+    bench.workers.order(id(), launch(1, "process"));
+    let Driver { id, incarnation, kind } =
+        Driver { id: id(), incarnation: 1, kind: EventKind::Exited(End::code(3)) };
+    bench.workers.order(id, Order::Happened { incarnation, kind });
+    for expected in [preparing(), starting(), RuntimeEvent::Running, RuntimeEvent::Exited(Outcome::exited(3))]
+    {
+        assert_eq!(bench.heard().await, (1, expected));
+    }
+}
+
+#[tokio::test]
+async fn after_a_halt_the_runtimes_own_word_counts() {
+    let mut bench = Bench::new();
+    bench.workers.order(id(), launch(1, "process"));
+    bench.workers.order(id(), Order::Halt { incarnation: 1, grace: Duration::ZERO });
+    bench.workers.order(id(), Order::Happened { incarnation: 1, kind: EventKind::Exited(End::code(7)) });
+    bench.workers.order(id(), Order::Remove { incarnation: 1 });
+    for expected in [preparing(), starting(), RuntimeEvent::Exited(Outcome::exited(7))] {
+        let mut heard = bench.heard().await.1;
+        // Whether the halt came while it was prepared or later is a matter of speed.
+        if heard == RuntimeEvent::Running {
+            heard = bench.heard().await.1;
+        }
+        assert_eq!(heard, expected);
+    }
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::Removed));
+}
+
+#[tokio::test]
+async fn a_runtime_that_is_not_there_is_named() {
+    let mut bench = Bench::new();
+    bench.workers.order(id(), launch(1, "wasm"));
+    let reason = "this node has no runtime `wasm`; it has process".to_owned();
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::LaunchFailed { reason, retry: false }));
+}
+
+#[tokio::test]
+async fn survivors_and_launches_under_way_are_listed() {
+    let mut bench = Bench::new();
+    bench.fake.hang.store(true, Ordering::Relaxed);
+    bench.workers.order(id(), launch(4, "process"));
+    assert_eq!(bench.heard().await, (4, preparing()));
+    let other = AssignmentId(uid(10));
+    let found = Found { id: other, incarnation: 2, state: FoundState::Running, ports: BTreeMap::new() };
+    lock(&bench.fake.survivors).push(found);
+    bench.workers.list_survivors();
+    let Some(Input::Machine(NodeEvent::Survivors(listed))) = bench.inputs.recv().await else { panic!() };
+    let listed: Vec<_> = listed.into_iter().map(|s| (s.id, s.incarnation, s.state)).collect();
+    assert_eq!(listed, [(id(), 4, SurvivorState::Launching), (other, 2, SurvivorState::Running)]);
+}

@@ -1,0 +1,363 @@
+//! A whole node against a hand-made orchestrator: real store, real TLS, real processes.
+
+#![allow(clippy::unwrap_used, reason = "a test says where it fails")]
+
+mod support;
+
+use std::time::Duration;
+
+use holm_model::fact::Fact;
+use holm_model::service::{Connect, Port, ServiceSpec};
+use holm_model::state::InstanceState;
+use holm_model::tunnel::{Answer, LogLine, Purpose};
+use holm_node::{MembershipError, NodeError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use support::{Node, Parent, assignment, config, instance, name, part, shell, soon};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn parent_and_dir() -> (Parent, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let parent = Parent::start().await;
+    parent.admit(dir.path(), HOUR);
+    (parent, dir)
+}
+
+fn runs(report: &holm_model::fact::InstanceReport) -> bool {
+    report.status.state == InstanceState::Running
+}
+
+/// The life of an instance: assigned, cut off, agent restarted, no longer wished.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_outlives_link_and_agent_and_ends_with_its_assignment() {
+    let (parent, dir) = parent_and_dir().await;
+    let pid_file = dir.path().join("pid");
+    let script = format!("echo $$ >> {}; exec sleep 1000", pid_file.display());
+    parent.list([assignment(9, part("web", &shell(&script)))]);
+    let node = Node::start(config(dir.path(), &parent));
+    let report = parent.report(instance(9), runs).await;
+    assert_eq!((report.status.incarnation, report.status.restarts), (1, 0));
+
+    parent.cut();
+    parent.linked(false).await;
+    parent.mend();
+    assert_eq!(parent.report(instance(9), runs).await.status.incarnation, 1);
+
+    node.end().await;
+    parent.linked(false).await;
+    let node = Node::start(config(dir.path(), &parent));
+    parent.linked(true).await;
+    let report = parent.report(instance(9), |r| runs(r) && r.status.usage.is_some()).await;
+    assert_eq!((report.status.incarnation, report.status.restarts), (1, 0));
+    let pids = std::fs::read_to_string(&pid_file).unwrap();
+    assert_eq!(pids.lines().count(), 1, "started more than once");
+
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    assert!(!std::path::Path::new(&format!("/proc/{}", pids.trim())).exists());
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_a_link_does_its_work() {
+    let (parent, dir) = parent_and_dir().await;
+    parent.list([assignment(9, part("web", &shell("exec sleep 1000")))]);
+    let node = Node::start(config(dir.path(), &parent));
+    parent.report(instance(9), runs).await;
+    node.end().await;
+    parent.cut();
+
+    let node = Node::start(config(dir.path(), &parent));
+    let pid = running_pid(dir.path()).await;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let restarted = async {
+        while running_pid(dir.path()).await == pid {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(restarted).await;
+    parent.mend();
+    let report = parent.report(instance(9), |r| runs(r) && r.status.incarnation == 2).await;
+    assert_eq!(report.status.restarts, 1);
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    node.end().await;
+}
+
+/// The program's pid as the driver has written it.
+async fn running_pid(dir: &std::path::Path) -> i32 {
+    let file = dir.join("instances").join(instance(9).to_string()).join("running.json");
+    let read = || {
+        let text = std::fs::read(&file).ok()?;
+        let running: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        i32::try_from(running["program"].as_i64()?).ok()
+    };
+    let found = async {
+        loop {
+            if let Some(pid) = read() {
+                return pid;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(found).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn facts_failures_and_usage_are_reported() {
+    let (parent, dir) = parent_and_dir().await;
+    let mut missing = shell("");
+    missing.command = vec!["/no/such/program".into()];
+    missing.restart.attempts = 0;
+    let alien = ServiceSpec::new(name("wasm"), vec!["x".into()]);
+    let mut label = shell("exec sleep 1000");
+    label.env.insert("FLOOR".into(), "{{node.labels.floor}}".into());
+    parent.list([
+        assignment(10, part("missing", &missing)),
+        assignment(11, part("alien", &alien)),
+        assignment(12, part("label", &label)),
+    ]);
+    let node = Node::start(config(dir.path(), &parent));
+    let failed = |text: &'static str| {
+        move |r: &holm_model::fact::InstanceReport| {
+            r.status.state == InstanceState::Failed && r.status.reason.contains(text)
+        }
+    };
+    parent.report(instance(10), failed("/no/such/program")).await;
+    let alien = parent.report(instance(11), failed("wasm")).await;
+    assert!(alien.status.exhausted);
+    parent.report(instance(12), failed("`floor`")).await;
+    let node_fact = parent.fact(|fact| matches!(fact, Fact::Node(node) if node.usage.memory > 0)).await;
+    let Fact::Node(report) = node_fact else { unreachable!() };
+    assert_eq!(report.name, name("fl-1"));
+    assert!(report.facts.runtimes.iter().any(|r| r.name == name("process") && r.unavailable.is_none()));
+    parent.list([]);
+    parent.gone(instance(10)).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tunnels_bring_logs_and_bytes_of_own_ports_only() {
+    let (parent, dir) = parent_and_dir().await;
+    let mut spec = shell("echo port {{port.http}} $HOLM_SLOT; exec sleep 1000");
+    spec.ports.insert(name("http"), Port { host: None, container: None });
+    parent.list([assignment(9, part("web", &spec))]);
+    let node = Node::start(config(dir.path(), &parent));
+    let port = parent.report(instance(9), runs).await.status.ports[&name("http")];
+
+    let logs = Purpose::Logs { instance: instance(9), tail: None, since: None, follow: true };
+    let (mut tunnel, answer) = parent.tunnel(logs).await;
+    assert_eq!(answer, Answer::Granted);
+    let expected = format!("port {port} web/0");
+    let found = async {
+        loop {
+            let line: LogLine = holm_link::frame::read_header(&mut tunnel).await.unwrap();
+            if String::from_utf8_lossy(&line.text).trim() == expected {
+                return;
+            }
+        }
+    };
+    soon(found).await;
+
+    // The test is the program behind the port.
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        stream.write_all(text.to_uppercase().as_bytes()).await.unwrap();
+    });
+    let (mut tunnel, answer) = parent.tunnel(Purpose::Connect { instance: instance(9), port }).await;
+    assert_eq!(answer, Answer::Granted);
+    tunnel.write_all(b"hello").await.unwrap();
+    tunnel.shutdown().await.unwrap();
+    let mut text = String::new();
+    soon(tunnel.read_to_string(&mut text)).await.unwrap();
+    assert_eq!(text, "HELLO");
+
+    for (counter, port) in [(9, 22), (77, port)] {
+        let (_, answer) = parent.tunnel(Purpose::Connect { instance: instance(counter), port }).await;
+        assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
+    }
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_learns_its_peers_and_reaches_them_through_the_link() {
+    use holm_model::item::{Endpoint, Endpoints, EndpointsKey, Item, ItemKey};
+    use holm_model::slot::{ServiceKey, SlotIndex};
+
+    let (parent, dir) = parent_and_dir().await;
+    let mut spec = shell("echo peers $HOLM_CONNECT_COLLECTOR_HTTP; cat $HOLM_CONNECTS; exec sleep 1000");
+    spec.connects = vec![Connect { service: name("collector"), port: name("http") }];
+    let web = part("web", &spec);
+    let service = ServiceKey { wish: web.wish, service: name("collector") };
+    let remote = Endpoint {
+        instance: instance(30),
+        slot: SlotIndex::Number(1),
+        node: Vec::new(),
+        port: 4242,
+        direct: Vec::new(),
+    };
+    let endpoints = Item::Endpoints(Endpoints { endpoints: vec![remote] });
+    let endpoints = endpoints.pack(ItemKey::Endpoints(EndpointsKey { service, port: name("http") }));
+    parent.list([assignment(9, web), endpoints]);
+    let node = Node::start(config(dir.path(), &parent));
+    parent.report(instance(9), runs).await;
+
+    let file = dir.path().join("peers").join(instance(9).to_string()).join("peers.json");
+    let file: holm_model::tunnel::PeersFile = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let address = file.services[&name("collector")][&name("http")][0].address.clone();
+    let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+    stream.write_all(b"ping").await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut text = String::new();
+    soon(stream.read_to_string(&mut text)).await.unwrap();
+    assert_eq!(text, "4242:ping");
+
+    let logs = Purpose::Logs { instance: instance(9), tail: None, since: None, follow: true };
+    let (mut tunnel, _) = parent.tunnel(logs).await;
+    let expected = format!("peers {address}");
+    let found = async {
+        loop {
+            let line: LogLine = holm_link::frame::read_header(&mut tunnel).await.unwrap();
+            if String::from_utf8_lossy(&line.text).trim() == expected {
+                return;
+            }
+        }
+    };
+    soon(found).await;
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_token_is_an_error_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let parent = Parent::start().await;
+    let outcome = Node::start(config(dir.path(), &parent)).outcome().await;
+    assert!(matches!(outcome, Err(NodeError::Membership(MembershipError::NoToken))), "{outcome:?}");
+
+    let mut with_token = config(dir.path(), &parent);
+    with_token.token = Some(parent.token());
+    let outcome = Node::start(with_token).outcome().await;
+    let Err(NodeError::Membership(MembershipError::Join { source, .. })) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(source.to_string(), "the orchestrator refused (403): the token was used already");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_past_two_thirds_of_its_life_is_renewed() {
+    let dir = tempfile::tempdir().unwrap();
+    let parent = Parent::start().await;
+    // Backdated by five minutes: of its six, more than two thirds are over.
+    parent.admit(dir.path(), Duration::from_secs(60));
+    let node = Node::start(config(dir.path(), &parent));
+    parent.renewed().await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_local_api_tells_status_and_instances() {
+    let (parent, dir) = parent_and_dir().await;
+    parent.list([assignment(9, part("web", &shell("exec sleep 1000")))]);
+    let node = Node::start(config(dir.path(), &parent));
+    parent.report(instance(9), runs).await;
+    let status = ask(dir.path(), "/status").await;
+    assert_eq!(status["name"], "fl-1");
+    assert_eq!(status["cluster"], "vienna");
+    assert_eq!(status["link"]["up"], true);
+    assert_eq!(status["instances"], 1);
+    let instances = ask(dir.path(), "/instances").await;
+    assert_eq!(instances[0]["slot"], "web/0");
+    assert_eq!(instances[0]["state"], "RUNNING");
+    assert_eq!(ask(dir.path(), "/else").await["status"], 404);
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    node.end().await;
+    assert!(!dir.path().join(holm_node::SOCKET).exists());
+}
+
+async fn ask(dir: &std::path::Path, path: &str) -> serde_json::Value {
+    let mut stream = tokio::net::UnixStream::connect(dir.join(holm_node::SOCKET)).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    soon(stream.read_to_string(&mut text)).await.unwrap();
+    serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+/// A file system of its own that can be filled; none where the test may not mount.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Some("size=4m,mode=755");
+        nix::mount::mount(Some("tmpfs"), dir.path(), Some("tmpfs"), nix::mount::MsFlags::empty(), options)
+            .ok()?;
+        Some(Self(dir))
+    }
+
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.path().join("filler")).unwrap();
+        while std::io::Write::write(&mut file, &[1; 4096]).is_ok() {}
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.0.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_starts_nothing_and_forgets_nothing() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped: no tmpfs can be mounted here");
+        return;
+    };
+    let dir = disk.0.path();
+    let parent = Parent::start().await;
+    parent.admit(dir, HOUR);
+    parent.list([assignment(9, part("web", &shell("exec sleep 1000")))]);
+    let node = Node::start(config(dir, &parent));
+    parent.report(instance(9), runs).await;
+
+    disk.fill();
+    // Large enough that no free page of the database can take it.
+    let script = format!("exec sleep 1000 # {}", "x".repeat(100_000));
+    let (first, second) = (part("web", &shell("exec sleep 1000")), part("late", &shell(&script)));
+    parent.list([assignment(9, first), assignment(10, second)]);
+    let sessions = parent.sessions();
+    parent.session_after(sessions).await;
+    assert!(!parent.knows(instance(10)), "started without a record");
+    parent.report(instance(9), |r| runs(r) && r.status.incarnation == 1).await;
+
+    disk.free();
+    parent.report(instance(10), runs).await;
+    parent.report(instance(9), |r| runs(r) && r.status.incarnation == 1).await;
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    parent.gone(instance(10)).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_agent_on_the_same_directory_is_refused() {
+    let (parent, dir) = parent_and_dir().await;
+    let node = Node::start(config(dir.path(), &parent));
+    parent.linked(true).await;
+    let outcome = Node::start(config(dir.path(), &parent)).outcome().await;
+    assert!(matches!(outcome, Err(NodeError::Store(_))), "{outcome:?}");
+    node.end().await;
+}

@@ -1,0 +1,108 @@
+//! A hand-made orchestrator on loopback, and a node that calls it.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+mod parent;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holm_model::id::{AssignmentId, Epoch, Uid, WishId};
+use holm_model::item::{Assignment, Item, ItemKey, PackedItem, Part};
+use holm_model::name::Name;
+use holm_model::service::{Replicas, ServiceSpec};
+use holm_model::slot::SlotIndex;
+use holm_model::state::RunState;
+use holm_model::wish::{AppKey, SpecBytes, Version};
+use holm_node::{LinkTimes, NodeConfig, NodeError};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use parent::Parent;
+
+/// Nothing here takes longer; a test that does hangs.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LONG, future).await.expect("takes too long")
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub(crate) fn uid(counter: u64) -> Uid {
+    Uid { epoch: Epoch::new(1, 7), counter }
+}
+
+pub(crate) fn instance(counter: u64) -> AssignmentId {
+    AssignmentId(uid(counter))
+}
+
+/// A native program run by a shell.
+pub(crate) fn shell(script: &str) -> ServiceSpec {
+    let command = ["/bin/sh", "-c", script].map(str::to_owned);
+    ServiceSpec::new(name("process"), command.into())
+}
+
+pub(crate) fn part(service: &str, spec: &ServiceSpec) -> Part {
+    Part {
+        app: AppKey { project: name("default"), application: name("building") },
+        wish: WishId(uid(1)),
+        version: Version { epoch: Epoch::new(1, 7), generation: 1 },
+        service: name(service),
+        generation: 1,
+        spec: SpecBytes::encode(spec),
+        replicas: Replicas::Number(1),
+        run: RunState::Run,
+        restarts: 0,
+    }
+}
+
+pub(crate) fn assignment(counter: u64, part: Part) -> PackedItem {
+    let id = instance(counter);
+    let assignment = Assignment { id, part, slot: SlotIndex::Number(0), held: false };
+    Item::Assignment(assignment).pack(ItemKey::Assignment(id))
+}
+
+/// A running agent.
+pub(crate) struct Node {
+    pub(crate) stop: CancellationToken,
+    task: JoinHandle<Result<(), NodeError>>,
+}
+
+impl Node {
+    pub(crate) fn start(config: NodeConfig) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(holm_node::run(config, stop.clone()));
+        Self { stop, task }
+    }
+
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        soon(self.task).await.unwrap().unwrap();
+    }
+
+    /// How it ends by itself.
+    pub(crate) async fn outcome(self) -> Result<(), NodeError> {
+        soon(self.task).await.unwrap()
+    }
+}
+
+/// A node of `parent` in `dir`, quick to call again.
+pub(crate) fn config(dir: &Path, parent: &Parent) -> NodeConfig {
+    let supervisor = PathBuf::from(env!("CARGO_BIN_EXE_holm-node-supervise"));
+    let mut config = NodeConfig::new(dir.to_owned(), parent.address.to_string(), supervisor.clone());
+    config.runtimes.supervisor = Some((supervisor, Vec::new()));
+    config.runtimes.process_user = "root".to_owned();
+    config.runtimes.engine = Some(dir.join("no-engine.sock"));
+    config.name = Some(name("fl-1"));
+    config.interval = Duration::from_millis(200);
+    config.link = LinkTimes {
+        keep_alive: Duration::from_millis(100),
+        backoff: (Duration::from_millis(10), Duration::from_millis(100)),
+        refused: Duration::from_millis(200),
+        ..LinkTimes::default()
+    };
+    config
+}

@@ -1,0 +1,96 @@
+//! What is told at start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holm_core::orchestrator::config::Deadlines;
+use holm_link::authority::ServerName;
+use holm_link::token::JoinToken;
+use holm_link::verify::REJOIN_WINDOW;
+use holm_model::name::Name;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Made, with mode 0700, when it is not there. One process per directory.
+    pub data_dir: PathBuf,
+    pub name: Name,
+    pub role: Role,
+    /// The port for members, browsers and the CLI; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Plain HTTP; refused unless it is a loopback address.
+    pub http: Option<SocketAddr>,
+    /// Under which names and addresses the server certificate is valid, beside the usual ones.
+    pub names: Vec<ServerName>,
+    pub deadlines: Deadlines,
+    pub limits: Limits,
+}
+
+/// With or without a parent.
+#[derive(Clone, Debug)]
+pub enum Role {
+    Root {
+        /// Name of a new sea; random when absent. Of no effect once the sea is there.
+        sea: Option<String>,
+    },
+    Cluster {
+        /// `host:port` of the parent.
+        parent: String,
+        /// Needed at the first start only.
+        token: Option<JoinToken>,
+    },
+}
+
+/// How much is taken from or kept for others.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one control message.
+    pub message: usize,
+    /// Messages that wait for one slow member; beyond it the link is cut.
+    pub queue: usize,
+    /// Tunnels that one member may have opened at one time.
+    pub tunnels: usize,
+    /// Messages in a row that cannot be decoded before the link is closed.
+    pub nonsense: u32,
+    /// A link on which nothing was heard for so long is cut.
+    pub silence: Duration,
+    /// An expired certificate may be renewed for so long.
+    pub rejoin_window: Duration,
+    /// Changes that the history keeps.
+    pub history: u64,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 16 * 1024 * 1024,
+            queue: 4096,
+            tunnels: 256,
+            nonsense: 100,
+            silence: Duration::from_secs(15),
+            rejoin_window: REJOIN_WINDOW,
+            history: 100_000,
+        }
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// An orchestrator with the default limits that listens on a free loopback port.
+    #[must_use]
+    pub fn new(data_dir: PathBuf, name: Name, role: Role) -> Self {
+        Self {
+            data_dir,
+            name,
+            role,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            http: None,
+            names: Vec::new(),
+            deadlines: Deadlines::default(),
+            limits: Limits::default(),
+        }
+    }
+}

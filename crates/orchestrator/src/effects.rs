@@ -1,0 +1,83 @@
+//! What is done after a commit.
+
+use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
+use holm_core::orchestrator::{Effect, LinkId};
+use holm_model::id::MemberId;
+use holm_model::message::Down;
+use serde_bytes::ByteBuf;
+
+use crate::links::Links;
+use crate::owner::{Waiter, Waiters, World};
+
+// === impl World ===
+
+impl World {
+    /// Does one effect; a command may follow from it.
+    pub(crate) fn carry_out(
+        &self,
+        effect: Effect,
+        waiters: &mut Waiters,
+    ) -> Option<(Actor, Command, Waiter)> {
+        match effect {
+            Effect::Reply { ticket, result } => {
+                if let Some(waiter) = waiters.take(ticket) {
+                    waiter.answer(result, &self.links);
+                }
+            }
+            Effect::Send { link, message } => self.links.send(link, message),
+            Effect::Close { link, reason } => self.links.close(link, reason),
+            Effect::Sign { link, member, csr } => return self.sign(link, member, &csr),
+            Effect::Revoked(serials) => self.revoke(&serials),
+            Effect::SendParent(message) => {
+                if let Some(uplink) = &self.uplink {
+                    uplink.send(message);
+                }
+            }
+            Effect::Certificate { chain } => {
+                if let Some(uplink) = &self.uplink {
+                    uplink.install(chain);
+                }
+            }
+        }
+        None
+    }
+
+    /// The serial number is committed before the member gets the certificate.
+    fn sign(&self, link: LinkId, member: MemberId, csr: &[u8]) -> Option<(Actor, Command, Waiter)> {
+        match self.signer.renewal(member, csr) {
+            Ok(signed) => {
+                let serial = signed.serials.first()?.to_string();
+                let actor = Actor { who: format!("member:{member}"), from: "link".to_owned() };
+                let waiter = Waiter::Renewal { link, chain: signed.chain };
+                Some((actor, Command::Issued { member, serial }, waiter))
+            }
+            Err(error) => {
+                tracing::warn!(%member, %error, "A certificate was not renewed.");
+                self.links.close(link, format!("the certificate cannot be renewed: {error}"));
+                None
+            }
+        }
+    }
+
+    fn revoke(&self, serials: &[String]) {
+        // What cannot be parsed was never a serial number of a certificate.
+        self.revocations.revoke(serials.iter().filter_map(|text| text.parse().ok()));
+        self.links.cut_revoked(|serial| self.revocations.contains(serial));
+    }
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    pub(crate) fn answer(self, result: Result<Reply, Refusal>, links: &Links) {
+        match (self, result) {
+            // Who no longer waits needs no answer.
+            (Self::Person(reply), result) => drop(reply.send(result)),
+            (Self::Renewal { link, chain }, Ok(_)) => {
+                let chain = chain.into_iter().map(ByteBuf::from).collect();
+                links.send(link, Down::Certificate { chain });
+            }
+            (Self::Renewal { link, .. }, Err(refusal)) => links.close(link, refusal.to_string()),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What stands before anything runs: the locked store, the keys, the machine in its new reign.
+
+use std::net::IpAddr;
+
+use holm_core::orchestrator::{self, Orchestrator, Tier};
+use holm_link::authority::{Authority, ServerName};
+use holm_link::clock::Clock;
+use holm_link::credentials::Credentials;
+use holm_link::listen::{Acceptor, HandshakeLimits, ServerCertificate};
+use holm_link::revocation::Revocations;
+use holm_link::verify::MemberPolicy;
+use holm_model::record::Table;
+use holm_model::view::StatusView;
+use holm_store::{Snapshot, Store};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Role};
+use crate::keys::{self, ClusterKeys, KeysError, Signer};
+use crate::people::TokenSigner;
+use crate::shell::StartError;
+
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) store: Store,
+    pub(crate) machine: Orchestrator,
+    pub(crate) signer: Signer,
+    pub(crate) people: TokenSigner,
+    pub(crate) revocations: Revocations,
+    pub(crate) clock: Clock,
+    /// None at a root.
+    pub(crate) parent: Option<Parent>,
+}
+
+/// Whom a cluster calls, and with what.
+#[derive(Debug)]
+pub(crate) struct Parent {
+    /// `host:port`
+    pub(crate) address: String,
+    pub(crate) credentials: Credentials,
+}
+
+/// Our server's certificate under its names, and the acceptor that shows it.
+#[derive(Debug)]
+pub(crate) struct Face {
+    pub(crate) certificate: ServerCertificate,
+    pub(crate) names: Vec<ServerName>,
+    pub(crate) acceptor: Acceptor,
+}
+
+// === impl Ground ===
+
+impl Ground {
+    /// Joins the parent if that has not happened yet, for as long as it takes.
+    pub(crate) async fn prepare(
+        config: &Config,
+        store: Store,
+        snapshot: Snapshot,
+        stop: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        let clock = Clock::default();
+        let fresh = snapshot.get(&Table::Reign).is_none_or(Vec::is_empty);
+        let (authority, parent) = tokio::select! {
+            keys = keys(config, fresh, &clock) => keys?,
+            () = stop.cancelled() => return Err(StartError::Stopped),
+        };
+        let machine = reign(config, &authority, snapshot, &store).await?;
+        let revocations = machine.revoked().iter().filter_map(|text| text.parse().ok()).collect();
+        let signer = Signer::new(authority, clock.clone());
+        let people = TokenSigner::open(&config.data_dir, signer.identity().sea(), signer.fingerprint())?;
+        Ok(Self { store, machine, signer, people, revocations, clock, parent })
+    }
+
+    /// How the port shows itself.
+    pub(crate) fn face(&self, config: &Config) -> Result<Face, StartError> {
+        let names = names(config);
+        let credentials = self.signer.server(&names)?;
+        let certificate = ServerCertificate::new(&credentials).map_err(|e| StartError::Tls(e.into()))?;
+        let policy = MemberPolicy {
+            root: self.signer.root().clone(),
+            parent: self.signer.identity().clone(),
+            revocations: self.revocations.clone(),
+            rejoin_window: config.limits.rejoin_window,
+        };
+        let acceptor = Acceptor::new(&certificate, policy, self.clock.clone(), HandshakeLimits::default())?;
+        Ok(Face { certificate, names, acceptor })
+    }
+
+    /// The status before anything has happened.
+    pub(crate) fn status(&self, config: &Config) -> StatusView {
+        let role = match config.role {
+            Role::Root { .. } => "root",
+            Role::Cluster { .. } => "cluster",
+        };
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: role.to_owned(),
+            name: config.name.to_string(),
+            sea: self.signer.identity().sea().to_owned(),
+            epoch: self.machine.epoch().to_string(),
+            revision: self.machine.revision(),
+            read_only: None,
+            parent: self.machine.parent_state().to_owned(),
+            fingerprint: self.signer.fingerprint().to_string(),
+        }
+    }
+}
+
+/// Who we are: by files, by making a sea, or by joining.
+async fn keys(config: &Config, fresh: bool, clock: &Clock) -> Result<(Authority, Option<Parent>), KeysError> {
+    let dir = config.data_dir.as_path();
+    match &config.role {
+        Role::Root { sea } => Ok((keys::root(dir, fresh, sea.as_deref(), clock)?, None)),
+        Role::Cluster { parent, token } => {
+            let ClusterKeys { authority, credentials } = match (keys::cluster(dir)?, token) {
+                (Some(keys), _) => keys,
+                (None, _) if !fresh => return Err(KeysError::Lost(dir.display().to_string())),
+                (None, None) => return Err(KeysError::NoToken),
+                (None, Some(token)) => keys::join(dir, parent, token, &config.name, clock).await?,
+            };
+            Ok((authority, Some(Parent { address: parent.clone(), credentials })))
+        }
+    }
+}
+
+/// The machine in a new reign, which is committed before anything can be sent.
+async fn reign(
+    config: &Config,
+    authority: &Authority,
+    snapshot: Snapshot,
+    store: &Store,
+) -> Result<Orchestrator, StartError> {
+    let tier = match config.role {
+        Role::Root { .. } => Tier::Root,
+        Role::Cluster { .. } => Tier::Cluster,
+    };
+    let sea = authority.identity().sea().to_owned();
+    let machine = orchestrator::Config { sea, name: config.name.clone(), tier, deadlines: config.deadlines };
+    let mut machine = Orchestrator::load(snapshot, machine, getrandom::u64()?)?;
+    let batch = machine.journal_mut().take_batch();
+    store.commit(&batch).await?;
+    machine.journal_mut().committed();
+    Ok(machine)
+}
+
+/// Under which names browsers may find us.
+fn names(config: &Config) -> Vec<ServerName> {
+    let dns = ["localhost", "holm.localhost"].map(|name| ServerName::Dns(name.to_owned()));
+    let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+    let own = Some(config.listen.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback());
+    let addresses = loopback.into_iter().chain(own).map(ServerName::Ip);
+    dns.into_iter().chain(addresses).chain(config.names.iter().cloned()).collect()
+}

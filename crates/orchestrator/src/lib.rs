@@ -1,0 +1,59 @@
+//! The shell of the orchestrator machine: everything that touches the world, and no decision.
+//!
+//! ```text
+//!            port (TLS, ALPN)          Unix socket, plain HTTP on loopback
+//!                  │                                 │
+//!          ┌───────┴───────┐                         ▼
+//!        links           HTTP ───────────────► callback (the API) ── Handle ──┐
+//!          │ LinkOpened, LinkMessage, …                                        │ commands, queries
+//!          ▼                                                                   ▼
+//!        inputs ─────────────────► owner: step* → commit → effects ◄───── inputs
+//!          ▲                         │ Send, Close, Sign        │ Reply, changes
+//!        uplink ◄────────────────────┘ SendParent               ▼
+//!          │                                               Handle, watchers
+//!        parent
+//! ```
+//!
+//! | module | its one reason to change |
+//! | --- | --- |
+//! | [`config`] | what is told at start |
+//! | [`shell`] | the order of starting and stopping |
+//! | [`ground`] | what stands before anything runs: store, keys, machine |
+//! | [`upkeep`] | what must be done now and then |
+//! | [`owner`] | the task that owns the machine: batches, commits, failure of commits |
+//! | [`effects`], [`health`] | what is done after a commit; whether the disk takes writes |
+//! | [`watch`] | changes with cursors, and the status, for those who watch |
+//! | [`handle`] | what the API may ask |
+//! | [`links`], [`session`] | the members' links: which there are, and the life of one |
+//! | [`uplink`] | our own link to the parent |
+//! | [`tunnels`] | ways of byte streams through links |
+//! | [`keys`], [`joining`] | the CA: made, loaded, got by joining; and members that join us |
+//! | [`people`] | API tokens |
+//! | [`serve`] | the port, the Unix socket, plain HTTP |
+//! | [`clock`], [`secret`], [`describe`] | the two clocks; a file that only we may read; errors in one line |
+
+mod clock;
+pub mod config;
+mod describe;
+mod effects;
+mod ground;
+pub mod handle;
+mod health;
+pub mod joining;
+pub mod keys;
+mod links;
+mod owner;
+pub mod people;
+mod secret;
+pub mod serve;
+mod session;
+pub mod shell;
+pub mod tunnels;
+mod upkeep;
+mod uplink;
+mod watch;
+
+pub use config::{Config, Role};
+pub use handle::Handle;
+pub use serve::{HttpStream, OnHttp, Peer};
+pub use shell::{Broken, Shell, StartError};

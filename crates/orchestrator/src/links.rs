@@ -1,0 +1,193 @@
+//! The members' links: which there are, and what goes through them.
+//!
+//! Each link is a task of its own (see [`session`](crate::session)); this is the table by which the
+//! owner and the tunnels reach them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use holm_core::orchestrator::event::{Event, LinkId};
+use holm_link::certificate::Serial;
+use holm_link::session::{self, IncomingTunnels, Session, Transport, Tunnels};
+use holm_link::verify::PeerIdentity;
+use holm_model::id::MemberId;
+use holm_model::message::{Down, Up};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+use crate::handle::Inputs;
+use crate::session::{Outgoing, converse};
+use crate::tunnels::Router;
+
+/// All links that are open.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    table: Mutex<Table>,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// Numbers are never used twice while the process lives.
+    last: u64,
+    open: HashMap<LinkId, Link>,
+    /// By member the newest link: tunnels go through it.
+    newest: BTreeMap<MemberId, LinkId>,
+}
+
+/// What is kept of a link while it is open.
+#[derive(Debug)]
+struct Link {
+    member: MemberId,
+    /// Of all certificates of the member's chain.
+    serials: Vec<Serial>,
+    queue: mpsc::Sender<Outgoing<Down>>,
+    tunnels: Tunnels,
+    cut: CancellationToken,
+}
+
+/// A member whose certificate was accepted.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) member: MemberId,
+    pub(crate) peer: PeerIdentity,
+    pub(crate) session: Session,
+}
+
+// === impl Arrival ===
+
+impl Arrival {
+    /// None when the certificate is for something that cannot be a member of ours.
+    pub(crate) fn new<IO: Transport>(peer: PeerIdentity, stream: IO, limits: &Limits) -> Option<Self> {
+        let member = peer.identity.name().parse().ok()?;
+        Some(Self { member, peer, session: Session::server(stream, &session_limits(limits)) })
+    }
+}
+
+pub(crate) fn session_limits(limits: &Limits) -> session::Limits {
+    session::Limits { max_frame: limits.message, max_tunnels: limits.tunnels, ..session::Limits::default() }
+}
+
+// === impl Links ===
+
+impl Links {
+    /// Starts the task of a link; it ends with [`Event::LinkClosed`].
+    pub(crate) fn start(self: &Arc<Self>, arrival: Arrival, inputs: Inputs, router: Router, limits: Limits) {
+        let Arrival { member, peer, session } = arrival;
+        let (queue, waiting) = mpsc::channel(limits.queue);
+        let cut = CancellationToken::new();
+        let serial = peer.serials.first().map(ToString::to_string).unwrap_or_default();
+        let renew_only = peer.expired;
+        let tunnels = session.tunnels.clone();
+        let link = self.add(Link { member, serials: peer.serials, queue, tunnels, cut: cut.clone() });
+        let links = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let opened = Event::LinkOpened { link, member, serial, renew_only };
+            if inputs.event(opened).await {
+                if !renew_only {
+                    links.tasks.spawn(serve_tunnels(router, member, session.incoming, cut.clone()));
+                }
+                let event = |message: Up| Event::LinkMessage { link, message };
+                let control = (session.sender, session.receiver);
+                let end = converse(control, waiting, &limits, &cut, &inputs, event).await;
+                tracing::info!(%member, %end, "A member's link is closed.");
+            }
+            cut.cancel();
+            links.remove(link);
+            inputs.event(Event::LinkClosed { link }).await;
+        });
+    }
+
+    /// Queues a message. A member that takes too few is cut: it comes back and asks for the rest.
+    pub(crate) fn send(&self, link: LinkId, message: Down) {
+        self.queue(link, Outgoing::Message(message));
+    }
+
+    /// Says why, and closes the link.
+    pub(crate) fn close(&self, link: LinkId, reason: String) {
+        self.queue(link, Outgoing::Last(Down::Refused { reason }));
+    }
+
+    /// Ends the link without a word, as a broken network would: the member comes back at once.
+    pub(crate) fn cut(&self, link: LinkId) {
+        if let Some(link) = self.table().open.get(&link) {
+            link.cut.cancel();
+        }
+    }
+
+    /// Cuts every link whose chain has a certificate that is valid no more.
+    pub(crate) fn cut_revoked(&self, is_revoked: impl Fn(&Serial) -> bool) {
+        let table = self.table();
+        for link in table.open.values().filter(|link| link.serials.iter().any(&is_revoked)) {
+            link.cut.cancel();
+        }
+    }
+
+    /// Cuts all links and waits until they are closed.
+    ///
+    /// `Refused` would make members wait longer than a restart takes.
+    pub(crate) async fn close_all(&self) {
+        self.table().open.values().for_each(|link| link.cut.cancel());
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// How to open tunnels to the member; none when it has no link.
+    pub(crate) fn tunnels(&self, member: MemberId) -> Option<Tunnels> {
+        let table = self.table();
+        let link = table.newest.get(&member)?;
+        table.open.get(link).map(|link| link.tunnels.clone())
+    }
+
+    fn queue(&self, link: LinkId, outgoing: Outgoing<Down>) {
+        let table = self.table();
+        let Some(link) = table.open.get(&link) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = link.queue.try_send(outgoing) {
+            tracing::warn!(member = %link.member, "A member takes its messages too slowly; its link is cut.");
+            link.cut.cancel();
+        }
+    }
+
+    fn add(&self, link: Link) -> LinkId {
+        let mut table = self.table();
+        table.last += 1;
+        let id = LinkId(table.last);
+        table.newest.insert(link.member, id);
+        table.open.insert(id, link);
+        id
+    }
+
+    fn remove(&self, id: LinkId) {
+        let mut table = self.table();
+        if let Some(link) = table.open.remove(&id)
+            && table.newest.get(&link.member) == Some(&id)
+        {
+            table.newest.remove(&link.member);
+        }
+    }
+
+    /// Nothing that holds the lock can panic half-way: a poisoned table is a whole one.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn serve_tunnels(
+    router: Router,
+    member: MemberId,
+    mut incoming: IncomingTunnels,
+    cut: CancellationToken,
+) {
+    let accept_all = async {
+        while let Some(tunnel) = incoming.accept().await {
+            let router = router.clone();
+            tokio::spawn(async move { router.serve_member(member, tunnel).await });
+        }
+    };
+    tokio::select! {
+        () = accept_all => {}
+        () = cut.cancelled() => {}
+    }
+}

@@ -1,0 +1,155 @@
+//! Ways of byte streams through links.
+//!
+//! ```text
+//! down:  us ──Request{path: [cluster, node]}──► cluster ──Request{path: [node]}──► node: Answer, bytes
+//! up:    node ──Request{path: [], Connect}──► us: may it? where? ── down, or to our parent ──►
+//! ```
+//!
+//! Whoever is on the way only copies: the answer travels back as the bytes do. Buffers are bounded,
+//! so that a slow reader stops its own writer and nobody else.
+
+use std::sync::Arc;
+
+use holm_link::frame::{ReadHeaderError, WriteHeaderError, read_header, write_header};
+use holm_link::session::{OpenError, Tunnel};
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::tunnel::{Answer, Purpose, Request};
+use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
+
+use crate::describe::describe;
+use crate::handle::Inputs;
+use crate::links::Links;
+use crate::uplink::Uplink;
+
+/// Opens tunnels and passes on those of others.
+#[derive(Clone, Debug)]
+pub(crate) struct Router {
+    links: Arc<Links>,
+    /// None at a root.
+    uplink: Option<Arc<Uplink>>,
+    inputs: Inputs,
+}
+
+/// There is no tunnel.
+#[derive(Debug, thiserror::Error)]
+pub enum TunnelError {
+    #[error("no instance `{0}` is known here; `holm get instances` lists what there is")]
+    NoInstance(AssignmentId),
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("the request's path ends at an orchestrator, which runs no instances")]
+    NoPath,
+    #[error("the way leads over the member {0}, which has no link now; try again when it is online")]
+    Offline(MemberId),
+    #[error("this cluster has no link to its parent now; try again later")]
+    NoParent,
+    #[error("no tunnel to the member can be opened")]
+    Open(#[from] OpenError),
+    #[error("the tunnel's request could not be sent")]
+    Write(#[from] WriteHeaderError),
+    #[error("the answer to the tunnel's request did not come")]
+    Read(#[from] ReadHeaderError),
+    /// In the words of whoever refused.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// In each direction of a tunnel that is passed on.
+const BUFFER: usize = 16 * 1024;
+
+// === impl Router ===
+
+impl Router {
+    pub(crate) const fn new(links: Arc<Links>, uplink: Option<Arc<Uplink>>, inputs: Inputs) -> Self {
+        Self { links, uplink, inputs }
+    }
+
+    /// A tunnel to the instance, granted by its node.
+    pub(crate) async fn to_instance(
+        &self,
+        instance: AssignmentId,
+        purpose: Purpose,
+    ) -> Result<Tunnel, TunnelError> {
+        let path = self.path(instance).await.ok_or(TunnelError::NoInstance(instance))?;
+        let mut tunnel = self.down(&path, purpose).await?;
+        match read_header(&mut tunnel).await? {
+            Answer::Granted => Ok(tunnel),
+            Answer::Refused(reason) => Err(TunnelError::Refused(reason)),
+        }
+    }
+
+    /// Serves a tunnel that a member of ours has opened.
+    pub(crate) async fn serve_member(&self, member: MemberId, mut tunnel: Tunnel) {
+        let next = match read_header::<_, Request>(&mut tunnel).await {
+            Ok(request) => self.up(member, request).await,
+            Err(error) => Err(error.into()),
+        };
+        pass_on(tunnel, next).await;
+    }
+
+    /// Serves a tunnel that our parent has opened.
+    pub(crate) async fn serve_parent(&self, mut tunnel: Tunnel) {
+        let next = match read_header::<_, Request>(&mut tunnel).await {
+            Ok(Request { path, .. }) if path.is_empty() => Err(TunnelError::NoPath),
+            Ok(Request { path, purpose }) => self.down(&path, purpose).await,
+            Err(error) => Err(error.into()),
+        };
+        pass_on(tunnel, next).await;
+    }
+
+    /// The first member of the path gets the rest of it.
+    async fn down(&self, path: &[MemberId], purpose: Purpose) -> Result<Tunnel, TunnelError> {
+        let (first, rest) = path.split_first().ok_or(TunnelError::NoPath)?;
+        let tunnels = self.links.tunnels(*first).ok_or(TunnelError::Offline(*first))?;
+        let mut tunnel = tunnels.open().await?;
+        write_header(&mut tunnel, &Request { path: rest.to_vec(), purpose }).await?;
+        Ok(tunnel)
+    }
+
+    /// The only thing a member may ask for is a port that one of its instances connects to.
+    async fn up(&self, member: MemberId, request: Request) -> Result<Tunnel, TunnelError> {
+        let Purpose::Connect { instance, port } = request.purpose else {
+            return Err(TunnelError::Forbidden("members may ask for ports of instances only"));
+        };
+        if !request.path.is_empty() {
+            return Err(TunnelError::Forbidden("the way to an instance is found by its orchestrator"));
+        }
+        let may = self.inputs.query(move |machine| machine.may_connect(member, instance, port)).await;
+        if may != Some(true) {
+            return Err(TunnelError::Forbidden("no instance there connects to this port"));
+        }
+        match self.path(instance).await {
+            Some(path) => self.down(&path, Purpose::Connect { instance, port }).await,
+            None => self.to_parent(instance, port).await,
+        }
+    }
+
+    async fn to_parent(&self, instance: AssignmentId, port: u16) -> Result<Tunnel, TunnelError> {
+        let uplink = self.uplink.as_ref().ok_or(TunnelError::NoInstance(instance))?;
+        let mut tunnel = uplink.tunnels().ok_or(TunnelError::NoParent)?.open().await?;
+        let purpose = Purpose::Connect { instance, port };
+        write_header(&mut tunnel, &Request { path: Vec::new(), purpose }).await?;
+        Ok(tunnel)
+    }
+
+    async fn path(&self, instance: AssignmentId) -> Option<Vec<MemberId>> {
+        self.inputs.query(move |machine| machine.whereabouts(instance)).await.flatten().map(|at| at.path)
+    }
+}
+
+/// Copies both ways until both are done; half a tunnel may end before the other.
+async fn pass_on(mut tunnel: Tunnel, next: Result<Tunnel, TunnelError>) {
+    let outcome = match next {
+        Ok(mut next) => copy_bidirectional_with_sizes(&mut tunnel, &mut next, BUFFER, BUFFER).await.map(drop),
+        Err(error) => refuse(tunnel, &error).await,
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "A tunnel broke.");
+    }
+}
+
+async fn refuse(mut tunnel: Tunnel, error: &TunnelError) -> std::io::Result<()> {
+    let reason = describe(error);
+    write_header(&mut tunnel, &Answer::Refused(reason)).await.map_err(std::io::Error::other)?;
+    tunnel.shutdown().await
+}

@@ -1,0 +1,5 @@
+//! The supervisor alone, for this crate's tests: the agent hides it behind a subcommand.
+
+fn main() {
+    holm_runtime::process::supervise::main(std::env::args_os().skip(1))
+}

@@ -1,0 +1,119 @@
+//! The connection to the engine, and what its errors mean.
+
+use std::path::{Path, PathBuf};
+
+use bollard::errors::Error;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use holm_model::id::AssignmentId;
+use tokio::sync::OnceCell;
+
+use crate::error::{RunError, Step};
+use crate::launch::Launch;
+
+/// Connected to when it is first needed, so that an engine may come later than the agent.
+#[derive(Debug)]
+pub(super) struct Engine {
+    socket: PathBuf,
+    client: OnceCell<Docker>,
+}
+
+/// Seconds that the engine may take to begin an answer.
+const TIMEOUT: u64 = 120;
+
+/// The status of an answer.
+pub(super) const fn status(error: Option<&Error>) -> Option<u16> {
+    match error {
+        Some(Error::DockerResponseServerError { status_code, .. }) => Some(*status_code),
+        _ => None,
+    }
+}
+
+impl Engine {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket, client: OnceCell::new() }
+    }
+
+    /// A client that speaks a version both sides know.
+    ///
+    /// # Errors
+    /// When no engine answers.
+    pub(super) async fn client(&self, step: Step) -> Result<&Docker, RunError> {
+        let connect = || async {
+            let path = self.socket.to_string_lossy();
+            Docker::connect_with_unix(&path, TIMEOUT, API_DEFAULT_VERSION)?.negotiate_version().await
+        };
+        self.client.get_or_try_init(connect).await.map_err(|error| self.failed(step, error))
+    }
+
+    pub(super) fn failed(&self, step: Step, error: Error) -> RunError {
+        match error {
+            Error::DockerResponseServerError { status_code: status, message: answer } => {
+                RunError::Engine { step, status, answer }
+            }
+            error => {
+                let address = address(&self.socket);
+                RunError::NoEngine { step, address, reason: reason(&error) }
+            }
+        }
+    }
+
+    /// For changes that may be made already, which the engine says with `so`.
+    ///
+    /// # Errors
+    /// All others.
+    pub(super) fn changed(
+        &self,
+        id: AssignmentId,
+        step: Step,
+        done: Result<(), Error>,
+        so: &str,
+    ) -> Result<(), RunError> {
+        match done {
+            Err(Error::DockerResponseServerError { message, .. }) if message.contains(so) => Ok(()),
+            Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {
+                Err(RunError::NotRunning { id })
+            }
+            Err(error) => Err(self.failed(step, error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Why a container that was created did not start.
+    pub(super) fn not_started(&self, launch: &Launch, error: Error) -> RunError {
+        let Error::DockerResponseServerError { message, .. } = &error else {
+            return self.failed(Step::Start, error);
+        };
+        let taken = ["port is already allocated", "address already in use"];
+        let port = launch.ports.values().map(|port| port.host);
+        if taken.iter().any(|sign| message.contains(sign))
+            && let Some(port) = port.into_iter().find(|port| message.contains(&format!(":{port}")))
+        {
+            return RunError::PortTaken { port, answer: message.clone() };
+        }
+        if message.contains("executable file not found")
+            && let Some(program) = launch.spec.command.first()
+        {
+            let path = launch.spec.image.as_deref().map_or("the image".into(), |i| format!("image `{i}`"));
+            return RunError::ProgramMissing { program: program.clone(), path };
+        }
+        self.failed(Step::Start, error)
+    }
+}
+
+fn address(socket: &Path) -> String {
+    format!("unix://{}", socket.display())
+}
+
+/// With its sources: the outermost says little.
+fn reason(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,226 @@
+//! The engine's events, and what is listed anew when some may have been missed.
+//!
+//! ```text
+//! list ──→ events since the list began ──stream ends──→ wait, list again
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bollard::Docker;
+use bollard::models::{ContainerState, ContainerSummary, ContainerSummaryStateEnum, EventMessage};
+use bollard::query_parameters::{
+    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use holm_model::id::AssignmentId;
+
+use super::spec::{self, Labels};
+use super::{Known, Shared};
+use crate::error::{RunError, Step};
+use crate::event::{EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};
+
+/// Waits between attempts to reach the engine: the first, doubled up to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// How far back events are asked for.
+const REPEATED: Duration = Duration::from_secs(2);
+
+/// Containers that are inspected at once.
+const INSPECTIONS: usize = 8;
+
+/// What an engine says of a program that SIGKILL ended; then the kernel may have wanted memory.
+const KILLED: i32 = 137;
+
+/// Runs as long as the driver.
+pub(super) async fn watch(shared: Arc<Shared>) {
+    let mut wait = BACKOFF.0;
+    loop {
+        if let Ok(client) = shared.engine.client(Step::Survivors).await {
+            match follow(&shared, client).await {
+                // Somebody restarts the engine.
+                Ok(()) => wait = BACKOFF.0,
+                Err(error) => tracing::warn!(%error, "the container engine's events are interrupted"),
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(BACKOFF.1);
+    }
+}
+
+/// Until the stream ends.
+async fn follow(shared: &Shared, client: &Docker) -> Result<(), RunError> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    // An engine may list as running what it said to have ended a moment ago, so the last events come
+    // again; each end is taken once, as `known` tells.
+    let now = now.saturating_sub(REPEATED);
+    let since = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+    catch_up(shared).await?;
+    let filters = HashMap::from([
+        ("type", vec!["container".to_owned()]),
+        ("label", vec![format!("{}={}", spec::NODE, shared.config.node)]),
+        ("event", ["die", "pause", "unpause"].map(str::to_owned).to_vec()),
+    ]);
+    let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
+    let mut events = client.events(Some(options));
+    while let Some(event) =
+        events.try_next().await.map_err(|error| shared.engine.failed(Step::Survivors, error))?
+    {
+        take(shared, event).await;
+    }
+    Ok(())
+}
+
+async fn take(shared: &Shared, event: EventMessage) {
+    let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+    let Some(labels) = spec::read_labels(&attributes) else { return };
+    match event.action.as_deref() {
+        Some("die") => {
+            let code = attributes.get("exitCode").and_then(|code| code.parse().ok());
+            let outcome = match code {
+                Some(code) if code != KILLED => Outcome::code(code),
+                _ => inspect(shared, labels.id).await,
+            };
+            ended(shared, labels.id, labels.incarnation, outcome).await;
+        }
+        Some("pause") => paused(shared, &labels, true).await,
+        Some("unpause") => paused(shared, &labels, false).await,
+        _ => {}
+    }
+}
+
+/// Says it once, and only of the incarnation that was started last.
+async fn ended(shared: &Shared, id: AssignmentId, incarnation: u32, outcome: Outcome) {
+    let current = shared.known().get(&id).is_some_and(|known| known.incarnation == incarnation);
+    if current {
+        shared.known().remove(&id);
+        say(shared, id, incarnation, EventKind::Exited(outcome)).await;
+    }
+}
+
+async fn paused(shared: &Shared, labels: &Labels, paused: bool) {
+    let changed = match shared.known().get_mut(&labels.id) {
+        Some(known) if known.incarnation == labels.incarnation && known.paused != paused => {
+            known.paused = paused;
+            true
+        }
+        _ => false,
+    };
+    if changed {
+        let kind = if paused { EventKind::Paused } else { EventKind::Resumed };
+        say(shared, labels.id, labels.incarnation, kind).await;
+    }
+}
+
+async fn say(shared: &Shared, id: AssignmentId, incarnation: u32, kind: EventKind) {
+    // Nobody listens: the agent is going down.
+    let _ = shared.events.send(RuntimeEvent { id, incarnation, kind }).await;
+}
+
+/// Compares what was known with what is.
+async fn catch_up(shared: &Shared) -> Result<(), RunError> {
+    let before: BTreeMap<AssignmentId, Known> = shared.known().clone();
+    if before.is_empty() {
+        return Ok(());
+    }
+    let mut found: BTreeMap<_, _> =
+        list(shared).await?.into_iter().map(|(labels, state)| (labels.id, (labels, state))).collect();
+    for (id, known) in before {
+        match found.remove(&id) {
+            None => {
+                let outcome = Outcome::lost("its container was removed by somebody");
+                ended(shared, id, known.incarnation, outcome).await;
+            }
+            Some((labels, Found::Ended)) => {
+                ended(shared, id, labels.incarnation, inspect(shared, id).await).await;
+            }
+            Some((labels, Found::Running)) => paused(shared, &labels, false).await,
+            Some((labels, Found::Paused)) => paused(shared, &labels, true).await,
+            Some((_, Found::Created)) => {}
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Created,
+    Running,
+    Paused,
+    Ended,
+}
+
+/// All containers with this node's label.
+async fn list(shared: &Shared) -> Result<Vec<(Labels, Found)>, RunError> {
+    let client = shared.engine.client(Step::Survivors).await?;
+    let filters = HashMap::from([("label", vec![format!("{}={}", spec::NODE, shared.config.node)])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let listed = client.list_containers(Some(options)).await;
+    let listed = listed.map_err(|error| shared.engine.failed(Step::Survivors, error))?;
+    Ok(listed.iter().filter_map(read).collect())
+}
+
+fn read(container: &ContainerSummary) -> Option<(Labels, Found)> {
+    let labels = spec::read_labels(container.labels.as_ref()?)?;
+    let found = match container.state.as_ref()? {
+        ContainerSummaryStateEnum::CREATED => Found::Created,
+        ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::RESTARTING => Found::Running,
+        ContainerSummaryStateEnum::PAUSED => Found::Paused,
+        _ => Found::Ended,
+    };
+    Some((labels, found))
+}
+
+pub(super) async fn survivors(shared: &Shared) -> Result<Vec<Survivor>, RunError> {
+    let found = list(shared).await?;
+    let survivors = stream::iter(found).map(|(labels, found)| survivor(shared, labels, found));
+    Ok(survivors.buffered(INSPECTIONS).collect().await)
+}
+
+/// Watched from now on if it runs.
+async fn survivor(shared: &Shared, labels: Labels, found: Found) -> Survivor {
+    let Labels { id, incarnation, ports } = labels;
+    let state = match found {
+        // The list may be behind, an inspection is not.
+        Found::Running | Found::Paused => match ended_already(shared, id).await {
+            Some(outcome) => SurvivorState::Exited(outcome),
+            None => adopt(shared, id, incarnation, found == Found::Paused).await,
+        },
+        Found::Ended => SurvivorState::Exited(inspect(shared, id).await),
+        Found::Created => SurvivorState::Exited(Outcome::lost("it was created and never started")),
+    };
+    Survivor { id, incarnation, state, ports }
+}
+
+async fn adopt(shared: &Shared, id: AssignmentId, incarnation: u32, paused: bool) -> SurvivorState {
+    let known = Known { incarnation, paused, notes: Vec::new() };
+    shared.known().entry(id).or_insert(known);
+    // Its end may have come just before it was known; if the event was quicker it has been sent.
+    let outcome = ended_already(shared, id).await;
+    match outcome.filter(|_| shared.known().remove(&id).is_some()) {
+        Some(outcome) => SurvivorState::Exited(outcome),
+        None if paused => SurvivorState::Paused,
+        None => SurvivorState::Running,
+    }
+}
+
+async fn ended_already(shared: &Shared, id: AssignmentId) -> Option<Outcome> {
+    let state = inspect_state(shared, id).await?;
+    (state.running == Some(false)).then(|| outcome(&state))
+}
+
+/// How a container ended that the engine still has.
+async fn inspect(shared: &Shared, id: AssignmentId) -> Outcome {
+    inspect_state(shared, id).await.map_or_else(|| Outcome::code(KILLED), |state| outcome(&state))
+}
+
+async fn inspect_state(shared: &Shared, id: AssignmentId) -> Option<ContainerState> {
+    let client = shared.engine.client(Step::Survivors).await.ok()?;
+    client.inspect_container(&spec::name(id), None::<InspectContainerOptions>).await.ok()?.state
+}
+
+fn outcome(state: &ContainerState) -> Outcome {
+    let code = state.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(KILLED);
+    Outcome { oom: state.oom_killed.unwrap_or(false), ..Outcome::code(code) }
+}

@@ -1,0 +1,66 @@
+//! Logs that the engine keeps.
+
+use std::io;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use holm_model::id::AssignmentId;
+use holm_model::time::Time;
+use holm_model::tunnel::{LogLine, LogStream};
+
+use super::spec;
+use crate::stream::{LogLines, LogOptions};
+
+/// The engine's lines behind our own `notes`; following ends with the container.
+pub(super) fn read(client: &Docker, id: AssignmentId, options: LogOptions, notes: Vec<LogLine>) -> LogLines {
+    let tail = options.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
+    let mut wanted = LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .timestamps(true)
+        .follow(options.follow)
+        .tail(&tail);
+    if let Some(since) = options.since {
+        // Whole seconds only; the rest is left out below.
+        wanted = wanted.since(i32::try_from(since.0 / 1000).unwrap_or(0));
+    }
+    let lines = client.logs(&spec::name(id), Some(wanted.build()));
+    let lines = lines.map_ok(line).map_err(io::Error::other);
+    let notes = if options.tail.is_some() { Vec::new() } else { notes };
+    let since = options.since;
+    stream::iter(notes.into_iter().map(Ok))
+        .chain(lines)
+        .try_filter(move |line| std::future::ready(since.is_none_or(|since| line.at >= since)))
+        .boxed()
+}
+
+/// `2026-11-22T00:39:55.123456789Z text\n`
+fn line(output: LogOutput) -> LogLine {
+    let stream = match &output {
+        LogOutput::StdErr { .. } => LogStream::Stderr,
+        _ => LogStream::Stdout,
+    };
+    let bytes = output.into_bytes();
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let parsed = text.iter().position(|b| *b == b' ').and_then(|end| {
+        let at: jiff::Timestamp = std::str::from_utf8(&text[..end]).ok()?.parse().ok()?;
+        Some((Time(at.as_millisecond()), &text[end + 1..]))
+    });
+    let (at, text) = parsed.unwrap_or((Time::default(), text));
+    LogLine { at, stream, text: text.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_puts_the_time_first() {
+        let message = "1970-01-01T00:00:02.003999Z two words\n".into();
+        let line = line(LogOutput::StdErr { message });
+        assert_eq!((line.at, line.stream), (Time(2003), LogStream::Stderr));
+        assert_eq!(line.text, b"two words");
+    }
+}

@@ -1,0 +1,316 @@
+//! The runtime `container`: Docker's engine, or Podman's in its place, over a Unix socket.
+//!
+//! The engine is the supervisor: it keeps containers, logs and exit codes while the agent is away.
+//! Which containers are this node's is in their labels ([`spec`]); one task reads the engine's events
+//! and lists anew after a gap ([`events`]).
+
+mod engine;
+mod events;
+mod exec;
+mod image;
+mod logs;
+mod network;
+mod spec;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
+};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use holm_model::id::AssignmentId;
+use holm_model::member::{RuntimeFacts, Usage};
+use holm_model::name::Name;
+use holm_model::time::Time;
+use holm_model::tunnel::{LogLine, LogStream};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::error::{RunError, Step};
+use crate::event::{RuntimeEvent, Survivor};
+use crate::launch::Launch;
+use crate::runtime::{OnProgress, Runtime};
+use crate::stream::{Exec, LogLines, LogOptions};
+use engine::{Engine, status};
+
+/// What the driver is told by the agent.
+#[derive(Clone, Debug)]
+pub struct ContainerConfig {
+    /// The engine's Unix socket.
+    pub socket: PathBuf,
+    /// Told apart by this label, several nodes may share an engine: one value per data directory.
+    pub node: String,
+    /// Bytes of log kept of one container.
+    pub log_bytes: u64,
+}
+
+/// The driver.
+#[derive(Debug)]
+pub struct ContainerRuntime {
+    shared: Arc<Shared>,
+    /// Ends the watching, not the containers.
+    _watching: DropGuard,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: ContainerConfig,
+    engine: Engine,
+    known: Mutex<BTreeMap<AssignmentId, Known>>,
+    samples: Mutex<BTreeMap<AssignmentId, (Instant, Duration)>>,
+    events: mpsc::Sender<RuntimeEvent>,
+}
+
+/// A container that runs, as far as this agent knows.
+#[derive(Clone, Debug)]
+struct Known {
+    incarnation: u32,
+    paused: bool,
+    /// Limits that the engine said it cannot enforce.
+    notes: Vec<LogLine>,
+}
+
+const SOCKETS: [&str; 3] = ["/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock"];
+
+/// The engine's share of a halt beyond the grace period.
+const HALT_MARGIN: Duration = Duration::from_secs(30);
+
+// === impl ContainerConfig ===
+
+impl ContainerConfig {
+    #[must_use]
+    pub const fn new(socket: PathBuf, node: String) -> Self {
+        Self { socket, node, log_bytes: 4 << 20 }
+    }
+
+    /// The socket of an engine at one of its usual places, those of Podman for this user included.
+    #[must_use]
+    pub fn usual_socket() -> Option<PathBuf> {
+        let own = std::env::var_os("XDG_RUNTIME_DIR").map(|dir| Path::new(&dir).join("podman/podman.sock"));
+        SOCKETS.iter().map(PathBuf::from).chain(own).find(|socket| socket.exists())
+    }
+}
+
+// === impl ContainerRuntime ===
+
+impl ContainerRuntime {
+    /// Must be called inside a tokio runtime. The engine need not be there yet. Events of instances
+    /// go to `events`.
+    #[must_use]
+    pub fn new(config: ContainerConfig, events: mpsc::Sender<RuntimeEvent>) -> Self {
+        let dropped = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            engine: Engine::new(config.socket.clone()),
+            config,
+            known: Mutex::default(),
+            samples: Mutex::default(),
+            events,
+        });
+        tokio::spawn(dropped.clone().run_until_cancelled_owned(events::watch(Arc::clone(&shared))));
+        Self { shared, _watching: dropped.drop_guard() }
+    }
+}
+
+impl Runtime for ContainerRuntime {
+    fn name(&self) -> &'static str {
+        "container"
+    }
+
+    fn facts(&self) -> BoxFuture<'_, RuntimeFacts> {
+        self.shared.facts().boxed()
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        launch: &'a Launch,
+        progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<(), RunError>> {
+        async move {
+            let image = launch.spec.image.as_deref().ok_or(RunError::NoImage)?;
+            image::ensure(self.shared.engine.client(Step::Prepare).await?, image, progress).await
+        }
+        .boxed()
+    }
+
+    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), RunError>> {
+        self.shared.start(launch).boxed()
+    }
+
+    fn halt(&self, id: AssignmentId, grace: Duration) -> BoxFuture<'_, Result<(), RunError>> {
+        self.shared.halt(id, grace).boxed()
+    }
+
+    fn pause(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
+        async move {
+            let client = self.shared.engine.client(Step::Pause).await?;
+            let done = client.pause_container(&spec::name(id)).await;
+            self.shared.engine.changed(id, Step::Pause, done, "already paused")
+        }
+        .boxed()
+    }
+
+    fn resume(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
+        async move {
+            let client = self.shared.engine.client(Step::Resume).await?;
+            let done = client.unpause_container(&spec::name(id)).await;
+            self.shared.engine.changed(id, Step::Resume, done, "is not paused")
+        }
+        .boxed()
+    }
+
+    fn remove(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
+        async move {
+            self.shared.samples().remove(&id);
+            self.shared.remove(id, Step::Remove).await
+        }
+        .boxed()
+    }
+
+    fn survivors(&self) -> BoxFuture<'_, Result<Vec<Survivor>, RunError>> {
+        events::survivors(&self.shared).boxed()
+    }
+
+    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Usage, RunError>> {
+        usage::measure(&self.shared, id).boxed()
+    }
+
+    fn logs(&self, id: AssignmentId, options: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>> {
+        async move {
+            let client = self.shared.engine.client(Step::Logs).await?;
+            let notes = self.shared.known().get(&id).map(|known| known.notes.clone()).unwrap_or_default();
+            Ok(logs::read(client, id, options, notes))
+        }
+        .boxed()
+    }
+
+    fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>> {
+        async move { exec::start(&self.shared.engine, id, command).await }.boxed()
+    }
+
+    fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>> {
+        network::gateway(&self.shared.engine).boxed()
+    }
+
+    fn files_path(&self, _files: &Path) -> PathBuf {
+        PathBuf::from(spec::FILES)
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Create and start: no round trip more than the engine itself needs, unless an earlier
+    /// incarnation is in the way.
+    async fn start(&self, launch: &Launch) -> Result<(), RunError> {
+        let client = self.engine.client(Step::Start).await?;
+        let body = spec::body(launch, &self.config)?;
+        let name = spec::name(launch.id);
+        if self.known().get(&launch.id).is_some_and(|known| known.incarnation == launch.incarnation) {
+            return Ok(());
+        }
+        let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
+        let mut created = client.create_container(options(), body.clone()).await;
+        if status(created.as_ref().err()) == Some(409) {
+            self.remove(launch.id, Step::Start).await?;
+            created = client.create_container(options(), body).await;
+        }
+        let created = created.map_err(|error| match status(Some(&error)) {
+            Some(404) => image::missing(launch.spec.image.as_deref().unwrap_or_default(), &error),
+            _ => self.engine.failed(Step::Start, error),
+        })?;
+        for warning in &created.warnings {
+            tracing::warn!(instance = %launch.id, warning, "the container engine warns");
+        }
+        let notes = created.warnings.into_iter().map(note).collect();
+        let known = Known { incarnation: launch.incarnation, paused: false, notes };
+        self.known().insert(launch.id, known);
+        let started = client.start_container(&name, None::<StartContainerOptions>).await;
+        if let Err(error) = started {
+            self.known().remove(&launch.id);
+            if let Err(error) = self.remove(launch.id, Step::Start).await {
+                tracing::warn!(instance = %launch.id, %error, "a container was left behind");
+            }
+            return Err(self.engine.not_started(launch, error));
+        }
+        Ok(())
+    }
+
+    async fn halt(&self, id: AssignmentId, grace: Duration) -> Result<(), RunError> {
+        let client = self.engine.client(Step::Halt).await?;
+        let name = spec::name(id);
+        if self.known().get(&id).is_some_and(|known| known.paused) {
+            // A paused container takes no signal; an error here shows again below.
+            let _ = client.unpause_container(&name).await;
+        }
+        // The engine knows whole seconds only.
+        let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().t(seconds).build();
+        let patient = client.clone().with_timeout(grace + HALT_MARGIN);
+        let stopped = patient.stop_container(&name, Some(options)).await;
+        match status(stopped.as_ref().err()) {
+            // Stopped already, or not there.
+            Some(304 | 404) => Ok(()),
+            _ => stopped.map_err(|error| self.engine.failed(Step::Halt, error)),
+        }
+    }
+
+    async fn remove(&self, id: AssignmentId, step: Step) -> Result<(), RunError> {
+        let client = self.engine.client(step).await?;
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let removed = client.remove_container(&spec::name(id), Some(options)).await;
+        match status(removed.as_ref().err()) {
+            Some(404) => Ok(()),
+            _ => removed.map_err(|error| self.engine.failed(step, error)),
+        }
+    }
+
+    async fn facts(&self) -> RuntimeFacts {
+        let mut facts = RuntimeFacts {
+            #[expect(clippy::unwrap_used, reason = "a literal that is a name")]
+            name: Name::new("container").unwrap(),
+            version: String::new(),
+            unavailable: None,
+            enforces: Vec::new(),
+            images: None,
+            containers: None,
+        };
+        let info = match self.engine.client(Step::Prepare).await {
+            Ok(client) => client.info().await.map_err(|error| self.engine.failed(Step::Prepare, error)),
+            Err(error) => Err(error),
+        };
+        match info {
+            Err(error) => facts.unavailable = Some(error.to_string()),
+            Ok(info) => {
+                let limits = [(info.cpu_cfs_quota, "cpu"), (info.memory_limit, "memory")];
+                let held = limits.iter().filter(|(held, _)| *held == Some(true));
+                facts.enforces = held.map(|(_, limit)| (*limit).to_owned()).collect();
+                facts.version = info.server_version.unwrap_or_default();
+                facts.images = info.images.and_then(|count| u64::try_from(count).ok());
+                facts.containers = info.containers.and_then(|count| u64::try_from(count).ok());
+            }
+        }
+        facts
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<AssignmentId, Known>> {
+        // Nothing is changed in two steps: a panic elsewhere leaves it whole.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn samples(&self) -> MutexGuard<'_, BTreeMap<AssignmentId, (Instant, Duration)>> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note(warning: String) -> LogLine {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let at = Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    LogLine { at, stream: LogStream::Node, text: warning.into_bytes() }
+}

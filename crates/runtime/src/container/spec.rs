@@ -1,0 +1,163 @@
+//! From a launch to what the engine is told; pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+};
+use holm_model::id::AssignmentId;
+use holm_model::name::Name;
+
+use super::ContainerConfig;
+use crate::error::RunError;
+use crate::launch::{Launch, PortMap};
+
+/// Where an instance finds [`Launch::files`].
+pub(super) const FILES: &str = "/run/holm";
+
+pub(super) const NODE: &str = "holm.node";
+const INSTANCE: &str = "holm.instance";
+const INCARNATION: &str = "holm.incarnation";
+const PORTS: &str = "holm.ports";
+const SLOT: &str = "holm.slot";
+
+/// What the labels of a container of ours say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Labels {
+    pub(super) id: AssignmentId,
+    pub(super) incarnation: u32,
+    pub(super) ports: BTreeMap<Name, PortMap>,
+}
+
+pub(super) fn name(id: AssignmentId) -> String {
+    format!("holm-{id}")
+}
+
+/// # Errors
+/// When the service names no image.
+pub(super) fn body(launch: &Launch, config: &ContainerConfig) -> Result<ContainerCreateBody, RunError> {
+    let spec = &launch.spec;
+    let image = spec.image.clone().ok_or(RunError::NoImage)?;
+    let exposed = launch.ports.values().map(inside).collect();
+    Ok(ContainerCreateBody {
+        image: Some(image),
+        cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
+        env: Some(launch.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        user: spec.user.clone(),
+        working_dir: spec.workdir.clone(),
+        exposed_ports: Some(exposed),
+        labels: Some(labels(launch, &config.node)),
+        host_config: Some(host(launch, config)),
+        ..ContainerCreateBody::default()
+    })
+}
+
+fn host(launch: &Launch, config: &ContainerConfig) -> HostConfig {
+    let asked = &launch.spec.resources;
+    let limit = |amount: u64| (amount > 0).then(|| i64::try_from(amount).unwrap_or(i64::MAX));
+    let bind = |port: &PortMap| {
+        let binding = PortBinding { host_ip: None, host_port: Some(port.host.to_string()) };
+        (inside(port), Some(vec![binding]))
+    };
+    let log = [("max-size", (config.log_bytes / 2).to_string()), ("max-file", "2".into())];
+    HostConfig {
+        nano_cpus: limit(asked.cpu.0.saturating_mul(1_000_000)),
+        memory: limit(asked.memory.0),
+        // The same amount again: no swap beyond it.
+        memory_swap: limit(asked.memory.0),
+        binds: Some(binds(launch)),
+        port_bindings: Some(launch.ports.values().map(bind).collect()),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".into()),
+            config: Some(log.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        }),
+        // Restarting is the node's decision.
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        ..HostConfig::default()
+    }
+}
+
+fn binds(launch: &Launch) -> Vec<String> {
+    // Two applications may use one name for different things.
+    let application = launch.name.split('/').next().unwrap_or_default();
+    let volumes = launch.spec.volumes.iter().map(|volume| {
+        let named = !volume.source.starts_with('/');
+        let source =
+            if named { format!("holm-{application}-{}", volume.source) } else { volume.source.clone() };
+        format!("{source}:{}{}", volume.target, if volume.read_only { ":ro" } else { "" })
+    });
+    let files = launch.files.iter().map(|files| format!("{}:{FILES}:ro", files.display()));
+    volumes.chain(files).collect()
+}
+
+fn inside(port: &PortMap) -> String {
+    format!("{}/tcp", port.container.unwrap_or(port.host))
+}
+
+fn labels(launch: &Launch, node: &str) -> HashMap<String, String> {
+    // A map of names and numbers always has a text.
+    let ports = serde_json::to_string(&launch.ports).unwrap_or_default();
+    let labels = [
+        (NODE, node.to_owned()),
+        (INSTANCE, launch.id.to_string()),
+        (INCARNATION, launch.incarnation.to_string()),
+        (PORTS, ports),
+        (SLOT, launch.name.clone()),
+    ];
+    labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// `None` when they are not ours.
+pub(super) fn read_labels(labels: &HashMap<String, String>) -> Option<Labels> {
+    Some(Labels {
+        id: labels.get(INSTANCE)?.parse().ok()?,
+        incarnation: labels.get(INCARNATION)?.parse().ok()?,
+        ports: labels.get(PORTS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holm_model::id::{Epoch, Uid};
+    use holm_model::resources::{Cpu, Memory, Resources};
+    use holm_model::service::{ServiceSpec, Volume};
+
+    fn launch() -> Launch {
+        let mut spec = ServiceSpec::new(Name::new("container").unwrap(), Vec::new());
+        spec.image = Some("nginx:1".into());
+        spec.resources = Resources::new(Cpu(250), Memory(32 << 20));
+        for (source, read_only) in [("data", false), ("/srv", true)] {
+            spec.volumes.push(Volume { source: source.into(), target: format!("/{read_only}"), read_only });
+        }
+        let port = PortMap { host: 8080, container: Some(80) };
+        Launch {
+            id: AssignmentId(Uid { epoch: Epoch::new(1, 2), counter: 3 }),
+            incarnation: 4,
+            name: "building/web/2".into(),
+            spec,
+            env: BTreeMap::from([("A".into(), "1=2".into())]),
+            ports: BTreeMap::from([(Name::new("http").unwrap(), port)]),
+            files: Some("/data/files".into()),
+        }
+    }
+
+    #[test]
+    fn everything_reaches_the_engine() {
+        let launch = launch();
+        let body = body(&launch, &ContainerConfig::new("/s".into(), "n1".into())).unwrap();
+        assert_eq!(body.env.unwrap(), ["A=1=2"]);
+        assert_eq!(body.cmd, None, "the image's own");
+        let host = body.host_config.unwrap();
+        assert_eq!((host.nano_cpus, host.memory), (Some(250_000_000), Some(32 << 20)));
+        let binds = ["holm-building-data:/false", "/srv:/true:ro", "/data/files:/run/holm:ro"];
+        assert_eq!(host.binds.unwrap(), binds);
+        let bindings = host.port_bindings.unwrap();
+        assert_eq!(bindings["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));
+        let read = read_labels(&body.labels.unwrap()).unwrap();
+        assert_eq!((read.id, read.incarnation, read.ports), (launch.id, 4, launch.ports));
+    }
+}

@@ -1,0 +1,121 @@
+//! Why a runtime could not do what it was asked, and whether to ask again.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use holm_model::id::AssignmentId;
+
+/// What was being done, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Prepare,
+    Start,
+    Halt,
+    Pause,
+    Resume,
+    Remove,
+    Survivors,
+    Usage,
+    Logs,
+    Exec,
+    Address,
+}
+
+/// An operation of a [`crate::Runtime`] failed. [`RunError::retry`] says whether trying again later
+/// can help.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("image `{image}` cannot be had: {answer}")]
+    ImageMissing { image: String, answer: String },
+
+    #[error("the service names no image; a container needs `image:`")]
+    NoImage,
+
+    #[error("the service names no command; a process needs `command:`")]
+    NoCommand,
+
+    #[error("program `{program}` was not found in {path}; install it on the node or correct `command:`")]
+    ProgramMissing { program: String, path: String },
+
+    #[error("working directory `{path}` cannot be used: {source}", path = path.display())]
+    WorkDir { path: PathBuf, source: io::Error },
+
+    #[error("user `{user}` {reason}")]
+    User { user: String, reason: String },
+
+    /// The runtime cannot do this at all.
+    #[error("runtime `{runtime}` cannot {what}")]
+    Unsupported { runtime: &'static str, what: String },
+
+    #[error("port {port} of the node cannot be used: {answer}")]
+    PortTaken { port: u16, answer: String },
+
+    /// The program could not be started; `step` names what its supervisor was doing.
+    #[error("{step} failed: {reason}")]
+    Spawn { step: String, reason: String, lasting: bool },
+
+    #[error("instance {id} does not run")]
+    NotRunning { id: AssignmentId },
+
+    #[error("instance {id} did not end after SIGKILL; the kernel may wait for a device")]
+    WillNotEnd { id: AssignmentId },
+
+    #[error("{step}: `{path}`: {source}", path = path.display())]
+    File { step: Step, path: PathBuf, source: io::Error },
+
+    #[error("{step}: {source}")]
+    System { step: Step, source: io::Error },
+
+    /// The container engine answered with an error.
+    #[error("{step}: the container engine answered {status}: {answer}")]
+    Engine { step: Step, status: u16, answer: String },
+
+    /// The container engine did not answer.
+    #[error("{step}: no container engine at {address}: {reason}")]
+    NoEngine { step: Step, address: String, reason: String },
+}
+
+// === impl RunError ===
+
+impl RunError {
+    /// Whether the same request may succeed later without anybody changing it.
+    #[must_use]
+    pub const fn retry(&self) -> bool {
+        match self {
+            Self::NoImage | Self::NoCommand | Self::User { .. } | Self::Unsupported { .. } => false,
+            Self::Spawn { lasting, .. } => !*lasting,
+            Self::Engine { status, .. } => *status != 400,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn file(step: Step, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { step, path, source }
+    }
+
+    pub(crate) const fn system(step: Step) -> impl FnOnce(io::Error) -> Self + Copy {
+        move |source| Self::System { step, source }
+    }
+}
+
+// === impl Step ===
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Prepare => "preparing",
+            Self::Start => "starting",
+            Self::Halt => "halting",
+            Self::Pause => "pausing",
+            Self::Resume => "resuming",
+            Self::Remove => "removing",
+            Self::Survivors => "looking for survivors",
+            Self::Usage => "measuring",
+            Self::Logs => "reading logs",
+            Self::Exec => "exec",
+            Self::Address => "finding the bridge's address",
+        })
+    }
+}

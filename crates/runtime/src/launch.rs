@@ -1,0 +1,46 @@
+//! What a driver is told to run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use holm_model::id::AssignmentId;
+use holm_model::name::Name;
+use holm_model::service::ServiceSpec;
+use serde::{Deserialize, Serialize};
+
+/// One incarnation of an instance, with everything that the node decides already decided.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub id: AssignmentId,
+    /// Counts the starts of this id; tells the events of two incarnations apart.
+    pub incarnation: u32,
+    /// For people, in notes and listings: `building/web/2`.
+    pub name: String,
+    /// Templates are already resolved.
+    pub spec: ServiceSpec,
+    /// The whole environment; `spec.env` is not looked at.
+    pub env: BTreeMap<String, String>,
+    pub ports: BTreeMap<Name, PortMap>,
+    /// A directory of the node that the instance can read (addresses of its peers).
+    pub files: Option<PathBuf>,
+}
+
+/// A TCP port of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMap {
+    /// On the node.
+    pub host: u16,
+    /// Inside a container; `None`: the same number.
+    pub container: Option<u16>,
+}
+
+/// How far a preparation has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// For people: `pulling nginx:1.27`.
+    pub what: String,
+    /// Bytes done, as far as they are known.
+    pub done: u64,
+    /// Bytes in all, as far as they are known; grows while a pull discovers its layers.
+    pub total: u64,
+}

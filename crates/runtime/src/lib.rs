@@ -1,0 +1,33 @@
+//! How a node runs instances: one trait, and a driver for each runtime.
+//!
+//! | module | noun |
+//! | --- | --- |
+//! | [`runtime`] | the [`Runtime`] trait |
+//! | [`launch`] | what a driver is told to run |
+//! | [`event`] | what a driver says by itself: how an instance ended, who survived |
+//! | [`stream`] | logs and exec |
+//! | [`error`] | why something could not be done, and whether to try again |
+//! | [`process`] | native programs, each under a supervisor that outlives the agent |
+//! | [`container`] | Docker's or Podman's engine over its Unix socket |
+//!
+//! A driver keeps nothing that matters in memory: what must be known after a restart of the agent is
+//! with the supervisor or the engine, and [`Runtime::survivors`] reads it back.
+//!
+//! # To add a runtime
+//!
+//! Implement [`Runtime`] in a folder of its own, give it to the node under a new name, and run the
+//! checks of `tests/contract.rs` against it.
+
+pub mod container;
+pub mod error;
+pub mod event;
+pub mod launch;
+pub mod process;
+pub mod runtime;
+pub mod stream;
+
+pub use error::{RunError, Step};
+pub use event::{End, EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};
+pub use launch::{Launch, PortMap, Progress};
+pub use runtime::{OnProgress, Runtime};
+pub use stream::{Exec, LogLines, LogOptions};

@@ -1,0 +1,96 @@
+//! Limits, freezer and accounting of control groups, versions 1 and 2, by their files.
+//!
+//! Both versions occur, even on one host. [`Cgroups::detect`] finds by trying what this agent may use;
+//! what it may not is not pretended: [`Cgroups::create`] says which limit could not be set.
+
+mod detect;
+mod group;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use group::{Charge, Group};
+
+/// The hierarchies that this agent may use, each with a directory of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Cgroups {
+    hierarchies: Vec<Hierarchy>,
+    /// Where supervisors go, so that a service manager which ends the agent's group spares them.
+    refuges: Vec<PathBuf>,
+}
+
+/// One mounted hierarchy.
+#[derive(Clone, Debug)]
+struct Hierarchy {
+    /// The directory in which instances get theirs.
+    base: PathBuf,
+    version: Version,
+    controllers: BTreeSet<Controller>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Version {
+    V1,
+    V2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Controller {
+    Cpu,
+    /// Accounting of CPU time; always there in version 2.
+    Cpuacct,
+    Memory,
+    Pids,
+    Freezer,
+}
+
+/// Zero: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Thousandths of a core.
+    pub(crate) cpu_millis: u64,
+    /// Bytes, swap included where the kernel counts it.
+    pub(crate) memory: u64,
+    /// Processes and threads.
+    pub(crate) pids: u64,
+}
+
+impl Cgroups {
+    /// No limits at all, for agents that must not touch the host's groups.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Words for [`holm_model::member::RuntimeFacts::enforces`].
+    #[must_use]
+    pub fn enforces(&self) -> Vec<String> {
+        let words = [(Controller::Cpu, "cpu"), (Controller::Memory, "memory"), (Controller::Pids, "pids")];
+        words.iter().filter(|(c, _)| self.has(*c)).map(|(_, word)| (*word).to_owned()).collect()
+    }
+
+    /// Removes the directories of this label as far as they are empty, for a data directory that is
+    /// given up.
+    pub fn retire(&self) {
+        for base in self.hierarchies.iter().map(|h| &h.base) {
+            let inner = std::fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
+            let own = [Some(base.as_path()), base.parent()].into_iter().flatten().map(PathBuf::from);
+            for dir in inner.chain(own) {
+                // Files cannot be removed, and groups that are in use must not be.
+                let _ = std::fs::remove_dir(dir);
+            }
+        }
+    }
+
+    pub(crate) fn refuges(&self) -> &[PathBuf] {
+        &self.refuges
+    }
+
+    fn has(&self, controller: Controller) -> bool {
+        self.hierarchies.iter().any(|h| h.controllers.contains(&controller))
+    }
+}

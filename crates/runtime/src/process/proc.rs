@@ -1,0 +1,52 @@
+//! What `/proc` says of processes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use procfs::Current as _;
+use procfs::process::{Process, Stat, all_processes};
+
+use super::cgroup::Charge;
+
+fn stat(pid: i32) -> Option<Stat> {
+    Process::new(pid).ok()?.stat().ok()
+}
+
+/// When the process started, in ticks since boot.
+pub(crate) fn start(pid: i32) -> Option<u64> {
+    Some(stat(pid)?.starttime)
+}
+
+/// Whether a signal stopped it.
+pub(crate) fn stopped(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| stat.state == 'T')
+}
+
+/// How long a process that started at `start` has been there.
+pub(crate) fn age(start: u64) -> Duration {
+    let up = procfs::Uptime::current().map_or(0.0, |up| up.uptime);
+    Duration::try_from_secs_f64(up - seconds(start)).unwrap_or_default()
+}
+
+/// The sum over all below `pid`, for hosts without control groups; ended ones are not counted.
+pub(crate) fn charge_below(pid: i32) -> Charge {
+    let mut children: BTreeMap<i32, Vec<Stat>> = BTreeMap::new();
+    for stat in all_processes().into_iter().flatten().filter_map(|process| process.ok()?.stat().ok()) {
+        children.entry(stat.ppid).or_default().push(stat);
+    }
+    let mut sum = Charge::default();
+    let mut next = vec![pid];
+    while let Some(parent) = next.pop() {
+        for stat in children.remove(&parent).unwrap_or_default() {
+            sum.cpu += Duration::try_from_secs_f64(seconds(stat.utime + stat.stime)).unwrap_or_default();
+            sum.memory += stat.rss * procfs::page_size();
+            next.push(stat.pid);
+        }
+    }
+    sum
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^52 ticks are more than a million years")]
+fn seconds(ticks: u64) -> f64 {
+    ticks as f64 / procfs::ticks_per_second() as f64
+}

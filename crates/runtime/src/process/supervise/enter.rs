@@ -1,0 +1,112 @@
+//! How a child becomes what the plan says: its groups, limits, user and directory.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid};
+
+use crate::process::dir::{InstanceDir, read_json};
+use crate::process::plan::{Plan, Task};
+use crate::process::program;
+
+/// Which part of entering failed; its number travels from the child to the supervisor.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    Group = 1,
+    Rights,
+    User,
+    WorkDir,
+}
+
+/// Everything between fork and exec.
+///
+/// # Errors
+/// The part that failed and the kernel's reason.
+pub(super) fn enter(task: &Task, entrances: &[PathBuf]) -> Result<(), (Part, io::Error)> {
+    for entrance in entrances {
+        fs::write(entrance, "0").map_err(|error| (Part::Group, error))?;
+    }
+    let at = |part| move |errno: nix::errno::Errno| (part, io::Error::from(errno));
+    // What the supervisor blocks for itself is not for the program.
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(at(Part::Rights))?;
+    umask(Mode::from_bits_truncate(0o022));
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(at(Part::Rights))?;
+    prctl::set_no_new_privs().map_err(at(Part::Rights))?;
+    if task.own_workdir {
+        chdir(&task.workdir).map_err(at(Part::WorkDir))?;
+    }
+    if let Some(identity) = &task.identity {
+        let groups: Vec<Gid> = identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+        setgroups(&groups).map_err(at(Part::User))?;
+        setresgid(gid, gid, gid).map_err(at(Part::User))?;
+        setresuid(uid, uid, uid).map_err(at(Part::User))?;
+    }
+    if !task.own_workdir {
+        chdir(&task.workdir).map_err(at(Part::WorkDir))?;
+    }
+    Ok(())
+}
+
+/// The command of `task` with a clean environment.
+pub(super) fn command(task: &Task) -> Command {
+    let mut command = Command::new(&task.program);
+    if let Some((word, rest)) = task.command.split_first() {
+        command.arg0(word).args(rest);
+    }
+    command.env_clear().envs(&task.env);
+    command
+}
+
+/// Becomes `words`, run beside the instance of `dir`. Returns only when that fails.
+pub(super) fn exec(dir: PathBuf, words: &[OsString]) -> i32 {
+    let plan = match read_json::<Plan>(&InstanceDir(dir).plan()) {
+        Ok(Some(plan)) => plan,
+        Ok(None) => return refuse("the instance was removed", 126),
+        Err(error) => return refuse(&error.to_string(), 126),
+    };
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let Some(word) = words.first() else { return refuse("no command", 126) };
+    let path = plan.task.env.get("PATH").map_or("", String::as_str);
+    let own = std::env::current_exe().unwrap_or_default();
+    let program = match program::find(word, &own, path, &plan.task.workdir) {
+        Ok(program) => program,
+        Err(error) => return refuse(&error.to_string(), 127),
+    };
+    let task = Task { program, command: words, ..plan.task };
+    if let Err((part, error)) = enter(&task, &plan.group.entrances()) {
+        return refuse(&format!("{}: {error}", part.name()), 126);
+    }
+    refuse(&command(&task).exec().to_string(), 126)
+}
+
+/// Shells' codes: 126 cannot be run, 127 not found.
+fn refuse(reason: &str, code: i32) -> i32 {
+    eprintln!("exec: {reason}");
+    code
+}
+
+// === impl Part ===
+
+impl Part {
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        [Self::Group, Self::Rights, Self::User, Self::WorkDir].into_iter().find(|p| *p as u8 == number)
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Group => "entering the control group",
+            Self::Rights => "giving up rights",
+            Self::User => "changing the user",
+            Self::WorkDir => "entering the working directory",
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a node asks of every runtime.
+
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use holm_model::id::AssignmentId;
+use holm_model::member::{RuntimeFacts, Usage};
+
+use crate::error::RunError;
+use crate::event::Survivor;
+use crate::launch::{Launch, Progress};
+use crate::stream::{Exec, LogLines, LogOptions};
+
+/// Called with every step forward of a preparation.
+pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
+/// A driver that runs instances.
+///
+/// Every operation is idempotent: what is already so is no error. The end of an instance comes as
+/// a [`crate::RuntimeEvent`] on the channel that the driver was made with, never by asking.
+/// Dropping a driver ends no instance.
+pub trait Runtime: Debug + Send + Sync {
+    /// The word in `runtime:` of a manifest.
+    fn name(&self) -> &'static str;
+
+    /// Whether it can be used, and which limits it can really enforce on this host.
+    fn facts(&self) -> BoxFuture<'_, RuntimeFacts>;
+
+    /// Everything that may take long before a start: an image is pulled, a program looked up.
+    fn prepare<'a>(
+        &'a self,
+        launch: &'a Launch,
+        progress: OnProgress<'a>,
+    ) -> BoxFuture<'a, Result<(), RunError>>;
+
+    /// Returns as soon as the program runs. What an earlier incarnation left is replaced.
+    fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), RunError>>;
+
+    /// SIGTERM, after `grace` SIGKILL to everything of the instance. Returns when it has ended.
+    fn halt(&self, id: AssignmentId, grace: Duration) -> BoxFuture<'_, Result<(), RunError>>;
+
+    /// Keeps the instance in memory without a turn on a CPU.
+    fn pause(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>>;
+
+    /// Undoes [`Runtime::pause`].
+    fn resume(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>>;
+
+    /// Ends the instance at once if it runs, and removes all its traces, logs included.
+    fn remove(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>>;
+
+    /// Everything of this node that runs or ended and was not removed. Call it once, before the first
+    /// start: those that run are watched from then on.
+    fn survivors(&self) -> BoxFuture<'_, Result<Vec<Survivor>, RunError>>;
+
+    /// CPU since the last call and memory now. The first call tells CPU since the start, or 0 where
+    /// only the engine knows the start.
+    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Usage, RunError>>;
+
+    /// Lines that the instance wrote, oldest first.
+    fn logs(&self, id: AssignmentId, options: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>>;
+
+    /// Starts a command beside the instance: its user, environment, limits and file system.
+    fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>>;
+
+    /// The address under which instances of this runtime reach listeners of the node.
+    fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>>;
+
+    /// Where an instance finds the directory [`Launch::files`], for its environment.
+    fn files_path(&self, files: &Path) -> PathBuf;
+}

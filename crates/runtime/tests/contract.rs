@@ -1,0 +1,239 @@
+//! What every runtime must do, checked against each driver. The engine of `container` is named by
+//! `HOLM_TEST_DOCKER` (`unix:///…`) and must have the image `holm-test:1`, which holds a busybox.
+
+#![allow(clippy::unwrap_used, reason = "what cannot be done in a test fails it")]
+
+mod common;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use common::{Home, Processes, exited, first_line, launch, lines, outputs, until};
+use holm_runtime::container::{ContainerConfig, ContainerRuntime};
+use holm_runtime::{
+    End, EventKind, Launch, LogOptions, Outcome, RunError, Runtime, RuntimeEvent, SurvivorState,
+};
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::mpsc;
+
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A driver that can be made anew on the same instances.
+struct Subject {
+    runtime: Box<dyn Runtime>,
+    events: mpsc::Receiver<RuntimeEvent>,
+    again: Again,
+}
+
+enum Again {
+    Process(Home),
+    Container(ContainerConfig),
+}
+
+fn process() -> Option<Subject> {
+    Some(Subject::from(Again::Process(Home::new())))
+}
+
+fn container() -> Option<Subject> {
+    let Ok(socket) = std::env::var("HOLM_TEST_DOCKER") else {
+        println!("skipped: HOLM_TEST_DOCKER names no container engine");
+        return None;
+    };
+    let socket = PathBuf::from(socket.trim_start_matches("unix://"));
+    Some(Subject::from(Again::Container(ContainerConfig::new(socket, common::fresh_id().to_string()))))
+}
+
+impl Subject {
+    fn from(again: Again) -> Self {
+        match again {
+            Again::Process(home) => {
+                let Processes { runtime, events, home } = Processes::on(home, |_| {});
+                Self { runtime: Box::new(runtime), events, again: Again::Process(home) }
+            }
+            Again::Container(config) => {
+                let (send, events) = mpsc::channel(64);
+                let runtime = Box::new(ContainerRuntime::new(config.clone(), send));
+                Self { runtime, events, again: Again::Container(config) }
+            }
+        }
+    }
+
+    fn restarted(self) -> Self {
+        drop(self.runtime);
+        Self::from(self.again)
+    }
+
+    fn sh(&self, script: &str) -> Launch {
+        launch(self.runtime.name(), &["/bin/sh", "-c", script])
+    }
+
+    async fn start(&self, script: &str) -> Launch {
+        let launch = self.sh(script);
+        self.runtime.prepare(&launch, &|_| {}).await.unwrap();
+        self.runtime.start(&launch).await.unwrap();
+        launch
+    }
+
+    async fn event(&mut self) -> EventKind {
+        tokio::time::timeout(common::SOON, self.events.recv()).await.unwrap().unwrap().kind
+    }
+}
+
+async fn an_exit_code_and_both_outputs_arrive(mut s: Subject) {
+    let launch = s.start("echo one; echo two >&2; exit 3").await;
+    assert_eq!(exited(&mut s.events, &launch).await, Outcome::code(3));
+    let mut seen = lines(&*s.runtime, launch.id, LogOptions::default()).await;
+    seen.sort();
+    assert_eq!(seen, ["e two", "o one"]);
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn the_environment_arrives(mut s: Subject) {
+    let mut launch = s.sh("echo \"$GREETING\"");
+    launch.env.insert("GREETING".into(), "hello = \"world\"".into());
+    s.runtime.start(&launch).await.unwrap();
+    exited(&mut s.events, &launch).await;
+    assert_eq!(lines(&*s.runtime, launch.id, LogOptions::default()).await, ["o hello = \"world\""]);
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn halting_asks_first(mut s: Subject) {
+    let launch = s.start("trap 'exit 5' TERM; echo ready; while :; do sleep 0.02; done").await;
+    first_line(&*s.runtime, launch.id).await;
+    s.runtime.halt(launch.id, GRACE).await.unwrap();
+    assert_eq!(exited(&mut s.events, &launch).await, Outcome::code(5));
+    s.runtime.halt(launch.id, GRACE).await.unwrap();
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn halting_insists(mut s: Subject) {
+    let launch = s.start("trap '' TERM; echo ready; while :; do sleep 0.02; done").await;
+    first_line(&*s.runtime, launch.id).await;
+    s.runtime.halt(launch.id, Duration::from_millis(200)).await.unwrap();
+    let end = exited(&mut s.events, &launch).await.end;
+    assert!(matches!(end, End::Signal(9) | End::Code(137)), "{end:?}");
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn pausing_stops_the_work(mut s: Subject) {
+    let launch = s.start("echo up; while :; do :; done").await;
+    first_line(&*s.runtime, launch.id).await;
+    s.runtime.pause(launch.id).await.unwrap();
+    s.runtime.pause(launch.id).await.unwrap();
+    assert_eq!(s.event().await, EventKind::Paused);
+    let mut s = s.restarted();
+    assert_eq!(s.runtime.survivors().await.unwrap()[0].state, SurvivorState::Paused);
+    s.runtime.resume(launch.id).await.unwrap();
+    s.runtime.resume(launch.id).await.unwrap();
+    assert_eq!(s.event().await, EventKind::Resumed);
+    until("it works again", async || s.runtime.usage(launch.id).await.unwrap().cpu_millis > 0).await;
+    assert!(s.runtime.usage(launch.id).await.unwrap().memory > 0);
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn survivors_are_found_and_watched(s: Subject) {
+    let running = s.start("trap 'exit 4' TERM; echo ready; while :; do sleep 0.02; done").await;
+    let ended = s.start("exit 3").await;
+    first_line(&*s.runtime, running.id).await;
+    let mut events = s.events;
+    exited(&mut events, &ended).await;
+    let mut s = Subject { events, ..s }.restarted();
+    let mut survivors = s.runtime.survivors().await.unwrap();
+    survivors.sort_by_key(|survivor| survivor.id);
+    let seen: Vec<_> = survivors.into_iter().map(|s| (s.id, s.incarnation, s.state)).collect();
+    assert_eq!(
+        seen,
+        [(running.id, 1, SurvivorState::Running), (ended.id, 1, SurvivorState::Exited(Outcome::code(3)))]
+    );
+    s.runtime.start(&running).await.unwrap();
+    s.runtime.halt(running.id, GRACE).await.unwrap();
+    assert_eq!(exited(&mut s.events, &running).await, Outcome::code(4));
+    for launch in [&running, &ended] {
+        s.runtime.remove(launch.id).await.unwrap();
+    }
+    assert_eq!(s.runtime.survivors().await.unwrap(), []);
+}
+
+async fn another_incarnation_replaces_the_last(mut s: Subject) {
+    let mut launch = s.start("exit 1").await;
+    exited(&mut s.events, &launch).await;
+    launch.incarnation = 2;
+    launch.spec.command[2] = "exit 2".into();
+    s.runtime.start(&launch).await.unwrap();
+    assert_eq!(exited(&mut s.events, &launch).await, Outcome::code(2));
+    let survivors = s.runtime.survivors().await.unwrap();
+    assert_eq!((survivors.len(), survivors[0].incarnation), (1, 2));
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn exec_runs_beside_the_instance(s: Subject) {
+    let mut launch = s.sh("echo ready; while :; do sleep 0.02; done");
+    launch.env.insert("GREETING".into(), "hello".into());
+    s.runtime.start(&launch).await.unwrap();
+    first_line(&*s.runtime, launch.id).await;
+    let command = |script: &str| ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    let exec = s.runtime.exec(launch.id, command("echo $GREETING; echo no >&2; exit 9")).await.unwrap();
+    assert_eq!(outputs(exec).await, ("hello\n".into(), "no\n".into(), Some(9)));
+    let mut exec = s.runtime.exec(launch.id, command("read line; echo \"<$line>\"")).await.unwrap();
+    exec.stdin.write_all(b"typed\n").await.unwrap();
+    exec.stdin.flush().await.unwrap();
+    assert_eq!(outputs(exec).await.0, "<typed>\n");
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn the_last_lines_are_found(mut s: Subject) {
+    let launch = s.start("for i in 1 2 3 4 5; do echo $i; done").await;
+    exited(&mut s.events, &launch).await;
+    // Drivers that keep notes of their own count them, too.
+    let tail = LogOptions { tail: Some(3), ..LogOptions::default() };
+    let seen = lines(&*s.runtime, launch.id, tail).await;
+    assert!(seen.ends_with(&["o 4".into(), "o 5".into()]) && seen.len() <= 3, "{seen:?}");
+    let later = LogOptions { since: Some(holm_model::time::Time(i64::MAX / 2000)), ..LogOptions::default() };
+    assert!(lines(&*s.runtime, launch.id, later).await.is_empty());
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn nothing_is_done_to_strangers(s: Subject) {
+    let id = common::fresh_id();
+    s.runtime.halt(id, GRACE).await.unwrap();
+    s.runtime.remove(id).await.unwrap();
+    assert!(matches!(s.runtime.pause(id).await, Err(RunError::NotRunning { .. })));
+    assert!(s.runtime.usage(id).await.is_err());
+    assert!(s.runtime.exec(id, vec!["true".into()]).await.is_err());
+    assert_eq!(s.runtime.facts().await.unavailable, None);
+    s.runtime.local_address().await.unwrap();
+}
+
+macro_rules! contract {
+    ($($check:ident)*) => {
+        mod process_keeps {
+            $(#[tokio::test]
+            async fn $check() {
+                if let Some(subject) = super::process() {
+                    super::$check(subject).await;
+                }
+            })*
+        }
+        mod container_keeps {
+            $(#[tokio::test]
+            async fn $check() {
+                if let Some(subject) = super::container() {
+                    super::$check(subject).await;
+                }
+            })*
+        }
+    };
+}
+
+contract! {
+    an_exit_code_and_both_outputs_arrive
+    the_environment_arrives
+    halting_asks_first
+    halting_insists
+    pausing_stops_the_work
+    survivors_are_found_and_watched
+    another_incarnation_replaces_the_last
+    exec_runs_beside_the_instance
+    the_last_lines_are_found
+    nothing_is_done_to_strangers
+}

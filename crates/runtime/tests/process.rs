@@ -1,0 +1,328 @@
+//! The runtime `process`, with real programs and a real supervisor.
+
+#![allow(clippy::unwrap_used, reason = "what cannot be done in a test fails it")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Home, Processes, alive, exited, first_line, lines, notes, outputs, root, sh, until};
+use futures::{StreamExt as _, TryStreamExt as _};
+use holm_model::resources::Memory;
+use holm_runtime::process::LogLimits;
+use holm_runtime::{End, LogOptions, Outcome, RunError, Runtime as _, SurvivorState};
+
+const GRACE: Duration = Duration::from_secs(10);
+
+fn json(dir: &std::path::Path, file: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(dir.join(file)).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn environment_is_only_what_was_given() {
+    let mut p = Processes::new();
+    let mut launch = sh("env | sort | grep -v '^PWD=\\|^SHLVL=\\|^_=\\|^OLDPWD='; pwd; umask");
+    launch.env.insert("GREETING".into(), "hello world".into());
+    p.runtime.start(&launch).await.unwrap();
+    exited(&mut p.events, &launch).await;
+    let work = p.home.of(&launch).join("work").display().to_string();
+    let seen = lines(&p.runtime, launch.id, LogOptions::default()).await;
+    let path = "o PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let home = format!("o HOME={work}");
+    assert_eq!(
+        seen,
+        ["o GREETING=hello world", &home, "o LANG=C.UTF-8", path, &format!("o {work}"), "o 0022"]
+    );
+}
+
+#[tokio::test]
+async fn a_root_agent_gives_up_its_rights() {
+    if !root() {
+        return println!("skipped: needs root");
+    }
+    let mut p = Processes::new();
+    let nobody = sh(
+        "id -u; grep NoNewPrivs /proc/self/status | tr '\\t' ' '; ulimit -c; touch mine; ls /proc/self/fd | wc -l",
+    );
+    p.runtime.start(&nobody).await.unwrap();
+    exited(&mut p.events, &nobody).await;
+    let seen = lines(&p.runtime, nobody.id, LogOptions::default()).await;
+    assert_eq!(seen, ["o 65534", "o NoNewPrivs: 1", "o 0", "o 4"]);
+
+    let mut other = sh("id -u; id -g");
+    other.spec.user = Some("12345".into());
+    p.runtime.start(&other).await.unwrap();
+    exited(&mut p.events, &other).await;
+    assert_eq!(lines(&p.runtime, other.id, LogOptions::default()).await, ["o 12345", "o 12345"]);
+
+    let mut unknown = sh("true");
+    unknown.spec.user = Some("no-such-user".into());
+    let error = p.runtime.start(&unknown).await.unwrap_err();
+    assert!(matches!(error, RunError::User { .. }) && !error.retry(), "{error}");
+}
+
+#[tokio::test]
+async fn a_missing_program_is_named() {
+    let p = Processes::new();
+    let launch = common::launch("process", &["no-such-program"]);
+    let prepared = p.runtime.prepare(&launch, &|_| {}).await.unwrap_err();
+    let started = p.runtime.start(&launch).await.unwrap_err();
+    for error in [prepared, started] {
+        assert!(error.to_string().contains("`no-such-program` was not found in /usr/local/sbin:"), "{error}");
+    }
+    let script = p.home.root.with_file_name("script");
+    std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let launch = common::launch("process", &[script.to_str().unwrap()]);
+    let error = p.runtime.start(&launch).await.unwrap_err();
+    assert!(error.to_string().contains("No such file or directory"), "{error}");
+    assert!(!error.retry());
+    assert!(p.runtime.survivors().await.unwrap().len() == 1, "and its end is on record");
+}
+
+#[tokio::test]
+async fn the_whole_group_ends_with_the_program() {
+    let mut p = Processes::new();
+    // One child in the group, one that left it.
+    let launch = sh("sleep 1000 & echo $!; setsid sleep 1000 & echo $!; exit 7");
+    p.runtime.start(&launch).await.unwrap();
+    assert_eq!(exited(&mut p.events, &launch).await, Outcome::code(7));
+    let pids = lines(&p.runtime, launch.id, LogOptions::default()).await;
+    assert_eq!(pids.len(), 2);
+    for pid in pids {
+        assert!(!alive(pid[2..].parse().unwrap()), "{pid}");
+    }
+}
+
+#[tokio::test]
+async fn sigkill_comes_after_the_grace() {
+    let mut p = Processes::new();
+    let launch = sh("trap '' TERM; echo ready; while :; do sleep 1000; done");
+    p.runtime.start(&launch).await.unwrap();
+    assert_eq!(first_line(&p.runtime, launch.id).await, "ready");
+    let begun = Instant::now();
+    p.runtime.halt(launch.id, Duration::from_millis(300)).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(exited(&mut p.events, &launch).await.end, End::Signal(9));
+}
+
+#[tokio::test]
+async fn a_paused_program_can_be_halted() {
+    let mut p = Processes::new();
+    let launch = sh("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done");
+    p.runtime.start(&launch).await.unwrap();
+    first_line(&p.runtime, launch.id).await;
+    p.runtime.pause(launch.id).await.unwrap();
+    p.runtime.halt(launch.id, GRACE).await.unwrap();
+    assert_eq!(exited(&mut p.events, &launch).await, Outcome::code(5));
+}
+
+#[tokio::test]
+async fn without_a_freezer_pausing_stops_the_group() {
+    let Processes { runtime, home, .. } = Processes::on(Home::without_cgroups(), |_| {});
+    // Closed for other users, as a careless data directory is: a program gets along with it.
+    let above = home.root.parent().unwrap();
+    std::fs::set_permissions(above, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let launch = sh("echo $$; while :; do :; done");
+    runtime.start(&launch).await.unwrap();
+    let pid: i32 = first_line(&runtime, launch.id).await.parse().unwrap();
+    let state = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+    };
+    runtime.pause(launch.id).await.unwrap();
+    until("it stops", async || state() == 'T').await;
+    let seen = runtime.survivors().await.unwrap();
+    assert_eq!(seen[0].state, SurvivorState::Paused);
+    runtime.resume(launch.id).await.unwrap();
+    until("it continues", async || state() == 'R').await;
+    until("it is measured", async || runtime.usage(launch.id).await.unwrap().cpu_millis > 0).await;
+    runtime.remove(launch.id).await.unwrap();
+    assert!(!alive(pid));
+}
+
+#[tokio::test]
+async fn logs_are_bounded_and_the_newest_stay() {
+    let mut p = Processes::configured(|config| {
+        config.logs = LogLimits { bytes: 100_000, age: Duration::from_secs(3600) };
+    });
+    let launch = sh("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done");
+    p.runtime.start(&launch).await.unwrap();
+    exited(&mut p.events, &launch).await;
+    let dir = p.home.of(&launch);
+    let size: u64 = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("log."))
+        .map(|entry| entry.metadata().unwrap().len())
+        .sum();
+    // One read of a pipe (64 KiB and its time stamps) may go beyond.
+    assert!(size < 400_000, "{size}");
+    let tail = LogOptions { tail: Some(3), ..LogOptions::default() };
+    let seen = lines(&p.runtime, launch.id, tail).await;
+    assert_eq!(seen, ["o line 19998", "o line 19999"], "and the node's note of the end");
+}
+
+#[tokio::test]
+async fn following_crosses_segments_and_ends_with_the_instance() {
+    let p = Processes::configured(|config| config.logs.bytes = 40_000_000);
+    let launch = sh("i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); done; exec sleep 1000");
+    p.runtime.start(&launch).await.unwrap();
+    let follow = LogOptions { follow: true, ..LogOptions::default() };
+    let mut stream = p.runtime.logs(launch.id, follow).await.unwrap();
+    let mut next = 0;
+    while next < 3000 {
+        let line = tokio::time::timeout(common::SOON, stream.next()).await.unwrap().unwrap().unwrap();
+        if line.stream == holm_model::tunnel::LogStream::Stdout {
+            assert_eq!(line.text, next.to_string().as_bytes());
+            next += 1;
+        }
+    }
+    p.runtime.remove(launch.id).await.unwrap();
+    let rest: Vec<_> = tokio::time::timeout(common::SOON, stream.try_collect()).await.unwrap().unwrap();
+    assert!(rest.len() <= 1, "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_no_program() {
+    if !root() {
+        return println!("skipped: needs root");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mount = nix::mount::mount(
+        Some("tmpfs"),
+        dir.path(),
+        Some("tmpfs"),
+        nix::mount::MsFlags::empty(),
+        Some("size=256k,mode=755"),
+    );
+    if let Err(error) = mount {
+        return println!("skipped: tmpfs cannot be mounted: {error}");
+    }
+    let mut p = Processes::on(Home::at(dir.path().join("process")), |_| {});
+    let launch = sh("i=0; while [ $i -lt 100 ]; do printf '%08000d\\n' $i; i=$((i+1)); done; exit 3");
+    p.runtime.start(&launch).await.unwrap();
+    let outcome = exited(&mut p.events, &launch).await;
+    let kept = lines(&p.runtime, launch.id, LogOptions::default()).await.len();
+    let p = p.restarted();
+    let survivors = p.runtime.survivors().await.unwrap();
+    nix::mount::umount2(dir.path(), nix::mount::MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(outcome, Outcome::code(3));
+    assert!(kept < 100, "the disk was not full");
+    assert_eq!(survivors[0].state, SurvivorState::Exited(Outcome::code(3)));
+}
+
+#[tokio::test]
+async fn the_end_is_known_after_a_restart_of_the_agent() {
+    let p = Processes::new();
+    let gate = tempfile::NamedTempFile::new().unwrap();
+    let path = gate.path().display().to_string();
+    let running = sh("echo up; exec sleep 1000");
+    let ended = sh(&format!("echo up; while [ -e {path} ]; do sleep 0.01; done; exit 3"));
+    for launch in [&running, &ended] {
+        p.runtime.start(launch).await.unwrap();
+        first_line(&p.runtime, launch.id).await;
+    }
+    let program = json(&p.home.of(&ended), "running.json")["supervisor"].as_i64().unwrap();
+    // The agent is away while it ends.
+    let Processes { mut events, runtime, home } = p;
+    drop(runtime);
+    drop(gate);
+    let exit = home.of(&ended).join("exit.json");
+    until("it ends", async || exit.exists() && !alive(program.try_into().unwrap())).await;
+    assert!(events.try_recv().is_err());
+    let mut p = Processes::on(home, |_| {});
+    let mut survivors = p.runtime.survivors().await.unwrap();
+    survivors.sort_by_key(|survivor| survivor.id);
+    let states: Vec<_> = survivors.iter().map(|s| (s.id, s.state.clone())).collect();
+    assert_eq!(
+        states,
+        [(running.id, SurvivorState::Running), (ended.id, SurvivorState::Exited(Outcome::code(3)))]
+    );
+    p.runtime.start(&running).await.unwrap();
+    p.runtime.halt(running.id, GRACE).await.unwrap();
+    assert_eq!(exited(&mut p.events, &running).await.end, End::Signal(15));
+}
+
+#[tokio::test]
+async fn a_reused_pid_fools_nobody() {
+    let mut p = Processes::new();
+    let launch = sh("exit 0");
+    p.runtime.start(&launch).await.unwrap();
+    exited(&mut p.events, &launch).await;
+    // As after a power cut: no exit file, and the pids now belong to somebody else — to this test.
+    let dir = p.home.of(&launch);
+    std::fs::remove_file(dir.join("exit.json")).unwrap();
+    let mut running = json(&dir, "running.json");
+    running["supervisor"] = std::process::id().into();
+    running["program"] = std::process::id().into();
+    std::fs::write(dir.join("running.json"), running.to_string()).unwrap();
+    let p = p.restarted();
+    let survivors = p.runtime.survivors().await.unwrap();
+    let SurvivorState::Exited(Outcome { end: End::Lost(reason), .. }) = &survivors[0].state else {
+        panic!("{survivors:?}")
+    };
+    assert_eq!(reason, "its supervisor was killed");
+}
+
+#[tokio::test]
+async fn a_killed_supervisor_leaves_nothing_running() {
+    let mut p = Processes::new();
+    let launch = sh("echo $$; exec sleep 1000");
+    p.runtime.start(&launch).await.unwrap();
+    let pid: i32 = first_line(&p.runtime, launch.id).await.parse().unwrap();
+    let supervisor = json(&p.home.of(&launch), "running.json")["supervisor"].as_i64().unwrap();
+    let supervisor = nix::unistd::Pid::from_raw(supervisor.try_into().unwrap());
+    nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let outcome = exited(&mut p.events, &launch).await;
+    assert_eq!(outcome.to_string(), "ended unseen: its supervisor was killed");
+    until("the program ends", async || !alive(pid)).await;
+    p.runtime.remove(launch.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn memory_is_limited_where_the_host_can() {
+    let mut p = Processes::new();
+    let facts = p.runtime.facts().await;
+    assert_eq!(facts.unavailable, None);
+    let mut launch = sh("x=x; while :; do x=$x$x; done");
+    launch.spec.resources.memory = Memory(16 << 20);
+    if !facts.enforces.iter().any(|limit| limit == "memory") {
+        launch = sh("true");
+        launch.spec.resources.memory = Memory(16 << 20);
+        p.runtime.start(&launch).await.unwrap();
+        exited(&mut p.events, &launch).await;
+        let notes = notes(&p.runtime, launch.id).await;
+        assert!(notes.iter().any(|n| n.starts_with("the limit of memory is not enforced")), "{notes:?}");
+        return;
+    }
+    p.runtime.start(&launch).await.unwrap();
+    let outcome = exited(&mut p.events, &launch).await;
+    assert_eq!(outcome, Outcome { end: End::Signal(9), oom: true });
+    let mut fits = sh("true");
+    fits.spec.resources.memory = Memory(16 << 20);
+    p.runtime.start(&fits).await.unwrap();
+    assert_eq!(exited(&mut p.events, &fits).await, Outcome::code(0));
+}
+
+#[tokio::test]
+async fn exec_finds_no_program() {
+    let p = Processes::new();
+    let launch = sh("exec sleep 1000");
+    p.runtime.start(&launch).await.unwrap();
+    let exec = p.runtime.exec(launch.id, vec!["no-such-program".into()]).await.unwrap();
+    let (_, err, code) = outputs(exec).await;
+    assert_eq!(code, Some(127));
+    assert!(err.contains("`no-such-program` was not found"), "{err}");
+    p.runtime.remove(launch.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn volumes_that_a_process_cannot_have_are_refused() {
+    let p = Processes::new();
+    let mut launch = sh("true");
+    let (source, target) = ("data".into(), "/data".into());
+    launch.spec.volumes.push(holm_model::service::Volume { source, target, read_only: false });
+    let error = p.runtime.start(&launch).await.unwrap_err();
+    assert!(error.to_string().starts_with("runtime `process` cannot show `data` at `/data`"), "{error}");
+}

@@ -1,0 +1,52 @@
+//! `cargo xtask check`: format, lints, licences and sources of dependencies.
+
+use anyhow::Result;
+
+use crate::tool::{self, cargo, output, succeeds};
+
+/// Crates that must not come in: a second TLS stack, or C libraries that break cross builds.
+const BANNED: [&str; 4] = ["openssl-sys", "aws-lc-rs", "native-tls", "rusqlite"];
+
+pub(crate) fn run() -> Result<()> {
+    tool::run(cargo().args(["fmt", "--all", "--check"]))?;
+    tool::run(cargo().args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    for banned in BANNED {
+        let tree = output(cargo().args(["tree", "--workspace", "--quiet", "--prefix", "none"]))?;
+        if let Some(line) = tree.lines().find(|line| line.split(' ').next() == Some(banned)) {
+            anyhow::bail!("`{line}` is in the tree; see docs/dependencies.md");
+        }
+    }
+    if succeeds("cargo", &["deny", "--version"]) {
+        // Advisories need the network; licences, bans and sources do not.
+        tool::run(cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]))?;
+    } else {
+        licences()?;
+    }
+    Ok(())
+}
+
+/// What `cargo deny check licenses` does, as far as Cargo itself knows: every licence expression must
+/// have an accepted alternative.
+fn licences() -> Result<()> {
+    const ACCEPTED: [&str; 14] = [
+        "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "CC0-1.0", "Unlicense",
+        "Unicode-3.0", "CDLA-Permissive-2.0", "MIT-0", "BSL-1.0", "MPL-2.0",
+    ];
+    let metadata = output(cargo().args(["metadata", "--format-version", "1", "--quiet"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let mut refused = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let expression = package["license"].as_str().unwrap_or_default().replace('/', " OR ");
+        let fine = expression.split(" OR ").any(|alternative| {
+            let words = alternative.trim_matches(['(', ')', ' ']).split(" AND ");
+            let mut words = words.map(|w| w.trim_matches(['(', ')', ' ']).split(" WITH ").next().unwrap_or(""));
+            !alternative.is_empty() && words.all(|word| ACCEPTED.contains(&word))
+        });
+        if !fine {
+            refused.push(format!("{} ({expression})", package["name"].as_str().unwrap_or_default()));
+        }
+    }
+    anyhow::ensure!(refused.is_empty(), "licences that were not accepted: {}", refused.join(", "));
+    eprintln!("cargo-deny is not installed; licences were checked from Cargo's metadata");
+    Ok(())
+}

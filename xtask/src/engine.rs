@@ -1,0 +1,103 @@
+//! A private Docker daemon for the tests: own data directory, own socket, gone afterwards.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tool::{output, run, succeeds};
+
+/// An engine that answers on `socket`; one that we started ends with this value.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) socket: String,
+    daemon: Option<(Child, PathBuf)>,
+}
+
+/// The image that container tests run; made from Debian's busybox, since none can be pulled.
+const IMAGE: &str = "holm-test:1";
+const START: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// A private daemon, started now.
+    pub(crate) fn start() -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("holm-engine-{}", std::process::id()));
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let socket = format!("unix://{}/docker.sock", dir.display());
+        let log = fs::File::create(dir.join("dockerd.log"))?;
+        let child = Command::new("dockerd")
+            .arg("--data-root")
+            .arg(dir.join("data"))
+            .arg("--exec-root")
+            .arg(dir.join("exec"))
+            .arg("--pidfile")
+            .arg(dir.join("pid"))
+            .args(["-H", &socket])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .context("cannot start dockerd")?;
+        let mut engine = Self { socket, daemon: Some((child, dir)) };
+        engine.wait()?;
+        engine.image()?;
+        Ok(engine)
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let until = Instant::now() + START;
+        while !succeeds("docker", &["-H", &self.socket, "version"]) {
+            let ended = self.daemon.as_mut().is_some_and(|(child, _)| matches!(child.try_wait(), Ok(Some(_))));
+            if ended || Instant::now() > until {
+                bail!("dockerd did not come up: {}", self.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    fn last_words(&self) -> String {
+        let log = self.daemon.as_ref().map(|(_, dir)| dir.join("dockerd.log"));
+        let text = log.and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
+        text.lines().rev().take(3).collect::<Vec<_>>().join(" | ")
+    }
+
+    fn image(&self) -> Result<()> {
+        let dir = std::env::temp_dir().join(format!("holm-image-{}", std::process::id()));
+        let bin = dir.join("bin");
+        fs::create_dir_all(&bin)?;
+        fs::create_dir_all(dir.join("tmp"))?;
+        fs::create_dir_all(dir.join("etc"))?;
+        fs::write(dir.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")?;
+        fs::copy("/bin/busybox", bin.join("busybox")).context("busybox-static is not installed")?;
+        let applets = output(Command::new("/bin/busybox").arg("--list"))?;
+        for applet in applets.lines().filter(|applet| *applet != "busybox") {
+            std::os::unix::fs::symlink("busybox", bin.join(applet)).ok();
+        }
+        let tar = dir.with_extension("tar");
+        run(Command::new("tar").arg("-C").arg(&dir).arg("-cf").arg(&tar).arg("."))?;
+        run(Command::new("docker").args(["-H", &self.socket, "import"]).arg(&tar).arg(IMAGE).stdout(Stdio::null()))?;
+        fs::remove_file(&tar).ok();
+        remove(&dir);
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some((mut child, dir)) = self.daemon.take() {
+            // SIGTERM, so that it unmounts what it mounted.
+            succeeds("kill", &["-TERM", &child.id().to_string()]);
+            child.wait().ok();
+            remove(&dir);
+        }
+    }
+}
+
+fn remove(dir: &Path) {
+    if let Err(error) = fs::remove_dir_all(dir) {
+        eprintln!("cannot remove {}: {error}", dir.display());
+    }
+}

@@ -1,0 +1,30 @@
+//! Tasks of the project that are more than one cargo command: `cargo xtask <task>`.
+
+mod bench;
+mod check;
+mod engine;
+mod packages;
+mod test;
+mod tool;
+
+use clap::Parser;
+
+/// What to do.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of the project", disable_version_flag = true)]
+enum Task {
+    /// Install or start what the tests need, then run all of them.
+    Test(test::Options),
+    /// Format, lints, licences: what must hold before the tests.
+    Check,
+    /// Measure what docs/benchmarks.md promises; prints Markdown.
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Task::parse() {
+        Task::Test(options) => test::run(&options),
+        Task::Check => check::run(),
+        Task::Bench(options) => bench::run(&options),
+    }
+}
