@@ -29,8 +29,20 @@ pub(crate) fn run() -> Result<()> {
 /// have an accepted alternative.
 fn licences() -> Result<()> {
     const ACCEPTED: [&str; 14] = [
-        "Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "CC0-1.0", "Unlicense",
-        "Unicode-3.0", "CDLA-Permissive-2.0", "MIT-0", "BSL-1.0", "MPL-2.0",
+        "Apache-2.0",
+        "MIT",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "0BSD",
+        "CC0-1.0",
+        "Unlicense",
+        "Unicode-3.0",
+        "CDLA-Permissive-2.0",
+        "MIT-0",
+        "BSL-1.0",
+        "MPL-2.0",
     ];
     let metadata = output(cargo().args(["metadata", "--format-version", "1", "--quiet"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
@@ -39,7 +51,8 @@ fn licences() -> Result<()> {
         let expression = package["license"].as_str().unwrap_or_default().replace('/', " OR ");
         let fine = expression.split(" OR ").any(|alternative| {
             let words = alternative.trim_matches(['(', ')', ' ']).split(" AND ");
-            let mut words = words.map(|w| w.trim_matches(['(', ')', ' ']).split(" WITH ").next().unwrap_or(""));
+            let mut words =
+                words.map(|w| w.trim_matches(['(', ')', ' ']).split(" WITH ").next().unwrap_or(""));
             !alternative.is_empty() && words.all(|word| ACCEPTED.contains(&word))
         });
         if !fine {

@@ -49,7 +49,8 @@ impl Engine {
     fn wait(&mut self) -> Result<()> {
         let until = Instant::now() + START;
         while !succeeds("docker", &["-H", &self.socket, "version"]) {
-            let ended = self.daemon.as_mut().is_some_and(|(child, _)| matches!(child.try_wait(), Ok(Some(_))));
+            let ended =
+                self.daemon.as_mut().is_some_and(|(child, _)| matches!(child.try_wait(), Ok(Some(_))));
             if ended || Instant::now() > until {
                 bail!("dockerd did not come up: {}", self.last_words());
             }
@@ -78,7 +79,11 @@ impl Engine {
         }
         let tar = dir.with_extension("tar");
         run(Command::new("tar").arg("-C").arg(&dir).arg("-cf").arg(&tar).arg("."))?;
-        run(Command::new("docker").args(["-H", &self.socket, "import"]).arg(&tar).arg(IMAGE).stdout(Stdio::null()))?;
+        run(Command::new("docker")
+            .args(["-H", &self.socket, "import"])
+            .arg(&tar)
+            .arg(IMAGE)
+            .stdout(Stdio::null()))?;
         fs::remove_file(&tar).ok();
         remove(&dir);
         Ok(())

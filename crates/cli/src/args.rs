@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    adopt, apply, completions, config, confirm, convert, delete, describe, events, exec, get, logs, run_state,
-    scale, schema, status, token, version,
+    adopt, apply, completions, config, confirm, convert, delete, describe, events, exec, get, logs,
+    run_state, scale, schema, status, token, version,
 };
 use crate::connect::At;
 use crate::failure::Failure;
@@ -47,6 +47,33 @@ enum Command {
     /// Run the agent of a node, or remove a node from its orchestrator
     Node(roles::NodeCommand),
 
+    #[command(flatten)]
+    Asking(Asking),
+    /// Run a command inside an instance
+    Exec(At<exec::Exec>),
+
+    /// Print the JSON Schema of manifests, for editors
+    Schema,
+    /// Print a manifest in its normal form
+    Convert(convert::Convert),
+    /// Check configuration files
+    Config(config::Config),
+    /// Print the version
+    Version(version::Version),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+
+    /// What the demo runs: a sensor collector
+    #[command(name = "__sensor-collector", hide = true)]
+    SensorCollector(programs::collector::Options),
+    /// What the demo runs: the building's page
+    #[command(name = "__building-web", hide = true)]
+    BuildingWeb(programs::web::Options),
+}
+
+/// Commands that ask an orchestrator.
+#[derive(Subcommand, Debug)]
+enum Asking {
     /// Make what a manifest says the wish for its application
     Apply(At<apply::Apply>),
     /// List things
@@ -69,8 +96,6 @@ enum Command {
     Resume(At<run_state::Change>),
     /// Show what instances say
     Logs(At<logs::Logs>),
-    /// Run a command inside an instance
-    Exec(At<exec::Exec>),
     /// Show what happened, or happens
     Events(At<events::Events>),
     /// Make, list and revoke tokens
@@ -83,24 +108,6 @@ enum Command {
     Confirm(At<confirm::Confirm>),
     /// Show which orchestrator answers, and how it is
     Status(At<status::Status>),
-
-    /// Print the JSON Schema of manifests, for editors
-    Schema,
-    /// Print a manifest in its normal form
-    Convert(convert::Convert),
-    /// Check configuration files
-    Config(config::Config),
-    /// Print the version
-    Version(version::Version),
-    /// Print the completions of a shell
-    Completions(completions::Completions),
-
-    /// What the demo runs: a sensor collector
-    #[command(name = "__sensor-collector", hide = true)]
-    SensorCollector(programs::collector::Options),
-    /// What the demo runs: the building's page
-    #[command(name = "__building-web", hide = true)]
-    BuildingWeb(programs::web::Options),
 }
 
 /// Does what was asked.
@@ -119,7 +126,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(config) => done(config::run(&config)),
         Command::Version(version) => done(version::run(&version)),
         Command::Completions(completions) => done(completions::run(&completions)),
-        asking => done(run::single(ask(asking))),
+        Command::Asking(asking) => done(run::single(ask(asking))),
     }
 }
 
@@ -127,27 +134,25 @@ fn done(outcome: Result<(), Failure>) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// Commands that ask an orchestrator.
-async fn ask(command: Command) -> Result<(), Failure> {
+async fn ask(asking: Asking) -> Result<(), Failure> {
     use run_state::Wish;
-    match command {
-        Command::Apply(at) => apply::run(at).await,
-        Command::Get(at) => get::run(at).await,
-        Command::Describe(at) => describe::run(at).await,
-        Command::Delete(at) => delete::run(at).await,
-        Command::Scale(at) => scale::run(at).await,
-        Command::Restart(at) => run_state::run(at, Wish::Restart).await,
-        Command::Stop(at) => run_state::run(at, Wish::Stop).await,
-        Command::Start(at) => run_state::run(at, Wish::Start).await,
-        Command::Pause(at) => run_state::run(at, Wish::Pause).await,
-        Command::Resume(at) => run_state::run(at, Wish::Resume).await,
-        Command::Logs(at) => logs::run(at).await,
-        Command::Events(at) => events::run(at).await,
-        Command::Token(at) => token::run(at).await,
-        Command::Adopt(at) => adopt::adopt(at).await,
-        Command::Discard(at) => adopt::discard(at).await,
-        Command::Confirm(at) => confirm::run(at).await,
-        Command::Status(at) => status::run(at).await,
-        _ => Ok(()),
+    match asking {
+        Asking::Apply(at) => apply::run(at).await,
+        Asking::Get(at) => get::run(at).await,
+        Asking::Describe(at) => describe::run(at).await,
+        Asking::Delete(at) => delete::run(at).await,
+        Asking::Scale(at) => scale::run(at).await,
+        Asking::Restart(at) => run_state::run(at, Wish::Restart).await,
+        Asking::Stop(at) => run_state::run(at, Wish::Stop).await,
+        Asking::Start(at) => run_state::run(at, Wish::Start).await,
+        Asking::Pause(at) => run_state::run(at, Wish::Pause).await,
+        Asking::Resume(at) => run_state::run(at, Wish::Resume).await,
+        Asking::Logs(at) => logs::run(at).await,
+        Asking::Events(at) => events::run(at).await,
+        Asking::Token(at) => token::run(at).await,
+        Asking::Adopt(at) => adopt::adopt(at).await,
+        Asking::Discard(at) => adopt::discard(at).await,
+        Asking::Confirm(at) => confirm::run(at).await,
+        Asking::Status(at) => status::run(at).await,
     }
 }

@@ -14,8 +14,8 @@ use crate::roles::directory;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
-    /// An orchestrator on another machine (`host:port`), or `http://` on this one
-    #[arg(long, env = "HOLM_SERVER", value_name = "ADDRESS", global = true)]
+    /// An orchestrator on another machine (`host:port`), or `http://` on this one [env: HOLM_SERVER]
+    #[arg(long, value_name = "ADDRESS", global = true)]
     server: Option<String>,
     /// Who you are for --server; better given by the environment or a file, which `ps` does not show
     #[arg(long, env = "HOLM_API_TOKEN", hide_env_values = true, value_name = "TOKEN", global = true)]
@@ -23,8 +23,8 @@ pub(crate) struct Connect {
     /// A file that holds the API token
     #[arg(long, env = "HOLM_API_TOKEN_FILE", value_name = "FILE", global = true)]
     api_token_file: Option<PathBuf>,
-    /// An orchestrator on this machine, by its `api.sock`
-    #[arg(long, env = "HOLM_SOCKET", value_name = "PATH", global = true, conflicts_with = "server")]
+    /// An orchestrator on this machine, by its `api.sock` [env: HOLM_SOCKET]
+    #[arg(long, value_name = "PATH", global = true, conflicts_with = "server")]
     socket: Option<PathBuf>,
 }
 
@@ -44,11 +44,20 @@ pub(crate) const SOCKET: &str = "api.sock";
 
 impl Connect {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        if let Some(server) = &self.server {
-            return self.remote(server);
+        // A flag wins over any environment variable, so clap does not read these two.
+        match (&self.server, &self.socket) {
+            (Some(server), _) => return self.remote(server),
+            (None, Some(socket)) => return Ok(Client::unix(socket)),
+            (None, None) => {}
         }
-        if let Some(socket) = &self.socket {
-            return Ok(Client::unix(socket));
+        match (variable("HOLM_SERVER")?, variable("HOLM_SOCKET")?) {
+            (Some(server), None) => return self.remote(&server),
+            (None, Some(socket)) => return Ok(Client::unix(socket)),
+            (Some(_), Some(_)) => {
+                return Err(Failure::wrong_use("both HOLM_SERVER and HOLM_SOCKET are set")
+                    .hint("unset one of them, or say --server or --socket"));
+            }
+            (None, None) => {}
         }
         let tried = ["root", "cluster"].map(|role| directory(role).join(SOCKET));
         tried.iter().find(|path| path.exists()).map(Client::unix).ok_or_else(|| nowhere(&tried))
@@ -58,7 +67,9 @@ impl Connect {
         let token = self.token()?;
         if let Some(address) = server.strip_prefix("http://") {
             let address: SocketAddr = address.trim_end_matches('/').parse().map_err(|_| {
-                Failure::wrong_use(format!("`{server}` is no address: plain HTTP needs http://127.0.0.1:PORT"))
+                Failure::wrong_use(format!(
+                    "`{server}` is no address: plain HTTP needs http://127.0.0.1:PORT"
+                ))
             })?;
             return Ok(Client::http(address, token.as_deref())?);
         }
@@ -75,6 +86,15 @@ impl Connect {
             (None, Some(file)) => read_secret(file).map(Some),
             (None, None) => Ok(None),
         }
+    }
+}
+
+/// An environment variable that is not empty.
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => Err(Failure::wrong_use(format!("{name}: {error}"))),
     }
 }
 

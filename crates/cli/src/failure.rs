@@ -53,9 +53,14 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Whether anybody must be told.
+    pub(crate) fn matters(&self) -> bool {
+        self.kind != Kind::NobodyReads
+    }
+
     /// Says it on standard error.
     pub(crate) fn report(&self) -> ExitCode {
-        if self.kind != Kind::NobodyReads {
+        if self.matters() {
             eprintln!("error: {}", self.what.trim_end());
         }
         if let Some(hint) = &self.hint {

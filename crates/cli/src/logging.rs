@@ -20,8 +20,8 @@ const LEVELS: [&str; 3] = ["info", "debug", "trace"];
 /// For daemons; commands for people say what they have to say themselves.
 pub(crate) fn start(format: LogFormat, verbose: u8) {
     let level = LEVELS[usize::from(verbose).min(LEVELS.len() - 1)];
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,{}", ours(level))));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("warn,{}", ours(level))));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start changes nothing: the first one's settings stay.
     let _ = match format {

@@ -57,21 +57,26 @@ fn belongs(instance: &InstanceView, target: &Target) -> bool {
         && target.service.as_ref().is_none_or(|service| *service == instance.service)
 }
 
+/// Whether an instance with this id is meant.
+type Rule<'a> = dyn Fn(&InstanceView, &str) -> bool + 'a;
+
 /// Whole names win over parts of them.
 fn matching<'a>(all: &'a [InstanceView], text: &str) -> Vec<&'a InstanceView> {
     let live = || all.iter().filter_map(|instance| Some((instance, instance.id.as_deref()?)));
-    let rules: [&dyn Fn(&InstanceView, &str) -> bool; 4] = [
+    let rules: [&Rule<'_>; 4] = [
         &|_, id| id == text,
         &|instance, _| format!("{}/{}", instance.application, instance.slot) == text,
         &|instance, _| instance.slot == text,
         &|_, id| text.len() >= 3 && id.starts_with(text),
     ];
-    let found = rules.iter().map(|rule| live().filter(|(i, id)| rule(i, id)).map(|(i, _)| i).collect::<Vec<_>>());
+    let found =
+        rules.iter().map(|rule| live().filter(|(i, id)| rule(i, id)).map(|(i, _)| i).collect::<Vec<_>>());
     found.into_iter().find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 fn names(many: &[&InstanceView]) -> String {
-    let name = |i: &&InstanceView| format!("{}/{} ({})", i.application, i.slot, i.id.as_deref().unwrap_or("-"));
+    let name =
+        |i: &&InstanceView| format!("{}/{} ({})", i.application, i.slot, i.id.as_deref().unwrap_or("-"));
     many.iter().take(5).map(name).collect::<Vec<_>>().join(", ")
 }
 

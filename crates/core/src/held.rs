@@ -358,7 +358,8 @@ impl Held {
 
     fn alive(&mut self, revision: u64, digest: Digest, journal: &mut Journal, received: &mut Received) {
         let (Phase::Syncing(parent, _) | Phase::Current(parent)) = self.phase else { return };
-        if revision < self.revision {
+        // Revision 0 says that the parent lives, and nothing about our list: it waits for our sync.
+        if revision == 0 || revision < self.revision {
             return;
         }
         if digest == self.digest {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 use sha2::{Digest as _, Sha256};
 
@@ -60,8 +60,7 @@ pub struct ServiceWish {
 }
 
 /// A [`ServiceSpec`] as it was committed: bytes that are handed on unchanged.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SpecBytes(Arc<ByteBuf>);
 
 /// The bytes are not a specification that this version understands.
@@ -102,6 +101,24 @@ impl SpecBytes {
     }
 }
 
+/// Bytes on the wire. In the store, whose rows are JSON, they are a string: they are UTF-8 as long as a
+/// Holm wrote them; others stay bytes.
+impl Serialize for SpecBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if serializer.is_human_readable() => serializer.serialize_str(text),
+            _ => self.0.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SpecBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Takes strings, bytes and sequences of bytes alike.
+        ByteBuf::deserialize(deserializer).map(|bytes| Self(Arc::new(bytes)))
+    }
+}
+
 impl std::fmt::Debug for SpecBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.0))
@@ -116,4 +133,29 @@ pub fn short_hash(bytes: &[u8]) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(&full[..16]);
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_is_text_in_the_store_and_the_same_bytes_everywhere() {
+        let spec = ServiceSpec::new(Name::new("process").unwrap(), vec!["x".into()]);
+        let bytes = SpecBytes::encode(&spec);
+        let json = serde_json::to_string(&bytes).unwrap();
+        assert!(json.starts_with("\"{"), "{json}");
+        assert_eq!(serde_json::from_str::<SpecBytes>(&json).unwrap(), bytes);
+        let mut cbor = Vec::new();
+        ciborium::into_writer(&bytes, &mut cbor).unwrap();
+        assert_eq!(ciborium::from_reader::<SpecBytes, _>(&cbor[..]).unwrap(), bytes);
+        assert_eq!(bytes.decode().unwrap(), spec);
+    }
+
+    #[test]
+    fn bytes_of_nobody_we_know_survive_the_store_too() {
+        let odd = SpecBytes(Arc::new(ByteBuf::from(vec![0xff, 0, 1])));
+        let json = serde_json::to_string(&odd).unwrap();
+        assert_eq!(serde_json::from_str::<SpecBytes>(&json).unwrap(), odd);
+    }
 }

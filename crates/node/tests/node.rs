@@ -321,7 +321,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_starts_nothing_and_forgets_nothing() {
+async fn a_full_disk_starts_nothing_and_forgets_nothing_needs_root() {
     let Some(disk) = SmallDisk::mount() else {
         println!("skipped: no tmpfs can be mounted here");
         return;

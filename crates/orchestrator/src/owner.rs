@@ -19,7 +19,7 @@ use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
 use holm_core::orchestrator::{Effect, Event, LinkId, Orchestrator, Ticket};
 use holm_link::revocation::Revocations;
 use holm_model::item::Digest;
-use holm_model::message::{Down, Up};
+use holm_model::message::Down;
 use holm_model::record::Batch;
 use holm_model::time::Now;
 use holm_store::{CommitError, Store};
@@ -187,7 +187,7 @@ impl Owner {
             self.world.links.send(link, self.machine.alive(member).unwrap_or(out_of_step));
         }
         if let Some(uplink) = &self.world.uplink {
-            uplink.send(Up::Alive { revision: 0 });
+            uplink.send(self.machine.keep_alive());
         }
     }
 

@@ -145,11 +145,7 @@ impl Uplink {
             end = serve_tunnels(router, session.incoming) => end,
         };
         tracing::info!(parent = %self.parent, %end, "The link to the parent is closed.");
-        {
-            let mut state = self.state();
-            state.open = None;
-            state.renewing = None;
-        }
+        self.state().close();
         inputs.event(Event::ParentClosed).await;
         Ok(heard)
     }
@@ -213,6 +209,15 @@ impl Uplink {
     /// Nothing that holds the lock can panic half-way: a poisoned state is a whole one.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// What was asked for on the link is asked for again on the next.
+    fn close(&mut self) {
+        (self.open, self.renewing) = (None, None);
     }
 }
 

@@ -116,7 +116,7 @@ async fn a_wish_reaches_the_node_and_its_facts_come_back() {
     // Past and live are one sequence.
     let past = root.handle.past(&holm_store::ChangeFilter::default()).await.unwrap();
     let live = changes.recv().await.unwrap();
-    assert!(past.iter().any(|event| *event == *live), "{live:?} is not in {past:?}");
+    assert!(past.contains(&live), "{live:?} is not in {past:?}");
     root.stop().await;
     cluster.stop().await;
 }

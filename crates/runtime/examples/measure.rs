@@ -54,7 +54,16 @@ fn launch(counter: u64) -> Result<Launch, Failure> {
     let spec = ServiceSpec::new(Name::new("process")?, vec!["sleep".into(), "1000".into()]);
     let id = AssignmentId(Uid { epoch: Epoch::new(1, u64::from(std::process::id())), counter });
     let (env, ports) = (BTreeMap::new(), BTreeMap::new());
-    Ok(Launch { id, incarnation: 1, name: "measure/sleep/1".into(), spec, env, ports, files: None })
+    Ok(Launch {
+        id,
+        incarnation: 1,
+        name: "measure/sleep/1".into(),
+        wish: holm_model::id::WishId(id.0),
+        spec,
+        env,
+        ports,
+        files: None,
+    })
 }
 
 fn pss(dir: &std::path::Path) -> Result<u64, Failure> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use holm_model::id::AssignmentId;
+use holm_model::id::{AssignmentId, WishId};
 use holm_model::name::Name;
 use holm_model::service::ServiceSpec;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ pub struct Launch {
     pub incarnation: u32,
     /// For people, in notes and listings: `building/web/2`.
     pub name: String,
+    /// Whose named volumes it mounts: a new creation of an application does not inherit the old one's.
+    pub wish: WishId,
     /// Templates are already resolved.
     pub spec: ServiceSpec,
     /// The whole environment; `spec.env` is not looked at.

@@ -34,7 +34,7 @@ fn port(launch: &mut Launch, host: u16, container: u16) {
 }
 
 #[tokio::test]
-async fn an_image_that_does_not_exist_carries_the_answer() {
+async fn an_image_that_does_not_exist_carries_the_answer_needs_engine() {
     let Some((runtime, _events)) = driver() else { return };
     let mut launch = sh("true");
     launch.spec.image = Some("127.0.0.1:1/no-such-image:9".into());
@@ -46,7 +46,7 @@ async fn an_image_that_does_not_exist_carries_the_answer() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_named() {
+async fn a_missing_program_is_named_needs_engine() {
     let Some((runtime, _events)) = driver() else { return };
     let launch = launch("container", &["no-such-program"]);
     let error = runtime.start(&launch).await.unwrap_err();
@@ -56,7 +56,7 @@ async fn a_missing_program_is_named() {
 }
 
 #[tokio::test]
-async fn a_port_is_published_and_a_taken_one_named() {
+async fn a_port_is_published_and_a_taken_one_named_needs_engine() {
     let Some((runtime, _events)) = driver() else { return };
     let taken = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let number = taken.local_addr().unwrap().port();
@@ -77,7 +77,7 @@ async fn a_port_is_published_and_a_taken_one_named() {
 }
 
 #[tokio::test]
-async fn the_files_of_the_node_are_seen_and_read_only() {
+async fn the_files_of_the_node_are_seen_and_read_only_needs_engine() {
     let Some((runtime, mut events)) = driver() else { return };
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("peers"), "everybody\n").unwrap();
@@ -91,7 +91,7 @@ async fn the_files_of_the_node_are_seen_and_read_only() {
 }
 
 #[tokio::test]
-async fn memory_is_limited() {
+async fn memory_is_limited_needs_engine() {
     let Some((runtime, mut events)) = driver() else { return };
     let mut launch = sh("x=x; while :; do x=$x$x; done");
     launch.spec.resources.memory = Memory(16 << 20);
@@ -102,7 +102,7 @@ async fn memory_is_limited() {
 }
 
 #[tokio::test]
-async fn other_nodes_containers_are_not_ours() {
+async fn other_nodes_containers_are_not_ours_needs_engine() {
     let (Some((ours, _events)), Some((theirs, _others))) = (driver(), driver()) else { return };
     let launch = sh("echo up; exec sleep 1000");
     theirs.start(&launch).await.unwrap();

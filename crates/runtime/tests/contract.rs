@@ -214,7 +214,7 @@ macro_rules! contract {
                 }
             })*
         }
-        mod container_keeps {
+        mod container_keeps_needs_engine {
             $(#[tokio::test]
             async fn $check() {
                 if let Some(subject) = super::container() {

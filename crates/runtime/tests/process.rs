@@ -36,18 +36,18 @@ async fn environment_is_only_what_was_given() {
 }
 
 #[tokio::test]
-async fn a_root_agent_gives_up_its_rights() {
+async fn a_root_agent_gives_up_its_rights_needs_root() {
     if !root() {
         return println!("skipped: needs root");
     }
     let mut p = Processes::new();
     let nobody = sh(
-        "id -u; grep NoNewPrivs /proc/self/status | tr '\\t' ' '; ulimit -c; touch mine; ls /proc/self/fd | wc -l",
+        "id -u; grep NoNewPrivs /proc/self/status | tr '\\t' ' '; ulimit -c; touch mine; ls /proc/self/fd | wc -l; echo named >/dev/stdout",
     );
     p.runtime.start(&nobody).await.unwrap();
     exited(&mut p.events, &nobody).await;
     let seen = lines(&p.runtime, nobody.id, LogOptions::default()).await;
-    assert_eq!(seen, ["o 65534", "o NoNewPrivs: 1", "o 0", "o 4"]);
+    assert_eq!(seen, ["o 65534", "o NoNewPrivs: 1", "o 0", "o 4", "o named"]);
 
     let mut other = sh("id -u; id -g");
     other.spec.user = Some("12345".into());
@@ -184,7 +184,7 @@ async fn following_crosses_segments_and_ends_with_the_instance() {
 }
 
 #[tokio::test]
-async fn a_full_disk_stops_no_program() {
+async fn a_full_disk_stops_no_program_needs_root() {
     if !root() {
         return println!("skipped: needs root");
     }

@@ -8,9 +8,9 @@ use holm_client::{Client, Condition, Manifest as Body};
 use holm_model::duration::Span;
 use holm_model::view::ApplyView;
 
+use super::Project;
 use super::manifest::{self, Manifest};
 use super::wait::{self, Wanted};
-use super::Project;
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
@@ -61,7 +61,12 @@ async fn one(client: &Client, args: &Apply, manifest: Manifest) -> Result<(), Fa
     }
 }
 
-async fn wait_for(client: &Client, args: &Apply, applied: &ApplyView, limit: Duration) -> Result<(), Failure> {
+async fn wait_for(
+    client: &Client,
+    args: &Apply,
+    applied: &ApplyView,
+    limit: Duration,
+) -> Result<(), Failure> {
     let project = args.project.project.as_str();
     let wanted = Wanted { project, name: &applied.application, generation: applied.generation };
     match args.output.format {
@@ -78,7 +83,11 @@ fn people(view: &ApplyView, is: &str) -> String {
         _ => ' ',
     };
     let changed = view.changes.iter().any(|change| change.action != "keep");
-    let what = if changed { format!("{is} applied as generation {}", view.generation) } else { "has no changes".to_owned() };
+    let what = if changed {
+        format!("{is} applied as generation {}", view.generation)
+    } else {
+        "has no changes".to_owned()
+    };
     let mut text = format!("application {} {what}\n", view.application);
     for change in &view.changes {
         text.push_str(&format!("  {} {}\n", signs(&change.action), change.service));

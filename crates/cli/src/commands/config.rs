@@ -17,9 +17,7 @@ pub(crate) struct Config {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Check a configuration file without starting anything
-    Check {
-        file: PathBuf,
-    },
+    Check { file: PathBuf },
 }
 
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {

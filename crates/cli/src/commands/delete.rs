@@ -47,7 +47,12 @@ pub(crate) async fn run(At { args, connect }: At<Delete>) -> Result<(), Failure>
 }
 
 /// Returns when no instance of the application is left.
-pub(crate) async fn until_gone(client: &Client, project: &str, name: &str, limit: Duration) -> Result<(), Failure> {
+pub(crate) async fn until_gone(
+    client: &Client,
+    project: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<(), Failure> {
     let deadline = Instant::now() + limit;
     let mut pulse = Pulse::open(client).await?;
     loop {

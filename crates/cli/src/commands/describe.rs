@@ -76,13 +76,15 @@ async fn application(client: &Client, project: &str, name: &str, output: Output)
     let application = Some(format!("{project}/{name}"));
     let events = history(client, HistoryQuery { application, ..HistoryQuery::default() }).await?;
     output.print(&view, || {
-        [about_application(&view), services(&view), section("instances", &instances), happened(&events)].concat()
+        [about_application(&view), services(&view), section("instances", &instances), happened(&events)]
+            .concat()
     })
 }
 
 async fn instance(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
     let view = resolve::instance(client, name).await?;
-    let events = history(client, HistoryQuery { subject: view.id.clone(), ..HistoryQuery::default() }).await?;
+    let events =
+        history(client, HistoryQuery { subject: view.id.clone(), ..HistoryQuery::default() }).await?;
     output.print(&view, || about_instance(&view) + &happened(&events))
 }
 
@@ -109,7 +111,11 @@ async fn history(client: &Client, query: HistoryQuery) -> Result<Vec<EventView>,
 // === texts ===
 
 fn section<T: table::Listed>(title: &str, items: &[T]) -> String {
-    if items.is_empty() { String::new() } else { format!("\n{title}\n{}", table::render(items, false, now(), stdout_ink())) }
+    if items.is_empty() {
+        String::new()
+    } else {
+        format!("\n{title}\n{}", table::render(items, false, now(), stdout_ink()))
+    }
 }
 
 fn happened(events: &[EventView]) -> String {
@@ -172,7 +178,8 @@ fn about_instance(view: &InstanceView) -> String {
 fn about_node(view: &NodeView) -> String {
     let (facts, join) = (&view.facts, |texts: &[String]| texts.join(", "));
     let labels: Vec<_> = view.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let free = |free: &Option<String>| free.as_ref().map_or_else(String::new, |free| format!(" ({free} free)"));
+    let free =
+        |free: &Option<String>| free.as_ref().map_or_else(String::new, |free| format!(" ({free} free)"));
     let disk = |bytes| holm_model::resources::Memory(bytes).to_string();
     let rows = [
         ("node", view.name.clone()),
@@ -180,7 +187,7 @@ fn about_node(view: &NodeView) -> String {
         ("cluster", view.cluster.clone().unwrap_or_default()),
         ("state", view.state.word().to_owned()),
         ("frozen", if view.frozen { "yes: `holm adopt` or `holm discard`" } else { "no" }.to_owned()),
-        ("heard", view.last_heard.map_or_else(|| "never".to_owned(), when)),
+        ("heard", view.last_heard.map(when).unwrap_or_default()),
         ("host", facts.hostname.clone()),
         ("addresses", join(&facts.addresses)),
         ("system", format!("{} {}, kernel {}", facts.os_version, view.arch, facts.kernel)),
@@ -198,8 +205,10 @@ fn about_node(view: &NodeView) -> String {
 
 fn runtimes(view: &NodeView) -> String {
     let row = |runtime: &holm_model::member::RuntimeFacts| {
-        let limits = if runtime.enforces.is_empty() { "nothing".to_owned() } else { runtime.enforces.join(", ") };
-        let ready = runtime.unavailable.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("no: {why}"));
+        let limits =
+            if runtime.enforces.is_empty() { "nothing".to_owned() } else { runtime.enforces.join(", ") };
+        let ready =
+            runtime.unavailable.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("no: {why}"));
         vec![runtime.name.to_string(), runtime.version.clone(), limits, ready]
     };
     let rows: Vec<_> = view.facts.runtimes.iter().map(row).collect();
@@ -218,7 +227,7 @@ fn about_cluster(view: &ClusterView) -> String {
         ("cpu", format!("{} ({} free)", view.cpu, view.cpu_free)),
         ("memory", format!("{} ({} free)", view.memory, view.memory_free)),
         ("instances", view.instances.to_string()),
-        ("heard", view.last_heard.map_or_else(|| "never".to_owned(), when)),
+        ("heard", view.last_heard.map(when).unwrap_or_default()),
     ];
     table::pairs(&rows, stdout_ink())
 }

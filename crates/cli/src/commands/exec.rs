@@ -48,7 +48,8 @@ pub(crate) async fn run(At { args, connect }: At<Exec>) -> Result<ExitCode, Fail
     }
     typing.abort();
     let code = code.ok_or_else(|| {
-        Failure::new("the connection ended before the command did").hint("look with `holm get instances` whether the instance still runs")
+        Failure::new("the connection ended before the command did")
+            .hint("look with `holm get instances` whether the instance still runs")
     })?;
     // As shells do: what does not fit is a failure.
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(255)))

@@ -151,7 +151,8 @@ impl List {
     }
 
     fn chosen<T: Listed>(&self, items: Vec<T>) -> Vec<T> {
-        let wanted = |item: &T| self.names.is_empty() || item.names().iter().any(|name| self.names.contains(name));
+        let wanted =
+            |item: &T| self.names.is_empty() || item.names().iter().any(|name| self.names.contains(name));
         items.into_iter().filter(wanted).collect()
     }
 

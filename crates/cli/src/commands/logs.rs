@@ -85,7 +85,11 @@ fn before(Span(span): Span) -> Time {
 }
 
 /// One of many that cannot be read is told about; when none can, that is the failure.
-async fn open(client: &Client, chosen: &[InstanceView], query: &LogQuery) -> Result<Vec<(usize, Lines)>, Failure> {
+async fn open(
+    client: &Client,
+    chosen: &[InstanceView],
+    query: &LogQuery,
+) -> Result<Vec<(usize, Lines)>, Failure> {
     let ask = chosen.iter().map(|instance| client.logs(instance.id.as_deref().unwrap_or_default(), query));
     let (mut streams, mut last) = (Vec::new(), None);
     for (index, answer) in future::join_all(ask).await.into_iter().enumerate() {
@@ -146,7 +150,8 @@ struct Prefixes {
 impl Prefixes {
     fn new(chosen: &[InstanceView], ink: bool) -> Self {
         let apart = chosen.iter().any(|instance| instance.application != chosen[0].application);
-        let name = |i: &InstanceView| if apart { format!("{}/{}", i.application, i.slot) } else { i.slot.clone() };
+        let name =
+            |i: &InstanceView| if apart { format!("{}/{}", i.application, i.slot) } else { i.slot.clone() };
         let names: Vec<_> = chosen.iter().map(name).collect();
         let width = names.iter().map(String::len).max().unwrap_or(0);
         let texts = match names.len() {
@@ -167,7 +172,11 @@ impl Prefixes {
     }
 
     fn painted(&self, text: &str, colour: u8) -> String {
-        if self.ink && !text.is_empty() { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.ink && !text.is_empty() {
+            format!("\u{1b}[{colour}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn read(path: &Path) -> Result<Manifest, Failure> {
         (path.display().to_string(), std::fs::File::open(path).and_then(bounded))
     };
     let bytes = text.map_err(|e| {
-        Failure::from_error(format!("cannot read {name}"), &e).hint("give the path of a manifest, or `-` for standard input")
+        Failure::from_error(format!("cannot read {name}"), &e)
+            .hint("give the path of a manifest, or `-` for standard input")
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|e| Failure::from_error(format!("{name} is no text in UTF-8"), &e.utf8_error()))?;

@@ -88,7 +88,11 @@ async fn create(create: &Create, connect: &Connect) -> Result<(), Failure> {
     // The token alone on standard output, so that `$(holm token create …)` is the token.
     if matches!(create.output.format, crate::output::Format::Table | crate::output::Format::Wide) {
         let role = rows::role(created.role);
-        eprintln!("token {} for {role}, valid for {}; shown only now:", created.id, left(created.expires, now()));
+        eprintln!(
+            "token {} for {role}, valid for {}; shown only now:",
+            created.id,
+            left(created.expires, now())
+        );
     }
     create.output.print(&created, || created.token.clone())
 }

@@ -20,10 +20,7 @@ struct Facts {
 }
 
 pub(crate) fn run(version: &Version) -> Result<(), Failure> {
-    let facts = Facts {
-        version: env!("CARGO_PKG_VERSION"),
-        os: std::env::consts::OS,
-        arch: std::env::consts::ARCH,
-    };
+    let facts =
+        Facts { version: env!("CARGO_PKG_VERSION"), os: std::env::consts::OS, arch: std::env::consts::ARCH };
     version.output.print(&facts, || format!("holm {} ({}/{})", facts.version, facts.os, facts.arch))
 }

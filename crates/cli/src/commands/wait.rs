@@ -55,14 +55,19 @@ impl Seen {
 }
 
 fn line(instance: &InstanceView) -> String {
-    let place: Vec<_> = [&instance.cluster, &instance.node].into_iter().flatten().map(String::as_str).collect();
+    let place: Vec<_> =
+        [&instance.cluster, &instance.node].into_iter().flatten().map(String::as_str).collect();
     let at = if place.is_empty() { String::new() } else { format!(" on {}", place.join("/")) };
     let reason = if instance.reason.is_empty() { String::new() } else { format!(": {}", instance.reason) };
     crate::output::clean(&format!("{}{at}{reason}", instance.state))
 }
 
 /// Returns when the application runs as wished; shows what happens meanwhile.
-pub(crate) async fn until_running(client: &Client, wanted: Wanted<'_>, limit: Duration) -> Result<(), Failure> {
+pub(crate) async fn until_running(
+    client: &Client,
+    wanted: Wanted<'_>,
+    limit: Duration,
+) -> Result<(), Failure> {
     let (mut live, mut seen) = (Live::new(), Seen::default());
     let show = |instances: &[InstanceView]| {
         if live.is_terminal() {
@@ -135,10 +140,20 @@ fn failed(wanted: Wanted<'_>, instances: &[InstanceView]) -> Failure {
         .hint(format!("`holm logs {}` shows what its instances said", wanted.name))
 }
 
-fn late(wanted: Wanted<'_>, application: &ApplicationView, instances: &[InstanceView], limit: Duration) -> Failure {
+fn late(
+    wanted: Wanted<'_>,
+    application: &ApplicationView,
+    instances: &[InstanceView],
+    limit: Duration,
+) -> Failure {
     let limit = holm_model::duration::Span(limit);
-    Failure::new(format!("{} is still {} after {limit}{}", wanted.name, application.state, open_ends(instances)))
-        .hint("it goes on without you: `holm get instances -w` watches it")
+    Failure::new(format!(
+        "{} is still {} after {limit}{}",
+        wanted.name,
+        application.state,
+        open_ends(instances)
+    ))
+    .hint("it goes on without you: `holm get instances -w` watches it")
 }
 
 /// Each slot that does not run, and why.

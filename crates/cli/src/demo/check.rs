@@ -34,7 +34,12 @@ pub(super) async fn run(sea: &Sea, stage: &Stage, limit: Duration) -> Result<(),
 
     let victim = victim(sea, &stage.client).await?;
     let process = program_of(sea, &victim)?;
-    say(&format!("Killing {} (process {}) on {} …", victim.slot, process.pid, victim.node.as_deref().unwrap_or("-")))?;
+    say(&format!(
+        "Killing {} (process {}) on {} …",
+        victim.slot,
+        process.pid,
+        victim.node.as_deref().unwrap_or("-")
+    ))?;
     let mut pulse = Pulse::open(&stage.client).await?;
     let killed = Instant::now();
     process.signal(Signal::SIGKILL);
@@ -75,7 +80,9 @@ async fn readings(stage: &Stage, limit: Duration) -> Result<Building, Failure> {
 
 fn missing(building: &Building) -> Option<String> {
     let says = |floor: &&str| {
-        let on = |c: &&crate::programs::web::Collector| c.floor.as_deref() == Some(floor) && !c.readings.is_empty();
+        let on = |c: &&crate::programs::web::Collector| {
+            c.floor.as_deref() == Some(floor) && !c.readings.is_empty()
+        };
         building.collectors.iter().any(|collector| on(&collector))
     };
     let silent: Vec<_> = FLOORS.iter().filter(|floor| !says(floor)).copied().collect();
@@ -96,7 +103,8 @@ async fn instances(sea: &Sea, client: &Client) -> Result<Vec<InstanceView>, Fail
 
 /// The node is on this machine: its directory tells which process it is.
 fn program_of(sea: &Sea, instance: &InstanceView) -> Result<Process, Failure> {
-    let (node, id) = (instance.node.as_deref().unwrap_or_default(), instance.id.as_deref().unwrap_or_default());
+    let (node, id) =
+        (instance.node.as_deref().unwrap_or_default(), instance.id.as_deref().unwrap_or_default());
     let file = sea.instances_of(node).join(id).join("running.json");
     let text = std::fs::read(&file);
     let text = text.map_err(|e| Failure::from_error(format!("cannot read {}", file.display()), &e))?;
@@ -115,7 +123,9 @@ async fn replaced(
     deadline: Instant,
 ) -> Result<(), Failure> {
     let is_new = |i: &&InstanceView| {
-        i.slot == victim.slot && i.state == "RUNNING" && (i.id != victim.id || i.incarnation > victim.incarnation)
+        i.slot == victim.slot
+            && i.state == "RUNNING"
+            && (i.id != victim.id || i.incarnation > victim.incarnation)
     };
     loop {
         let all = instances(sea, &stage.client).await?;
@@ -124,7 +134,9 @@ async fn replaced(
         }
         match timeout_at(deadline, pulse.beat()).await {
             Ok(beat) => drop(beat?),
-            Err(_) => return Err(Failure::new(format!("{} was not replaced after it was killed", victim.slot))),
+            Err(_) => {
+                return Err(Failure::new(format!("{} was not replaced after it was killed", victim.slot)));
+            }
         }
     }
 }

@@ -31,9 +31,8 @@ pub(super) fn image() -> Option<String> {
 fn choose(json: &str) -> Option<String> {
     let images: Vec<Image> = serde_json::from_str(json).ok()?;
     let tags: Vec<_> = images.into_iter().filter_map(|image| image.repo_tags).flatten().collect();
-    let repository = |tag: &str| -> Option<String> {
-        Some(tag.rsplit_once(':')?.0.rsplit('/').next()?.to_owned())
-    };
+    let repository =
+        |tag: &str| -> Option<String> { Some(tag.rsplit_once(':')?.0.rsplit('/').next()?.to_owned()) };
     SHELLS.iter().find_map(|shell| tags.iter().find(|tag| repository(tag).as_deref() == Some(shell)).cloned())
 }
 

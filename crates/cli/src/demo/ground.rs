@@ -105,11 +105,41 @@ pub(super) fn read(dir: &Path) -> Option<Record> {
     serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()
 }
 
+/// The record goes last: what is left of a removal that fails can still be cleaned up by it.
 pub(super) fn remove_dir(dir: &Path) -> Result<(), Failure> {
-    match fs::remove_dir_all(dir) {
+    let remove = || {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else if path != dir.join(RECORD) {
+                fs::remove_file(path)?;
+            }
+        }
+        fs::remove_dir_all(dir)
+    };
+    match remove() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Failure::from_error(format!("{} cannot be removed", dir.display()), &error))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ground_is_recorded_from_the_start_and_removed_as_a_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let mut ground = Ground::create(home.path()).unwrap();
+        ground.note(|record| record.namespaces.push("one".to_owned())).unwrap();
+        let record = read(&ground.path("")).unwrap();
+        assert!(record.demo.lives());
+        assert_eq!(record.namespaces, ["one"]);
+        assert!(fs::metadata(ground.program()).unwrap().permissions().mode() & 0o005 == 0o005);
+        ground.remove().unwrap();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
     }
 }

@@ -82,14 +82,15 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         played = play(&mut sea, &options) => played,
         interrupted = interrupted() => interrupted,
     };
-    if let Err(failure) = &played {
+    if let Some(failure) = played.as_ref().err().filter(|failure| failure.matters()) {
         // Now, before the logs are gone.
         check::explain(&sea, failure).await;
     }
-    say("Cleaning up …")?;
+    // It is cleaned up whether somebody reads that or not.
+    let _ = say("Cleaning up …");
     let ended = tokio::select! {
         ended = sea.end() => ended,
-        interrupted = interrupted() => interrupted.and(Err(Failure::new("interrupted while cleaning up")
+        interrupted = interrupted_again() => interrupted.and(Err(Failure::new("interrupted while cleaning up")
             .hint("the next `holm demo` cleans up the rest"))),
     };
     played.and(ended)
@@ -103,6 +104,12 @@ async fn interrupted() -> Result<(), Failure> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+/// A signal is often sent twice, to the process and to its group: only a later one is meant so.
+async fn interrupted_again() -> Result<(), Failure> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    interrupted().await
 }
 
 async fn play(sea: &mut Sea, options: &Options) -> Result<(), Failure> {

@@ -93,9 +93,11 @@ fn firewall(namespace: &std::path::Path) -> Result<(), Failure> {
     let iptables = |program: &str| {
         IPTABLES.iter().try_for_each(|rule| run("nsenter", &[vec![&*enter, program], word(rule)].concat()))
     };
-    nft().or_else(|_| iptables("iptables").and_then(|()| iptables("ip6tables").or(Ok(())))).map_err(|failure| {
-        failure.hint("--isolated needs nft or iptables to drop incoming connections: install nftables")
-    })
+    nft().or_else(|_| iptables("iptables").and_then(|()| iptables("ip6tables").or(Ok(())))).map_err(
+        |failure| {
+            failure.hint("--isolated needs nft or iptables to drop incoming connections: install nftables")
+        },
+    )
 }
 
 fn ip(arguments: &str) -> Result<(), Failure> {
@@ -105,7 +107,8 @@ fn ip(arguments: &str) -> Result<(), Failure> {
 fn run(program: &str, arguments: &[&str]) -> Result<(), Failure> {
     let what = || format!("`{program} {}` has failed", arguments.join(" "));
     let output = Command::new(program).args(arguments).output();
-    let output = output.map_err(|e| Failure::from_error(what(), &e).hint("install iproute2 and util-linux"))?;
+    let output =
+        output.map_err(|e| Failure::from_error(what(), &e).hint("install iproute2 and util-linux"))?;
     if output.status.success() {
         return Ok(());
     }

@@ -34,8 +34,8 @@ pub(super) fn application(image: Option<&str>) -> Result<Application, Failure> {
     let manifest = manifest::parse(MANIFEST.to_owned(), "examples/building-management/app.yaml")?;
     let mut application = manifest.application;
     if let Some(image) = image {
-        let logger = Name::new("load-logger").map_err(|e| Failure::new(e))?;
-        application.services.insert(logger, container(image).map_err(|e| Failure::new(e))?);
+        let logger = Name::new("load-logger").map_err(Failure::new)?;
+        application.services.insert(logger, container(image).map_err(Failure::new)?);
     }
     Ok(application)
 }

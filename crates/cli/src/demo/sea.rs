@@ -97,10 +97,10 @@ impl Sea {
         let listen = self.network.as_ref().map_or(Ipv4Addr::LOCALHOST, Network::address);
         let data = self.ground.path(name);
         let more = [format!("--listen={}:0", IpAddr::from(listen)), format!("--data-dir={}", data.display())];
-        let mut child = Child::start(&mut self.ground, name, &[words, &more].concat(), token, None)?;
-        let ready = child.ready(limit).await;
-        self.children.push(child);
-        let ready = ready?;
+        let child = Child::start(&mut self.ground, name, &[words, &more].concat(), token, None)?;
+        // Before anything is waited for: an interruption must find it.
+        let child = self.children.push_mut(child);
+        let ready = child.ready(limit).await?;
         let client = Client::unix(data.join(SOCKET));
         Ok((Orchestrator { client, address: ready.address.clone() }, ready))
     }
@@ -188,6 +188,10 @@ impl Sea {
         // Nodes first: nobody then asks for what is about to go.
         for child in self.children.iter_mut().rev() {
             child.end().await;
+        }
+        // None of them lives any more, unless it could not be waited for.
+        for process in &self.ground.record().children {
+            process.end(Duration::ZERO).await;
         }
         for node in NODES {
             sweep::node(&self.ground.path(node.name), &self.ground.program()).await;

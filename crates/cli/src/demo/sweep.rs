@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holm_runtime::Runtime;
 use holm_runtime::container::{ContainerConfig, ContainerRuntime};
 use holm_runtime::process::cgroup::Cgroups;
 use holm_runtime::process::{ProcessConfig, ProcessRuntime};
-use holm_runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::ground::{self, PREFIX};
@@ -58,11 +58,12 @@ pub(super) fn instances(data_dir: &Path) -> PathBuf {
 pub(super) async fn node(data_dir: &Path, program: &Path) {
     // No label: it has never started an instance.
     let Ok(label) = std::fs::read_to_string(data_dir.join("label")) else { return };
-    let (events, _nobody) = mpsc::channel(1);
+    // Nobody listens: what ends here is ended by us.
+    let (events, _) = mpsc::channel(1);
     let config = ProcessConfig::new(instances(data_dir), program.to_owned());
-    let process = ProcessRuntime::new(config, Cgroups::detect(&label), events.clone());
-    drop(_nobody);
-    remove_all(&process).await;
+    let cgroups = Cgroups::detect(&label);
+    remove_all(&ProcessRuntime::new(config, cgroups.clone(), events.clone())).await;
+    cgroups.retire();
     if let Some(socket) = ContainerConfig::usual_socket() {
         remove_all(&ContainerRuntime::new(ContainerConfig::new(socket, label), events)).await;
     }

@@ -7,7 +7,8 @@ use holm_model::member::{Role, Usage};
 use holm_model::resources::{Cpu, Memory};
 use holm_model::time::Time;
 use holm_model::view::{
-    ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, TokenRole, TokenView,
+    ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, TokenRole,
+    TokenView,
 };
 
 use super::table::{Column, Listed};
@@ -40,7 +41,7 @@ fn memory(usage: Option<&Usage>) -> String {
 }
 
 fn heard(at: Option<Time>, now: Time) -> String {
-    at.map_or_else(|| "never".to_owned(), |at| age(at, now))
+    at.map(|at| age(at, now)).unwrap_or_default()
 }
 
 fn with_note(state: &str, note: bool, word: &str) -> String {
@@ -125,7 +126,8 @@ impl Listed for ApplicationView {
         C::new("NAME", |a, _| a.name.clone()),
         C::new("STATE", |a, _| with_note(a.state.word(), a.unconfirmed, "unconfirmed")),
         C::new("RUNNING", |a, _| {
-            let (running, slots) = a.services.iter().fold((0, 0), |(r, s), one| (r + one.running, s + one.slots));
+            let (running, slots) =
+                a.services.iter().fold((0, 0), |(r, s), one| (r + one.running, s + one.slots));
             format!("{running}/{slots}")
         }),
         C::new("SERVICES", |a, _| a.services.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(",")),

@@ -39,7 +39,11 @@ impl Answer {
     fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let reason = if self.status == 200 { "OK" } else { "Error" };
         write!(to, "HTTP/1.1 {} {reason}\r\ncontent-type: {}\r\n", self.status, self.content)?;
-        write!(to, "content-length: {}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n", self.body.len())?;
+        write!(
+            to,
+            "content-length: {}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
+            self.body.len()
+        )?;
         to.write_all(self.body.as_bytes())?;
         to.flush()
     }

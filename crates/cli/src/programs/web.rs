@@ -67,7 +67,8 @@ fn answer(peers: &Path, path: &str) -> Answer {
 
 /// All at once: one that is silent delays nobody else.
 fn ask_all(peers: &Path) -> Building {
-    let asking: Vec<_> = addresses(peers).into_iter().map(|peer| std::thread::spawn(move || ask(&peer))).collect();
+    let asking: Vec<_> =
+        addresses(peers).into_iter().map(|peer| std::thread::spawn(move || ask(&peer))).collect();
     let mut collectors: Vec<_> = asking.into_iter().filter_map(|asking| asking.join().ok()).collect();
     collectors.sort_by(|a, b| (&a.floor, &a.slot).cmp(&(&b.floor, &b.slot)));
     Building { collectors }
@@ -93,7 +94,8 @@ fn addresses(file: &Path) -> Vec<Peer> {
 
 fn page(building: &Building) -> String {
     let cards: String = building.collectors.iter().map(card).collect();
-    let cards = if cards.is_empty() { "<p class=none>No collector is known yet.</p>".to_owned() } else { cards };
+    let cards =
+        if cards.is_empty() { "<p class=none>No collector is known yet.</p>".to_owned() } else { cards };
     let answering = building.collectors.iter().filter(|collector| collector.error.is_none()).count();
     include_str!("page.html")
         .replace("{{cards}}", &cards)
@@ -136,7 +138,9 @@ mod tests {
         let peers: Vec<_> = addresses
             .iter()
             .enumerate()
-            .map(|(i, a)| format!(r#"{{"slot":"collector/{i}","instance":"1-000000000000-{i}","address":"{a}"}}"#))
+            .map(|(i, a)| {
+                format!(r#"{{"slot":"collector/{i}","instance":"1-000000000000-{i}","address":"{a}"}}"#)
+            })
             .collect();
         let text = format!(r#"{{"services":{{"collector":{{"http":[{}]}}}}}}"#, peers.join(","));
         let file = dir.join("peers.json");
@@ -146,7 +150,8 @@ mod tests {
 
     #[test]
     fn all_collectors_are_asked_and_a_silent_one_is_shown() {
-        let readings = r#"{"floor":"3","readings":[{"name":"a/<b>","value":21.04,"unit":"°C","source":"sensor"}]}"#;
+        let readings =
+            r#"{"floor":"3","readings":[{"name":"a/<b>","value":21.04,"unit":"°C","source":"sensor"}]}"#;
         let good = http::tests::start(move |_| Answer::ok(JSON, readings));
         let bad = http::tests::start(|_| Answer::not_found());
         let dir = tempfile::tempdir().unwrap();

@@ -78,8 +78,10 @@ fn finish(
         ..default
     };
     if deadlines.unknown > deadlines.offline || deadlines.offline > deadlines.replace {
-        return Err(Failure::wrong_use("a member must be unknown before it is offline, and offline before it is replaced")
-            .hint("check --unknown-after <= --offline-after <= --replace-after"));
+        return Err(Failure::wrong_use(
+            "a member must be unknown before it is offline, and offline before it is replaced",
+        )
+        .hint("check --unknown-after <= --offline-after <= --replace-after"));
     }
     let server_name = |host: String| host.parse().map_or_else(|_| ServerName::Dns(host), ServerName::Ip);
     let names = hosts.into_iter().map(server_name).collect();

@@ -22,7 +22,17 @@ const MOST_REPLICAS: u32 = 10_000;
 impl Orchestrator {
     pub(super) fn admit(&mut self, ticket: Ticket, actor: &Actor, command: Command) {
         let (verb, subject) = describe(&command);
+        let about = application_of(&command);
         let result = self.execute(command);
+        if let (Some(app), Ok(_)) = (about, &result) {
+            self.note(
+                "application",
+                app.clone(),
+                app,
+                ("", verb),
+                ("person", &format!("{} asked", actor.who)),
+            );
+        }
         let outcome = match &result {
             Ok(_) => "done".to_owned(),
             Err(refusal) => format!("refused: {refusal}"),
@@ -66,12 +76,8 @@ impl Orchestrator {
                 self.join(&token, &secret_hash, role, name, facts)
             }
             Command::Issued { member, serial } => self.issued(member, serial),
-            Command::RemoveMember { member } => {
-                self.revoke(member)?;
-                self.forget_member(member);
-                Ok(Reply::Done)
-            }
-            Command::RevokeMember { member } => self.revoke(member),
+            Command::RemoveMember { member } => self.remove_member(member),
+            Command::RevokeMember { member } => self.revoke_member(member),
             Command::Adopt { member } => self.adopt(member),
             Command::Discard { member } => self.discard(member),
             Command::Confirm { app } => {
@@ -175,7 +181,14 @@ impl Orchestrator {
 
     fn delete(&mut self, app: &AppKey) -> Result<Reply, Refusal> {
         let id = self.wish_id(app)?;
-        let generation = self.last_generation(app) + 1;
+        self.bury_wish(id);
+        Ok(Reply::Deleted(id))
+    }
+
+    /// Leaves a tombstone.
+    pub(super) fn bury_wish(&mut self, id: WishId) {
+        let Some(key) = self.wishes.get(&id).map(|row| row.wish.key.clone()) else { return };
+        let generation = self.last_generation(&key) + 1;
         let (now, epoch, revision) = (self.now.wall, self.epoch, self.coming_revision());
         self.wishes.change(&mut self.journal, &id, |row| {
             row.wish.deleted = Some(now);
@@ -184,9 +197,8 @@ impl Orchestrator {
             row.gone_at = Some(revision);
         });
         self.deleted = true;
-        self.apps.remove(app);
+        self.apps.remove(&key);
         self.refresh_demands(id);
-        Ok(Reply::Deleted(id))
     }
 
     fn patch(
@@ -322,7 +334,7 @@ impl Orchestrator {
         Ok(Reply::Done)
     }
 
-    fn revoke(&mut self, id: MemberId) -> Result<Reply, Refusal> {
+    pub(super) fn revoke(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         let Some(member) = self.members.get(&id).cloned() else {
             return Err(Refusal::NotFound { kind: "member", name: id.to_string() });
         };
@@ -345,24 +357,6 @@ impl Orchestrator {
         }
     }
 
-    /// Every revoked serial number that is known here: our own, and those that our parent told us.
-    #[must_use]
-    pub fn revoked(&self) -> Vec<String> {
-        let told = self.held.items().filter_map(|packed| match &packed.key {
-            holm_model::item::ItemKey::Revocation(serial) => Some(serial.clone()),
-            _ => None,
-        });
-        let own = self.revocations.iter().map(|(serial, _)| serial.clone());
-        let all: std::collections::BTreeSet<String> = own.chain(told).collect();
-        all.into_iter().collect()
-    }
-
-    /// By us, or by those above.
-    pub(super) fn is_revoked(&self, serial: &str) -> bool {
-        let told = holm_model::item::ItemKey::Revocation(serial.to_owned());
-        self.revocations.contains(&serial.to_owned()) || self.held.get(&told).is_some()
-    }
-
     /// The role of an API token that is known, not revoked and not expired.
     #[must_use]
     pub fn api_token(&self, id: &str) -> Option<TokenRole> {
@@ -374,6 +368,17 @@ impl Orchestrator {
 /// Both are SHA-256 in hex; the comparison takes the same time wherever they differ.
 fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && !a.is_empty() && a.bytes().zip(b.bytes()).fold(0, |sum, (x, y)| sum | (x ^ y)) == 0
+}
+
+/// `project/name` of the application that a command is about.
+fn application_of(command: &Command) -> Option<String> {
+    match command {
+        Command::Apply { project, application } => Some(format!("{project}/{}", application.name)),
+        Command::Delete { app } | Command::Patch { app, .. } | Command::Confirm { app } => {
+            Some(app.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// Verb and subject for the audit log; never a secret.

@@ -105,24 +105,33 @@ impl Orchestrator {
         for placement in believed.into_iter().filter(|p| !adopted.contains_key(p)) {
             self.drop_placement(placement);
         }
-        for placement in adopted.values() {
-            self.restore_wish(placement);
-        }
         for (assignment, mut placement) in adopted {
             placement.share = self.placements.get(&assignment).and_then(|known| known.share);
-            let buried = self.wishes.get(&placement.part.wish).is_some_and(|row| row.wish.deleted.is_some());
-            if !buried {
+            if self.restore_wish(&placement) {
+                let slot = self.slots.get(&Self::slot_of(&placement));
+                if slot.and_then(|slot| slot.active).is_some_and(|active| active != assignment) {
+                    // Placed elsewhere meanwhile: the replacement stays.
+                    placement.phase = Phase::Superseded;
+                }
                 self.put_placement(assignment, placement);
+            } else {
+                self.drop_placement(assignment);
             }
         }
         self.members.change(&mut self.journal, &id, |member| member.unconfirmed = false);
     }
 
-    /// A wish as far as a part of it tells; a tombstone is never revived.
-    fn restore_wish(&mut self, placement: &Placement) {
+    /// A wish as far as a part of it tells. `false`: it was deleted, or another creation of the same
+    /// application came after it; neither is revived.
+    fn restore_wish(&mut self, placement: &Placement) -> bool {
         let part = &placement.part;
         if self.held_share_of(part.wish) {
-            return;
+            return true;
+        }
+        match self.apps.get(&part.app).copied() {
+            Some(rival) if rival > part.wish => return false,
+            Some(rival) if rival < part.wish => self.bury_wish(rival),
+            _ => {}
         }
         let mut row = self.wishes.get(&part.wish).cloned().unwrap_or_else(|| WishRow {
             wish: Wish {
@@ -138,7 +147,7 @@ impl Orchestrator {
             gone_at: None,
         });
         if row.wish.deleted.is_some() {
-            return;
+            return false;
         }
         row.wish.unconfirmed = false;
         row.wish.version = row.wish.version.max(part.version);
@@ -172,6 +181,7 @@ impl Orchestrator {
         self.apps.insert(row.wish.key.clone(), row.wish.id);
         self.wishes.put(&mut self.journal, part.wish, row);
         self.refresh_demands(part.wish);
+        true
     }
 
     /// The wish is our parent's: its share says what we need to know.

@@ -18,7 +18,6 @@ use super::members::Live;
 
 impl Orchestrator {
     pub(super) fn facts(&mut self, id: MemberId, facts: Facts) {
-        let ours = self.revision;
         let Some(live) = self.live.get_mut(&id) else { return };
         if facts.session != live.session || facts.sequence <= live.sequence {
             return;
@@ -30,8 +29,6 @@ impl Orchestrator {
             return;
         }
         live.sequence = facts.sequence;
-        live.obeyed = live.obeyed.max(facts.revision.min(ours));
-        let obeyed = live.obeyed;
         if matches!(facts.part, FactsPart::Begin | FactsPart::Whole) {
             live.nodes.clear();
             live.node_names.clear();
@@ -55,17 +52,31 @@ impl Orchestrator {
         if matches!(facts.part, FactsPart::End | FactsPart::Whole) {
             self.end_of_snapshot(id);
         }
-        if let Some(load) = self.load.get_mut(&id) {
-            load.seen(obeyed);
-        }
+        self.obeys(id, facts.revision);
+        self.look_at_leftovers(id);
         self.look_at(id);
-        // Retiring placements may be gone now.
-        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
-        for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
-            if placement.phase != super::rows::Phase::Active {
-                self.dirty.insert(Self::slot_of(placement));
-            }
+    }
+
+    /// The member's list is ours of `revision`, and what it reports reflects it.
+    pub(super) fn obeys(&mut self, id: MemberId, revision: u64) {
+        let ours = self.revision;
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let revision = revision.min(ours);
+        if revision <= live.obeyed {
+            return;
         }
+        live.obeyed = revision;
+        if let Some(load) = self.load.get_mut(&id) {
+            load.seen(revision);
+        }
+        self.look_at_leftovers(id);
+    }
+
+    /// Placements that are on their way out may be gone now.
+    fn look_at_leftovers(&mut self, id: MemberId) {
+        let placed = self.load.get(&id).into_iter().flat_map(|load| &load.leftovers);
+        let slots: Vec<_> = placed.filter_map(|id| self.placements.get(id)).map(Self::slot_of).collect();
+        self.dirty.extend(slots);
     }
 
     /// Instances of the member that its snapshot does not have are gone.

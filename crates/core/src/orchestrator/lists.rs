@@ -87,16 +87,6 @@ impl Orchestrator {
         }
     }
 
-    /// Clusters hear of every revoked certificate, so that they refuse it when they are cut off.
-    pub(super) fn put_revocations(&mut self, member: MemberId) {
-        let cluster = self.members.get(&member).is_some_and(|m| m.role == holm_model::member::Role::Cluster);
-        if cluster {
-            for serial in self.revoked() {
-                self.set_item(member, ItemKey::Revocation(serial), Some(Item::Revocation));
-            }
-        }
-    }
-
     /// One revision for all lists that this step changed; members in step get the change.
     pub(super) fn flush_lists(&mut self) {
         if !self.touched.is_empty() || std::mem::take(&mut self.deleted) {
@@ -137,9 +127,9 @@ impl Orchestrator {
     pub(super) fn sync(&mut self, link: LinkId, member: MemberId, obeyed: Option<Obeyed>, digest: Digest) {
         if let Some(live) = self.live.get_mut(&member) {
             live.frozen = false;
-            if let Some(obeyed) = obeyed.filter(|o| o.store == self.store && o.epoch == self.epoch) {
-                live.obeyed = live.obeyed.max(obeyed.revision.min(self.revision));
-            }
+        }
+        if let Some(obeyed) = obeyed.filter(|_| self.is_ours(obeyed)) {
+            self.obeys(member, obeyed.revision);
         }
         let ours = self.is_ours(obeyed) || obeyed.is_some_and(|o| o.store == self.store);
         let (store, epoch, revision) = (self.store, self.epoch, self.revision);

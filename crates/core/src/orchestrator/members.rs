@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use holm_model::capability::Capability;
 use holm_model::id::MemberId;
-use holm_model::item::{Obeyed, PackedItem};
+use holm_model::item::{Item, Obeyed, PackedItem, ShareSlots};
 use holm_model::member::{Aggregate, NodeFacts, NodeReport, Role, Usage};
 use holm_model::message::{Down, Hello, PROTOCOL, Up, Welcome};
 use holm_model::name::Name;
+use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
 use holm_model::state::MemberState;
 use holm_model::time::Time;
 
@@ -55,11 +56,39 @@ pub(super) struct Live {
 #[derive(Debug, Default)]
 pub(super) struct Holding {
     pub(super) items: Vec<PackedItem>,
+    /// The slots that they fill.
+    pub(super) slots: BTreeSet<SlotKey>,
     pub(super) complete: bool,
 }
 
 /// A frozen member may show at most this many items.
 const MOST_HELD: usize = 1_000_000;
+
+impl Holding {
+    fn take_in(&mut self, items: Vec<PackedItem>, complete: bool) {
+        self.complete = complete;
+        self.slots.extend(items.iter().filter_map(|packed| packed.unpack().ok()).filter_map(slot_of));
+        self.items.extend(items);
+    }
+
+    /// Whether the slot may be filled there.
+    pub(super) fn may_have(&self, slot: &SlotKey) -> bool {
+        !self.complete || self.slots.contains(slot)
+    }
+}
+
+/// The slot that an item fills; per-node slots are nobody else's.
+fn slot_of(item: Item) -> Option<SlotKey> {
+    let (part, index) = match item {
+        Item::Assignment(assignment) => (assignment.part, assignment.slot),
+        Item::Share(share) => match share.slots {
+            ShareSlots::Number(number) => (share.part, SlotIndex::Number(number)),
+            ShareSlots::PerNode => return None,
+        },
+        Item::Endpoints(_) | Item::Revocation => return None,
+    };
+    Some(SlotKey::new(ServiceKey { wish: part.wish, service: part.service }, index))
+}
 
 impl Live {
     pub(super) fn new(now: Duration) -> Self {
@@ -141,8 +170,7 @@ impl Orchestrator {
                 if live.holding.complete {
                     live.holding = Holding::default();
                 }
-                live.holding.items.extend(items);
-                live.holding.complete = complete;
+                live.holding.take_in(items, complete);
                 if live.holding.items.len() > MOST_HELD {
                     self.close(link, "it holds more items than can be taken");
                 }
@@ -150,7 +178,7 @@ impl Orchestrator {
             }
             Up::Facts(facts) => self.facts(id, facts),
             Up::Alive { revision } => {
-                live.obeyed = live.obeyed.max(revision.min(self.revision));
+                self.obeys(id, revision);
                 self.look_at(id);
             }
             Up::Leave => self.member_leaves(link, id),

@@ -19,7 +19,7 @@
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`plan`] | what people ask: allowed, known, or refused |
 //! | [`reconcile`], [`place`] | slots made true |
-//! | [`members`], [`facts`] | links, silence, what members report |
+//! | [`members`], [`removal`], [`facts`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`] | what each member is told |
 //! | [`upward`], [`adopt`] | our own parent; a store that forgot |
 //! | [`views`] | what the API shows |
@@ -37,6 +37,7 @@ mod members;
 mod place;
 mod plan;
 mod reconcile;
+mod removal;
 pub mod rows;
 mod slots;
 mod upward;
@@ -181,6 +182,14 @@ impl Orchestrator {
         // Revisions go on over reigns, so that one number orders the lists of one store.
         let revision = machine.reigns.values().map(|reign| reign.last_revision).max().unwrap_or(0);
         machine.reigns.put(&mut machine.journal, epoch, Reign { last_revision: revision, last_id: 0 });
+        // Facts are written behind: those of a member that was removed may have stayed on disk.
+        let known =
+            |report: &InstanceReport| report.node.first().is_some_and(|id| machine.members.contains(id));
+        let strays: Vec<_> =
+            machine.instances.iter().filter(|(_, report)| !known(report)).map(|(id, _)| *id).collect();
+        for id in strays {
+            machine.instances.remove(&mut machine.behind, &id);
+        }
         machine.derive();
         Ok(machine)
     }
@@ -253,7 +262,10 @@ impl Orchestrator {
     /// When to call [`Event::Tick`] at the latest, in boot time.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let idle = self.members.is_empty() && self.unfilled.is_empty() && self.updating.is_empty();
+        let idle = self.members.is_empty()
+            && self.unfilled.is_empty()
+            && self.updating.is_empty()
+            && self.wishes.values().all(|row| row.wish.deleted.is_none());
         (!idle).then(|| self.ticked + TICK)
     }
 

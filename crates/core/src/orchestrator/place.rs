@@ -21,6 +21,8 @@ pub(super) struct Load {
     /// Fixed host ports and how many placements have each.
     pub(super) ports: BTreeMap<u16, u32>,
     pub(super) placements: BTreeSet<AssignmentId>,
+    /// Those of them that are superseded or retiring.
+    pub(super) leftovers: BTreeSet<AssignmentId>,
     /// Placements by the revision that put them, for debits of clusters.
     recent: BTreeMap<(u64, AssignmentId), Resources>,
 }
@@ -30,6 +32,9 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn add(&mut self, id: AssignmentId, placement: &Placement) {
         self.placements.insert(id);
+        if placement.phase != Phase::Active {
+            self.leftovers.insert(id);
+        }
         if let Ok(spec) = placement.part.spec.decode() {
             self.used += &spec.resources;
             for port in spec.ports.values().filter_map(|port| port.host) {
@@ -43,6 +48,7 @@ impl Load {
 
     pub(super) fn take(&mut self, id: AssignmentId, placement: &Placement) {
         self.placements.remove(&id);
+        self.leftovers.remove(&id);
         self.recent.remove(&(placement.revision, id));
         if let Ok(spec) = placement.part.spec.decode() {
             self.used -= &spec.resources;

@@ -13,7 +13,8 @@
 use holm_model::fact::{InstanceReport, Verdict};
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
-use holm_model::slot::SlotIndex;
+use holm_model::name::Name;
+use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
 use holm_model::state::{InstanceState, MemberState, RunState};
 
 use super::Orchestrator;
@@ -136,6 +137,9 @@ impl Orchestrator {
             "it was restored and nobody has confirmed it; see `holm confirm`".to_owned()
         } else if demand.rests() {
             "stopped".to_owned()
+        } else if let Some(frozen) = self.frozen_with(slot_id, demand).cloned() {
+            self.unfilled.insert(slot_id.clone());
+            format!("it may run on `{frozen}`, which is frozen; see `holm adopt` and `holm discard`")
         } else if self.is_refused(&slot_id.0) {
             return;
         } else if clearing {
@@ -159,6 +163,16 @@ impl Orchestrator {
             }
         };
         self.say(slot_id, reason);
+    }
+
+    /// A frozen member that may have filled this slot before this store forgot it.
+    fn frozen_with(&self, slot_id: &SlotId, demand: &Demand) -> Option<&Name> {
+        let mut frozen = self.live.iter().filter(|(_, live)| live.frozen).peekable();
+        frozen.peek()?;
+        let service = ServiceKey { wish: demand.part.wish, service: demand.part.service.clone() };
+        let slot = SlotKey::new(service, slot_id.1.clone());
+        let (id, _) = frozen.find(|(_, live)| live.holding.may_have(&slot))?;
+        self.members.get(id).map(|member| &member.name)
     }
 
     fn keep(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
@@ -373,7 +387,7 @@ fn stands(report: &InstanceReport, placement: &Placement) -> Standing {
         (Running, RunState::Run | RunState::Unknown)
         | (Completed, _)
         | (Stopped, RunState::Stop)
-        | (Paused, RunState::Pause) => Standing::Settled,
+        | (Paused | Stopped, RunState::Pause) => Standing::Settled,
         _ => Standing::Moving,
     }
 }

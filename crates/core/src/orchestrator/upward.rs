@@ -50,7 +50,10 @@ impl Orchestrator {
             ItemKey::Endpoints(key) => {
                 self.endpoints_dirty.insert(key.clone());
             }
-            ItemKey::Revocation(_) => self.revocations_changed(),
+            ItemKey::Revocation(text) => {
+                self.obey_order(text);
+                self.revocations_changed();
+            }
             ItemKey::Assignment(_) => {}
         }
     }

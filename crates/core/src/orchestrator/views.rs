@@ -134,7 +134,11 @@ impl Orchestrator {
                     return None;
                 }
                 cluster = self.members.get(&placed.member).map(|member| member.name.to_string());
-                (SlotState::ScheduledCluster.word(), slot.reason.clone())
+                if demand.rests() {
+                    (InstanceState::Stopped.word(), String::new())
+                } else {
+                    (SlotState::ScheduledCluster.word(), slot.reason.clone())
+                }
             }
         };
         let part = &demand.part;

@@ -263,8 +263,17 @@ impl World {
             service: Some(service.to_string()),
             ..InstanceFilter::default()
         };
-        let mut rows = self.orchestrators[orch].up().instances(&filter);
-        rows.retain(|row| row.slot == format!("{service}/{slot}"));
+        let machine = self.orchestrators[orch].up();
+        let mut rows = machine.instances(&filter);
+        let mut slots = vec![format!("{service}/{slot}")];
+        if let (SlotIndex::Node(path), []) = (slot, processes)
+            && path.len() > 1
+        {
+            // A cluster says itself why it cannot fill one of its slots, or has none of them.
+            rows.extend(self.orchestrators[self.orch(path[0].as_str())].up().instances(&filter));
+            slots.push(format!("{service}/{}", path[0]));
+        }
+        rows.retain(|row| slots.contains(&row.slot));
         if let [(node, id, process)] = processes {
             let row = rows.iter().find(|row| row.id == Some(id.to_string())).cloned();
             let row = row.ok_or_else(|| {
@@ -277,7 +286,7 @@ impl World {
             };
             if row.state != state || row.held || process.part.generation != wished.generation {
                 return Err(format!(
-                    "{id} is {:?} of generation {} and shown as {row:?}",
+                    "{id} is {:?} of generation {} and the rows are {rows:?}",
                     process.state, process.part.generation
                 ));
             }
@@ -285,7 +294,11 @@ impl World {
             rows.retain(|other| other.id != row.id && other.state != "DANGLING" && !other.held);
             return if rows.is_empty() { Ok(()) } else { Err(format!("more rows than copies: {rows:?}")) };
         }
+        if wished.run == RunState::Stop && matches!(slot, SlotIndex::Node(_)) {
+            return Ok(());
+        }
         let fine = rows.iter().any(|row| match row.state.as_str() {
+            "FAILED" if row.reason.contains("next attempt") => wished.run != RunState::Run,
             "REQUESTED" | "FAILED" => !row.reason.is_empty(),
             "STOPPED" => wished.run != RunState::Run,
             "COMPLETED" => true,
@@ -310,12 +323,12 @@ impl World {
                 Who::Node(node) => &self.nodes[node].disk,
             };
             for table in [Table::Placement, Table::Verdict, Table::Fact, Table::Instance, Table::Wish] {
-                let keys = disk.keys(table);
-                if !keys.is_empty() {
-                    return Err(format!("{} keeps {keys:?} in {}", self.name(who), table.name()));
+                let rows = disk.texts(table);
+                if !rows.is_empty() {
+                    return Err(format!("{} keeps {rows:?} in {}", self.name(who), table.name()));
                 }
             }
-            let mut items = disk.keys(Table::Item);
+            let mut items = disk.texts(Table::Item);
             items.retain(|key| !key.starts_with("revocation/"));
             if !items.is_empty() {
                 return Err(format!("{} keeps items {items:?}", self.name(who)));

@@ -30,8 +30,9 @@ impl Disk {
         snapshot
     }
 
-    /// Keys of the rows of a table.
-    pub(crate) fn keys(&self, table: Table) -> Vec<&str> {
-        self.rows.keys().filter(|(of, _)| *of == table).map(|(_, key)| key.as_str()).collect()
+    /// The rows of a table as text.
+    pub(crate) fn texts(&self, table: Table) -> Vec<String> {
+        let rows = self.rows.iter().filter(|((of, _), _)| *of == table);
+        rows.map(|((_, key), value)| format!("{key}: {}", String::from_utf8_lossy(value))).collect()
     }
 }

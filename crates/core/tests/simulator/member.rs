@@ -58,6 +58,11 @@ impl NodeSite {
         self.path.clone()
     }
 
+    /// A restored store may assign again what was ended long ago: another life of the same id.
+    pub(crate) fn forget_order(&mut self) {
+        self.told.clear();
+    }
+
     /// (incarnation, sequence) of an instance only rises.
     fn check_order(&mut self, up: &Up) {
         let Up::Facts(facts) = up else { return };

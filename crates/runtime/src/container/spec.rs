@@ -81,12 +81,10 @@ fn host(launch: &Launch, config: &ContainerConfig) -> HostConfig {
 }
 
 fn binds(launch: &Launch) -> Vec<String> {
-    // Two applications may use one name for different things.
-    let application = launch.name.split('/').next().unwrap_or_default();
     let volumes = launch.spec.volumes.iter().map(|volume| {
         let named = !volume.source.starts_with('/');
         let source =
-            if named { format!("holm-{application}-{}", volume.source) } else { volume.source.clone() };
+            if named { format!("holm-{}-{}", launch.wish, volume.source) } else { volume.source.clone() };
         format!("{source}:{}{}", volume.target, if volume.read_only { ":ro" } else { "" })
     });
     let files = launch.files.iter().map(|files| format!("{}:{FILES}:ro", files.display()));
@@ -122,7 +120,7 @@ pub(super) fn read_labels(labels: &HashMap<String, String>) -> Option<Labels> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holm_model::id::{Epoch, Uid};
+    use holm_model::id::{Epoch, Uid, WishId};
     use holm_model::resources::{Cpu, Memory, Resources};
     use holm_model::service::{ServiceSpec, Volume};
 
@@ -138,6 +136,7 @@ mod tests {
             id: AssignmentId(Uid { epoch: Epoch::new(1, 2), counter: 3 }),
             incarnation: 4,
             name: "building/web/2".into(),
+            wish: WishId(Uid { epoch: Epoch::new(1, 2), counter: 9 }),
             spec,
             env: BTreeMap::from([("A".into(), "1=2".into())]),
             ports: BTreeMap::from([(Name::new("http").unwrap(), port)]),
@@ -153,7 +152,7 @@ mod tests {
         assert_eq!(body.cmd, None, "the image's own");
         let host = body.host_config.unwrap();
         assert_eq!((host.nano_cpus, host.memory), (Some(250_000_000), Some(32 << 20)));
-        let binds = ["holm-building-data:/false", "/srv:/true:ro", "/data/files:/run/holm:ro"];
+        let binds = ["holm-1-000000000002-9-data:/false", "/srv:/true:ro", "/data/files:/run/holm:ro"];
         assert_eq!(host.binds.unwrap(), binds);
         let bindings = host.port_bindings.unwrap();
         assert_eq!(bindings["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));

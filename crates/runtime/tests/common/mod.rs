@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use holm_model::id::{AssignmentId, Epoch, Uid};
+use holm_model::id::{AssignmentId, Epoch, Uid, WishId};
 use holm_model::name::Name;
 use holm_model::service::ServiceSpec;
 use holm_model::tunnel::{ExecOut, LogStream};
@@ -42,6 +42,7 @@ pub(crate) fn launch(runtime: &str, command: &[&str]) -> Launch {
         id: fresh_id(),
         incarnation: 1,
         name: "building/web/1".into(),
+        wish: WishId(fresh_id().0),
         spec,
         env: BTreeMap::new(),
         ports: BTreeMap::new(),

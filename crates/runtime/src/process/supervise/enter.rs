@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,8 +11,8 @@ use std::process::Command;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Gid, Uid, chdir, setgroups, setresgid, setresuid};
+use nix::sys::stat::{Mode, SFlag, fstat, umask};
+use nix::unistd::{Gid, Uid, chdir, fchown, setgroups, setresgid, setresuid};
 
 use crate::process::dir::{InstanceDir, read_json};
 use crate::process::plan::{Plan, Task};
@@ -46,12 +47,24 @@ pub(super) fn enter(task: &Task, entrances: &[PathBuf]) -> Result<(), (Part, io:
     if let Some(identity) = &task.identity {
         let groups: Vec<Gid> = identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
         let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+        own_outputs(uid, gid).map_err(at(Part::User))?;
         setgroups(&groups).map_err(at(Part::User))?;
         setresgid(gid, gid, gid).map_err(at(Part::User))?;
         setresuid(uid, uid, uid).map_err(at(Part::User))?;
     }
     if !task.own_workdir {
         chdir(&task.workdir).map_err(at(Part::WorkDir))?;
+    }
+    Ok(())
+}
+
+/// Gives the program's output pipes to its user, so that it can open them by name (`/dev/stdout`), as
+/// nginx and others do. Only pipes: another file, `/dev/null` for one, belongs to the machine.
+fn own_outputs(uid: Uid, gid: Gid) -> nix::Result<()> {
+    for output in [io::stdout().as_fd(), io::stderr().as_fd()] {
+        if SFlag::from_bits_truncate(fstat(output)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
+            fchown(output, Some(uid), Some(gid))?;
+        }
     }
     Ok(())
 }
