@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import platform
+import shutil
 import socket
 import statistics
 import subprocess
@@ -112,7 +113,10 @@ class Sea:
         if token:
             env["HOLM_TOKEN"] = token
         log = open(self.dir / f"{name}.log", "ab")
-        words = [HOLM, *words, "--data-dir", str(self.dir / name)]
+        # A copy for each role: one shared binary would divide its pages among the three.
+        binary = self.dir / f"holm-{name}"
+        shutil.copy(HOLM, binary)
+        words = [str(binary), *words, "--data-dir", str(self.dir / name)]
         self.children[name] = subprocess.Popen(words, stderr=log, stdout=log, env=env)
 
     def token(self, path, role):

@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 
+use crate::engine::Engine;
+use crate::packages;
 use crate::tool::{cargo, root, run as run_tool};
 
 #[derive(Debug, clap::Args)]
@@ -20,8 +22,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         run_tool(cargo().args(["run", "--release", "--quiet", "-p", "holm-store", "--example", "commit"]))?;
     }
     if wanted("deploy") {
-        let script = root().join("bench/deploy.py");
-        run_tool(std::process::Command::new("python3").arg(script).current_dir(root()))?;
+        packages::install();
+        let engine = Engine::start().inspect_err(|error| eprintln!("without containers: {error:#}")).ok();
+        let mut command = std::process::Command::new("python3");
+        command.arg(root().join("bench/deploy.py")).current_dir(root());
+        if let Some(engine) = &engine {
+            command.env("HOLM_TEST_DOCKER", &engine.socket);
+        }
+        run_tool(&mut command)?;
     }
     Ok(())
 }

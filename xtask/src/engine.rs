@@ -14,7 +14,12 @@ use crate::tool::{output, run, succeeds};
 pub(crate) struct Engine {
     pub(crate) socket: String,
     daemon: Option<(Child, PathBuf)>,
+    /// A bridge of our own: daemons that share `docker0` take it away from each other.
+    _bridge: Bridge,
 }
+
+#[derive(Debug)]
+struct Bridge(String);
 
 /// The image that container tests run; made from Debian's busybox, since none can be pulled.
 const IMAGE: &str = "holm-test:1";
@@ -27,6 +32,7 @@ impl Engine {
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let socket = format!("unix://{}/docker.sock", dir.display());
         let log = fs::File::create(dir.join("dockerd.log"))?;
+        let bridge = Bridge::make()?;
         let child = Command::new("dockerd")
             .arg("--data-root")
             .arg(dir.join("data"))
@@ -34,13 +40,13 @@ impl Engine {
             .arg(dir.join("exec"))
             .arg("--pidfile")
             .arg(dir.join("pid"))
-            .args(["-H", &socket])
+            .args(["-H", &socket, "--bridge", &bridge.0])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .context("cannot start dockerd")?;
-        let mut engine = Self { socket, daemon: Some((child, dir)) };
+        let mut engine = Self { socket, daemon: Some((child, dir)), _bridge: bridge };
         engine.wait()?;
         engine.image()?;
         Ok(engine)
@@ -98,6 +104,24 @@ impl Drop for Engine {
             child.wait().ok();
             remove(&dir);
         }
+    }
+}
+
+impl Bridge {
+    fn make() -> Result<Self> {
+        let id = std::process::id();
+        let bridge = Self(format!("holm{id}"));
+        run(Command::new("ip").args(["link", "add", "name", &bridge.0, "type", "bridge"]))?;
+        let address = format!("10.213.{}.1/24", id % 256);
+        run(Command::new("ip").args(["addr", "add", &address, "dev", &bridge.0]))?;
+        run(Command::new("ip").args(["link", "set", &bridge.0, "up"]))?;
+        Ok(bridge)
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        succeeds("ip", &["link", "del", &self.0]);
     }
 }
 

@@ -7,6 +7,8 @@ mod packages;
 mod test;
 mod tool;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// What to do.
@@ -21,10 +23,20 @@ enum Task {
     Bench(bench::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Task::parse() {
+fn main() -> ExitCode {
+    let outcome = match Task::parse() {
         Task::Test(options) => test::run(&options),
         Task::Check => check::run(),
         Task::Bench(options) => bench::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The test runner has said the rest; its summary stays the last word.
+            if !matches!(error.downcast_ref(), Some(tool::Failed)) {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
     }
 }

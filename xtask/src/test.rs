@@ -1,7 +1,6 @@
 //! `cargo xtask test`: everything that the tests need, then all of them.
 
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::Result;
 
@@ -23,7 +22,6 @@ const NEEDS_ENGINE: &str = "needs_engine";
 const NEEDS_ROOT: &str = "needs_root";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let started = Instant::now();
     let missing = packages::install();
     let mut without = Vec::new();
     if !missing.is_empty() {
@@ -55,9 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.long {
         command.env("HOLM_SIM_RUNS", "10000");
     }
-    let result = tool::run(&mut command);
-    eprintln!("tests took {:.0} s, building included", started.elapsed().as_secs_f64());
-    result
+    tool::run_to_the_last_word(&mut command)
 }
 
 fn run_doc_tests() -> Result<()> {

@@ -18,6 +18,25 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// A program that has said itself why it failed.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failed")
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// As [`run`], for a program whose own last words shall stay the last.
+pub(crate) fn run_to_the_last_word(command: &mut Command) -> Result<()> {
+    eprintln!("$ {}", shown(command));
+    let status = command.status().with_context(|| format!("cannot start `{}`", shown(command)))?;
+    if status.success() { Ok(()) } else { Err(Failed.into()) }
+}
+
 /// Runs to the end with our output; an exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     eprintln!("$ {}", shown(command));

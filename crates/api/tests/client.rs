@@ -192,6 +192,7 @@ async fn a_watcher_survives_a_restart_and_is_told_of_it() {
     let _vienna = root.cluster("vienna").await;
     assert_eq!(event(&mut events).await.subject, "vienna");
     client.apply("default", "shop", &manifest("shop", 1), Condition::Any).await.unwrap();
+    assert_eq!(event(&mut events).await.subject, "default/shop");
     // Nobody waits for a watcher: its stream ends with the orchestrator.
     let root = Root::start_at(root.stop().await, address).await;
     assert_eq!(notice(&mut events).await, Notice::Resync);

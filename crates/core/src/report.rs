@@ -58,6 +58,14 @@ impl Reporter {
         self.session = Some(Session { number: session, sequence: 0, opened: false });
     }
 
+    /// The receiver may have passed over what it could not place: the next [`Reporter::take`] starts
+    /// with a snapshot again.
+    pub fn repeat(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.opened = false;
+        }
+    }
+
     pub fn disconnected(&mut self) {
         self.session = None;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::Bound;
 use std::str::FromStr;
 
 use holm_model::record::{AuditRecord, Batch, Change, Table, Write};
@@ -71,6 +72,12 @@ where
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.rows.iter()
+    }
+
+    /// Rows with this key or a later one; all of them for `None`.
+    pub fn from(&self, first: Option<K>) -> impl Iterator<Item = (&K, &V)> {
+        let from = first.map_or(Bound::Unbounded, Bound::Included);
+        self.rows.range((from, Bound::Unbounded))
     }
 
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {

@@ -208,7 +208,13 @@ async fn feed<T: AsyncRead>(
                     stdin = None;
                 }
             }
-            ExecIn::StdinEnd => stdin = None,
+            ExecIn::StdinEnd => {
+                // Dropping it is not enough: an engine's connection goes on for the output.
+                if let Some(mut open) = stdin.take() {
+                    // Closed by the command already.
+                    let _ = open.shutdown().await;
+                }
+            }
         }
     }
     drop(stdin);

@@ -1,1 +1,209 @@
-//! TODO
+//! The container runtime, with the engine that `HOLM_TEST_DOCKER` names and the image that
+//! `cargo xtask test` puts there.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use crate::harness::command::{command, run};
+use crate::harness::{Instance, Sea, holds_for, sea, wait_for};
+
+const IMAGE: &str = "holm-test:1";
+
+/// `unix:///…` of the engine; none when nobody names one.
+fn engine() -> Option<String> {
+    let named = std::env::var("HOLM_TEST_DOCKER").ok();
+    if named.is_none() {
+        println!("skipped: HOLM_TEST_DOCKER names no container engine");
+    }
+    named
+}
+
+fn with_engine() -> Option<(Sea, String)> {
+    let engine = engine()?;
+    let socket = format!("--engine={}", engine.trim_start_matches("unix://"));
+    let sea = sea().cluster("vienna", &["fl-1"]).words("fl-1", &[&socket]).start();
+    wait_for("the node offers containers", || {
+        sea.node("fl-1").runtimes.contains(&"container".to_owned()).then_some(())
+    });
+    Some((sea, engine))
+}
+
+/// What the engine itself says: no program of ours between.
+fn docker(engine: &str, words: &[&str]) -> String {
+    let mut call = command("docker");
+    call.args(["-H", engine]).args(words);
+    run(call, "").done().line().to_owned()
+}
+
+/// Ids of the containers of an instance, as the engine knows them.
+fn containers(engine: &str, instance: &str) -> Vec<String> {
+    let filter = format!("label=holm.instance={instance}");
+    docker(engine, &["ps", "-q", "--no-trunc", "--filter", &filter]).lines().map(str::to_owned).collect()
+}
+
+fn manifest(name: &str, script: &str, more: &[&str]) -> String {
+    let more: String = more.iter().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "holm: v1\napplication: {name}\nservices:\n  web:\n    runtime: container\n    image: {IMAGE}\n    \
+         command: [/bin/sh, -c, '{script}']\n    stop: {{ grace: 1s }}\n{more}"
+    )
+}
+
+const TALK: &str = "echo hello from $WORD on $HOLM_SLOT; while :; do sleep 0.2; done";
+
+fn hello(port: u16) -> Option<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let _ = stream.write_all(b"\n");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+#[test]
+fn containers_have_environment_ports_volumes_and_limits_needs_engine() {
+    let Some((sea, engine)) = with_engine() else { return };
+    let host = sea.path("shared");
+    std::fs::create_dir(&host).unwrap();
+    std::fs::write(host.join("note"), "from the host\n").unwrap();
+    let volume = format!("volumes: [ \"{}:/shared:ro\", \"data:/data\" ]", host.display());
+    let serve = "echo kept >> /data/file; while :; do cat /shared/note | nc -l -p {{port.http}}; done";
+    let more = [
+        "env: { WORD: holm }",
+        "ports: { http: { host: auto, container: 8080 } }",
+        "resources: { cpu: 250m, memory: 48Mi }",
+        &volume,
+    ];
+    sea.deploy(&manifest("shop", serve, &more));
+    let all = sea.running("shop", 1);
+    let (id, port) = (all[0].id().to_owned(), all[0].ports["http"]);
+    assert_eq!(wait_for("the port answers", || hello(port)), "from the host");
+    let [container] = &containers(&engine, &id)[..] else { panic!("one container") };
+    let inspect = |format: &str| docker(&engine, &["inspect", "-f", format, container]);
+    assert_eq!(inspect("{{.HostConfig.Memory}}"), (48 << 20).to_string());
+    assert_eq!(inspect("{{.HostConfig.NanoCpus}}"), "250000000");
+    let inside = |words: &[&str]| sea.holm(&[&["exec", "shop/web/0", "--"], words].concat());
+    assert_eq!(inside(&["sh", "-c", "echo $WORD $HOLM_SERVICE"]).done().line(), "holm web");
+    assert_ne!(inside(&["touch", "/shared/other"]).code, 0, "read-only");
+    // A volume outlives the container.
+    sea.holm(&["restart", "shop"]).done();
+    sea.until("shop", "another incarnation", |all| {
+        all.len() == 1 && all[0].runs() && all[0].incarnation == 2
+    });
+    assert_eq!(sea.holm(&["exec", "shop/web/0", "--", "cat", "/data/file"]).done().stdout, "kept\nkept\n");
+    wait_for("it answers again", || hello(sea.instances("shop").first()?.ports.get("http").copied()?));
+    sea.holm(&["delete", "application", "shop", "--wait"]).done();
+    assert!(containers(&engine, &id).is_empty());
+}
+
+#[test]
+fn containers_scale_pause_log_exec_and_end_needs_engine() {
+    let Some((sea, engine)) = with_engine() else { return };
+    sea.deploy(&manifest("talk", TALK, &["env: { WORD: one }", "replicas: 2"]));
+    let before = sea.running("talk", 2);
+    let of = |instance: &Instance| containers(&engine, instance.id());
+    let logs = wait_for("both talk", || {
+        let said = sea.holm(&["logs", "talk"]).stdout;
+        (said.lines().count() == 2).then_some(said)
+    });
+    assert!(logs.contains("web/0 | hello from one on web/0") && logs.contains("web/1 | hello"), "{logs}");
+    let said = sea.holm(&["exec", "talk/web/1", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (7, "out\n", "err\n"));
+    let counted =
+        run(sea.call_at("root", &["exec", "talk/web/0", "--", "wc", "-c"]), &"x".repeat(100_000)).done();
+    assert_eq!(counted.line(), "100000");
+
+    sea.holm(&["pause", "talk"]).done();
+    sea.until("talk", "PAUSED", |all| all.len() == 2 && all.iter().all(|i| i.state == "PAUSED"));
+    let state =
+        |instance: &Instance| docker(&engine, &["inspect", "-f", "{{.State.Status}}", &of(instance)[0]]);
+    assert!(before.iter().all(|instance| state(instance) == "paused"));
+    sea.holm(&["resume", "talk"]).done();
+    sea.running("talk", 2);
+    assert!(before.iter().all(|instance| state(instance) == "running"));
+
+    sea.holm(&["scale", "talk/web", "4"]).done();
+    let four = sea.running("talk", 4);
+    assert!(four.iter().all(|instance| of(instance).len() == 1));
+    sea.holm(&["stop", "talk"]).done();
+    sea.until("talk", "STOPPED", |all| all.len() == 4 && all.iter().all(|i| i.state == "STOPPED"));
+    assert!(four.iter().all(|instance| of(instance).is_empty()));
+    sea.holm(&["delete", "application", "talk", "--wait"]).done();
+    assert!(four.iter().all(|i| {
+        docker(&engine, &["ps", "-aq", "--filter", &format!("label=holm.instance={}", i.id())]).is_empty()
+    }));
+}
+
+#[test]
+fn containers_survive_their_agent_and_are_adopted_needs_engine() {
+    let Some((mut sea, engine)) = with_engine() else { return };
+    sea.deploy(&manifest(
+        "calm",
+        TALK,
+        &["env: { WORD: x }", "replicas: 2", "restart: { policy: always, backoff: 50ms..1s }"],
+    ));
+    let all = sea.running("calm", 2);
+    let of = |all: &[Instance]| all.iter().flat_map(|i| containers(&engine, i.id())).collect::<Vec<_>>();
+    let before = of(&all);
+    assert_eq!(before.len(), 2);
+    sea.restart("fl-1");
+    holds_for(Duration::from_secs(2), "nothing is touched", || of(&all) == before);
+    sea.all_connected();
+    sea.kill("fl-1");
+    sea.start("fl-1");
+    sea.all_connected();
+    let now = sea.running("calm", 2);
+    assert_eq!((of(&now), now[0].incarnation), (before.clone(), 1), "{now:#?}");
+    // What ended while nobody looked is noticed, and started again.
+    sea.kill("fl-1");
+    docker(&engine, &["kill", &before[0]]);
+    sea.start("fl-1");
+    sea.until("calm", "one of them again", |all| {
+        all.len() == 2
+            && all.iter().all(Instance::runs)
+            && all.iter().filter(|i| i.incarnation == 2).count() == 1
+    });
+    assert!(of(&now).contains(&before[1]));
+}
+
+#[test]
+fn a_killed_container_is_replaced_needs_engine() {
+    let Some((sea, engine)) = with_engine() else { return };
+    sea.deploy(&manifest(
+        "steady",
+        TALK,
+        &["env: { WORD: x }", "restart: { policy: always, backoff: 50ms..1s }"],
+    ));
+    let all = sea.running("steady", 1);
+    docker(&engine, &["kill", &containers(&engine, all[0].id())[0]]);
+    let now = sea.until("steady", "again", |all| all.len() == 1 && all[0].runs() && all[0].incarnation == 2);
+    assert_eq!((now[0].id(), now[0].restarts), (all[0].id(), 1));
+}
+
+#[test]
+fn an_image_that_does_not_exist_fails_with_the_answer_and_the_node_goes_on_needs_engine() {
+    let Some((mut sea, _)) = with_engine() else { return };
+    let missing =
+        manifest("missing", TALK, &["restart: { policy: on-failure, attempts: 3, backoff: 200ms..1s }"]);
+    sea.apply(&missing.replace(IMAGE, "127.0.0.1:1/no/such:image"));
+    let all =
+        sea.until("missing", "FAILED", |all| all.iter().any(|i| i.state == "FAILED" && !i.reason.is_empty()));
+    assert!(all[0].reason.contains("127.0.0.1:1/no/such:image"), "names the image: {all:#?}");
+    assert!(all[0].reason.contains("refused"), "and what the registry's address said: {all:#?}");
+    sea.deploy(&manifest("fine", TALK, &["env: { WORD: x }"]));
+    assert_eq!(sea.ended("fl-1"), None, "no crash of the node");
+    assert_eq!(sea.node("fl-1").state, "online");
+    // Not tried more often than its policy says.
+    sea.until("missing", "no attempt is left", |all| {
+        all.len() == 1 && all[0].state == "FAILED" && !all[0].reason.contains("next attempt")
+    });
+}
+
+#[test]
+fn without_an_engine_containers_are_refused_with_the_reason() {
+    let sea = sea().cluster("vienna", &["fl-1"]).start();
+    sea.apply(&manifest("shop", TALK, &[]));
+    let all = sea.until("shop", "a reason", |all| all.len() == 1 && !all[0].reason.is_empty());
+    assert!(all[0].id.is_none() && all[0].reason.contains("container"), "{all:#?}");
+}

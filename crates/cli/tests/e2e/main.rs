@@ -14,15 +14,19 @@
 //! | [`manifests`] | bad input |
 //! | [`containers`] | the container runtime (engine only) |
 //! | [`disks`] | full disks (root only) |
-//! | [`surface`] | what programs may rely on: fields, routes, exit codes, audit |
+//! | [`demo`] | what `holm demo` does, and that it leaves nothing |
+//! | [`surface`] | what programs may rely on: fields, events, audit, exit codes |
+//! | [`api`] | the REST API as other programs meet it |
 //!
 //! Names end in `needs_root` or `needs_engine` when more than a toolchain is needed; the engine is the
 //! one that `HOLM_TEST_DOCKER` names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod api;
 mod containers;
 mod crashes;
+mod demo;
 mod disks;
 mod forgetting;
 mod harness;

@@ -10,7 +10,7 @@ use crate::harness::{Instance, Sea, holds_for, sea, wait_for};
 fn pair(server: &str, client: &str) -> String {
     format!(
         "holm: v1\napplication: pair\nservices:\n  echo:\n    runtime: process\n    \
-         command: [busybox, nc, -lk, -p, \"{{{{port.tcp}}}}\", -e, sh, -c, \"echo from {{{{node.name}}}}; exec cat\"]\n    \
+         command: [busybox, nc, -ll, -p, \"{{{{port.tcp}}}}\", -e, sh, -c, \"echo from {{{{node.name}}}}; exec cat\"]\n    \
          ports: {{ tcp: auto }}\n    placement: {{ node: {server} }}\n    stop: {{ grace: 1s }}\n  \
          ask:\n    runtime: process\n    command: [sleep, \"100000\"]\n    \
          connects: [ {{ service: echo, port: tcp }} ]\n    placement: {{ node: {client} }}\n    stop: {{ grace: 1s }}\n"

@@ -42,6 +42,7 @@ impl NodeMachine {
                 self.effects.push(NodeEffect::Certificate { chain });
             }
             Down::Refused { reason } => self.effects.push(NodeEffect::Refused { reason }),
+            Down::Thaw { .. } => self.reporter.repeat(),
             _ => {}
         }
         // The list may be valid now, so that strays are known to be strays.

@@ -14,6 +14,7 @@ use holm_model::slot::SlotIndex;
 use holm_model::wish::{ServiceWish, Wish};
 
 use super::command::{Refusal, Reply};
+use super::demand::{Origin, Wanted};
 use super::event::Effect;
 use super::rows::{Phase, Placement, WishRow};
 use super::{Orchestrator, members::Holding};
@@ -22,7 +23,7 @@ impl Orchestrator {
     pub(super) fn adopt(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         self.expect_frozen(id)?;
         let Some(live) = self.live.get_mut(&id) else { return Err(not_found(id)) };
-        if !live.holding.complete {
+        if live.frozen && !live.holding.complete {
             return Err(Refusal::Conflict(format!(
                 "member {id} has not shown all that it holds; try again when it is connected"
             )));
@@ -52,7 +53,7 @@ impl Orchestrator {
 
     pub(super) fn discard(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         self.expect_frozen(id)?;
-        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        let placed = self.placements_on(id);
         let mut wishes: Vec<WishId> =
             placed.iter().filter_map(|p| self.placements.get(p)).map(|p| p.part.wish).collect();
         wishes.dedup();
@@ -63,7 +64,8 @@ impl Orchestrator {
 
     fn expect_frozen(&self, id: MemberId) -> Result<(), Refusal> {
         let live = self.live.get(&id).ok_or_else(|| not_found(id))?;
-        if live.frozen && live.link.is_some() {
+        let unknown = self.members.get(&id).is_some_and(|member| member.unconfirmed);
+        if (live.frozen || unknown) && live.link.is_some() {
             Ok(())
         } else if live.link.is_none() {
             Err(Refusal::Conflict(format!("member {id} is not connected; decide when it is")))
@@ -101,12 +103,13 @@ impl Orchestrator {
 
     /// What the member holds replaces what this store believed of it; the wishes follow.
     fn take_over(&mut self, id: MemberId, adopted: BTreeMap<AssignmentId, Placement>) {
-        let believed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        let believed = self.placements_on(id);
         for placement in believed.into_iter().filter(|p| !adopted.contains_key(p)) {
             self.drop_placement(placement);
         }
         for (assignment, mut placement) in adopted {
-            placement.share = self.placements.get(&assignment).and_then(|known| known.share);
+            let known = self.placements.get(&assignment).and_then(|known| known.share);
+            placement.share = known.or_else(|| self.share_filled_by(&placement));
             if self.restore_wish(&placement) {
                 let slot = self.slots.get(&Self::slot_of(&placement));
                 if slot.and_then(|slot| slot.active).is_some_and(|active| active != assignment) {
@@ -145,11 +148,13 @@ impl Orchestrator {
                 services: BTreeMap::new(),
             },
             gone_at: None,
+            trusted: None,
         });
         if row.wish.deleted.is_some() {
             return false;
         }
         row.wish.unconfirmed = false;
+        row.trusted = Some(self.epoch);
         row.wish.version = row.wish.version.max(part.version);
         let least = match placement.index {
             SlotIndex::Number(number) => number + 1,
@@ -184,31 +189,56 @@ impl Orchestrator {
         true
     }
 
+    /// Our parent's share whose slot this is.
+    fn share_filled_by(&self, placement: &Placement) -> Option<AssignmentId> {
+        let part = &placement.part;
+        self.demands.iter().find_map(|(origin, demand)| {
+            let Origin::Share(share) = origin else { return None };
+            let same = (demand.part.wish, &demand.part.service) == (part.wish, &part.service);
+            let fits = match (demand.slots, &placement.index) {
+                (Wanted::One(number), SlotIndex::Number(index)) => number == *index,
+                (Wanted::PerNode, SlotIndex::Node(_)) => true,
+                _ => false,
+            };
+            (same && fits).then_some(*share)
+        })
+    }
+
     /// The wish is our parent's: its share says what we need to know.
     fn held_share_of(&self, wish: WishId) -> bool {
-        self.demands.iter().any(|(origin, demand)| {
-            matches!(origin, super::demand::Origin::Share(_)) && demand.part.wish == wish
-        })
+        self.demands
+            .iter()
+            .any(|(origin, demand)| matches!(origin, Origin::Share(_)) && demand.part.wish == wish)
     }
 
     /// The member obeys again, from this very list on.
     fn thaw(&mut self, id: MemberId) {
-        self.members.change(&mut self.journal, &id, |member| member.unconfirmed = false);
+        let ahead = self.live.get(&id).and_then(|live| live.ahead);
+        self.members.change(&mut self.journal, &id, |member| {
+            (member.unconfirmed, member.doubted, member.thawed) = (false, false, ahead);
+        });
         self.flush_lists();
-        let obeyed = Obeyed { store: self.store, epoch: self.epoch, revision: self.revision };
         if let Some(live) = self.live.get_mut(&id) {
-            live.frozen = false;
-            live.obeyed = 0;
-            if let Some(link) = live.link {
-                self.effects.push(Effect::Send { link, message: Down::Thaw { obeyed } });
-            }
+            (live.frozen, live.ahead, live.obeyed) = (false, None, 0);
         }
+        self.capacity_changed = true;
         self.unsync(id);
+        self.send_thaw(id);
         self.dirty_origins.extend(self.demands.keys().cloned());
     }
 
+    /// Our list counts for the member again; revision 0, since it has none of it yet.
+    pub(super) fn send_thaw(&mut self, id: MemberId) {
+        let obeyed = Obeyed { store: self.store, epoch: self.epoch, revision: 0 };
+        if let Some(link) = self.live.get(&id).and_then(|live| live.link) {
+            self.effects.push(Effect::Send { link, message: Down::Thaw { obeyed } });
+        }
+    }
+
     pub(super) fn confirm(&mut self, wish: WishId) {
-        self.wishes.change(&mut self.journal, &wish, |row| row.wish.unconfirmed = false);
+        let trusted = Some(self.epoch);
+        self.wishes
+            .change(&mut self.journal, &wish, |row| (row.wish.unconfirmed, row.trusted) = (false, trusted));
         self.refresh_demands(wish);
     }
 }

@@ -9,6 +9,8 @@ use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::RunState;
 use holm_model::wish::Wish;
 
+use super::specs::Specs;
+
 /// Where a demand comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Origin {
@@ -44,7 +46,7 @@ pub(super) enum Wanted {
 
 impl Demand {
     /// The demands of a wish that is not deleted.
-    pub(super) fn of_wish(wish: &Wish) -> impl Iterator<Item = (Origin, Self)> {
+    pub(super) fn of_wish(wish: &Wish, specs: &mut Specs) -> impl Iterator<Item = (Origin, Self)> {
         wish.services.iter().map(|(name, service)| {
             let key = ServiceKey { wish: wish.id, service: name.clone() };
             let part = Part {
@@ -62,19 +64,19 @@ impl Demand {
                 Replicas::Number(number) => Wanted::First(number),
                 Replicas::PerNode => Wanted::PerNode,
             };
-            let spec = part.spec.decode().ok().map(Arc::new);
+            let spec = specs.decode(&part.spec);
             (Origin::Own(key), Self { part, spec, slots, failures: 0, quiet: wish.unconfirmed })
         })
     }
 
     #[must_use]
-    pub(super) fn of_share(share: &Share) -> Self {
+    pub(super) fn of_share(share: &Share, specs: &mut Specs) -> Self {
         let slots = match share.slots {
             ShareSlots::Number(number) => Wanted::One(number),
             ShareSlots::PerNode => Wanted::PerNode,
         };
         Self {
-            spec: share.part.spec.decode().ok().map(Arc::new),
+            spec: specs.decode(&share.part.spec),
             part: share.part.clone(),
             slots,
             failures: share.failures,

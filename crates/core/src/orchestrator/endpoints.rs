@@ -3,68 +3,59 @@
 //! A member is sent the endpoints of every service that something placed on it connects to. A cluster
 //! adds what its parent told it about instances elsewhere; of its own it knows better.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use holm_model::fact::InstanceReport;
 use holm_model::id::MemberId;
 use holm_model::item::{Endpoint, Endpoints, EndpointsKey, Item, ItemKey};
-use holm_model::slot::ServiceKey;
 use holm_model::state::InstanceState;
 
 use super::Orchestrator;
-use super::rows::Phase;
+
+/// Which members need which endpoints, with the number of placements that connect to them; members
+/// stay with 0 until their list has been told.
+pub(super) type Consumers = BTreeMap<EndpointsKey, BTreeMap<MemberId, u32>>;
 
 impl Orchestrator {
-    /// Which members need which endpoints, from what is placed on them.
-    fn consumers(&self) -> BTreeMap<EndpointsKey, BTreeSet<MemberId>> {
-        let mut consumers: BTreeMap<EndpointsKey, BTreeSet<MemberId>> = BTreeMap::new();
-        for placement in self.placements.values().filter(|p| p.phase != Phase::Retiring) {
-            let origin = Self::slot_of(placement).0;
-            let Some(spec) = self.demands.get(&origin).and_then(|demand| demand.spec.as_ref()) else {
-                continue;
-            };
-            for connect in &spec.connects {
-                let service = ServiceKey { wish: placement.part.wish, service: connect.service.clone() };
-                let key = EndpointsKey { service, port: connect.port.clone() };
-                consumers.entry(key).or_default().insert(placement.member);
-            }
+    pub(super) fn consume(&mut self, member: MemberId, key: &EndpointsKey) {
+        *self.consumers.entry(key.clone()).or_default().entry(member).or_default() += 1;
+        self.endpoints_dirty.insert(key.clone());
+    }
+
+    pub(super) fn stop_consuming(&mut self, member: MemberId, key: &EndpointsKey) {
+        if let Some(count) = self.consumers.get_mut(key).and_then(|members| members.get_mut(&member)) {
+            *count = count.saturating_sub(1);
+            self.endpoints_dirty.insert(key.clone());
         }
-        consumers
     }
 
     pub(super) fn derive_endpoints(&mut self) {
-        for (key, members) in self.consumers() {
-            let item = Item::Endpoints(self.endpoints(&key));
-            for member in members {
-                self.set_item(member, ItemKey::Endpoints(key.clone()), Some(item.clone()));
-            }
-        }
+        self.endpoints_dirty.extend(self.consumers.keys().cloned());
+        self.refresh_endpoints();
     }
 
-    /// Brings the endpoints on the lists up to date, if something that they follow from has changed.
+    /// Brings the endpoints on the lists up to date, where something that they follow from has changed.
     pub(super) fn refresh_endpoints(&mut self) {
-        if self.endpoints_dirty.is_empty() && self.touched.is_empty() {
-            return;
-        }
-        self.endpoints_dirty.clear();
-        let consumers = self.consumers();
-        for (key, members) in &consumers {
-            let item = Item::Endpoints(self.endpoints(key));
-            for member in members {
-                self.set_item(*member, ItemKey::Endpoints(key.clone()), Some(item.clone()));
+        for key in std::mem::take(&mut self.endpoints_dirty) {
+            let Some(members) = self.consumers.get(&key).cloned() else { continue };
+            let item = Item::Endpoints(self.endpoints(&key));
+            for (member, count) in &members {
+                let item = (*count > 0).then_some(&item);
+                self.set_item(*member, ItemKey::Endpoints(key.clone()), item);
             }
-        }
-        for (member, key) in self.listed_endpoints() {
-            if !consumers.get(&key).is_some_and(|members| members.contains(&member)) {
-                self.set_item(member, ItemKey::Endpoints(key), None);
+            let mut left = members;
+            left.retain(|_, count| *count > 0);
+            if left.is_empty() {
+                self.consumers.remove(&key);
+            } else {
+                self.consumers.insert(key, left);
             }
         }
     }
 
     fn endpoints(&self, key: &EndpointsKey) -> Endpoints {
-        let (wish, service) = (key.service.wish, &key.service.service);
-        let own = self.instances.values().filter(|r| r.wish == wish && r.service == *service && !r.held);
+        let own = self.instances_of(&key.service).filter(|report| !report.held);
         let mut endpoints: Vec<Endpoint> = own.filter_map(|report| self.endpoint(report, key)).collect();
         if let Some(packed) = self.held.get(&ItemKey::Endpoints(key.clone()))
             && let Ok(Item::Endpoints(told)) = packed.unpack()
@@ -102,8 +93,9 @@ impl Orchestrator {
     /// Whether something on `member` connects to this instance's port: a tunnel may be opened.
     #[must_use]
     pub fn may_connect(&self, member: MemberId, instance: holm_model::id::AssignmentId, port: u16) -> bool {
-        self.listed_endpoints().into_iter().filter(|(of, _)| *of == member).any(|(_, key)| {
-            self.endpoints(&key).endpoints.iter().any(|e| e.instance == instance && e.port == port)
-        })
+        let needs = self.consumers.iter().filter(|(_, members)| members.get(&member).is_some_and(|n| *n > 0));
+        needs
+            .map(|(key, _)| key)
+            .any(|key| self.endpoints(key).endpoints.iter().any(|e| e.instance == instance && e.port == port))
     }
 }

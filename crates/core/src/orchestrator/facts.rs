@@ -3,7 +3,7 @@
 //! A member can only speak of itself and of what is below it: paths are made from the link's identity,
 //! and an instance that was never placed there is dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::fact::{Fact, FactKey, InstanceReport, Verdict};
 use holm_model::id::{AssignmentId, MemberId};
@@ -14,6 +14,7 @@ use holm_model::slot::ServiceKey;
 use holm_model::state::{InstanceState, MemberState};
 
 use super::Orchestrator;
+use super::lists::List;
 use super::members::Live;
 
 impl Orchestrator {
@@ -59,9 +60,10 @@ impl Orchestrator {
 
     /// The member's list is ours of `revision`, and what it reports reflects it.
     pub(super) fn obeys(&mut self, id: MemberId, revision: u64) {
-        let ours = self.revision;
-        let Some(live) = self.live.get_mut(&id) else { return };
-        let revision = revision.min(ours);
+        // Before it synced, its revision may be one of another reign.
+        let in_step = self.lists.get(&id).is_some_and(List::is_in_step);
+        let Some(live) = self.live.get_mut(&id).filter(|live| in_step && !live.frozen) else { return };
+        let revision = revision.min(self.revision);
         if revision <= live.obeyed {
             return;
         }
@@ -93,7 +95,7 @@ impl Orchestrator {
             .map(|(instance, _)| *instance)
             .collect();
         missing.into_iter().for_each(|instance| self.instance_gone(instance));
-        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        let placed = self.placements_on(id);
         for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
             self.dirty.insert(Self::slot_of(placement));
         }
@@ -124,7 +126,9 @@ impl Orchestrator {
                     live.capabilities = report.facts.all_capabilities();
                     live.facts = Some(report.facts);
                     self.capacity_changed = true;
+                    self.aggregate_stale = true;
                     self.dirty_per_node();
+                    self.touch_endpoints_of(id);
                 }
                 if let Some(live) = self.live.get_mut(&id) {
                     live.usage = report.usage;
@@ -134,7 +138,10 @@ impl Orchestrator {
             Role::Cluster => {
                 live.node_names.insert(report.name.clone());
                 report.path.insert(0, id);
-                live.nodes.insert(report.path.clone(), report.clone());
+                let old = live.nodes.insert(report.path.clone(), report.clone());
+                if old.is_none_or(|old| old.facts.addresses != report.facts.addresses) {
+                    self.touch_endpoints_of(id);
+                }
                 self.report_fact(Fact::Node(Box::new(report)));
             }
         }
@@ -208,9 +215,10 @@ impl Orchestrator {
                     || old.status.ports != report.status.ports
                     || old.held != report.held
             });
-        if let Some(share) = report.share.filter(|_| role == Role::Cluster) {
-            self.by_share.entry(share).or_default().insert(report.id);
+        if let Some(old) = &old {
+            self.unindex_instance(old);
         }
+        self.index_instance(&report);
         self.instances.put(&mut self.behind, report.id, report.clone());
         if settled {
             self.touch_endpoints(&report);
@@ -228,16 +236,36 @@ impl Orchestrator {
         self.report_instance(&report);
     }
 
+    pub(super) fn derive_instances(&mut self) {
+        self.by_share.clear();
+        self.by_service.clear();
+        for report in self.instances.values().cloned().collect::<Vec<_>>() {
+            self.index_instance(&report);
+        }
+    }
+
+    fn index_instance(&mut self, report: &InstanceReport) {
+        if let Some(share) = report.share {
+            self.by_share.entry(share).or_default().insert(report.id);
+        }
+        self.by_service.entry(service_of(report)).or_default().insert(report.id);
+    }
+
+    fn unindex_instance(&mut self, report: &InstanceReport) {
+        if let Some(share) = report.share {
+            remove_from(&mut self.by_share, &share, report.id);
+        }
+        remove_from(&mut self.by_service, &service_of(report), report.id);
+    }
+
+    pub(super) fn instances_of(&self, service: &ServiceKey) -> impl Iterator<Item = &InstanceReport> {
+        let ids = self.by_service.get(service).into_iter().flatten();
+        ids.filter_map(|id| self.instances.get(id))
+    }
+
     fn instance_gone(&mut self, id: AssignmentId) {
         let Some(report) = self.instances.remove(&mut self.behind, &id) else { return };
-        if let Some(share) = report.share
-            && let Some(all) = self.by_share.get_mut(&share)
-        {
-            all.remove(&id);
-            if all.is_empty() {
-                self.by_share.remove(&share);
-            }
-        }
+        self.unindex_instance(&report);
         let placement = self.placements.get(&id).or_else(|| self.placements.get(&report.share?));
         let slot = placement.map(Self::slot_of);
         self.dirty.extend(slot);
@@ -278,8 +306,17 @@ impl Orchestrator {
         self.dirty_origins.extend(origins);
     }
 
+    /// Addresses of nodes there have changed.
+    fn touch_endpoints_of(&mut self, id: MemberId) {
+        let there = |key: &EndpointsKey| {
+            self.instances_of(&key.service).any(|report| report.node.first() == Some(&id))
+        };
+        let keys: Vec<_> = self.consumers.keys().filter(|key| there(key)).cloned().collect();
+        self.endpoints_dirty.extend(keys);
+    }
+
     fn touch_endpoints(&mut self, report: &InstanceReport) {
-        let service = ServiceKey { wish: report.wish, service: report.service.clone() };
+        let service = service_of(report);
         for port in report.status.ports.keys() {
             self.endpoints_dirty.insert(EndpointsKey { service: service.clone(), port: port.clone() });
         }
@@ -319,6 +356,19 @@ impl Orchestrator {
                     && self.members.get(id).is_some_and(|m| m.role == Role::Node)
             })
             .map(|(id, live)| (*id, live))
+    }
+}
+
+fn service_of(report: &InstanceReport) -> ServiceKey {
+    ServiceKey { wish: report.wish, service: report.service.clone() }
+}
+
+fn remove_from<K: Ord>(index: &mut BTreeMap<K, BTreeSet<AssignmentId>>, key: &K, id: AssignmentId) {
+    if let Some(all) = index.get_mut(key) {
+        all.remove(&id);
+        if all.is_empty() {
+            index.remove(key);
+        }
     }
 }
 

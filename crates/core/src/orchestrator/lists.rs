@@ -30,6 +30,11 @@ pub(super) struct List {
 // === impl List ===
 
 impl List {
+    /// The member has it, or it is on its way on the open link.
+    pub(super) const fn is_in_step(&self) -> bool {
+        self.sent.is_some()
+    }
+
     fn set(&mut self, key: ItemKey, item: Option<&Item>) -> bool {
         let new = item.map(|item| item.pack(key.clone()));
         let old = self.items.get(&key);
@@ -78,11 +83,11 @@ impl Orchestrator {
         self.touched.clear();
     }
 
-    pub(super) fn set_item(&mut self, member: MemberId, key: ItemKey, item: Option<Item>) {
+    pub(super) fn set_item(&mut self, member: MemberId, key: ItemKey, item: Option<&Item>) {
         if !self.members.contains(&member) {
             return;
         }
-        if self.lists.entry(member).or_default().set(key, item.as_ref()) {
+        if self.lists.entry(member).or_default().set(key, item) {
             self.touched.insert(member);
         }
     }
@@ -126,6 +131,7 @@ impl Orchestrator {
     /// The member says what it holds.
     pub(super) fn sync(&mut self, link: LinkId, member: MemberId, obeyed: Option<Obeyed>, digest: Digest) {
         if let Some(live) = self.live.get_mut(&member) {
+            self.capacity_changed |= live.frozen;
             live.frozen = false;
         }
         if let Some(obeyed) = obeyed.filter(|_| self.is_ours(obeyed)) {
@@ -134,7 +140,7 @@ impl Orchestrator {
         let ours = self.is_ours(obeyed) || obeyed.is_some_and(|o| o.store == self.store);
         let (store, epoch, revision) = (self.store, self.epoch, self.revision);
         let list = self.lists.entry(member).or_default();
-        let message = if ours && digest == list.digest || digest == list.digest && list.items.is_empty() {
+        let message = if digest == list.digest && (ours || list.items.is_empty()) {
             list.sent = Some(revision);
             list.catalog = None;
             let (put, removed, digest) = (Vec::new(), Vec::new(), list.digest);
@@ -190,20 +196,5 @@ impl Orchestrator {
     #[must_use]
     pub fn links(&self) -> BTreeMap<MemberId, LinkId> {
         self.live.iter().filter_map(|(id, live)| Some((*id, live.link?))).collect()
-    }
-}
-
-impl Orchestrator {
-    /// Which members have which endpoints on their lists.
-    pub(super) fn listed_endpoints(&self) -> Vec<(MemberId, holm_model::item::EndpointsKey)> {
-        let of = |(member, list): (&MemberId, &List)| {
-            let member = *member;
-            let keys = list.items.keys().filter_map(move |key| match key {
-                ItemKey::Endpoints(key) => Some((member, key.clone())),
-                _ => None,
-            });
-            keys.collect::<Vec<_>>()
-        };
-        self.lists.iter().flat_map(of).collect()
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Live {
     pub(super) reported: bool,
     /// We are behind what it obeyed: it takes nothing until a person decides.
     pub(super) frozen: bool,
+    /// What it obeyed then.
+    pub(super) ahead: Option<Obeyed>,
     /// What a frozen member holds, once it is complete.
     pub(super) holding: Holding,
     /// Revision that its facts reflect.
@@ -102,6 +104,7 @@ impl Live {
             dangling: false,
             reported: false,
             frozen: false,
+            ahead: None,
             holding: Holding::default(),
             obeyed: 0,
             facts: None,
@@ -154,7 +157,7 @@ impl Orchestrator {
             return;
         }
         if let Up::Hello(hello) = message {
-            return self.hello(link, id, hello);
+            return self.hello(link, id, &hello);
         }
         let Some(live) = self.live.get_mut(&id).filter(|live| live.link == Some(link)) else { return };
         live.heard = self.now.boot;
@@ -165,16 +168,17 @@ impl Orchestrator {
         match message {
             Up::Sync { obeyed, digest } => self.sync(link, id, obeyed, digest),
             Up::Want { keys } => self.send_wanted(link, id, &keys),
-            Up::Holding { items, complete } => {
-                live.frozen = true;
+            // From a member that was told to go on meanwhile, it says nothing any more.
+            Up::Holding { items, complete } if live.frozen => {
                 if live.holding.complete {
                     live.holding = Holding::default();
                 }
                 live.holding.take_in(items, complete);
+                self.capacity_changed |= complete;
                 if live.holding.items.len() > MOST_HELD {
                     self.close(link, "it holds more items than can be taken");
                 }
-                self.doubt();
+                self.doubt(id);
             }
             Up::Facts(facts) => self.facts(id, facts),
             Up::Alive { revision } => {
@@ -182,11 +186,11 @@ impl Orchestrator {
                 self.look_at(id);
             }
             Up::Leave => self.member_leaves(link, id),
-            Up::Hello(_) | Up::Renew { .. } => {}
+            Up::Holding { .. } | Up::Hello(_) | Up::Renew { .. } => {}
         }
     }
 
-    fn hello(&mut self, link: LinkId, id: MemberId, hello: Hello) {
+    fn hello(&mut self, link: LinkId, id: MemberId, hello: &Hello) {
         let version = hello.protocol.1.min(PROTOCOL.1);
         if version < hello.protocol.0.max(PROTOCOL.0) {
             let (lowest, highest) = PROTOCOL;
@@ -204,6 +208,8 @@ impl Orchestrator {
                 joined: self.now.wall,
                 serials: BTreeSet::new(),
                 unconfirmed: true,
+                doubted: false,
+                thawed: None,
             };
             self.members.put(&mut self.journal, id, member);
             self.live.insert(id, Live::new(self.now.boot));
@@ -231,30 +237,59 @@ impl Orchestrator {
             reigns: self.reigns.iter().map(|(epoch, reign)| (*epoch, reign.last_revision)).collect(),
         };
         let behind = hello.obeyed.is_some_and(|obeyed| !covers(&welcome, &obeyed));
+        let decided = behind && member.thawed == hello.obeyed;
+        let behind = behind && !decided;
         let Some(live) = self.live.get_mut(&id) else { return };
         live.link = Some(link);
         live.session = self.sessions;
         live.sequence = 0;
         live.frozen = behind;
+        live.ahead = hello.obeyed.filter(|_| behind);
+        self.capacity_changed = true;
         live.holding = Holding::default();
         live.heard = self.now.boot;
         live.heard_at = Some(self.now.wall);
         self.effects.push(Effect::Send { link, message: Down::Welcome(welcome) });
         self.unsync(id);
         if behind {
-            self.doubt();
+            self.doubt(id);
+        } else if decided {
+            self.send_thaw(id);
         }
         self.look_at(id);
     }
 
-    /// Some member obeyed what this store does not know: nothing of ours is started unasked until a
-    /// person decides.
-    pub(super) fn doubt(&mut self) {
-        let all: Vec<_> =
-            self.wishes.iter().filter(|(_, row)| !row.wish.unconfirmed).map(|(id, _)| *id).collect();
+    /// A member obeyed what this store does not know: nothing of before this reign is started unasked
+    /// until a person decides. Said once: what people confirm while the member waits stays confirmed.
+    fn doubt(&mut self, id: MemberId) {
+        if self.members.get(&id).is_none_or(|member| member.doubted) {
+            return;
+        }
+        self.members.change(&mut self.journal, &id, |member| member.doubted = true);
+        let epoch = self.epoch;
+        let all: Vec<_> = self
+            .wishes
+            .iter()
+            .filter(|(_, row)| !row.wish.unconfirmed && row.trusted != Some(epoch))
+            .map(|(id, _)| *id)
+            .collect();
         for id in all {
             self.wishes.change(&mut self.journal, &id, |row| row.wish.unconfirmed = true);
             self.refresh_demands(id);
+        }
+        self.void_tokens();
+    }
+
+    /// A join token may have been used up since this store was written.
+    fn void_tokens(&mut self) {
+        let open: Vec<_> = self
+            .tokens
+            .iter()
+            .filter(|(_, token)| token.uses_left.is_some() && !token.revoked)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in open {
+            self.tokens.change(&mut self.journal, &id, |token| token.revoked = true);
         }
     }
 
@@ -265,8 +300,7 @@ impl Orchestrator {
 
     /// The member is no more: its placements are free to go elsewhere.
     pub(super) fn forget_member(&mut self, id: MemberId) {
-        let placements: Vec<_> =
-            self.load.get(&id).map(|load| load.placements.iter().copied().collect()).unwrap_or_default();
+        let placements: Vec<_> = self.placements_on(id);
         for placement in placements {
             self.drop_placement(placement);
         }
@@ -280,6 +314,8 @@ impl Orchestrator {
         self.forget_instances(id);
         self.lists.remove(&id);
         self.members.remove(&mut self.journal, &id);
+        self.aggregate_stale = true;
+        self.capacity_changed = true;
         self.dirty_origins.extend(self.demands.keys().cloned());
     }
 
@@ -315,8 +351,9 @@ impl Orchestrator {
         if old == state && dangled == dangling {
             return;
         }
+        self.aggregate_stale = true;
         self.capacity_changed |= state == MemberState::Online;
-        let placed = self.load.get(&id).map(|load| load.placements.clone()).unwrap_or_default();
+        let placed = self.placements_on(id);
         for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
             self.dirty.insert(Self::slot_of(placement));
         }

@@ -8,7 +8,7 @@
 //!                       └───────────────────────────┘
 //! ```
 //!
-//! Every event ends in [`Orchestrator::settle`]: slots that something happened to are made true again,
+//! Every event ends in `settle`: slots that something happened to are made true again,
 //! lists that changed get one new revision, and what is observed is told upward. All of it is
 //! level-triggered: doing it once more changes nothing.
 //!
@@ -18,11 +18,13 @@
 //! | [`rows`] | what must survive |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`plan`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`place`] | slots made true |
-//! | [`members`], [`removal`], [`facts`] | links, silence, what members report |
+//! | [`reconcile`], [`place`], [`specs`] | slots made true |
+//! | [`joining`], [`removal`] | members come and go |
+//! | [`members`], [`facts`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`] | what each member is told |
 //! | [`upward`], [`adopt`] | our own parent; a store that forgot |
-//! | [`views`] | what the API shows |
+//! | [`rhythm`] | what every step ends in |
+//! | [`views`], [`member_views`] | what the API shows |
 
 mod admission;
 mod adopt;
@@ -32,14 +34,18 @@ mod demand;
 mod endpoints;
 pub mod event;
 mod facts;
+mod joining;
 mod lists;
+mod member_views;
 mod members;
 mod place;
 mod plan;
 mod reconcile;
 mod removal;
+mod rhythm;
 pub mod rows;
 mod slots;
+mod specs;
 mod upward;
 mod views;
 
@@ -49,7 +55,8 @@ use std::time::Duration;
 use holm_model::fact::{InstanceReport, Verdict};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::item::EndpointsKey;
-use holm_model::record::{Batch, Change, Table};
+use holm_model::record::{Batch, Table};
+use holm_model::slot::ServiceKey;
 use holm_model::time::Now;
 use holm_model::wish::AppKey;
 
@@ -62,11 +69,13 @@ pub use event::{Effect, Event, LinkId, Ticket};
 pub use views::{InstanceFilter, Whereabouts};
 
 use demand::{Demand, Origin, SlotId};
+use endpoints::Consumers;
 use lists::List;
 use members::Live;
-use place::Load;
+use place::{Full, Load};
 use rows::{Member, Placement, Reign, Revocation, Token, WishRow};
 use slots::Slot;
+use specs::Specs;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -99,6 +108,8 @@ pub struct Orchestrator {
     load: BTreeMap<MemberId, Load>,
     lists: BTreeMap<MemberId, List>,
     by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
+    by_service: BTreeMap<ServiceKey, BTreeSet<AssignmentId>>,
+    consumers: Consumers,
 
     // Of this run only.
     live: BTreeMap<MemberId, Live>,
@@ -113,6 +124,11 @@ pub struct Orchestrator {
     endpoints_dirty: BTreeSet<EndpointsKey>,
     capacity_changed: bool,
     touched: BTreeSet<MemberId>,
+    /// What the parent was told of our capacity does not hold any more.
+    aggregate_stale: bool,
+    /// Of this step only.
+    full: Option<Full>,
+    specs: Specs,
     /// This step takes a revision even if it changes no list: a tombstone waits for it.
     deleted: bool,
     now: Now,
@@ -122,8 +138,6 @@ pub struct Orchestrator {
 
 /// How often a quiet machine wants to look at its deadlines.
 const TICK: Duration = Duration::from_secs(1);
-/// A gap between two steps that no timer explains: this machine slept or was paused.
-const PAUSE: Duration = Duration::from_secs(5);
 
 // === impl Orchestrator: life ===
 
@@ -162,6 +176,8 @@ impl Orchestrator {
             load: BTreeMap::new(),
             lists: BTreeMap::new(),
             by_share: BTreeMap::new(),
+            by_service: BTreeMap::new(),
+            consumers: Consumers::new(),
             live: BTreeMap::new(),
             links: BTreeMap::new(),
             sessions: 0,
@@ -174,6 +190,9 @@ impl Orchestrator {
             endpoints_dirty: BTreeSet::new(),
             capacity_changed: false,
             touched: BTreeSet::new(),
+            aggregate_stale: true,
+            full: None,
+            specs: Specs::default(),
             deleted: false,
             now: Now::default(),
             ticked: Duration::ZERO,
@@ -197,6 +216,7 @@ impl Orchestrator {
     /// Takes one event. Effects wait in [`Self::take_effects`], writes in [`Self::journal_mut`].
     pub fn step(&mut self, now: Now, event: Event) {
         self.wake(now);
+        self.full = None;
         match event {
             Event::Tick => self.tick(),
             Event::Command { ticket, actor, command } => self.admit(ticket, &actor, command),
@@ -287,123 +307,5 @@ impl Orchestrator {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
-    }
-}
-
-// === impl Orchestrator: inner rhythm ===
-
-impl Orchestrator {
-    /// Notes the time; after a pause of our own the members' silence is not theirs.
-    fn wake(&mut self, now: Now) {
-        let first = self.now == Now::default();
-        if first || now.boot.saturating_sub(self.now.boot) > PAUSE {
-            for live in self.live.values_mut() {
-                live.heard = now.boot;
-            }
-            self.ticked = now.boot;
-        }
-        self.now = now;
-    }
-
-    fn tick(&mut self) {
-        self.ticked = self.now.boot;
-        self.look_at_members();
-        self.capacity_changed = true;
-        self.dirty_origins.append(&mut self.updating);
-        self.bury();
-    }
-
-    /// Makes true what something happened to, then tells those concerned.
-    fn settle(&mut self) {
-        if std::mem::take(&mut self.capacity_changed) {
-            self.dirty.append(&mut self.unfilled);
-        }
-        loop {
-            if let Some(origin) = self.dirty_origins.pop_first() {
-                self.reconcile(&origin);
-            } else if let Some(slot) = self.dirty.pop_first() {
-                self.reconcile_slot(&slot);
-            } else {
-                break;
-            }
-        }
-        self.refresh_endpoints();
-        self.flush_lists();
-        self.report();
-    }
-
-    /// Makes everything that follows from the rows, and looks at every slot anew.
-    fn derive(&mut self) {
-        let reign = self.reigns.get(&self.epoch).cloned();
-        let reign = reign.unwrap_or(Reign { last_revision: self.revision, last_id: self.counter });
-        self.revision = reign.last_revision;
-        self.counter = self.counter.max(reign.last_id);
-        self.apps = self
-            .wishes
-            .iter()
-            .filter(|(_, row)| row.wish.deleted.is_none())
-            .map(|(id, row)| (row.wish.key.clone(), *id))
-            .collect();
-        self.derive_demands();
-        self.derive_slots();
-        self.derive_lists();
-        let members: Vec<MemberId> = self.members.iter().map(|(id, _)| *id).collect();
-        self.live.retain(|id, _| self.members.contains(id));
-        for id in members {
-            self.live.entry(id).or_insert_with(|| Live::new(self.now.boot));
-        }
-        self.by_share.clear();
-        for (id, report) in self.instances.iter() {
-            if let Some(share) = report.share {
-                self.by_share.entry(share).or_default().insert(*id);
-            }
-        }
-        self.dirty_origins.extend(self.demands.keys().cloned());
-        self.dirty_origins.extend(self.slots.keys().map(|(origin, _)| origin.clone()));
-    }
-
-    fn next_id(&mut self) -> Uid {
-        self.counter += 1;
-        Uid { epoch: self.epoch, counter: self.counter }
-    }
-
-    /// The revision that this step's list changes will get.
-    const fn coming_revision(&self) -> u64 {
-        self.revision + 1
-    }
-
-    /// Something changed its state: for the history and for watchers.
-    fn note(
-        &mut self,
-        kind: &str,
-        subject: String,
-        application: String,
-        change: (&str, &str),
-        why: (&str, &str),
-    ) {
-        self.behind.change(Change {
-            at: self.now.wall,
-            kind: kind.to_owned(),
-            subject,
-            application,
-            from: change.0.to_owned(),
-            to: change.1.to_owned(),
-            cause: why.0.to_owned(),
-            reason: why.1.to_owned(),
-        });
-    }
-
-    /// Tombstones go when every member has obeyed the list that followed.
-    fn bury(&mut self) {
-        let slowest = self.live.values().map(|live| live.obeyed).min().unwrap_or(self.revision);
-        let over: Vec<WishId> = self
-            .wishes
-            .iter()
-            .filter(|(_, row)| row.gone_at.is_some_and(|revision| revision <= slowest))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in over {
-            self.wishes.remove(&mut self.journal, &id);
-        }
     }
 }

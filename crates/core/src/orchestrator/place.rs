@@ -4,74 +4,111 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
 use holm_model::resources::Resources;
-use holm_model::service::ServiceSpec;
-use holm_model::slot::SlotIndex;
+use holm_model::service::{Connect, ServiceSpec};
+use holm_model::slot::{ServiceKey, SlotIndex};
+use holm_model::wish::SpecBytes;
 
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::rows::{Phase, Placement};
 use super::{Orchestrator, Tier};
-use crate::scheduler::{Ask, Candidate, Kind, first_fit};
+use crate::scheduler::{Ask, Candidate, Kind, Reason, first_fit};
 
-/// What placements take of a member.
+/// What the placements of a member take of it, summed up.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     pub(super) used: Resources,
     /// Fixed host ports and how many placements have each.
     pub(super) ports: BTreeMap<u16, u32>,
-    pub(super) placements: BTreeSet<AssignmentId>,
+    pub(super) placements: BTreeMap<AssignmentId, Takes>,
     /// Those of them that are superseded or retiring.
     pub(super) leftovers: BTreeSet<AssignmentId>,
-    /// Placements by the revision that put them, for debits of clusters.
+    /// Placed on a cluster since its aggregate was made, by the revision of the placement.
     recent: BTreeMap<(u64, AssignmentId), Resources>,
+    /// Sum of `recent`.
+    debit: Resources,
+}
+
+/// What one placement takes.
+#[derive(Debug, Default)]
+pub(super) struct Takes {
+    resources: Resources,
+    ports: Vec<u16>,
+    /// What it connects to, while it is on the list.
+    pub(super) connects: Vec<EndpointsKey>,
+}
+
+/// Members that are known to be full for a specification, until something changes.
+#[derive(Debug)]
+pub(super) struct Full {
+    spec: SpecBytes,
+    /// Everybody before this member is.
+    before: Option<MemberId>,
+    /// Everybody is: why.
+    reason: Option<String>,
+}
+
+// === impl Takes ===
+
+impl Takes {
+    pub(super) fn of(placement: &Placement, spec: Option<&ServiceSpec>) -> Self {
+        let Some(spec) = spec else { return Self::default() };
+        let key = |connect: &Connect| EndpointsKey {
+            service: ServiceKey { wish: placement.part.wish, service: connect.service.clone() },
+            port: connect.port.clone(),
+        };
+        let listed = placement.phase != Phase::Retiring;
+        Self {
+            resources: spec.resources,
+            ports: spec.ports.values().filter_map(|port| port.host).collect(),
+            connects: spec.connects.iter().filter(|_| listed).map(key).collect(),
+        }
+    }
 }
 
 // === impl Load ===
 
 impl Load {
-    pub(super) fn add(&mut self, id: AssignmentId, placement: &Placement) {
-        self.placements.insert(id);
+    pub(super) fn add(&mut self, id: AssignmentId, placement: &Placement, takes: Takes) {
         if placement.phase != Phase::Active {
             self.leftovers.insert(id);
         }
-        if let Ok(spec) = placement.part.spec.decode() {
-            self.used += &spec.resources;
-            for port in spec.ports.values().filter_map(|port| port.host) {
-                *self.ports.entry(port).or_default() += 1;
-            }
-            if placement.role == Role::Cluster && !placement.per_node {
-                self.recent.insert((placement.revision, id), spec.resources);
-            }
+        self.used += &takes.resources;
+        for port in &takes.ports {
+            *self.ports.entry(*port).or_default() += 1;
         }
+        if placement.role == Role::Cluster && !placement.per_node {
+            self.recent.insert((placement.revision, id), takes.resources);
+            self.debit += &takes.resources;
+        }
+        self.placements.insert(id, takes);
     }
 
-    pub(super) fn take(&mut self, id: AssignmentId, placement: &Placement) {
-        self.placements.remove(&id);
+    pub(super) fn take(&mut self, id: AssignmentId, placement: &Placement) -> Option<Takes> {
         self.leftovers.remove(&id);
-        self.recent.remove(&(placement.revision, id));
-        if let Ok(spec) = placement.part.spec.decode() {
-            self.used -= &spec.resources;
-            for port in spec.ports.values().filter_map(|port| port.host) {
-                if let Some(count) = self.ports.get_mut(&port) {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.ports.remove(&port);
-                    }
+        if let Some(resources) = self.recent.remove(&(placement.revision, id)) {
+            self.debit -= &resources;
+        }
+        let takes = self.placements.remove(&id)?;
+        self.used -= &takes.resources;
+        for port in &takes.ports {
+            if let Some(count) = self.ports.get_mut(port) {
+                *count -= 1;
+                if *count == 0 {
+                    self.ports.remove(port);
                 }
             }
         }
+        Some(takes)
     }
 
     /// The member's aggregate includes everything up to `revision`.
     pub(super) fn seen(&mut self, revision: u64) {
-        self.recent.retain(|(at, _), _| *at > revision);
-    }
-
-    fn debit(&self) -> Resources {
-        let mut sum = Resources::default();
-        self.recent.values().for_each(|resources| sum += resources);
-        sum
+        while let Some(first) = self.recent.first_entry().filter(|first| first.key().0 <= revision) {
+            self.debit -= &first.remove();
+        }
     }
 }
 
@@ -79,8 +116,8 @@ impl Load {
 
 impl Orchestrator {
     /// Members as the scheduler sees them, in the order of their ids.
-    pub(super) fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
-        self.members.iter().filter_map(|(id, _)| self.candidate(*id))
+    fn candidates(&self, from: Option<MemberId>) -> impl Iterator<Item = Candidate<'_>> {
+        self.members.from(from).filter_map(|(id, _)| self.candidate(*id))
     }
 
     pub(super) fn candidate(&self, id: MemberId) -> Option<Candidate<'_>> {
@@ -101,7 +138,7 @@ impl Orchestrator {
             }
             Role::Cluster => Kind::Cluster {
                 aggregate: &live.aggregate,
-                debit: load.map(Load::debit).unwrap_or_default(),
+                debit: load.map(|load| load.debit).unwrap_or_default(),
                 nodes: &live.node_names,
             },
         };
@@ -119,7 +156,7 @@ impl Orchestrator {
                 let nobody = BTreeMap::new();
                 let ask = Ask::new(spec, &nobody);
                 let prefix = (self.config.tier == Tier::Cluster).then(|| self.config.name.clone());
-                self.candidates()
+                self.candidates(None)
                     .filter(|member| match member.kind {
                         Kind::Node { .. } => member.never(&ask).is_none(),
                         Kind::Cluster { .. } => {
@@ -130,6 +167,21 @@ impl Orchestrator {
                     .collect()
             }
         }
+    }
+
+    /// First-fit. Without refusals, members that were full a moment ago are not asked again.
+    fn find(&self, ask: &Ask<'_>, spec: &SpecBytes) -> (Result<MemberId, String>, Option<Full>) {
+        let anew = !ask.refused.is_empty();
+        let full = self.full.as_ref().filter(|full| !anew && full.spec == *spec);
+        if let Some(reason) = full.and_then(|full| full.reason.clone()) {
+            return (Err(reason), None);
+        }
+        let from = full.and_then(|full| full.before);
+        let found =
+            first_fit(ask, || self.candidates(from)).or_else(|_| first_fit(ask, || self.candidates(None)));
+        let found = found.map_err(|reasons| nobody(&reasons));
+        let (before, reason) = (found.as_ref().ok().copied(), found.as_ref().err().cloned());
+        (found, (!anew).then(|| Full { spec: spec.clone(), before, reason }))
     }
 
     /// Finds a member for the slot and makes the placement.
@@ -143,21 +195,18 @@ impl Orchestrator {
         spec: &Arc<ServiceSpec>,
     ) -> Result<AssignmentId, String> {
         let (origin, index) = slot_id;
-        let nobody = BTreeMap::new();
         let slot = self.slots.get(slot_id);
-        let ask = Ask::new(spec, slot.map_or(&nobody, |slot| &slot.refused));
+        let refused = slot.map(|slot| slot.refused.clone()).unwrap_or_default();
+        let ask = Ask::new(spec, &refused);
         let member = match index {
-            SlotIndex::Number(_) => first_fit(&ask, || self.candidates()).map_err(|reasons| {
-                if reasons.is_empty() {
-                    return "there are no members yet; add one with `holm token create --role node`"
-                        .to_owned();
-                }
-                let words: Vec<_> = reasons.iter().map(|(who, why)| format!("{who}: {why}")).collect();
-                format!("no place: {}", few(&words))
-            })?,
+            SlotIndex::Number(_) => {
+                let (found, full) = self.find(&ask, &demand.part.spec);
+                self.full = full.or(self.full.take());
+                found?
+            }
             SlotIndex::Node(path) => {
                 let of_name = |member: &Candidate<'_>| Some(member.name) == path.last();
-                let member = self.candidates().find(of_name).ok_or("its node has left")?;
+                let member = self.candidates(None).find(of_name).ok_or("its node has left")?;
                 let share = matches!(member.kind, Kind::Cluster { .. });
                 match member.refuses(&ask) {
                     Some(reason) if !share => return Err(format!("{}: {reason}", member.name)),
@@ -186,6 +235,14 @@ impl Orchestrator {
         self.put_placement(id, placement);
         Ok(id)
     }
+}
+
+fn nobody(reasons: &[(String, Reason)]) -> String {
+    if reasons.is_empty() {
+        return "there are no members yet; add one with `holm token create --role node`".to_owned();
+    }
+    let words: Vec<_> = reasons.iter().map(|(who, why)| format!("{who}: {why}")).collect();
+    format!("no place: {}", few(&words))
 }
 
 /// The first few of many reasons; nobody reads five hundred.

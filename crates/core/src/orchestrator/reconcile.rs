@@ -10,6 +10,8 @@
 //!                                                     the member says that it is gone
 //! ```
 
+use std::collections::BTreeSet;
+
 use holm_model::fact::{InstanceReport, Verdict};
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
@@ -42,7 +44,8 @@ impl Orchestrator {
     /// All slots of an origin: those wanted are looked at, the others are given up.
     pub(super) fn reconcile(&mut self, origin: &Origin) {
         let demand = self.demands.get(origin).cloned();
-        let wanted = demand.as_ref().map(|demand| self.wanted(demand)).unwrap_or_default();
+        let wanted: BTreeSet<_> =
+            demand.as_ref().map(|demand| self.wanted(demand)).into_iter().flatten().collect();
         for index in self.slots_of(origin) {
             let slot_id = (origin.clone(), index);
             if wanted.contains(&slot_id.1) {

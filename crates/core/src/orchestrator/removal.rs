@@ -57,7 +57,7 @@ impl Orchestrator {
         let cluster = self.members.get(&member).is_some_and(|m| m.role == holm_model::member::Role::Cluster);
         if cluster {
             for text in self.all_revocations() {
-                self.set_item(member, ItemKey::Revocation(text), Some(Item::Revocation));
+                self.set_item(member, ItemKey::Revocation(text), Some(&Item::Revocation));
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use holm_model::id::{AssignmentId, MemberId};
-use holm_model::item::{Assignment, Item, ItemKey, Part, Share, ShareSlots};
+use holm_model::id::{AssignmentId, Epoch, MemberId};
+use holm_model::item::{Assignment, Item, ItemKey, Obeyed, Part, Share, ShareSlots};
 use holm_model::member::Role;
 use holm_model::name::Name;
 use holm_model::slot::SlotIndex;
@@ -28,6 +28,12 @@ pub struct Member {
     pub serials: BTreeSet<String>,
     /// Known by its certificate only: this store does not remember its joining.
     pub unconfirmed: bool,
+    /// It is ahead of this store, and that was held against our wishes already.
+    #[serde(default)]
+    pub doubted: bool,
+    /// It was ahead of this store with this, and people decided: it is told again until it obeys.
+    #[serde(default)]
+    pub thawed: Option<Obeyed>,
 }
 
 /// A wish and, once it is deleted, what its tombstone waits for.
@@ -37,6 +43,9 @@ pub struct WishRow {
     /// The revision that took the items of a deleted wish off the lists; the tombstone goes when every
     /// member has obeyed it.
     pub gone_at: Option<u64>,
+    /// The reign in which people applied, confirmed or adopted it last.
+    #[serde(default)]
+    pub trusted: Option<Epoch>,
 }
 
 /// An assignment of a slot to a member: an instance on a node, or a share for a cluster.

@@ -10,6 +10,7 @@ use holm_model::time::Time;
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin, SlotId};
+use super::place::Takes;
 use super::rows::{Phase, Placement};
 
 /// One slot here. Its placements are rows; the rest is known again by trying.
@@ -45,12 +46,10 @@ impl Slot {
 
 impl Orchestrator {
     pub(super) fn derive_demands(&mut self) {
-        self.demands = self
-            .wishes
-            .values()
-            .filter(|row| row.wish.deleted.is_none())
-            .flat_map(|row| Demand::of_wish(&row.wish))
-            .collect();
+        self.demands.clear();
+        for row in self.wishes.values().filter(|row| row.wish.deleted.is_none()) {
+            self.demands.extend(Demand::of_wish(&row.wish, &mut self.specs));
+        }
         let shares: Vec<_> = self
             .held
             .items()
@@ -60,13 +59,14 @@ impl Orchestrator {
             })
             .collect();
         for (id, share) in shares {
-            self.demands.insert(Origin::Share(id), Demand::of_share(&share));
+            self.demands.insert(Origin::Share(id), Demand::of_share(&share, &mut self.specs));
         }
     }
 
     pub(super) fn derive_slots(&mut self) {
         self.slots.clear();
         self.load.clear();
+        self.consumers.clear();
         let placements: Vec<_> = self.placements.iter().map(|(id, p)| (*id, p.clone())).collect();
         for (id, placement) in placements {
             self.index(id, &placement);
@@ -98,7 +98,7 @@ impl Orchestrator {
             |(key, _)| key.clone(),
         );
         self.placements.put(&mut self.journal, id, placement);
-        self.set_item(member, key, item.map(|(_, item)| item));
+        self.set_item(member, key, item.as_ref().map(|(_, item)| item));
     }
 
     /// Forgets a placement; its item leaves the list.
@@ -127,7 +127,12 @@ impl Orchestrator {
         } else {
             slot.others.insert(id);
         }
-        self.load.entry(placement.member).or_default().add(id, placement);
+        let takes = Takes::of(placement, self.specs.decode(&placement.part.spec).as_deref());
+        for key in &takes.connects {
+            self.consume(placement.member, key);
+        }
+        self.load.entry(placement.member).or_default().add(id, placement, takes);
+        self.aggregate_stale = true;
     }
 
     fn unindex(&mut self, id: AssignmentId, placement: &Placement) {
@@ -137,7 +142,17 @@ impl Orchestrator {
             }
             slot.others.remove(&id);
         }
-        self.load.entry(placement.member).or_default().take(id, placement);
+        let taken = self.load.entry(placement.member).or_default().take(id, placement);
+        for key in taken.iter().flat_map(|takes| &takes.connects) {
+            self.stop_consuming(placement.member, key);
+        }
+        self.full = None;
+        self.aggregate_stale = true;
+    }
+
+    /// The placements on a member, whatever their phase.
+    pub(super) fn placements_on(&self, member: MemberId) -> Vec<AssignmentId> {
+        self.load.get(&member).map(|load| load.placements.keys().copied().collect()).unwrap_or_default()
     }
 
     /// Moves a placement to another phase.

@@ -37,6 +37,11 @@ impl Orchestrator {
             self.report_everything();
             self.reporter.welcome(welcome.session);
         }
+        if matches!(message, Down::Thaw { .. }) {
+            self.reporter.repeat();
+        }
+        // Slots without a place may be handed back now.
+        self.capacity_changed |= !self.parent_open && self.held.is_current();
         self.parent_open = self.held.is_current();
         self.effects.extend(received.replies.into_iter().map(Effect::SendParent));
         for key in received.put.iter().chain(&received.removed) {
@@ -63,7 +68,7 @@ impl Orchestrator {
         let item = self.held.get(&ItemKey::Share(id)).and_then(|packed| packed.unpack().ok());
         match item {
             Some(Item::Share(share)) => {
-                self.demands.insert(origin.clone(), Demand::of_share(&share));
+                self.demands.insert(origin.clone(), Demand::of_share(&share, &mut self.specs));
                 if !self.verdicts.contains(&id) {
                     self.verdicts.put(&mut self.journal, id, Verdict::Taken);
                 }
@@ -126,7 +131,9 @@ impl Orchestrator {
         if self.config.tier != Tier::Cluster {
             return;
         }
-        self.reporter.set(Fact::Aggregate(self.aggregate()));
+        if std::mem::take(&mut self.aggregate_stale) {
+            self.reporter.set(Fact::Aggregate(self.aggregate()));
+        }
         let revision = self.held.revision();
         self.effects.extend(self.reporter.take(revision).into_iter().map(Effect::SendParent));
     }

@@ -222,7 +222,10 @@ impl Chaos {
         if self.world.dials[link].removed {
             return;
         }
-        let ticket = self.world.ask(parent, Command::RemoveMember { member });
+        let revoke = self.world.rng.chance(300);
+        let command =
+            if revoke { Command::RevokeMember { member } } else { Command::RemoveMember { member } };
+        let ticket = self.world.ask(parent, command);
         self.world.run_for(Duration::from_millis(100));
         // Without an answer it may be removed or not: it is removed for good then.
         let done = self.world.orchestrators[parent].answers.get(&ticket).is_some_and(Result::is_ok);

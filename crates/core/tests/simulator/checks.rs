@@ -299,7 +299,8 @@ impl World {
         }
         let fine = rows.iter().any(|row| match row.state.as_str() {
             "FAILED" if row.reason.contains("next attempt") => wished.run != RunState::Run,
-            "REQUESTED" | "FAILED" => !row.reason.is_empty(),
+            // Asked again now and then; the reason is the last answer.
+            "REQUESTED" | "FAILED" | "SCHEDULED_CLUSTER" => !row.reason.is_empty(),
             "STOPPED" => wished.run != RunState::Run,
             "COMPLETED" => true,
             "DANGLING" => matches!(slot, SlotIndex::Node(_)),

@@ -346,6 +346,14 @@ impl World {
         self.run_until(&format!("{lines:#?}"), |world| world.lines() == lines);
     }
 
+    /// Lets time pass until the root shows so many rows as RUNNING, and no others.
+    pub(crate) fn run_until_running(&mut self, number: usize) {
+        self.run_until(&format!("{number} run"), |world| {
+            let rows = world.rows();
+            rows.len() == number && rows.iter().all(|row| row.state == "RUNNING")
+        });
+    }
+
     pub(crate) fn run_secs(&mut self, seconds: u64) {
         self.run_for(Duration::from_secs(seconds));
     }

@@ -106,17 +106,17 @@ impl World {
     /// Sends from the member.
     pub(crate) fn send_up(&mut self, link: LinkAt, up: Up) {
         if let Some(connection) = self.dials[link].open {
-            self.send(link, connection, Message::Up(up));
+            self.send(link, connection, &Message::Up(up));
         }
     }
 
     pub(crate) fn send_down(&mut self, connection: u64, down: Down) {
         if let Some(link) = self.dials.iter().position(|dial| dial.accepted.contains(&connection)) {
-            self.send(link, connection, Message::Down(down));
+            self.send(link, connection, &Message::Down(down));
         }
     }
 
-    fn send(&mut self, link: LinkAt, connection: u64, message: Message) {
+    fn send(&mut self, link: LinkAt, connection: u64, message: &Message) {
         let weather = self.weather;
         if self.rng.chance(weather.breaks) {
             self.break_connection(link);
@@ -127,7 +127,7 @@ impl World {
         }
         let copies = if self.rng.chance(weather.double) { 2 } else { 1 };
         for _ in 0..copies {
-            let at = self.arrival(link, &message);
+            let at = self.arrival(link, message);
             let message = message.clone();
             self.plan_at(at, Happening::Deliver { link, connection, message });
         }

@@ -3,6 +3,8 @@
 //! `HOLM_SIM_SEED=n` runs one seed (with `HOLM_SIM_TRACE=1`, telling what happens),
 //! `HOLM_SIM_RUNS=n` that many seeds of each kind.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod chaos;
 mod checks;
 mod disk;
@@ -14,4 +16,5 @@ mod rng;
 mod runtime;
 mod seeds;
 mod shell;
+mod stories;
 mod world;

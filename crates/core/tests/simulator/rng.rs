@@ -7,7 +7,7 @@ pub(crate) struct Rng(u64);
 
 impl Rng {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed ^ 0x5eed_0f_401d)
+        Self(seed ^ 0x5eed_f401)
     }
 
     pub(crate) const fn next(&mut self) -> u64 {

@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 
 use super::LIMIT;
@@ -26,6 +28,25 @@ pub(crate) struct Ran {
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
+}
+
+/// Kills a call that does not end by itself: a test that hangs tells nothing.
+#[derive(Debug)]
+struct Watch(#[expect(dead_code, reason = "dropping it ends the watch")] Sender<()>);
+
+impl Watch {
+    fn over(child: &Child) -> Self {
+        let (alive, gone) = channel();
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+        std::thread::spawn(move || {
+            if gone.recv_timeout(LIMIT * 2) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("a call of the command line was killed after {:?}", LIMIT * 2);
+                // Not waited for yet, so the number is still its own.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        });
+        Self(alive)
+    }
 }
 
 /// Nothing of the environment of whoever runs the tests.
@@ -57,7 +78,9 @@ pub(crate) fn run(mut call: Command, input: &str) -> Ran {
         // A program that does not read it all has ended by then.
         std::thread::spawn(move || stdin.write_all(input.as_bytes()))
     });
+    let watch = Watch::over(&child);
     let output = child.wait_with_output().expect("the program ends");
+    drop(watch);
     drop(typing.map(std::thread::JoinHandle::join));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ran {
@@ -110,6 +133,10 @@ impl Running {
             call.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
         let lines = lines(child.stdout.take().expect("a pipe"));
         Self { child, lines }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a pid")
     }
 
     /// The next line that `wanted` holds for; others are passed over.

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::command::{PROGRAM, Ran, command, run};
@@ -281,10 +280,6 @@ impl Sea {
     pub(crate) fn restart(&mut self, name: &str) {
         self.stop(name);
         self.start(name);
-    }
-
-    pub(crate) fn signal(&mut self, name: &str, signal: Signal) {
-        self.daemon(name).signal(signal);
     }
 
     /// Its exit code, once it has ended by itself.

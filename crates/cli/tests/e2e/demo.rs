@@ -1,0 +1,74 @@
+//! The demo: the first command that anybody runs.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::harness::command::{PROGRAM, Ran, Running, command, run};
+use crate::harness::{proc, wait_for};
+
+fn state_dir() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::Builder::new().prefix("holm-e2e-demo-").tempdir().unwrap();
+    // Instances run as another user when the tests run as root.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    dir
+}
+
+fn call(dir: &Path, words: &[&str]) -> std::process::Command {
+    let mut call = command(PROGRAM);
+    call.arg("demo").args(words).arg("--state-dir").arg(dir);
+    call
+}
+
+fn nothing_is_left(dir: &Path) {
+    let left: Vec<_> = fs::read_dir(dir).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    wait_for("every process has ended", || proc::touching(dir).is_empty().then_some(()));
+}
+
+fn summary(said: &Ran) {
+    for word in ["summary", "floors with readings", "apply to RUNNING", "RUNNING again"] {
+        assert!(said.stdout.contains(word), "{word}: {said:?}");
+    }
+}
+
+#[test]
+fn once_checks_the_readings_and_leaves_nothing() {
+    let dir = state_dir();
+    summary(&run(call(dir.path(), &["--once"]), "").done());
+    nothing_is_left(dir.path());
+}
+
+#[test]
+fn once_isolated_works_where_nobody_can_connect_needs_root() {
+    let dir = state_dir();
+    summary(&run(call(dir.path(), &["--once", "--isolated"]), "").done());
+    nothing_is_left(dir.path());
+}
+
+#[test]
+fn what_a_killed_demo_left_is_cleaned_up_by_the_next() {
+    let dir = state_dir();
+    let mut demo = call(dir.path(), &[]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    wait_for("its application runs", || {
+        proc::programs(dir.path()).iter().any(|program| program.application == "building").then_some(())
+    });
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    assert!(!proc::touching(dir.path()).is_empty(), "a killed demo leaves its daemons");
+    summary(&run(call(dir.path(), &["--once"]), "").done());
+    nothing_is_left(dir.path());
+}
+
+#[test]
+fn ctrl_c_ends_everything() {
+    let dir = state_dir();
+    let demo = Running::start(call(dir.path(), &[]));
+    demo.line(|line| line.contains("http"));
+    kill(Pid::from_raw(demo.pid()), Signal::SIGINT).unwrap();
+    wait_for("it has tidied up", || fs::read_dir(dir.path()).unwrap().next().is_none().then_some(()));
+    nothing_is_left(dir.path());
+}

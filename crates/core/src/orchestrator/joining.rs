@@ -1,0 +1,120 @@
+//! How members come in and are shut out: tokens, names, certificates.
+
+use holm_model::id::MemberId;
+use holm_model::member::{NodeFacts, Role};
+use holm_model::name::Name;
+use holm_model::view::TokenRole;
+
+use super::Orchestrator;
+use super::command::{Refusal, Reply};
+use super::event::Effect;
+use super::members::Live;
+use super::rows::{Member, Revocation};
+
+impl Orchestrator {
+    pub(super) fn join(
+        &mut self,
+        token: &str,
+        secret_hash: &str,
+        role: Role,
+        name: Name,
+        facts: Option<Box<NodeFacts>>,
+    ) -> Result<Reply, Refusal> {
+        let forbidden = |why: &str| Err(Refusal::Forbidden(why.to_owned()));
+        let key = token.to_owned();
+        let Some(known) = self.tokens.get(&key).filter(|t| same(&t.secret_hash, secret_hash)).cloned() else {
+            return forbidden("this token is not known here; create one with `holm token create`");
+        };
+        let wanted = match role {
+            Role::Node => TokenRole::Node,
+            Role::Cluster => TokenRole::Cluster,
+        };
+        if known.role != wanted {
+            return forbidden("this token is for another role; `holm token create --role` says which");
+        }
+        if known.revoked {
+            return forbidden("this token was revoked");
+        }
+        if known.expires <= self.now.wall {
+            return forbidden("this token has expired; create a new one");
+        }
+        if known.uses_left == Some(0) {
+            return forbidden("this token is used up; create a new one");
+        }
+        if let Some((id, _)) = self.members.iter().find(|(_, member)| member.name == name) {
+            return Err(Refusal::Conflict(format!(
+                "the name `{name}` belongs to member {id}; choose another, or remove that one first"
+            )));
+        }
+        self.tokens.change(&mut self.journal, &key, |token| {
+            token.uses_left = token.uses_left.map(|uses| uses.saturating_sub(1));
+        });
+        let id = MemberId(self.next_id());
+        let serials = std::collections::BTreeSet::new();
+        let member = Member {
+            role,
+            name: name.clone(),
+            joined: self.now.wall,
+            serials,
+            unconfirmed: false,
+            doubted: false,
+            thawed: None,
+        };
+        self.members.put(&mut self.journal, id, member);
+        let mut live = Live::new(self.now.boot);
+        live.capabilities = facts.as_ref().map(|f| f.all_capabilities()).unwrap_or_default();
+        live.facts = facts.map(|facts| *facts);
+        self.live.insert(id, live);
+        self.lists.entry(id).or_default();
+        self.aggregate_stale = true;
+        self.capacity_changed = true;
+        self.put_revocations(id);
+        self.dirty_per_node();
+        Ok(Reply::Joined { member: id, name })
+    }
+
+    pub(super) fn issued(&mut self, member: MemberId, serial: String) -> Result<Reply, Refusal> {
+        if !self.members.contains(&member) {
+            return Err(Refusal::NotFound { kind: "member", name: member.to_string() });
+        }
+        self.members.change(&mut self.journal, &member, |member| {
+            member.serials.insert(serial);
+        });
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn revoke(&mut self, id: MemberId) -> Result<Reply, Refusal> {
+        let Some(member) = self.members.get(&id).cloned() else {
+            return Err(Refusal::NotFound { kind: "member", name: id.to_string() });
+        };
+        for serial in member.serials {
+            self.revocations.put(&mut self.journal, serial, Revocation { at: self.now.wall });
+        }
+        self.revocations_changed();
+        if let Some(link) = self.live.get(&id).and_then(|live| live.link) {
+            self.close(link, "this member's certificate was revoked");
+            self.unsync(id);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Tells the verifier here and the clusters below.
+    pub(super) fn revocations_changed(&mut self) {
+        self.effects.push(Effect::Revoked(self.revoked()));
+        for id in self.members.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.put_revocations(id);
+        }
+    }
+
+    /// The role of an API token that is known, not revoked and not expired.
+    #[must_use]
+    pub fn api_token(&self, id: &str) -> Option<TokenRole> {
+        let token = self.tokens.get(&id.to_owned())?;
+        (!token.revoked && token.expires > self.now.wall).then_some(token.role)
+    }
+}
+
+/// Both are SHA-256 in hex; the comparison takes the same time wherever they differ.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && !a.is_empty() && a.bytes().zip(b.bytes()).fold(0, |sum, (x, y)| sum | (x ^ y)) == 0
+}

@@ -1,0 +1,164 @@
+//! Members as the API shows them.
+
+use holm_model::fact::InstanceReport;
+use holm_model::id::MemberId;
+use holm_model::member::{NodeFacts, Role, Usage};
+use holm_model::name::Name;
+use holm_model::resources::Resources;
+use holm_model::state::MemberState;
+use holm_model::view::{ClusterView, MemberView, NodeFactsView, NodeView, TokenView};
+
+use super::Orchestrator;
+use super::members::Live;
+
+impl Orchestrator {
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeView> {
+        let mut rows = Vec::new();
+        for (id, member) in self.members.iter() {
+            let Some(live) = self.live.get(id) else { continue };
+            match member.role {
+                Role::Node => rows.push(self.own_node(*id, &member.name, live, member.unconfirmed)),
+                Role::Cluster => {
+                    for (path, report) in &live.nodes {
+                        // A silent cluster's nodes are as unknown as it is itself.
+                        let state = if live.state == MemberState::Online { report.state } else { live.state };
+                        let mut view =
+                            node_view(path.last(), &report.name, &report.facts, report.usage, state);
+                        view.cluster = Some(member.name.to_string());
+                        view.instances = self.count(|r| r.node == *path);
+                        rows.push(view);
+                    }
+                }
+            }
+        }
+        rows
+    }
+
+    fn own_node(&self, id: MemberId, name: &Name, live: &Live, unconfirmed: bool) -> NodeView {
+        let none = NodeFacts::default();
+        let facts = live.facts.as_ref().unwrap_or(&none);
+        let mut view = node_view(Some(&id), name, facts, live.usage, live.state);
+        let used = self.load.get(&id).map(|load| load.used).unwrap_or_default();
+        let free = facts.allocatable.less(&used);
+        view.cluster = (self.config.tier == super::Tier::Cluster).then(|| self.config.name.to_string());
+        (view.cpu_free, view.memory_free) = (Some(free.cpu.to_string()), Some(free.memory.to_string()));
+        view.instances = self.count(|report| report.node.first() == Some(&id));
+        view.frozen = live.frozen || unconfirmed;
+        view.last_heard = live.heard_at;
+        view
+    }
+
+    fn count(&self, takes: impl Fn(&InstanceReport) -> bool) -> u32 {
+        u32::try_from(self.instances.values().filter(|report| takes(report)).count()).unwrap_or(u32::MAX)
+    }
+
+    #[must_use]
+    pub fn clusters(&self) -> Vec<ClusterView> {
+        let clusters = self.members.iter().filter(|(_, member)| member.role == Role::Cluster);
+        let rows = clusters.filter_map(|(id, member)| {
+            let live = self.live.get(id)?;
+            let (mut total, mut free) = (Resources::default(), Resources::default());
+            for class in &live.aggregate.classes {
+                total += &class.total;
+                free += &class.free;
+            }
+            Some(ClusterView {
+                id: id.to_string(),
+                name: member.name.to_string(),
+                state: live.state,
+                nodes: live.aggregate.nodes,
+                online: live.aggregate.online,
+                cpu: total.cpu.to_string(),
+                memory: total.memory.to_string(),
+                cpu_free: free.cpu.to_string(),
+                memory_free: free.memory.to_string(),
+                instances: self.count(|report| report.node.first() == Some(id)),
+                frozen: live.frozen || member.unconfirmed,
+                last_heard: live.heard_at,
+            })
+        });
+        rows.collect()
+    }
+
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberView> {
+        let rows = self.members.iter().filter_map(|(id, member)| {
+            let live = self.live.get(id)?;
+            Some(MemberView {
+                id: id.to_string(),
+                name: member.name.to_string(),
+                role: member.role,
+                state: live.state,
+                frozen: live.frozen,
+                unconfirmed: member.unconfirmed,
+            })
+        });
+        rows.collect()
+    }
+
+    #[must_use]
+    pub fn tokens(&self) -> Vec<TokenView> {
+        let view = |(id, token): (&String, &super::rows::Token)| TokenView {
+            id: id.clone(),
+            role: token.role,
+            expires: token.expires,
+            uses_left: token.uses_left,
+            revoked: token.revoked,
+        };
+        self.tokens.iter().map(view).collect()
+    }
+
+    /// `none` (a root), `connected`, `disconnected` or `behind`.
+    #[must_use]
+    pub fn parent_state(&self) -> &'static str {
+        match self.config.tier {
+            super::Tier::Root => "none",
+            super::Tier::Cluster if self.held.is_frozen() => "behind",
+            super::Tier::Cluster if self.parent_open => "connected",
+            super::Tier::Cluster => "disconnected",
+        }
+    }
+}
+
+fn node_view(
+    id: Option<&MemberId>,
+    name: &Name,
+    facts: &NodeFacts,
+    usage: Usage,
+    state: MemberState,
+) -> NodeView {
+    let ready = facts.runtimes.iter().filter(|runtime| runtime.unavailable.is_none());
+    NodeView {
+        id: id.map(ToString::to_string).unwrap_or_default(),
+        name: name.to_string(),
+        cluster: None,
+        state,
+        arch: facts.arch.clone(),
+        os: facts.os.clone(),
+        cpu: facts.total.cpu.to_string(),
+        memory: facts.total.memory.to_string(),
+        cpu_free: None,
+        memory_free: None,
+        runtimes: ready.map(|runtime| runtime.name.to_string()).collect(),
+        capabilities: facts.all_capabilities().iter().map(ToString::to_string).collect(),
+        labels: facts.labels.clone(),
+        instances: 0,
+        usage,
+        frozen: false,
+        last_heard: None,
+        facts: NodeFactsView {
+            hostname: facts.hostname.clone(),
+            addresses: facts.addresses.iter().map(ToString::to_string).collect(),
+            os_version: facts.os_version.clone(),
+            kernel: facts.kernel.clone(),
+            cpu_model: facts.cpu_model.clone(),
+            disk_total: facts.disk_total.0,
+            disk_free: facts.disk_free.0,
+            gpus: facts.gpus.clone(),
+            devices: facts.devices.clone(),
+            runtimes: facts.runtimes.clone(),
+            version: facts.version.clone(),
+        },
+    }
+}

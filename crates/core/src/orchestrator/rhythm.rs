@@ -1,0 +1,135 @@
+//! The machine's inner rhythm: what every step ends in.
+
+use std::time::Duration;
+
+use holm_model::id::{MemberId, Uid, WishId};
+use holm_model::record::Change;
+use holm_model::time::Now;
+
+use super::Orchestrator;
+use super::members::Live;
+use super::rows::Reign;
+use super::slots::Slot;
+
+/// A gap between two steps that no timer explains: this machine slept or was paused.
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Orchestrator {
+    /// Notes the time; after a pause of our own the members' silence is not theirs.
+    pub(super) fn wake(&mut self, now: Now) {
+        let first = self.now == Now::default();
+        if first || now.boot.saturating_sub(self.now.boot) > PAUSE {
+            for live in self.live.values_mut() {
+                live.heard = now.boot;
+            }
+            self.ticked = now.boot;
+        }
+        self.now = now;
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.ticked = self.now.boot;
+        self.look_at_members();
+        self.ask_again();
+        self.dirty_origins.append(&mut self.updating);
+        self.bury();
+    }
+
+    /// Slots whose refusals are old enough to be asked about again.
+    pub(super) fn ask_again(&mut self) {
+        let now = self.now.boot;
+        let due = |slot: &Slot| !slot.refused.is_empty() && slot.ask_again <= now;
+        let waiting = self.unfilled.iter().filter(|id| self.slots.get(*id).is_some_and(due));
+        self.dirty.extend(waiting.cloned());
+    }
+
+    /// Makes true what something happened to, then tells those concerned.
+    pub(super) fn settle(&mut self) {
+        if std::mem::take(&mut self.capacity_changed) {
+            self.dirty.append(&mut self.unfilled);
+        }
+        loop {
+            if let Some(origin) = self.dirty_origins.pop_first() {
+                self.reconcile(&origin);
+            } else if let Some(slot) = self.dirty.pop_first() {
+                self.reconcile_slot(&slot);
+            } else {
+                break;
+            }
+        }
+        self.refresh_endpoints();
+        self.flush_lists();
+        self.report();
+    }
+
+    /// Makes everything that follows from the rows, and looks at every slot anew.
+    pub(super) fn derive(&mut self) {
+        let reign = self.reigns.get(&self.epoch).cloned();
+        let reign = reign.unwrap_or(Reign { last_revision: self.revision, last_id: self.counter });
+        self.revision = reign.last_revision;
+        self.counter = self.counter.max(reign.last_id);
+        self.apps = self
+            .wishes
+            .iter()
+            .filter(|(_, row)| row.wish.deleted.is_none())
+            .map(|(id, row)| (row.wish.key.clone(), *id))
+            .collect();
+        self.derive_instances();
+        self.derive_demands();
+        self.derive_slots();
+        self.derive_lists();
+        let members: Vec<MemberId> = self.members.iter().map(|(id, _)| *id).collect();
+        self.live.retain(|id, _| self.members.contains(id));
+        for id in members {
+            self.live.entry(id).or_insert_with(|| Live::new(self.now.boot));
+        }
+        self.aggregate_stale = true;
+        self.dirty_origins.extend(self.demands.keys().cloned());
+        self.dirty_origins.extend(self.slots.keys().map(|(origin, _)| origin.clone()));
+    }
+
+    pub(super) fn next_id(&mut self) -> Uid {
+        self.counter += 1;
+        Uid { epoch: self.epoch, counter: self.counter }
+    }
+
+    /// The revision that this step's list changes will get.
+    pub(super) const fn coming_revision(&self) -> u64 {
+        self.revision + 1
+    }
+
+    /// Something changed its state: for the history and for watchers.
+    pub(super) fn note(
+        &mut self,
+        kind: &str,
+        subject: String,
+        application: String,
+        change: (&str, &str),
+        why: (&str, &str),
+    ) {
+        self.behind.change(Change {
+            at: self.now.wall,
+            kind: kind.to_owned(),
+            subject,
+            application,
+            from: change.0.to_owned(),
+            to: change.1.to_owned(),
+            cause: why.0.to_owned(),
+            reason: why.1.to_owned(),
+        });
+    }
+
+    /// Tombstones go when every member has obeyed the list that followed.
+    pub(super) fn bury(&mut self) {
+        let slowest = self.live.values().map(|live| live.obeyed).min().unwrap_or(self.revision);
+        let over: Vec<WishId> = self
+            .wishes
+            .iter()
+            .filter(|(_, row)| row.gone_at.is_some_and(|revision| revision <= slowest))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.wishes.remove(&mut self.journal, &id);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A store that is older than what its members obeyed: nothing is stopped, nothing deleted revives,
+//! and people decide.
+
+use holm_core::orchestrator::command::Command;
+use holm_model::item::ItemKey;
+use holm_model::member::Role;
+use holm_model::view::TokenRole;
+
+use crate::disk::Disk;
+use crate::fleet::{app, fleet, key, nodes, steady};
+use crate::world::{Who, World};
+
+/// The root comes back with another store, and its members have called.
+fn replace(fleet: &mut World, disk: Disk) {
+    fleet.crash(Who::Orchestrator(0), false);
+    fleet.orchestrators[0].replace_disk(disk);
+    fleet.run_secs(15);
+}
+
+fn decide(fleet: &mut World, command: impl Fn(holm_model::id::MemberId) -> Command) {
+    let frozen = fleet.orchestrators[0].up().members().into_iter().filter(|member| member.frozen);
+    let frozen: Vec<_> = frozen.map(|member| member.id.parse().unwrap()).collect();
+    assert!(!frozen.is_empty(), "somebody is frozen");
+    for member in frozen {
+        fleet.command(0, command(member)).unwrap();
+    }
+}
+
+fn adopt(fleet: &mut World) {
+    decide(fleet, |member| Command::Adopt { member });
+}
+
+fn discard(fleet: &mut World) {
+    decide(fleet, |member| Command::Discard { member });
+}
+
+#[test]
+fn an_empty_store_stops_nothing_and_learns_by_adopting() {
+    let mut fleet = fleet().cluster("vienna", nodes(2)).node("edge");
+    fleet.apply(app("shop").service("web", steady().memory("200Mi"), 3));
+    let running = ["web/0 RUNNING vienna/fl-1", "web/1 RUNNING vienna/fl-2", "web/2 RUNNING edge"];
+    fleet.run_until_lines(&running);
+    let before: Vec<_> = fleet.rows().into_iter().map(|row| (row.id, row.incarnation)).collect();
+
+    replace(&mut fleet, Disk::default());
+    assert_eq!(fleet.processes("web").len(), 3, "nothing was stopped");
+    assert_eq!(fleet.orchestrators[0].up().applications(), [], "it knows of nothing");
+    adopt(&mut fleet);
+    fleet.run_until_lines(&running);
+    let after: Vec<_> = fleet.rows().into_iter().map(|row| (row.id, row.incarnation)).collect();
+    assert_eq!(before, after, "nothing was started anew");
+    assert_eq!(fleet.orchestrators[0].up().applications().len(), 1);
+    fleet.scale("shop", "web", 0);
+    fleet.run_until("it obeys again", |fleet| fleet.processes("web").is_empty());
+}
+
+#[test]
+fn what_was_deleted_since_the_copy_does_not_revive() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.apply(app("keep").service("log", steady(), 1));
+    fleet.run_until("both run", |fleet| fleet.processes("web").len() + fleet.processes("log").len() == 2);
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.delete("shop");
+    fleet.run_until_lines(&["log/0 RUNNING vienna/fl-1"]);
+
+    replace(&mut fleet, copy);
+    adopt(&mut fleet);
+    fleet.run_secs(30);
+    assert_eq!(fleet.processes("web").len(), 0);
+    assert_eq!(fleet.processes("log").len(), 1);
+    let row = fleet.slot("web/0");
+    assert_eq!((row.state.as_str(), row.reason.contains("confirm")), ("REQUESTED", true), "{}", row.reason);
+
+    fleet.command(0, Command::Confirm { app: key("shop") }).unwrap();
+    fleet.run_until("people may want it again", |fleet| fleet.processes("web").len() == 1);
+}
+
+#[test]
+fn what_was_applied_since_the_copy_goes_on_and_is_adopted() {
+    let mut fleet = fleet().node("fl-1");
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    replace(&mut fleet, copy);
+    assert_eq!(fleet.processes("web").len(), 1);
+    assert!(fleet.nodes[0].machine.as_ref().unwrap().is_frozen());
+    adopt(&mut fleet);
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    assert_eq!(fleet.slot("web/0").incarnation, 1);
+}
+
+#[test]
+fn discarding_imposes_what_the_store_says() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("old").service("log", steady(), 1));
+    fleet.run_until_lines(&["log/0 RUNNING fl-1"]);
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until("both run", |fleet| fleet.processes("web").len() + fleet.processes("log").len() == 2);
+    replace(&mut fleet, copy);
+    discard(&mut fleet);
+    fleet.run_until_lines(&["log/0 RUNNING fl-1"]);
+    fleet.run_until("the newer one ends", |fleet| fleet.processes("web").is_empty());
+}
+
+#[test]
+fn a_frozen_member_gets_nothing_new() {
+    let mut fleet = fleet().node("fl-1");
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    replace(&mut fleet, copy);
+    fleet.apply(app("new").service("log", steady(), 1));
+    fleet.run_secs(20);
+    let row = fleet.slot("log/0");
+    assert_eq!(row.reason, "no place: fl-1: is frozen until it is adopted or its list discarded");
+    assert_eq!(fleet.processes("log").len(), 0);
+}
+
+#[test]
+fn a_frozen_cluster_goes_on_healing() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    replace(&mut fleet, Disk::default());
+    let vienna = fleet.orch("vienna");
+    assert_eq!(fleet.orchestrators[vienna].up().parent_state(), "behind");
+    fleet.cut("vienna/fl-1");
+    fleet.run_until("it heals", |fleet| fleet.processes("web").contains(&"vienna/fl-2".to_owned()));
+}
+
+#[test]
+fn a_member_obeys_no_lower_epoch() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    // The root was restarted in the meantime; the copy is of the reign before.
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.crash(Who::Orchestrator(0), false);
+    fleet.run_secs(10);
+    fleet.scale("shop", "web", 2);
+    fleet.run_until_running(2);
+    replace(&mut fleet, copy);
+    assert_eq!(fleet.processes("web").len(), 2, "nothing was stopped");
+    let held = fleet.nodes[0].machine.as_ref().unwrap().held();
+    assert_eq!(held.items().filter(|item| matches!(item.key, ItemKey::Assignment(_))).count(), 2);
+    assert!(held.is_frozen());
+}
+
+#[test]
+fn a_decision_that_did_not_arrive_is_told_again() {
+    let mut fleet = fleet().node("fl-1");
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    replace(&mut fleet, copy);
+    adopt(&mut fleet);
+    fleet.cut("root/fl-1");
+    fleet.run_secs(10);
+    fleet.crash(Who::Orchestrator(0), false);
+    fleet.heal("root/fl-1");
+    fleet.run_secs(5);
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    assert!(!fleet.nodes[0].machine.as_ref().unwrap().is_frozen());
+    fleet.scale("shop", "web", 0);
+    fleet.run_until("it obeys", |fleet| fleet.processes("web").is_empty());
+}
+
+#[test]
+fn what_people_ask_for_while_a_member_is_frozen_stays_asked_for() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(app("shop").service("web", steady().on_node("fl-1"), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    replace(&mut fleet, Disk::default());
+    let member = fleet.member_id("root/fl-2");
+    fleet.command(0, Command::Adopt { member }).unwrap();
+    fleet.apply(app("new").service("log", steady(), 1));
+    fleet.run_until_lines(&["log/0 RUNNING fl-2"]);
+    // The other one calls again, still undecided.
+    fleet.cut("root/fl-1");
+    fleet.run_secs(10);
+    fleet.heal("root/fl-1");
+    fleet.run_secs(10);
+    fleet.scale("new", "log", 2);
+    fleet.run_until_lines(&["log/0 RUNNING fl-2", "log/1 RUNNING fl-2"]);
+}
+
+#[test]
+fn a_restored_store_voids_its_join_tokens() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.create_token(0, "t", TokenRole::Node, 3).unwrap();
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    replace(&mut fleet, copy);
+    let refusal = fleet.show_token(0, "t", Role::Node, "fl-2", None).unwrap_err();
+    assert_eq!(refusal.to_string(), "this token was revoked");
+}

@@ -1,0 +1,123 @@
+//! What happens when members are lost, and when they come back.
+
+use std::time::Duration;
+
+use holm_core::orchestrator::command::Command;
+
+use crate::fleet::{app, fleet, nodes, steady};
+use crate::world::Who;
+
+#[test]
+fn a_lost_worker_is_replaced_and_its_surplus_is_gone_when_it_returns() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let first = fleet.slot("web/0").id;
+
+    fleet.cut("vienna/fl-1");
+    fleet.run_secs(10);
+    assert_eq!(fleet.lines(), ["web/0 RUNNING vienna/fl-1"], "a lost link is no lost node");
+    fleet.run_until_lines(&["web/0 DANGLING vienna/fl-1", "web/0 RUNNING vienna/fl-2"]);
+    assert_eq!(fleet.processes("web"), ["vienna/fl-1", "vienna/fl-2"], "nobody can stop what is cut off");
+
+    fleet.heal("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-2"]);
+    assert_ne!(fleet.slot("web/0").id, first, "the replacement stays");
+    fleet.run_until("the surplus ends", |fleet| fleet.processes("web") == ["vienna/fl-2"]);
+}
+
+#[test]
+fn a_lost_worker_without_replacement_is_taken_back() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    fleet.cut("root/fl-1");
+    fleet.run_until_lines(&["web/0 DANGLING fl-1"]);
+    fleet.heal("root/fl-1");
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    assert_eq!(fleet.slot("web/0").incarnation, 1, "nothing was started anew");
+}
+
+#[test]
+fn a_lost_cluster_is_replaced_on_another_one() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 2));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1", "web/1 RUNNING vienna/fl-1"]);
+    fleet.cut("vienna");
+    fleet.run_until("munich runs both", |fleet| {
+        fleet.processes("web").iter().filter(|path| *path == "munich/fl-1").count() == 2
+    });
+    fleet.heal("vienna");
+    fleet.run_until_lines(&["web/0 RUNNING munich/fl-1", "web/1 RUNNING munich/fl-1"]);
+    fleet.run_until("the surplus ends", |fleet| fleet.processes("web").len() == 2);
+}
+
+#[test]
+fn a_cluster_without_its_root_goes_on_and_heals() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", steady(), 2));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1", "web/1 RUNNING vienna/fl-1"]);
+    fleet.cut("vienna");
+    fleet.crash(Who::Orchestrator(fleet.orch("vienna")), true);
+    fleet.run_secs(5);
+    fleet.cut("vienna/fl-1");
+    fleet.run_until("vienna heals", |fleet| {
+        fleet.processes("web").iter().filter(|path| *path == "vienna/fl-2").count() == 2
+    });
+    fleet.heal("vienna");
+    fleet.heal("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-2", "web/1 RUNNING vienna/fl-2"]);
+    fleet.run_until("the surplus ends", |fleet| fleet.processes("web").len() == 2);
+}
+
+#[test]
+fn a_node_without_its_orchestrator_starts_its_work_after_a_reboot() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    fleet.cut("root/fl-1");
+    fleet.crash(fleet.who("root/fl-1"), true);
+    assert_eq!(fleet.processes("web").len(), 0);
+    fleet.run_secs(8);
+    assert_eq!(fleet.processes("web"), ["root/fl-1"]);
+}
+
+#[test]
+fn restarts_of_root_cluster_and_agent_touch_no_process() {
+    let mut fleet = fleet().cluster("vienna", nodes(2)).node("edge");
+    fleet.apply(app("shop").service("web", steady().memory("100Mi"), 5));
+    fleet.run_until_running(5);
+    let before: Vec<_> = fleet.rows().into_iter().map(|row| (row.id, row.incarnation)).collect();
+    for who in ["root", "vienna", "vienna/fl-1", "root/edge"] {
+        fleet.crash(fleet.who(who), false);
+        fleet.run_secs(10);
+    }
+    let after: Vec<_> = fleet.rows().into_iter().map(|row| (row.id, row.incarnation)).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn after_a_pause_of_its_own_an_orchestrator_waits_anew() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let vienna = fleet.orch("vienna");
+    fleet.cut("vienna/fl-1");
+    fleet.pause(Who::Orchestrator(vienna), Duration::from_secs(60));
+    fleet.run_secs(50);
+    assert_eq!(fleet.lines(), ["web/0 DANGLING vienna/fl-1"], "the root heard nothing of vienna");
+    fleet.run_secs(14);
+    fleet.heal("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    assert_eq!(fleet.processes("web"), ["vienna/fl-1"], "nothing was replaced");
+}
+
+#[test]
+fn what_a_removed_member_ran_is_placed_elsewhere() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).node("edge");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let member = fleet.member_id("vienna");
+    fleet.command(0, Command::RemoveMember { member }).unwrap();
+    fleet.run_until_lines(&["web/0 RUNNING edge"]);
+}

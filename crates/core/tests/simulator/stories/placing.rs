@@ -1,0 +1,163 @@
+//! Where slots go, and why not elsewhere.
+
+use holm_core::orchestrator::command::{Command, Refusal};
+use holm_model::state::MemberState;
+
+use crate::fleet::{app, fleet, name, nodes, program, sized, steady};
+use crate::member::facts;
+
+#[test]
+fn the_first_member_that_fits_takes_the_slot_on_both_levels() {
+    let mut fleet = fleet().cluster("vienna", sized(&[64, 256])).cluster("munich", nodes(1));
+    fleet.apply(app("shop").service("web", steady().memory("100Mi"), 4));
+    fleet.run_until_lines(&[
+        "web/0 RUNNING vienna/fl-2",
+        "web/1 RUNNING vienna/fl-2",
+        "web/2 RUNNING munich/fl-1",
+        "web/3 RUNNING munich/fl-1",
+    ]);
+}
+
+#[test]
+fn a_slot_without_a_place_says_why_for_each_member() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(app("shop").service("big", steady().memory("192Mi"), 2));
+    fleet.run_until_lines(&["big/0 RUNNING fl-1", "big/1 RUNNING fl-2"]);
+    fleet.apply(app("more").service("web", steady().memory("128Mi"), 1));
+    let row = fleet.slot("web/0");
+    assert_eq!((row.state.as_str(), row.id), ("REQUESTED", None));
+    assert_eq!(row.reason, "no place: fl-1: 64MiB free, 128MiB asked; fl-2: 64MiB free, 128MiB asked");
+}
+
+#[test]
+fn a_cluster_that_says_no_is_believed_and_the_next_one_asked() {
+    // Vienna's nodes have the memory or the label, none has both: only vienna itself can know.
+    let mut vienna = sized(&[256, 256]);
+    vienna[1].1.labels.insert("zone".to_owned(), "indoor".to_owned());
+    let mut munich = nodes(1);
+    munich[0].1.labels.insert("zone".to_owned(), "indoor".to_owned());
+    let mut fleet = fleet().cluster("vienna", vienna).cluster("munich", munich);
+    let port = steady().label("zone", "indoor").port("http", Some(80));
+    fleet.apply(app("shop").service("web", port, 2));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-2", "web/1 RUNNING munich/fl-1"]);
+}
+
+#[test]
+fn a_named_node_or_cluster_is_honoured_or_refused() {
+    let mut fleet = fleet().cluster("vienna", nodes(2)).cluster("munich", nodes(2)).node("edge");
+    fleet.apply(
+        app("shop")
+            .service("far", steady().in_cluster("munich"), 1)
+            .service("near", steady().on_node("edge"), 1)
+            .service("there", steady().in_cluster("munich").on_node("fl-2"), 1)
+            .service("where", steady().on_node("nowhere"), 1),
+    );
+    fleet.run_until_lines(&[
+        "far/0 RUNNING munich/fl-1",
+        "near/0 RUNNING edge",
+        "there/0 RUNNING munich/fl-2",
+        "where/0 REQUESTED",
+    ]);
+    assert_eq!(
+        fleet.slot("where/0").reason,
+        "no place: vienna: has no node `nowhere`; munich: has no node `nowhere`; edge: is not the node `nowhere`"
+    );
+    let command = Command::Apply {
+        project: name("default"),
+        application: app("lost").service("web", steady().in_cluster("paris"), 1).0,
+    };
+    let refusal = fleet.command(0, command).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "services.web.placement.cluster: there is no cluster `paris`; `holm get clusters` lists what there is"
+    );
+}
+
+#[test]
+fn an_orchestrator_without_members_says_how_to_get_some() {
+    let mut fleet = fleet();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    assert_eq!(
+        fleet.slot("web/0").reason,
+        "there are no members yet; add one with `holm token create --role node`"
+    );
+    fleet.join_node("root", "fl-1", facts(256)).unwrap();
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+}
+
+#[test]
+fn a_service_per_node_follows_the_nodes() {
+    let mut fleet = fleet().cluster("vienna", nodes(2)).node("edge");
+    fleet.apply(app("building").per_node("collector", steady()));
+    fleet.run_until_lines(&[
+        "collector/edge RUNNING edge",
+        "collector/vienna/fl-1 RUNNING vienna/fl-1",
+        "collector/vienna/fl-2 RUNNING vienna/fl-2",
+    ]);
+    fleet.join_node("vienna", "fl-3", facts(256)).unwrap();
+    fleet.join_cluster("munich").unwrap();
+    fleet.join_node("munich", "fl-1", facts(256)).unwrap();
+    let member = fleet.member_id("vienna/fl-1");
+    let vienna = fleet.orch("vienna");
+    fleet.command(vienna, Command::RemoveMember { member }).unwrap();
+    fleet.run_until_lines(&[
+        "collector/edge RUNNING edge",
+        "collector/munich/fl-1 RUNNING munich/fl-1",
+        "collector/vienna/fl-2 RUNNING vienna/fl-2",
+        "collector/vienna/fl-3 RUNNING vienna/fl-3",
+    ]);
+}
+
+#[test]
+fn attempts_that_are_used_up_end_elsewhere_once_and_then_in_failed() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+    fleet.apply(app("shop").service("web", program(&["crash", "100"]), 1));
+    fleet.run_until("it has failed twice", |fleet| {
+        let rows = fleet.rows();
+        rows.len() == 1 && rows[0].state == "FAILED" && rows[0].cluster.as_deref() != Some("vienna")
+    });
+    fleet.run_secs(60);
+    let row = fleet.slot("web/0");
+    assert_eq!(row.state, "FAILED");
+    assert!(row.reason.contains("exited with code 1"), "{}", row.reason);
+    assert_eq!(fleet.processes("web"), Vec::<String>::new());
+}
+
+#[test]
+fn a_job_that_is_done_is_not_started_again() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("job", program(&["job", "200"]), 1));
+    fleet.run_until_lines(&["job/0 COMPLETED vienna/fl-1"]);
+    fleet.crash(fleet.who("vienna/fl-1"), true);
+    fleet.run_secs(30);
+    assert_eq!(fleet.lines(), ["job/0 COMPLETED vienna/fl-1"]);
+    assert_eq!(fleet.slot("job/0").incarnation, 1);
+}
+
+#[test]
+fn bad_requests_change_nothing_and_say_why() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    let patch = |app: &str, service: &str, replicas| Command::Patch {
+        app: crate::fleet::key(app),
+        service: Some(name(service)),
+        replicas: Some(replicas),
+        run: None,
+        restart: false,
+    };
+    let refused =
+        |fleet: &mut crate::world::World, command| fleet.command(0, command).unwrap_err().to_string();
+    assert_eq!(
+        refused(&mut fleet, patch("ship", "web", 1)),
+        "there is no application `default/ship`; `holm get applications` lists what there is"
+    );
+    assert_eq!(
+        refused(&mut fleet, patch("shop", "wed", 1)),
+        "application default/shop has no service `wed`; it has web"
+    );
+    assert_eq!(refused(&mut fleet, patch("shop", "web", 10_001)), "at most 10000 replicas are possible");
+    let unknown = fleet.command(0, Command::Confirm { app: crate::fleet::key("ship") });
+    assert!(matches!(unknown, Err(Refusal::NotFound { kind: "application", .. })));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    assert_eq!(fleet.orchestrators[0].up().nodes()[0].state, MemberState::Online);
+}
