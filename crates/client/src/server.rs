@@ -117,7 +117,7 @@ impl Server {
         use io::ErrorKind as K;
         match (self, kind) {
             (Self::Unix { .. }, K::NotFound | K::ConnectionRefused) => {
-                "start an orchestrator with `holm root`, or name its directory with `--data-dir` or its address with `--server`"
+                "start an orchestrator with `holm root`, or name its socket with `--socket` or its address with `--server`"
             }
             (Self::Unix { .. }, K::PermissionDenied) => {
                 "only the user who runs the orchestrator may open it; others use `--server` with a token"

@@ -169,10 +169,11 @@ impl Listed for TokenView {
         C::new("ID", |t, _| t.id.clone()),
         C::new("ROLE", |t, _| role(t.role).to_owned()),
         C::new("STATE", |t, now| {
-            match (t.revoked, t.expires <= now) {
-                (true, _) => "revoked",
-                (false, true) => "expired",
-                (false, false) => "valid",
+            match (t.revoked, t.expires <= now, t.uses_left) {
+                (true, ..) => "revoked",
+                (false, true, _) => "expired",
+                (false, false, Some(0)) => "used up",
+                (false, false, _) => "valid",
             }
             .to_owned()
         }),
