@@ -93,8 +93,13 @@ fn containers_have_environment_ports_volumes_and_limits_needs_engine() {
     });
     assert_eq!(sea.holm(&["exec", "shop/web/0", "--", "cat", "/data/file"]).done().stdout, "kept\nkept\n");
     wait_for("it answers again", || hello(sea.instances("shop").first()?.ports.get("http").copied()?));
+    let [container] = &containers(&engine, &id)[..] else { panic!("one container") };
+    let names = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}} {{end}}{{end}}";
+    let volume = docker(&engine, &["inspect", "-f", names, container]);
     sea.holm(&["delete", "application", "shop", "--wait"]).done();
     assert!(containers(&engine, &id).is_empty());
+    // Data outlives the application; it is ours to remove here.
+    docker(&engine, &["volume", "rm", &volume]);
 }
 
 #[test]

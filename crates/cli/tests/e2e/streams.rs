@@ -20,7 +20,8 @@ services:
 fn talking() -> Sea {
     let sea = sea().cluster("vienna", &["fl-1", "fl-2"]).start();
     sea.deploy(TALKER);
-    wait_for("some lines", || (sea.holm(&["logs", "talk/web/0"]).stdout.lines().count() > 20).then_some(()));
+    // Some seconds of them.
+    wait_for("some lines", || (sea.holm(&["logs", "talk/web/0"]).stdout.lines().count() > 60).then_some(()));
     sea
 }
 

@@ -9,17 +9,62 @@ use holm_model::id::{AssignmentId, MemberId, WishId};
 use holm_model::item::{Item, Obeyed, Part, ShareSlots};
 use holm_model::member::Role;
 use holm_model::message::Down;
+use holm_model::name::Name;
 use holm_model::service::Replicas;
-use holm_model::slot::SlotIndex;
+use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
 use holm_model::wish::{ServiceWish, Wish};
 
 use super::command::{Refusal, Reply};
-use super::demand::{Origin, Wanted};
+use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::event::Effect;
 use super::rows::{Phase, Placement, WishRow};
 use super::{Orchestrator, members::Holding};
 
 impl Orchestrator {
+    /// A member obeyed what this store does not know: nothing of before this reign is started unasked
+    /// until a person decides. Said once: what people confirm while the member waits stays confirmed.
+    pub(super) fn doubt(&mut self, id: MemberId) {
+        if self.members.get(&id).is_none_or(|member| member.doubted) {
+            return;
+        }
+        self.members.change(&mut self.journal, &id, |member| member.doubted = true);
+        let epoch = self.epoch;
+        let all: Vec<_> = self
+            .wishes
+            .iter()
+            .filter(|(_, row)| !row.wish.unconfirmed && row.trusted != Some(epoch))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in all {
+            self.wishes.change(&mut self.journal, &id, |row| row.wish.unconfirmed = true);
+            self.refresh_demands(id);
+        }
+        self.void_tokens();
+    }
+
+    /// A join token may have been used up since this store was written.
+    fn void_tokens(&mut self) {
+        let open: Vec<_> = self
+            .tokens
+            .iter()
+            .filter(|(_, token)| token.uses_left.is_some() && !token.revoked)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in open {
+            self.tokens.change(&mut self.journal, &id, |token| token.revoked = true);
+        }
+    }
+
+    /// A frozen member that may have filled this slot before this store forgot it.
+    pub(super) fn frozen_with(&self, slot_id: &SlotId, demand: &Demand) -> Option<&Name> {
+        let mut frozen = self.live.iter().filter(|(_, live)| live.frozen).peekable();
+        frozen.peek()?;
+        let service = ServiceKey { wish: demand.part.wish, service: demand.part.service.clone() };
+        let slot = SlotKey::new(service, slot_id.1.clone());
+        let (id, _) = frozen.find(|(_, live)| live.holding.may_have(&slot))?;
+        self.members.get(id).map(|member| &member.name)
+    }
+
     pub(super) fn adopt(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         self.expect_frozen(id)?;
         let Some(live) = self.live.get_mut(&id) else { return Err(not_found(id)) };
@@ -136,53 +181,15 @@ impl Orchestrator {
             Some(rival) if rival < part.wish => self.bury_wish(rival),
             _ => {}
         }
-        let mut row = self.wishes.get(&part.wish).cloned().unwrap_or_else(|| WishRow {
-            wish: Wish {
-                key: part.app.clone(),
-                id: part.wish,
-                version: part.version,
-                deleted: None,
-                unconfirmed: false,
-                created: self.now.wall,
-                changed: self.now.wall,
-                services: BTreeMap::new(),
-            },
-            gone_at: None,
-            trusted: None,
-        });
+        let known = self.wishes.get(&part.wish).cloned();
+        let mut row = known.unwrap_or_else(|| WishRow::restored(part, self.now.wall));
         if row.wish.deleted.is_some() {
             return false;
         }
         row.wish.unconfirmed = false;
         row.trusted = Some(self.epoch);
         row.wish.version = row.wish.version.max(part.version);
-        let least = match placement.index {
-            SlotIndex::Number(number) => number + 1,
-            SlotIndex::Node(_) => 0,
-        };
-        let replicas = |known: Replicas| match known {
-            Replicas::Number(number) => Replicas::Number(number.max(least)),
-            Replicas::PerNode => Replicas::PerNode,
-        };
-        let newer = row
-            .wish
-            .services
-            .get(&part.service)
-            .is_none_or(|known| (known.generation, known.restarts) < (part.generation, part.restarts));
-        if newer {
-            let service = ServiceWish {
-                spec: part.spec.clone(),
-                generation: part.generation,
-                replicas: part.replicas,
-                applied_replicas: part.replicas,
-                run: part.run,
-                restarts: part.restarts,
-            };
-            row.wish.services.insert(part.service.clone(), service);
-        }
-        if let Some(service) = row.wish.services.get_mut(&part.service) {
-            service.replicas = replicas(service.replicas);
-        }
+        restore_service(&mut row.wish, part, &placement.index);
         self.apps.insert(row.wish.key.clone(), row.wish.id);
         self.wishes.put(&mut self.journal, part.wish, row);
         self.refresh_demands(part.wish);
@@ -245,4 +252,23 @@ impl Orchestrator {
 
 fn not_found(id: MemberId) -> Refusal {
     Refusal::NotFound { kind: "member", name: id.to_string() }
+}
+
+/// What the part says of its service, if that is newer; and room for its slot.
+fn restore_service(wish: &mut Wish, part: &Part, index: &SlotIndex) {
+    let told = || ServiceWish {
+        spec: part.spec.clone(),
+        generation: part.generation,
+        replicas: part.replicas,
+        applied_replicas: part.replicas,
+        run: part.run,
+        restarts: part.restarts,
+    };
+    let service = wish.services.entry(part.service.clone()).or_insert_with(told);
+    if (service.generation, service.restarts) < (part.generation, part.restarts) {
+        *service = told();
+    }
+    if let (Replicas::Number(number), SlotIndex::Number(index)) = (&mut service.replicas, index) {
+        *number = (*number).max(index + 1);
+    }
 }

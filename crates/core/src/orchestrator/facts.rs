@@ -173,16 +173,15 @@ impl Orchestrator {
         self.instances.get(&instance).is_some_and(|report| report.node.first() == Some(&id))
     }
 
-    fn instance_fact(&mut self, id: MemberId, role: Role, mut report: InstanceReport) {
+    /// The report as it counts here: the member is believed what happens to an instance, and nothing
+    /// about what it is. `None`: not ours to show, of another list or long gone.
+    fn believed(&self, id: MemberId, role: Role, mut report: InstanceReport) -> Option<InstanceReport> {
         let placed_there = |assignment: &AssignmentId| {
             self.placements.get(assignment).is_some_and(|placement| placement.member == id)
         };
         match role {
             Role::Node => {
-                let Some(placement) = self.placements.get(&report.id).filter(|p| p.member == id) else {
-                    // Of another orchestrator's list, or long gone: not ours to show.
-                    return;
-                };
+                let placement = self.placements.get(&report.id).filter(|p| p.member == id)?;
                 report.node = vec![id];
                 report.share = placement.share;
                 report.app = placement.part.app.clone();
@@ -194,14 +193,19 @@ impl Orchestrator {
                 match report.share {
                     Some(share) if placed_there(&share) => {}
                     None if !self.wishes.contains(&report.wish) => {}
-                    _ => return,
+                    _ => return None,
                 }
                 if self.instances.get(&report.id).is_some_and(|old| old.node.first() != Some(&id)) {
-                    return;
+                    return None;
                 }
                 report.node.insert(0, id);
             }
         }
+        Some(report)
+    }
+
+    fn instance_fact(&mut self, id: MemberId, role: Role, report: InstanceReport) {
+        let Some(report) = self.believed(id, role, report) else { return };
         let slot = self
             .placements
             .get(&if role == Role::Cluster { report.share.unwrap_or(report.id) } else { report.id })

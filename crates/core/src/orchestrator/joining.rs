@@ -20,26 +20,9 @@ impl Orchestrator {
         name: Name,
         facts: Option<Box<NodeFacts>>,
     ) -> Result<Reply, Refusal> {
-        let forbidden = |why: &str| Err(Refusal::Forbidden(why.to_owned()));
         let key = token.to_owned();
-        let Some(known) = self.tokens.get(&key).filter(|t| same(&t.secret_hash, secret_hash)).cloned() else {
-            return forbidden("this token is not known here; create one with `holm token create`");
-        };
-        let wanted = match role {
-            Role::Node => TokenRole::Node,
-            Role::Cluster => TokenRole::Cluster,
-        };
-        if known.role != wanted {
-            return forbidden("this token is for another role; `holm token create --role` says which");
-        }
-        if known.revoked {
-            return forbidden("this token was revoked");
-        }
-        if known.expires <= self.now.wall {
-            return forbidden("this token has expired; create a new one");
-        }
-        if known.uses_left == Some(0) {
-            return forbidden("this token is used up; create a new one");
+        if let Some(why) = self.token_refuses(&key, secret_hash, role) {
+            return Err(Refusal::Forbidden(why.to_owned()));
         }
         if let Some((id, _)) = self.members.iter().find(|(_, member)| member.name == name) {
             return Err(Refusal::Conflict(format!(
@@ -71,6 +54,28 @@ impl Orchestrator {
         self.put_revocations(id);
         self.dirty_per_node();
         Ok(Reply::Joined { member: id, name })
+    }
+
+    /// Why the token does not let anybody join; nothing in it helps to guess a secret.
+    fn token_refuses(&self, token: &String, secret_hash: &str, role: Role) -> Option<&'static str> {
+        let Some(known) = self.tokens.get(token).filter(|t| same(&t.secret_hash, secret_hash)) else {
+            return Some("this token is not known here; create one with `holm token create`");
+        };
+        let wanted = match role {
+            Role::Node => TokenRole::Node,
+            Role::Cluster => TokenRole::Cluster,
+        };
+        if known.role != wanted {
+            Some("this token is for another role; `holm token create --role` says which")
+        } else if known.revoked {
+            Some("this token was revoked")
+        } else if known.expires <= self.now.wall {
+            Some("this token has expired; create a new one")
+        } else if known.uses_left == Some(0) {
+            Some("this token is used up; create a new one")
+        } else {
+            None
+        }
     }
 
     pub(super) fn issued(&mut self, member: MemberId, serial: String) -> Result<Reply, Refusal> {

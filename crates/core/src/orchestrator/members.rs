@@ -191,51 +191,18 @@ impl Orchestrator {
     }
 
     fn hello(&mut self, link: LinkId, id: MemberId, hello: &Hello) {
-        let version = hello.protocol.1.min(PROTOCOL.1);
-        if version < hello.protocol.0.max(PROTOCOL.0) {
-            let (lowest, highest) = PROTOCOL;
-            let reason = format!(
-                "no common protocol version: {}..{} offered, {lowest}..{highest} spoken; upgrade the older side",
-                hello.protocol.0, hello.protocol.1
-            );
-            return self.close(link, &reason);
-        }
+        let protocol = match common_protocol(hello.protocol) {
+            Ok(protocol) => protocol,
+            Err(reason) => return self.close(link, &reason),
+        };
         if !self.members.contains(&id) {
-            // Its certificate is ours, this store has forgotten it: known again, but obeyed by nobody.
-            let member = Member {
-                role: hello.role,
-                name: hello.name.clone(),
-                joined: self.now.wall,
-                serials: BTreeSet::new(),
-                unconfirmed: true,
-                doubted: false,
-                thawed: None,
-            };
-            self.members.put(&mut self.journal, id, member);
-            self.live.insert(id, Live::new(self.now.boot));
-            self.dirty_per_node();
+            self.know_again(id, hello);
         }
         let Some(member) = self.members.get(&id).cloned() else { return };
         if member.role != hello.role {
             return self.close(link, "its certificate belongs to another role");
         }
-        self.sessions += 1;
-        let path = match self.config.tier {
-            Tier::Root => Vec::new(),
-            Tier::Cluster => vec![self.config.name.clone()],
-        };
-        let welcome = Welcome {
-            protocol: version,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            session: self.sessions,
-            member: id,
-            name: member.name,
-            path,
-            store: self.store,
-            epoch: self.epoch,
-            revision: self.revision,
-            reigns: self.reigns.iter().map(|(epoch, reign)| (*epoch, reign.last_revision)).collect(),
-        };
+        let welcome = self.welcome(protocol, id, member.name);
         let behind = hello.obeyed.is_some_and(|obeyed| !covers(&welcome, &obeyed));
         let decided = behind && member.thawed == hello.obeyed;
         let behind = behind && !decided;
@@ -259,37 +226,39 @@ impl Orchestrator {
         self.look_at(id);
     }
 
-    /// A member obeyed what this store does not know: nothing of before this reign is started unasked
-    /// until a person decides. Said once: what people confirm while the member waits stays confirmed.
-    fn doubt(&mut self, id: MemberId) {
-        if self.members.get(&id).is_none_or(|member| member.doubted) {
-            return;
-        }
-        self.members.change(&mut self.journal, &id, |member| member.doubted = true);
-        let epoch = self.epoch;
-        let all: Vec<_> = self
-            .wishes
-            .iter()
-            .filter(|(_, row)| !row.wish.unconfirmed && row.trusted != Some(epoch))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in all {
-            self.wishes.change(&mut self.journal, &id, |row| row.wish.unconfirmed = true);
-            self.refresh_demands(id);
-        }
-        self.void_tokens();
+    /// Its certificate is ours, this store has forgotten it: known again, but obeyed by nobody.
+    fn know_again(&mut self, id: MemberId, hello: &Hello) {
+        let member = Member {
+            role: hello.role,
+            name: hello.name.clone(),
+            joined: self.now.wall,
+            serials: BTreeSet::new(),
+            unconfirmed: true,
+            doubted: false,
+            thawed: None,
+        };
+        self.members.put(&mut self.journal, id, member);
+        self.live.insert(id, Live::new(self.now.boot));
+        self.dirty_per_node();
     }
 
-    /// A join token may have been used up since this store was written.
-    fn void_tokens(&mut self) {
-        let open: Vec<_> = self
-            .tokens
-            .iter()
-            .filter(|(_, token)| token.uses_left.is_some() && !token.revoked)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in open {
-            self.tokens.change(&mut self.journal, &id, |token| token.revoked = true);
+    /// Begins a session.
+    fn welcome(&mut self, protocol: u16, member: MemberId, name: Name) -> Welcome {
+        self.sessions += 1;
+        Welcome {
+            protocol,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            session: self.sessions,
+            member,
+            name,
+            path: match self.config.tier {
+                Tier::Root => Vec::new(),
+                Tier::Cluster => vec![self.config.name.clone()],
+            },
+            store: self.store,
+            epoch: self.epoch,
+            revision: self.revision,
+            reigns: self.reigns.iter().map(|(epoch, reign)| (*epoch, reign.last_revision)).collect(),
         }
     }
 
@@ -347,12 +316,14 @@ impl Orchestrator {
         };
         let dangling = silence >= deadlines.replace;
         let (old, dangled) = (live.state, live.dangling);
+        let given_up = state == MemberState::Offline && live.session == 0;
         (live.state, live.dangling) = (state, dangling);
         if old == state && dangled == dangling {
             return;
         }
         self.aggregate_stale = true;
-        self.capacity_changed |= state == MemberState::Online;
+        // One that is given up may be the last that others waited for.
+        self.capacity_changed |= state == MemberState::Online || given_up;
         let placed = self.placements_on(id);
         for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
             self.dirty.insert(Self::slot_of(placement));
@@ -384,4 +355,16 @@ impl Orchestrator {
     pub(super) fn is_ours(&self, obeyed: Option<Obeyed>) -> bool {
         obeyed.is_some_and(|o| o.store == self.store && o.epoch == self.epoch)
     }
+}
+
+/// The highest version that both sides speak, or what to say to the other side.
+fn common_protocol((least, most): (u16, u16)) -> Result<u16, String> {
+    let (lowest, highest) = PROTOCOL;
+    let version = most.min(highest);
+    if version >= least.max(lowest) {
+        return Ok(version);
+    }
+    Err(format!(
+        "no common protocol version: {least}..{most} offered, {lowest}..{highest} spoken; upgrade the older side"
+    ))
 }

@@ -15,12 +15,12 @@ use std::collections::BTreeSet;
 use holm_model::fact::{InstanceReport, Verdict};
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
-use holm_model::name::Name;
-use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
+use holm_model::slot::SlotIndex;
 use holm_model::state::{InstanceState, MemberState, RunState};
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin, SlotId, Wanted};
+use super::members::Live;
 use super::rows::{Phase, Placement};
 use super::slots::Slot;
 
@@ -157,7 +157,7 @@ impl Orchestrator {
                         self.unfilled.remove(slot_id);
                         return;
                     }
-                    Err(reason) if self.hand_back(slot_id, &reason, false) => return,
+                    Err(reason) if !self.is_gathering() && self.hand_back(slot_id, &reason, false) => return,
                     Err(reason) => {
                         self.unfilled.insert(slot_id.clone());
                         reason
@@ -168,14 +168,10 @@ impl Orchestrator {
         self.say(slot_id, reason);
     }
 
-    /// A frozen member that may have filled this slot before this store forgot it.
-    fn frozen_with(&self, slot_id: &SlotId, demand: &Demand) -> Option<&Name> {
-        let mut frozen = self.live.iter().filter(|(_, live)| live.frozen).peekable();
-        frozen.peek()?;
-        let service = ServiceKey { wish: demand.part.wish, service: demand.part.service.clone() };
-        let slot = SlotKey::new(service, slot_id.1.clone());
-        let (id, _) = frozen.find(|(_, live)| live.holding.may_have(&slot))?;
-        self.members.get(id).map(|member| &member.name)
+    /// We started a moment ago and some member has not called yet: what fits nowhere now may fit then.
+    fn is_gathering(&self) -> bool {
+        let awaited = |live: &Live| live.session == 0 && live.link.is_none();
+        self.live.values().any(|live| awaited(live) && live.state == MemberState::Silent)
     }
 
     fn keep(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {

@@ -1,6 +1,6 @@
 //! The durable rows of an orchestrator.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::{Assignment, Item, ItemKey, Obeyed, Part, Share, ShareSlots};
@@ -91,6 +91,25 @@ pub struct Token {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     pub at: Time,
+}
+
+// === impl WishRow ===
+
+impl WishRow {
+    /// A wish that this store has forgotten, as far as a part of it tells; without services.
+    pub(super) fn restored(part: &Part, now: Time) -> Self {
+        let wish = Wish {
+            key: part.app.clone(),
+            id: part.wish,
+            version: part.version,
+            deleted: None,
+            unconfirmed: false,
+            created: now,
+            changed: now,
+            services: BTreeMap::new(),
+        };
+        Self { wish, gone_at: None, trusted: None }
+    }
 }
 
 // === impl Placement ===

@@ -39,8 +39,8 @@ const APPS: [&str; 4] = ["shop", "building", "survey", "garage"];
 const SERVICES: [&str; 3] = ["web", "collector", "store"];
 const CLUSTERS: [&str; 3] = ["vienna", "munich", "graz"];
 
-/// Seconds that it stays so, to be believed.
-const STAYS: u32 = 6;
+/// Seconds that it stays so, to be believed; fewer than pass between two questions to the same member.
+const STAYS: u32 = 3;
 /// Within this time after the last fault everything is as it was wished.
 const REST: u64 = 240;
 

@@ -11,9 +11,11 @@ use holm_model::record::Table;
 use holm_model::service::Replicas;
 use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
+use holm_model::view::InstanceView;
 use holm_model::wish::{ServiceWish, Wish};
 
 use crate::disk::Disk;
+use crate::member::NodeSite;
 use crate::runtime::{Process, ProcessState};
 use crate::world::{LinkAt, NodeAt, Orch, Who, World};
 
@@ -229,7 +231,7 @@ impl World {
         let above =
             |parent: Orch| self.dial_of(Who::Orchestrator(parent)).map(|link| self.dials[link].parent);
         let below = |parent: Orch| parent == orch || above(parent) == Some(orch);
-        let suits = |site: &crate::member::NodeSite| {
+        let suits = |site: &NodeSite| {
             let labels =
                 placement.labels.iter().all(|(key, value)| site.facts.labels.get(key) == Some(value));
             let parent = &self.orchestrators[site.parent].config.name;
@@ -275,21 +277,10 @@ impl World {
         }
         rows.retain(|row| slots.contains(&row.slot));
         if let [(node, id, process)] = processes {
-            let row = rows.iter().find(|row| row.id == Some(id.to_string())).cloned();
-            let row = row.ok_or_else(|| {
-                format!("{id} on {} is not shown; there is {rows:?}", self.nodes[*node].path)
-            })?;
-            let state = match (process.state, wished.run) {
-                (ProcessState::Running, RunState::Run) => "RUNNING",
-                (ProcessState::Paused, RunState::Pause) => "PAUSED",
-                (state, run) => return Err(format!("{run:?} is wished, {id} is {state:?}")),
-            };
-            if row.state != state || row.held || process.part.generation != wished.generation {
-                return Err(format!(
-                    "{id} is {:?} of generation {} and the rows are {rows:?}",
-                    process.state, process.part.generation
-                ));
-            }
+            let found = rows.iter().find(|row| row.id == Some(id.to_string())).cloned();
+            let place = &self.nodes[*node].path;
+            let row = found.ok_or_else(|| format!("{id} on {place} is not shown; there is {rows:?}"))?;
+            copy_settled(&row, process, wished)?;
             // Whoever vanished is shown as what it was last; nothing else is shown beside it.
             rows.retain(|other| other.id != row.id && other.state != "DANGLING" && !other.held);
             return if rows.is_empty() { Ok(()) } else { Err(format!("more rows than copies: {rows:?}")) };
@@ -297,16 +288,44 @@ impl World {
         if wished.run == RunState::Stop && matches!(slot, SlotIndex::Node(_)) {
             return Ok(());
         }
+        let place = self.place_for(orch, wished, slot);
         let fine = rows.iter().any(|row| match row.state.as_str() {
             "FAILED" if row.reason.contains("next attempt") => wished.run != RunState::Run,
+            "FAILED" => !row.reason.is_empty(),
             // Asked again now and then; the reason is the last answer.
-            "REQUESTED" | "FAILED" | "SCHEDULED_CLUSTER" => !row.reason.is_empty(),
+            "REQUESTED" | "SCHEDULED_CLUSTER" if wish.unconfirmed => row.reason.contains("confirm"),
+            "REQUESTED" | "SCHEDULED_CLUSTER" => !row.reason.is_empty() && place.is_none(),
             "STOPPED" => wished.run != RunState::Run,
             "COMPLETED" => true,
             "DANGLING" => matches!(slot, SlotIndex::Node(_)),
             _ => false,
         });
-        if fine { Ok(()) } else { Err(format!("nothing runs, and the rows are {rows:?}")) }
+        if fine { Ok(()) } else { Err(format!("nothing runs (place: {place:?}), and the rows are {rows:?}")) }
+    }
+
+    /// A node that could take the slot, by what its list leaves free.
+    fn place_for(&self, orch: Orch, wished: &ServiceWish, slot: &SlotIndex) -> Option<String> {
+        let spec = wished.spec.decode().unwrap();
+        let wanted: BTreeSet<u16> = spec.ports.values().filter_map(|port| port.host).collect();
+        let suited = self.nodes_for(orch, wished);
+        let fits = |site: &&NodeSite| {
+            let machine = site.machine.as_ref().expect("everybody is up");
+            let index = SlotIndex::Node(self.path_of(site.parent, &site.name));
+            let here = matches!(slot, SlotIndex::Number(_)) || *slot == index;
+            let (mut free, mut ports) = (site.facts.allocatable, BTreeSet::new());
+            for item in machine.held().items() {
+                if let Ok(Item::Assignment(assignment)) = item.unpack() {
+                    let taken = assignment.part.spec.decode().unwrap();
+                    free = free.less(&taken.resources);
+                    ports.extend(taken.ports.values().filter_map(|port| port.host));
+                }
+            }
+            here && suited.contains(&index)
+                && free.holds(&spec.resources)
+                && ports.is_disjoint(&wanted)
+                && !machine.is_frozen()
+        };
+        self.nodes.iter().filter(|site| !site.gone).find(fits).map(|site| site.path.clone())
     }
 
     /// # Errors
@@ -337,4 +356,18 @@ impl World {
         }
         self.lists_agree()
     }
+}
+
+/// A copy that runs is shown as what it is.
+fn copy_settled(row: &InstanceView, process: &Process, wished: &ServiceWish) -> Result<(), String> {
+    let state = match (process.state, wished.run) {
+        (ProcessState::Running, RunState::Run) => "RUNNING",
+        (ProcessState::Paused, RunState::Pause) => "PAUSED",
+        (state, run) => return Err(format!("{run:?} is wished, and there is {state:?}: {row:?}")),
+    };
+    if row.state == state && !row.held && process.part.generation == wished.generation {
+        return Ok(());
+    }
+    let (state, generation) = (process.state, process.part.generation);
+    Err(format!("a copy is {state:?} of generation {generation}, and shown as {row:?}"))
 }
