@@ -1,13 +1,14 @@
 //! A private Docker daemon for the tests: own data directory, own socket, gone afterwards.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::tool::{output, run, succeeds};
+use crate::image::{self, Image};
+use crate::tool::{remove, run, succeeds};
 
 /// An engine that answers on `socket`; one that we started ends with this value.
 #[derive(Debug)]
@@ -21,8 +22,6 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 struct Bridge(String);
 
-/// The image that container tests run; made from Debian's busybox, since none can be pulled.
-const IMAGE: &str = "holm-test:1";
 const START: Duration = Duration::from_secs(60);
 
 impl Engine {
@@ -48,7 +47,10 @@ impl Engine {
             .context("cannot start dockerd")?;
         let mut engine = Self { socket, daemon: Some((child, dir)), _bridge: bridge };
         engine.wait()?;
-        engine.image()?;
+        let image = Image::make()?;
+        let mut import = Command::new("docker");
+        import.args(["-H", &engine.socket, "import"]).arg(&image.tar).arg(image::NAME);
+        run(import.stdout(Stdio::null()))?;
         Ok(engine)
     }
 
@@ -69,30 +71,6 @@ impl Engine {
         let log = self.daemon.as_ref().map(|(_, dir)| dir.join("dockerd.log"));
         let text = log.and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
         text.lines().rev().take(3).collect::<Vec<_>>().join(" | ")
-    }
-
-    fn image(&self) -> Result<()> {
-        let dir = std::env::temp_dir().join(format!("holm-image-{}", std::process::id()));
-        let bin = dir.join("bin");
-        fs::create_dir_all(&bin)?;
-        fs::create_dir_all(dir.join("tmp"))?;
-        fs::create_dir_all(dir.join("etc"))?;
-        fs::write(dir.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")?;
-        fs::copy("/bin/busybox", bin.join("busybox")).context("busybox-static is not installed")?;
-        let applets = output(Command::new("/bin/busybox").arg("--list"))?;
-        for applet in applets.lines().filter(|applet| *applet != "busybox") {
-            std::os::unix::fs::symlink("busybox", bin.join(applet)).ok();
-        }
-        let tar = dir.with_extension("tar");
-        run(Command::new("tar").arg("-C").arg(&dir).arg("-cf").arg(&tar).arg("."))?;
-        run(Command::new("docker")
-            .args(["-H", &self.socket, "import"])
-            .arg(&tar)
-            .arg(IMAGE)
-            .stdout(Stdio::null()))?;
-        fs::remove_file(&tar).ok();
-        remove(&dir);
-        Ok(())
     }
 }
 
@@ -122,11 +100,5 @@ impl Bridge {
 impl Drop for Bridge {
     fn drop(&mut self) {
         succeeds("ip", &["link", "del", &self.0]);
-    }
-}
-
-fn remove(dir: &Path) {
-    if let Err(error) = fs::remove_dir_all(dir) {
-        eprintln!("cannot remove {}: {error}", dir.display());
     }
 }

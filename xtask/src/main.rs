@@ -3,9 +3,12 @@
 mod bench;
 mod check;
 mod engine;
+mod image;
 mod packages;
+mod podman;
 mod test;
 mod tool;
+mod vm;
 
 use std::process::ExitCode;
 

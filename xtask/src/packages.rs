@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 8] = [
     ("docker.io", "/usr/sbin/dockerd"),
+    ("podman", "/usr/bin/podman"),
+    ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("iptables", "/usr/sbin/iptables"),
     ("busybox-static", "/bin/busybox"),
     ("iproute2", "/usr/sbin/ip"),

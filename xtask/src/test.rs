@@ -2,11 +2,13 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::engine::Engine;
 use crate::packages;
+use crate::podman::Podman;
 use crate::tool::{self, cargo, succeeds};
+use crate::vm;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -17,43 +19,56 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Names of tests end in these when they need more than a toolchain.
+/// Names of tests contain these when they need more than a toolchain.
 const NEEDS_ENGINE: &str = "needs_engine";
+const NEEDS_PODMAN: &str = "needs_podman";
 const NEEDS_ROOT: &str = "needs_root";
+const NEEDS_VM: &str = "needs_vm";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let missing = packages::install();
-    let mut without = Vec::new();
     if !missing.is_empty() {
         eprintln!("not installed (and not root, or no apt-get): {}", missing.join(", "));
     }
-    let engine = if packages::is_root() && missing.is_empty() {
-        match Engine::start() {
-            Ok(engine) => Some(engine),
-            Err(error) => {
-                eprintln!("no container engine: {error:#}");
-                None
-            }
-        }
-    } else {
-        None
+    let mut without = Vec::new();
+    let root = || {
+        ensure!(packages::is_root(), "it needs root");
+        Ok(())
     };
-    if engine.is_none() {
-        without.push(NEEDS_ENGINE);
-    }
-    if !packages::is_root() {
-        without.push(NEEDS_ROOT);
-    }
+    let engine = attempt(NEEDS_ENGINE, &mut without, || root().and_then(|()| Engine::start()));
+    let podman = attempt(NEEDS_PODMAN, &mut without, || root().and_then(|()| Podman::start()));
+    let kernel = attempt(NEEDS_VM, &mut without, vm::kernel);
+    attempt(NEEDS_ROOT, &mut without, root);
     // Doc examples first: the run ends with the summary of the real test runner.
     run_doc_tests()?;
     let mut command = test_command(options, &without);
     if let Some(engine) = &engine {
         command.env("HOLM_TEST_DOCKER", &engine.socket);
     }
+    if let Some(podman) = &podman {
+        command.env("HOLM_TEST_PODMAN", &podman.socket);
+    }
+    if let Some(kernel) = &kernel {
+        command.env("HOLM_TEST_KERNEL", kernel);
+    }
     if options.long {
         command.env("HOLM_SIM_RUNS", "10000");
     }
     tool::run_to_the_last_word(&mut command)
+}
+
+/// What cannot be had is said, and the tests that need it are left out.
+fn attempt<T>(
+    need: &'static str,
+    without: &mut Vec<&'static str>,
+    make: impl FnOnce() -> Result<T>,
+) -> Option<T> {
+    let made = make();
+    if let Err(error) = &made {
+        eprintln!("without what {need}: {error:#}");
+        without.push(need);
+    }
+    made.ok()
 }
 
 fn run_doc_tests() -> Result<()> {

@@ -63,6 +63,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
+/// The value of a filter that has a fixed vocabulary. A word that nothing can match is a typing error,
+/// and an empty list would hide it.
+pub(crate) fn one_of(filter: &str, value: Option<&str>, words: &[&str]) -> Result<(), Fault> {
+    match value {
+        Some(value) if !words.contains(&value) => {
+            let (value, words): (String, _) = (value.chars().take(100).collect(), words.join("`, `"));
+            Err(Fault::new(Kind::BadRequest, format_args!("`{filter}` is one of `{words}`, not `{value}`")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The media type of a body, without parameters.
 pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;

@@ -2,17 +2,9 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::problem::{Fault, Kind};
+use holm_core::orchestrator::command::Expected;
 
-/// Under which condition a request is carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Precondition {
-    None,
-    /// It is there, in one of these generations (any, if empty).
-    Match(Vec<u64>),
-    /// It is not there in one of these generations (not at all, if empty).
-    NoneMatch(Vec<u64>),
-}
+use crate::problem::{Fault, Kind};
 
 /// The `ETag` of a generation.
 pub(crate) fn etag(generation: u64) -> HeaderValue {
@@ -20,34 +12,12 @@ pub(crate) fn etag(generation: u64) -> HeaderValue {
     HeaderValue::try_from(format!("\"{generation}\"")).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-impl Precondition {
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
-        if let Some(list) = generations(headers, &header::IF_MATCH)? {
-            return Ok(Self::Match(list));
-        }
-        Ok(generations(headers, &header::IF_NONE_MATCH)?.map_or(Self::None, Self::NoneMatch))
+/// Under which condition the request is carried out.
+pub(crate) fn expected(headers: &HeaderMap) -> Result<Expected, Fault> {
+    if let Some(list) = generations(headers, &header::IF_MATCH)? {
+        return Ok(Expected::OneOf(list));
     }
-
-    /// Whether it holds for what is there now.
-    pub(crate) fn holds(&self, current: Option<u64>) -> bool {
-        match (self, current) {
-            (Self::None, _) | (Self::NoneMatch(_), None) => true,
-            (Self::Match(_), None) => false,
-            (Self::Match(list), Some(now)) => list.is_empty() || list.contains(&now),
-            (Self::NoneMatch(list), Some(now)) => !list.is_empty() && !list.contains(&now),
-        }
-    }
-
-    /// # Errors
-    /// When it does not hold.
-    pub(crate) fn check(&self, current: Option<u64>) -> Result<(), Fault> {
-        if self.holds(current) {
-            return Ok(());
-        }
-        let now = current.map_or_else(|| "not there".to_owned(), |now| format!("generation {now} now"));
-        let detail = format!("the application is {now}; read it again and decide anew");
-        Err(Fault::new(Kind::Precondition, detail))
-    }
+    Ok(generations(headers, &header::IF_NONE_MATCH)?.map_or(Expected::Anything, Expected::NoneOf))
 }
 
 /// The generations a header lists; empty for `*`, None without the header. Weak tags are as good as
@@ -70,22 +40,17 @@ fn generations(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Vec<u64>
 mod tests {
     use super::*;
 
-    fn of(name: HeaderName, value: &'static str) -> Result<Precondition, Fault> {
-        Precondition::of(&HeaderMap::from_iter([(name, HeaderValue::from_static(value))]))
+    fn of(name: HeaderName, value: &'static str) -> Result<Expected, Fault> {
+        expected(&HeaderMap::from_iter([(name, HeaderValue::from_static(value))]))
     }
 
     #[test]
-    fn conditions_hold_as_the_rfc_says() {
-        use Precondition::{Match, NoneMatch};
-        assert_eq!(of(header::IF_MATCH, "\"3\"").unwrap(), Match(vec![3]));
-        assert_eq!(of(header::IF_MATCH, "\"3\", W/\"4\"").unwrap(), Match(vec![3, 4]));
-        assert_eq!(of(header::IF_NONE_MATCH, "*").unwrap(), NoneMatch(vec![]));
+    fn headers_are_read_as_the_rfc_says() {
+        use Expected::{NoneOf, OneOf};
+        assert_eq!(expected(&HeaderMap::new()).unwrap(), Expected::Anything);
+        assert_eq!(of(header::IF_MATCH, "\"3\"").unwrap(), OneOf(vec![3]));
+        assert_eq!(of(header::IF_MATCH, "\"3\", W/\"4\"").unwrap(), OneOf(vec![3, 4]));
+        assert_eq!(of(header::IF_NONE_MATCH, "*").unwrap(), NoneOf(vec![]));
         assert!(of(header::IF_MATCH, "3").is_err());
-        assert!(
-            Match(vec![3]).holds(Some(3)) && !Match(vec![3]).holds(Some(4)) && !Match(vec![3]).holds(None)
-        );
-        assert!(Match(vec![]).holds(Some(3)) && !Match(vec![]).holds(None));
-        assert!(NoneMatch(vec![]).holds(None) && !NoneMatch(vec![]).holds(Some(1)));
-        assert!(NoneMatch(vec![3]).holds(Some(4)) && !NoneMatch(vec![3]).holds(Some(3)));
     }
 }

@@ -46,6 +46,7 @@ kinds! {
     NoRoute         "no-route"              404 "There is no such route"
     Method          "method-not-allowed"    405 "The route does not take this method"
     Conflict        "conflict"              409 "It contradicts what there is"
+    Frozen          "frozen"                409 "A frozen member must be decided about first"
     InProgress      "in-progress"           409 "The same request is being carried out"
     Precondition    "precondition-failed"   412 "It has changed meanwhile"
     TooLarge        "too-large"             413 "The request is too large"
@@ -94,8 +95,12 @@ impl Fault {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {
-            Refusal::NotFound { .. } => Kind::NotFound,
+            Refusal::NotFound { .. } | Refusal::NoService { .. } | Refusal::OtherOwner { .. } => {
+                Kind::NotFound
+            }
             Refusal::Conflict(_) => Kind::Conflict,
+            Refusal::Frozen { .. } => Kind::Frozen,
+            Refusal::Changed { .. } => Kind::Precondition,
             Refusal::Invalid(_) => Kind::Invalid,
             Refusal::Forbidden(_) => Kind::Forbidden,
             Refusal::ReadOnly(_) => Kind::ReadOnly,
@@ -142,6 +147,10 @@ pub(crate) struct OfThing;
 #[derive(Debug)]
 pub(crate) struct OfWrite;
 
+/// Routes that take `If-Match`.
+#[derive(Debug)]
+pub(crate) struct Conditional;
+
 /// Routes that reach through to a node.
 #[derive(Debug)]
 pub(crate) struct OfStream;
@@ -175,6 +184,12 @@ impl IntoResponses for OfThing {
 impl IntoResponses for OfWrite {
     fn responses() -> Responses {
         describe(&[409, 413, 415, 422])
+    }
+}
+
+impl IntoResponses for Conditional {
+    fn responses() -> Responses {
+        describe(&[412])
     }
 }
 

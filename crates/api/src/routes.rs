@@ -15,11 +15,11 @@ mod tokens;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::{Json, Router, routing};
+use axum::{Router, routing};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::{PartialSchema as _, ToSchema as _};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use holm_model::view::Problem;
 
@@ -33,23 +33,34 @@ use crate::state::Api;
 const PREFIX: &str = "/api/v1";
 const SCHEME: &str = "token";
 
-type Routes = OpenApiRouter<Api>;
+/// Things under one path, with their part of the document. A function, so that the document costs memory
+/// only while somebody reads it.
+type Route = fn() -> UtoipaMethodRouter<Api>;
+type Routes = &'static [Route];
+
+/// Routes whose answers come as a whole, and soon.
+const ANSWERS: &[Routes] = &[
+    system::ROUTES,
+    applications::ROUTES,
+    instances::ROUTES,
+    members::ROUTES,
+    tokens::ROUTES,
+    history::ROUTES,
+];
+/// Routes whose answers go on.
+const STREAMS: &[Routes] = &[logs::ROUTES, sockets::ROUTES, events::ROUTES];
+/// Routes that are for everybody.
+const OPEN: &[Routes] = &[join::ROUTES];
 
 /// All of the API, and a page that points to it.
 pub fn router(api: &Api) -> Router {
-    let (answers, _) = answers().split_for_parts();
-    let (streams, _) = streams().split_for_parts();
-    let (open, _) = open().split_for_parts();
-    let document = document();
     // From the inside to the outside.
-    let closed = answers
+    let closed = served(ANSWERS)
         .layer(from_fn(limit_time))
         .route_layer(from_fn_with_state(api.clone(), once))
-        .merge(streams)
+        .merge(served(STREAMS))
         .route_layer(from_fn_with_state(api.clone(), authenticate));
-    let open = open
-        .route("/openapi.json", routing::get(move || std::future::ready(Json(document.clone()))))
-        .layer(from_fn(limit_time));
+    let open = served(OPEN).layer(from_fn(limit_time));
     Router::new()
         .nest(PREFIX, closed.merge(open))
         .route("/", routing::get(system::index))
@@ -63,41 +74,30 @@ pub fn router(api: &Api) -> Router {
 /// The OpenAPI 3.1 document of what [`router`] serves.
 #[must_use]
 pub fn document() -> OpenApi {
-    let closed = answers().merge(streams()).into_openapi();
     let mut document = base();
-    document
-        .merge(OpenApiRouter::<Api>::new().nest(PREFIX, OpenApiRouter::with_openapi(closed)).into_openapi());
+    document.merge(described(&[ANSWERS, STREAMS].concat()));
     // What needs no proof says so itself: an empty list stands for "none".
-    let mut open = open().into_openapi();
+    let mut open = described(OPEN);
     for item in open.paths.paths.values_mut() {
         for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
             operation.security = Some(Vec::new());
         }
     }
+    document.merge(open);
     document
-        .merge(OpenApiRouter::<Api>::new().nest(PREFIX, OpenApiRouter::with_openapi(open)).into_openapi());
-    document
 }
 
-/// Routes whose answers come as a whole, and soon.
-fn answers() -> Routes {
-    OpenApiRouter::new()
-        .merge(system::routes())
-        .merge(applications::routes())
-        .merge(instances::routes())
-        .merge(members::routes())
-        .merge(tokens::routes())
-        .merge(history::routes())
+fn served(modules: &[Routes]) -> Router<Api> {
+    modules.iter().copied().flatten().fold(Router::new(), |router, route| {
+        let (_, paths, methods) = route();
+        paths.paths.keys().fold(router, |router, path| router.route(path, methods.clone()))
+    })
 }
 
-/// Routes whose answers go on.
-fn streams() -> Routes {
-    OpenApiRouter::new().merge(logs::routes()).merge(sockets::routes()).merge(events::routes())
-}
-
-/// Routes that are for everybody.
-fn open() -> Routes {
-    OpenApiRouter::new().merge(join::routes())
+fn described(modules: &[Routes]) -> OpenApi {
+    let routes = modules.iter().copied().flatten();
+    let described = routes.fold(OpenApiRouter::<Api>::new(), |all, route| all.routes(route()));
+    OpenApiRouter::<Api>::new().nest(PREFIX, described).into_openapi()
 }
 
 fn base() -> OpenApi {

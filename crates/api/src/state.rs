@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use holm_core::orchestrator::Orchestrator;
-use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
+use holm_core::orchestrator::command::{Actor, Command, Expected, Refusal, Reply};
 use holm_link::join::{JoinAnswer, JoinRequest};
 use holm_link::session::Tunnel;
 use holm_model::id::{AssignmentId, Epoch};
@@ -21,12 +21,11 @@ use holm_orchestrator::handle::{CreateTokenError, Handle};
 use holm_orchestrator::joining::JoinError;
 use holm_orchestrator::tunnels::TunnelError;
 use holm_store::{AuditFilter, ChangeFilter, ReadError};
-use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::task::TaskTracker;
 
 use crate::attempts::Attempts;
 use crate::idempotency::Outcomes;
-use crate::precondition::Precondition;
 use crate::problem::{Fault, Kind};
 
 /// The API of one orchestrator; clones are the same one.
@@ -45,14 +44,6 @@ struct Shared {
     /// Answers that go on (logs, events, sockets): each costs memory and a tunnel.
     streams: Arc<Semaphore>,
     connections: TaskTracker,
-    /// A write with a precondition is alone between its check and its command; other writes share.
-    writes: RwLock<()>,
-}
-
-/// Keeps other writers away as long as the precondition must hold; never looked into.
-pub(crate) enum Turn<'a> {
-    Shared { _guard: RwLockReadGuard<'a, ()> },
-    Alone { _guard: RwLockWriteGuard<'a, ()> },
 }
 
 const STREAMS: usize = 512;
@@ -70,7 +61,6 @@ impl Api {
             outcomes: Outcomes::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             connections: TaskTracker::new(),
-            writes: RwLock::default(),
         });
         let router = crate::router(&Self { shared: Arc::clone(&shared), router: Router::new() });
         Self { shared, router }
@@ -160,8 +150,13 @@ impl Api {
     }
 
     /// What an apply would do.
-    pub(crate) async fn plan(&self, project: Name, wanted: Application) -> Result<ApplyView, Fault> {
-        Ok(self.query(move |machine| machine.plan(&project, &wanted)).await??)
+    pub(crate) async fn plan(
+        &self,
+        project: Name,
+        wanted: Application,
+        expected: Expected,
+    ) -> Result<ApplyView, Fault> {
+        Ok(self.query(move |machine| machine.plan(&project, &wanted, &expected)).await??)
     }
 
     pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<EventView>> {
@@ -197,23 +192,6 @@ impl Api {
 impl Api {
     pub(crate) async fn command(&self, actor: Actor, command: Command) -> Result<Reply, Fault> {
         Ok(self.shared.handle.command(actor, command).await?)
-    }
-
-    /// Waits until a write under `condition` may begin, and checks the condition. Writes through
-    /// this API are kept away from each other while it matters; other writers do not exist, but for
-    /// a parent, whose applications have generations of their own.
-    pub(crate) async fn turn(
-        &self,
-        condition: &Precondition,
-        project: &str,
-        name: &str,
-    ) -> Result<Turn<'_>, Fault> {
-        if *condition == Precondition::None {
-            return Ok(Turn::Shared { _guard: self.shared.writes.read().await });
-        }
-        let guard = self.shared.writes.write().await;
-        condition.check(self.application(project, name).await?.map(|app| app.generation))?;
-        Ok(Turn::Alone { _guard: guard })
     }
 
     pub(crate) async fn create_token(

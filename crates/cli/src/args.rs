@@ -2,38 +2,26 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
     adopt, apply, completions, config, confirm, convert, delete, describe, events, exec, get, logs,
     run_state, scale, schema, status, token, version,
 };
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::logging::LogFormat;
-use crate::{demo, programs, roles, run};
+use crate::roles::node::NodeDaemon;
+use crate::roles::orchestrator::{ClusterDaemon, RootDaemon};
+use crate::{demo, programs, run};
 
 /// Holm orchestrates applications at the edge: on factory cells, buildings, vehicles and households.
 #[derive(Parser, Debug)]
 #[command(name = "holm", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(after_help = "Start with `holm demo`. Each command explains itself with --help.")]
 pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) log: Log,
     #[command(subcommand)]
     command: Command,
-}
-
-/// How a daemon logs.
-#[derive(clap::Args, Clone, Copy, Debug)]
-#[command(next_help_heading = "Log")]
-pub(crate) struct Log {
-    /// How a daemon writes its log [default: text]
-    #[arg(long, value_enum, global = true, env = "HOLM_LOG_FORMAT", value_name = "FORMAT")]
-    pub(crate) log_format: Option<LogFormat>,
-    /// Log more; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
 }
 
 #[derive(Subcommand, Debug)]
@@ -41,11 +29,11 @@ enum Command {
     /// Show a whole sea on this machine: a root, two clusters, four nodes and an application
     Demo(demo::Options),
     /// Run the root orchestrator
-    Root(roles::RootDaemon),
+    Root(RootDaemon),
     /// Run a cluster orchestrator, or remove a cluster from its root
-    Cluster(roles::ClusterCommand),
+    Cluster(ClusterCommand),
     /// Run the agent of a node, or remove a node from its orchestrator
-    Node(roles::NodeCommand),
+    Node(NodeCommand),
 
     #[command(flatten)]
     Asking(Asking),
@@ -71,10 +59,30 @@ enum Command {
     BuildingWeb(programs::web::Options),
 }
 
+/// `holm cluster` and `holm cluster remove`.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+struct ClusterCommand {
+    #[command(subcommand)]
+    action: Option<ClusterAction>,
+    #[command(flatten)]
+    daemon: ClusterDaemon,
+}
+
+/// `holm node` and `holm node remove|revoke`.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+struct NodeCommand {
+    #[command(subcommand)]
+    action: Option<NodeAction>,
+    #[command(flatten)]
+    daemon: NodeDaemon,
+}
+
 /// Commands that ask an orchestrator.
 #[derive(Subcommand, Debug)]
 enum Asking {
-    /// Make what a manifest says the wish for its application
+    /// Apply manifests: what they say is what shall run
     Apply(At<apply::Apply>),
     /// List things
     Get(At<get::Get>),
@@ -104,21 +112,41 @@ enum Asking {
     Adopt(At<adopt::Adopt>),
     /// Make a frozen member obey what the orchestrator believes
     Discard(At<adopt::Adopt>),
-    /// Want an application again that came back with a restored store
+    /// Start an application that came back with a restored store
     Confirm(At<confirm::Confirm>),
     /// Show which orchestrator answers, and how it is
     Status(At<status::Status>),
 }
 
+// === impl Cli ===
+
+impl Cli {
+    /// The words on the command line; ends the program when they make no sense.
+    pub(crate) fn read() -> Self {
+        Self::from_arg_matches(&words().get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// All commands. Help tells which variables there are, not what they are set to here.
+pub(crate) fn words() -> clap::Command {
+    fn quiet(command: clap::Command) -> clap::Command {
+        command.mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(quiet)
+    }
+    quiet(Cli::command())
+}
+
 /// Does what was asked.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let log = cli.log;
     match cli.command {
         Command::Exec(at) => run::single(exec::run(at)),
         Command::Demo(options) => done(run::single(demo::run(options))),
-        Command::Root(daemon) => done(daemon.run(log)),
-        Command::Cluster(command) => done(command.run(log)),
-        Command::Node(command) => done(command.run(log)),
+        Command::Root(daemon) => done(daemon.run()),
+        Command::Cluster(ClusterCommand { action, daemon }) => {
+            done(action.map_or_else(|| daemon.run(), |action| run::single(action.run())))
+        }
+        Command::Node(NodeCommand { action, daemon }) => {
+            done(action.map_or_else(|| daemon.run(), |action| run::single(action.run())))
+        }
         Command::SensorCollector(options) => done(programs::collector::run(&options)),
         Command::BuildingWeb(options) => done(programs::web::run(&options)),
         Command::Schema => done(schema::run()),

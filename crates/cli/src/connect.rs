@@ -1,13 +1,15 @@
 //! Which orchestrator a command talks to, and as whom.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use holm_client::Client;
+use holm_client::{Client, SetupError};
+use holm_model::view::Problem;
 
-use crate::failure::Failure;
-use crate::roles::directory;
+use crate::failure::{Failure, chain};
+use crate::output::clean;
+use crate::{roles::directory, secret};
 
 /// Where an orchestrator is. Without any of these: the socket in the default data directory of a
 /// root, then of a cluster.
@@ -64,7 +66,7 @@ impl Connect {
     }
 
     fn remote(&self, server: &str) -> Result<Client, Failure> {
-        let token = self.token()?;
+        let token = secret::given_or_in(self.api_token.clone(), self.api_token_file.as_deref())?;
         if let Some(address) = server.strip_prefix("http://") {
             let address: SocketAddr = address.trim_end_matches('/').parse().map_err(|_| {
                 Failure::wrong_use(format!(
@@ -79,14 +81,6 @@ impl Connect {
         })?;
         Ok(Client::https(server, &token)?)
     }
-
-    fn token(&self) -> Result<Option<String>, Failure> {
-        match (&self.api_token, &self.api_token_file) {
-            (Some(token), _) => Ok(Some(token.clone())),
-            (None, Some(file)) => read_secret(file).map(Some),
-            (None, None) => Ok(None),
-        }
-    }
 }
 
 /// An environment variable that is not empty.
@@ -98,15 +92,39 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// The one line of a file that holds a secret.
-pub(crate) fn read_secret(file: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(file);
-    let text = text.map_err(|e| Failure::from_error(format!("cannot read {}", file.display()), &e))?;
-    Ok(text.trim().to_owned())
-}
-
 fn nowhere(tried: &[PathBuf]) -> Failure {
     let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
     Failure::new(format!("no orchestrator was found: nothing at {}", tried.join(" nor at ")))
         .hint("start one with `holm root` (or try `holm demo`), or name one with --socket PATH or --server HOST:PORT and HOLM_API_TOKEN")
+}
+
+// === impl Failure ===
+
+impl From<holm_client::Error> for Failure {
+    fn from(error: holm_client::Error) -> Self {
+        match error {
+            holm_client::Error::Unreachable { server, reason, hint } => {
+                Self::new(format!("{server} cannot be reached: {reason}")).hint(hint)
+            }
+            holm_client::Error::Problem(problem) => problem_failure(&problem),
+            other @ (holm_client::Error::CutOff { .. } | holm_client::Error::Protocol { .. }) => {
+                Self::new(chain(&other))
+            }
+        }
+    }
+}
+
+fn problem_failure(problem: &Problem) -> Failure {
+    let failure = Failure::new(problem.to_string().lines().map(clean).collect::<Vec<_>>().join("\n"));
+    match problem.status {
+        401 => failure.hint("give an API token with --api-token-file or HOLM_API_TOKEN; `holm token create --role admin` makes one"),
+        412 => failure.hint("somebody else changed it meanwhile: look again, then try again"),
+        _ => failure,
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        Self::wrong_use(error)
+    }
 }

@@ -4,11 +4,6 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
-use holm_client::SetupError;
-use holm_model::view::Problem;
-
-use crate::output::clean;
-
 /// Ends the program: `error: …`, `hint: …`, an exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -53,6 +48,12 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same, with what could not be done before it.
+    #[must_use]
+    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
+        Self { what: format!("{what}: {}", self.what), ..self }
+    }
+
     /// Whether anybody must be told.
     pub(crate) fn matters(&self) -> bool {
         self.kind != Kind::NobodyReads
@@ -93,34 +94,6 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         source = error.source();
     }
     text
-}
-
-impl From<holm_client::Error> for Failure {
-    fn from(error: holm_client::Error) -> Self {
-        match error {
-            holm_client::Error::Unreachable { server, reason, hint } => {
-                Self::new(format!("{server} cannot be reached: {reason}")).hint(hint)
-            }
-            holm_client::Error::Problem(problem) => problem_failure(&problem),
-            other @ holm_client::Error::Protocol { .. } => Self::new(chain(&other)),
-        }
-    }
-}
-
-fn problem_failure(problem: &Problem) -> Failure {
-    let failure = Failure::new(problem.to_string().lines().map(clean).collect::<Vec<_>>().join("\n"));
-    match problem.status {
-        401 => failure.hint("give an API token with --api-token-file or HOLM_API_TOKEN; `holm token create --role admin` makes one"),
-        404 => failure.hint("`holm get applications`, `holm get instances` or `holm get nodes` show what there is"),
-        412 => failure.hint("somebody else changed it meanwhile: look again, then try again"),
-        _ => failure,
-    }
-}
-
-impl From<SetupError> for Failure {
-    fn from(error: SetupError) -> Self {
-        Self::wrong_use(error)
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! | module | its one reason to change |
 //! | --- | --- |
-//! | [`args`] | the words of the command line |
+//! | [`args`] | the words of the command line; without the feature `full` those of the agent alone |
 //! | [`roles`] | root, cluster and node as daemons; their configuration |
 //! | [`commands`] | one file per command for people |
 //! | [`connect`], [`resolve`] | which orchestrator is meant; which instance is meant |
@@ -10,22 +10,33 @@
 //! | [`demo`] | a whole sea on one machine |
 //! | [`programs`] | what the demo runs: a sensor collector and the building's page |
 //! | [`failure`], [`logging`], [`run`] | errors for people; the log; the async runtime |
+//! | [`secret`] | secrets that people give |
 
+#[cfg(not(feature = "full"))]
+#[path = "agent.rs"]
 mod args;
+#[cfg(feature = "full")]
+mod args;
+#[cfg(feature = "full")]
 mod commands;
+#[cfg(feature = "full")]
 mod connect;
+#[cfg(feature = "full")]
 mod demo;
+#[cfg_attr(not(feature = "full"), expect(dead_code, reason = "commands for people use more of it"))]
 mod failure;
 mod logging;
+#[cfg(feature = "full")]
 mod output;
+#[cfg(feature = "full")]
 mod programs;
+#[cfg(feature = "full")]
 mod resolve;
 mod roles;
 mod run;
+mod secret;
 
 use std::process::ExitCode;
-
-use clap::Parser as _;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
@@ -35,6 +46,6 @@ fn main() -> ExitCode {
     }
     // Fails only when it was installed before, which nothing does.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = args::Cli::parse();
+    let cli = args::Cli::read();
     args::run(cli).unwrap_or_else(|failure| failure.report())
 }

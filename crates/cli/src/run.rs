@@ -13,6 +13,7 @@ pub(crate) fn single<T>(work: impl Future<Output = Result<T, Failure>>) -> Resul
 }
 
 /// Runs an orchestrator on at most four threads.
+#[cfg(feature = "full")]
 pub(crate) fn several<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -8,6 +8,9 @@ pub enum Error {
     /// Nothing is known to have happened; trying again is safe unless the answer was lost.
     #[error("{server} cannot be reached: {reason}; {hint}")]
     Unreachable { server: String, reason: String, hint: &'static str },
+    /// An answer that goes on ended in the middle: the orchestrator has gone, or whoever it asked.
+    #[error("the answer of {server} broke off: {reason}")]
+    CutOff { server: String, reason: String },
     /// The orchestrator said no, and why.
     #[error("{0}")]
     Problem(Box<Problem>),
@@ -35,7 +38,7 @@ impl Error {
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Problem(problem) => Some(problem),
-            Self::Unreachable { .. } | Self::Protocol { .. } => None,
+            Self::Unreachable { .. } | Self::CutOff { .. } | Self::Protocol { .. } => None,
         }
     }
 

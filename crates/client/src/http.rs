@@ -239,7 +239,7 @@ impl<T> From<hyper::client::conn::TrySendError<T>> for Lost {
 }
 
 /// `error` and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |e| e.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

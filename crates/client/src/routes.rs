@@ -5,7 +5,7 @@ use bytes::Bytes;
 use holm_model::view::query::{AuditQuery, HistoryQuery, InstanceQuery};
 use holm_model::view::{
     ApplicationView, ApplyView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, Page,
-    ServicePatch, StatusView, TokenCreated, TokenRequest, TokenView,
+    RemovalView, ServicePatch, StatusView, TokenCreated, TokenRequest, TokenView,
 };
 use serde::de::DeserializeOwned;
 
@@ -154,8 +154,8 @@ impl Client {
     }
 
     /// Forgets a node; what runs there is placed elsewhere.
-    pub async fn remove_node(&self, id: &str) -> Result<(), Error> {
-        self.done(Call::new(Method::DELETE, path(&["nodes", id]))).await
+    pub async fn remove_node(&self, id: &str) -> Result<RemovalView, Error> {
+        self.http.json(Call::new(Method::DELETE, path(&["nodes", id]))).await
     }
 
     /// Makes a node's certificates void; it stays known.
@@ -171,8 +171,9 @@ impl Client {
         self.http.json(Call::get(path(&["clusters", id]))).await
     }
 
-    pub async fn remove_cluster(&self, id: &str) -> Result<(), Error> {
-        self.done(Call::new(Method::DELETE, path(&["clusters", id]))).await
+    /// Forgets a cluster; what it runs for us is placed elsewhere.
+    pub async fn remove_cluster(&self, id: &str) -> Result<RemovalView, Error> {
+        self.http.json(Call::new(Method::DELETE, path(&["clusters", id]))).await
     }
 
     pub async fn members(&self) -> Result<Vec<MemberView>, Error> {

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::Client;
 use crate::error::Error;
-use crate::http::{Call, Http};
+use crate::http::{Call, Http, chain};
 use crate::routes::path;
 use crate::sse::{self, Parser};
 
@@ -140,7 +140,8 @@ impl Lines {
                 let line = serde_json::from_slice(&line).map_err(|e| self.http.server().protocol(e))?;
                 return Ok(Some(line));
             }
-            let broken = |e| self.http.server().unreachable(&std::io::Error::other(e));
+            let broken =
+                |e: hyper::Error| Error::CutOff { server: self.http.server().to_string(), reason: chain(&e) };
             let Some(bytes) = chunk(&mut self.body).await.map_err(broken)? else { return Ok(None) };
             let mut pieces = bytes.split(|b| *b == b'\n');
             self.rest.extend_from_slice(pieces.next().unwrap_or_default());

@@ -167,7 +167,7 @@ impl Held {
             Down::Change(change) => self.change(change, journal, &mut received),
             Down::Alive { revision, digest } => self.alive(*revision, *digest, journal, &mut received),
             Down::Thaw { obeyed } => self.thaw(*obeyed, journal, &mut received),
-            Down::Certificate { .. } | Down::Refused { .. } => {}
+            Down::Certificate { .. } | Down::Bulk | Down::Time { .. } | Down::Refused { .. } => {}
         }
         received
     }
@@ -282,10 +282,12 @@ impl Held {
         let completes = absent.is_some();
         let removed: BTreeSet<ItemKey> =
             change.removed.iter().cloned().chain(absent.unwrap_or_default()).collect();
-        let equal = self.outcome(&change.put, &removed) == change.digest;
+        let outcome = self.outcome(&change.put, &removed);
+        let equal = outcome == change.digest;
         let follows = current && change.from == Some(self.revision);
         if equal || completes || follows {
             self.apply(&change.put, &removed, journal, received);
+            self.digest = outcome;
         }
         if equal {
             self.phase = Phase::Current(parent);
@@ -327,7 +329,6 @@ impl Held {
         journal: &mut Journal,
         received: &mut Received,
     ) {
-        self.digest = self.outcome(put, removed);
         for item in put.iter().filter(|item| !removed.contains(&item.key)) {
             if self.get(&item.key) == Some(item) {
                 continue;

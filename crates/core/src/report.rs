@@ -66,6 +66,12 @@ impl Reporter {
         }
     }
 
+    /// There is a session: what is set is sent.
+    #[must_use]
+    pub const fn is_heard(&self) -> bool {
+        self.session.is_some()
+    }
+
     pub fn disconnected(&mut self) {
         self.session = None;
     }

@@ -138,10 +138,16 @@ where
     }
 }
 
+/// Most rows fit. They are encoded with this much room and copied: a batch keeps thousands of them, and
+/// shrinking each costs the allocator more than the copy.
+const USUAL: usize = 1024;
+
 fn encode<V: Serialize>(value: &V) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(USUAL);
     // Rows are plain data with string keys; serializing them to memory cannot fail.
     #[expect(clippy::expect_used, reason = "see above")]
-    serde_json::to_vec(value).expect("a row is plain data")
+    serde_json::to_writer(&mut bytes, value).expect("a row is plain data");
+    bytes.as_slice().to_vec()
 }
 
 // === impl Journal ===

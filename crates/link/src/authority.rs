@@ -108,7 +108,7 @@ pub enum LoadAuthorityError {
     Key(#[source] rcgen::Error),
 }
 
-/// Clocks of members may be behind by this much.
+/// Clocks of members may be behind by this much; a short life is not stretched by it.
 const BACKDATE: Duration = Duration::from_secs(5 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const ROOT_YEARS: u32 = 20;
@@ -298,7 +298,9 @@ fn params(
     let serial = Serial::random()?;
     let mut params = CertificateParams::default();
     params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
-    params.not_before = date(now.as_secs().saturating_sub(BACKDATE.as_secs()))?;
+    let life = until.as_secs().saturating_sub(now.as_secs());
+    let backdate = BACKDATE.as_secs().min(life / 10);
+    params.not_before = date(now.as_secs().saturating_sub(backdate))?;
     params.not_after = date(until.as_secs())?;
     params.distinguished_name = subject(identity);
     params.use_authority_key_identifier_extension = true;

@@ -65,6 +65,7 @@ pub enum CertificateError {
 pub struct SeaRoot {
     der: CertificateDer<'static>,
     identity: Identity,
+    since: UnixTime,
     anchor: TrustAnchor<'static>,
 }
 
@@ -225,6 +226,12 @@ fn unix(seconds: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
+/// When a certificate is due for renewal: its signer may be away for the last third of its life.
+pub(crate) fn two_thirds(from: UnixTime, until: UnixTime) -> UnixTime {
+    let (from, until) = (from.as_secs(), until.as_secs());
+    UnixTime::since_unix_epoch(Duration::from_secs(from + until.saturating_sub(from) / 3 * 2))
+}
+
 // === impl SeaRoot ===
 
 impl SeaRoot {
@@ -239,7 +246,7 @@ impl SeaRoot {
         }
         let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|_| CertificateError::Encoding)?;
         let anchor = anchor.to_owned();
-        Ok(Self { der, identity: claims.identity, anchor })
+        Ok(Self { der, identity: claims.identity, since: claims.not_before, anchor })
     }
 
     #[must_use]
@@ -256,6 +263,11 @@ impl SeaRoot {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.der)
+    }
+
+    /// When the sea was founded.
+    pub(crate) const fn since(&self) -> UnixTime {
+        self.since
     }
 
     pub(crate) const fn anchor(&self) -> &TrustAnchor<'static> {

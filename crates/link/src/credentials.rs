@@ -7,7 +7,7 @@ use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 
 use crate::authority::{SignError, key_and_request};
-use crate::certificate::{CertificateError, Claims, SeaRoot, Serial};
+use crate::certificate::{CertificateError, Claims, SeaRoot, Serial, two_thirds};
 use crate::files::{self, FileError};
 use crate::identity::Identity;
 
@@ -124,9 +124,12 @@ impl Credentials {
     /// for the last third.
     #[must_use]
     pub fn renew_at(&self) -> UnixTime {
-        let (from, until) = (self.leaf.not_before.as_secs(), self.leaf.not_after.as_secs());
-        let two_thirds = until.saturating_sub(from) / 3 * 2;
-        UnixTime::since_unix_epoch(Duration::from_secs(from + two_thirds))
+        two_thirds(self.leaf.not_before, self.leaf.not_after)
+    }
+
+    /// How long they are valid in all.
+    pub(crate) fn life(&self) -> Duration {
+        Duration::from_secs(self.leaf.not_after.as_secs().saturating_sub(self.leaf.not_before.as_secs()))
     }
 
     /// Writes everything into `dir`, readable by its owner only; after a power cut the old or the

@@ -6,15 +6,17 @@
 //! | [`identity`] | `holm://sea/cluster/node`: who a certificate speaks for |
 //! | [`certificate`] | serial numbers, fingerprints, the sea's root, what one certificate says |
 //! | [`authority`] | a CA: the root's or a cluster's, signing only below itself |
-//! | [`credentials`] | a member's (or server's) key and chain on disk, and their renewal |
+//! | [`credentials`] | a member's (or server's) key and chain on disk |
 //! | [`revocation`] | the shared set of serial numbers that are valid no more |
-//! | [`clock`] | the later of the local clock and the last platform time |
+//! | [`renewal`] | when a new certificate is asked for, and taking it |
+//! | [`clock`] | the later of the local clock and the platform time, which is kept on disk |
 //! | [`verify`] | the rule by which a chain is accepted; pure |
 //! | [`token`] | the one-time token that lets a machine join |
 //! | [`join`] | joining over a TLS connection pinned by the token |
 //! | [`listen`] | one port, two protocols: members and HTTP told apart by ALPN |
 //! | [`dial`], [`backoff`] | the member's connection to its orchestrator, and when to try again |
 //! | [`session`] | control frames and tunnels over one connection |
+//! | [`lane`] | the second connection of a session, for its tunnels |
 //! | [`frame`], [`cbor`] | length-prefixed frames, CBOR with limits |
 //!
 //! The crate carries bytes: which messages they are is known to the shells.
@@ -30,7 +32,9 @@ mod files;
 pub mod frame;
 pub mod identity;
 pub mod join;
+pub mod lane;
 pub mod listen;
+pub mod renewal;
 pub mod revocation;
 pub mod session;
 mod tls;

@@ -55,9 +55,9 @@ pub enum Accepted<IO> {
 /// What a member's connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// Control messages and tunnels.
+    /// Control messages.
     Control,
-    /// Images and volumes of a session that is open already.
+    /// Tunnels of a session that is open already.
     Bulk,
 }
 

@@ -110,15 +110,16 @@ impl Session {
 
         let (control_stream, control) = oneshot::channel();
         let (writer, sender, receiver) = control::start(control, &handle, limits);
+        let permits = Arc::new(Semaphore::new(limits.max_tunnels));
+        let inbound = driver::Inbox { tunnels: inbound, permits: Arc::clone(&permits) };
         let driver =
             driver::Driver::new(transport, mode, control_stream, opened, inbound, limits.max_tunnels);
         tokio::spawn(driver.run(driver::Fate { close, over, end }, writer, limits.close_time));
 
-        let permits = Arc::new(Semaphore::new(limits.max_tunnels));
         Self {
             sender,
             receiver,
-            tunnels: Tunnels::new(handle.clone(), permits),
+            tunnels: Tunnels::new(handle.clone(), permits, limits.max_tunnels),
             incoming: IncomingTunnels::new(incoming, handle),
         }
     }

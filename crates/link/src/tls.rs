@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::version::{TLS12, TLS13};
+use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
     ServerConfig, SignatureScheme,
@@ -26,7 +26,7 @@ use crate::verify::{MemberPolicy, OrchestratorPolicy, PeerIdentity, VerifyError}
 
 /// ALPN of a session between a member and its orchestrator.
 pub const ALPN_CONTROL: &[u8] = b"holm/1";
-/// ALPN of a second connection of a session, for images and volumes.
+/// ALPN of a second connection of a session, for its tunnels.
 pub const ALPN_BULK: &[u8] = b"holm-bulk/1";
 
 const ALPN_HTTP1: &[u8] = b"http/1.1";
@@ -123,7 +123,7 @@ pub(crate) fn member_server(
 /// Browsers, CLI, registry clients: never asked for a certificate.
 pub(crate) fn http_server(certificate: &ServerCertificate, clock: &Clock) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(clock.clone()))
-        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificate.clone()));
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::certificate::{CertificateError, Claims, Fingerprint, SeaRoot, Serial};
+use crate::certificate::{CertificateError, Claims, Fingerprint, SeaRoot, Serial, two_thirds};
 use crate::identity::Identity;
 use crate::revocation::Revocations;
 
@@ -24,7 +24,10 @@ pub struct PeerIdentity {
     pub serials: Vec<Serial>,
     /// The certificate has expired within the rejoin window: good for asking for a new one only.
     pub expired: bool,
+    pub not_before: UnixTime,
     pub not_after: UnixTime,
+    /// When the sea was founded: its root is valid from then on.
+    pub sea_since: UnixTime,
 }
 
 /// The chain is not accepted.
@@ -79,6 +82,14 @@ pub const REJOIN_WINDOW: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 enum Side {
     Client,
     Server,
+}
+
+impl PeerIdentity {
+    /// Until when the certificate need not be renewed yet.
+    #[must_use]
+    pub fn fresh_until(&self) -> UnixTime {
+        two_thirds(self.not_before, self.not_after)
+    }
 }
 
 impl MemberPolicy {
@@ -142,7 +153,14 @@ fn judge(
     check_below(root.identity(), subject, side)?;
     check_revoked(revocations, subject)?;
     let serials = [&leaf].into_iter().chain(&path).map(|c| c.serial.clone()).collect();
-    Ok(PeerIdentity { identity: leaf.identity, serials, expired: false, not_after: leaf.not_after })
+    Ok(PeerIdentity {
+        identity: leaf.identity,
+        serials,
+        expired: false,
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+        sea_since: root.since(),
+    })
 }
 
 /// The certificates between leaf and root, upwards, that webpki has verified. What else the peer

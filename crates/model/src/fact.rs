@@ -73,6 +73,18 @@ pub struct InstanceStatus {
 pub struct ShareReport {
     pub id: AssignmentId,
     pub verdict: Verdict,
+    /// Of a per-node share: the slots that nothing fills there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfilled: Vec<UnfilledSlot>,
+}
+
+/// A slot that a cluster made and cannot fill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfilledSlot {
+    pub slot: SlotIndex,
+    /// Why not, in words.
+    pub reason: String,
+    pub since: Time,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

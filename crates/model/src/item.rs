@@ -150,11 +150,12 @@ impl Item {
     /// The item under its key, as bytes.
     #[must_use]
     pub fn pack(&self, key: ItemKey) -> PackedItem {
-        let mut body = Vec::new();
+        // Room for most, then copied: a list keeps many items, and shrinking each costs more.
+        let mut body = Vec::with_capacity(1024);
         // Serializing plain data to memory cannot fail.
         #[expect(clippy::expect_used, reason = "see above")]
         ciborium::into_writer(self, &mut body).expect("an item is plain data");
-        PackedItem { key, body: ByteBuf::from(body) }
+        PackedItem { key, body: ByteBuf::from(body.as_slice()) }
     }
 }
 
@@ -196,7 +197,7 @@ impl Digest {
 
     /// Adds an item that is not there yet, or takes one away that is.
     pub fn toggle(&mut self, key: &ItemKey, hash: [u8; 16]) {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(128);
         // Serializing plain data to memory cannot fail.
         #[expect(clippy::expect_used, reason = "see above")]
         ciborium::into_writer(key, &mut bytes).expect("a key is plain data");

@@ -27,7 +27,7 @@ use std::fmt;
 use crate::service::Application;
 
 pub use native::schema;
-pub use show::show;
+pub use show::{show, show_service};
 
 /// Bytes; a larger manifest is refused unread.
 pub const MOST_BYTES: usize = 1 << 20;

@@ -107,6 +107,36 @@ pub struct NodeClass {
     pub largest: Resources,
 }
 
+// === impl Role ===
+
+impl Role {
+    /// The word as people see it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+// === impl Aggregate ===
+
+impl Aggregate {
+    /// Something that found no place by `old` may find one now.
+    #[must_use]
+    pub fn offers_more_than(&self, old: &Self) -> bool {
+        let more = |new: &Resources, old: &Resources| new.cpu > old.cpu || new.memory > old.memory;
+        self.classes.iter().any(|class| {
+            let alike =
+                |old: &&NodeClass| old.capabilities == class.capabilities && old.labels == class.labels;
+            old.classes.iter().find(alike).is_none_or(|old| {
+                class.nodes > old.nodes || more(&class.free, &old.free) || more(&class.largest, &old.largest)
+            })
+        })
+    }
+}
+
 // === impl NodeFacts ===
 
 impl NodeFacts {

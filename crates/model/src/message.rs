@@ -79,6 +79,14 @@ pub enum Down {
     Certificate {
         chain: Vec<ByteBuf>,
     },
+    /// A tunnel is wanted: the member shall open the session's second connection. The link's own
+    /// business, too.
+    Bulk,
+    /// The platform time in Unix seconds, at the beginning of a link and every hour. The link's own
+    /// business: machines never see it.
+    Time {
+        now: u64,
+    },
     /// The link ends for a reason that trying again will not mend soon.
     Refused {
         reason: String,

@@ -59,12 +59,15 @@ pub struct AuditRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     pub at: Time,
-    /// `instance`, `slot`, `service`, `application`, `node`, `cluster`, `member`.
+    /// `application`, `cluster`, `instance` or `node`.
     pub kind: String,
-    /// The id of the thing, or its path where it has none (`default/building/web`).
+    /// The id of an instance, `default/building` for an application, the name of a member.
     pub subject: String,
     /// Where it belongs, for filters: `default/building`; empty for nodes and clusters.
     pub application: String,
+    /// What an instance fills: `web/2`; empty for others.
+    #[serde(default)]
+    pub slot: String,
     pub from: String,
     pub to: String,
     /// `person`, `scheduler`, `node`, `policy`.

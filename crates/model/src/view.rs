@@ -18,6 +18,10 @@ pub struct InstanceView {
     pub id: Option<String>,
     pub project: String,
     pub application: String,
+    /// Of this creation of the application. Names are unique for one owner only.
+    pub application_id: String,
+    /// The cluster that the application is an own one of, unknown to the root; `null`: the root's.
+    pub owner: Option<String>,
     pub service: String,
     /// `web/2`, or `collector/vienna/fl-1` for per-node services.
     pub slot: String,
@@ -128,7 +132,7 @@ pub struct ServiceView {
     pub slots: u32,
     pub run: RunState,
     pub generation: u64,
-    /// The specification in force.
+    /// The specification in force, in the words of a manifest.
     #[schema(value_type = Object)]
     pub spec: serde_json::Value,
 }
@@ -141,6 +145,9 @@ pub struct ApplyView {
     pub id: Option<String>,
     pub generation: u64,
     pub changes: Vec<PlannedChange>,
+    /// It is taken as it is, and will probably not run: why, and at which key.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -218,8 +225,12 @@ pub struct EventView {
     #[schema(value_type = String, format = DateTime)]
     pub at: Time,
     pub kind: String,
+    /// The id of an instance, `project/application`, or the name of a node or cluster.
     pub subject: String,
     pub application: String,
+    /// What an instance fills: `web/2`; empty for others.
+    #[serde(default)]
+    pub slot: String,
     pub from: String,
     pub to: String,
     pub cause: String,
@@ -306,6 +317,18 @@ pub struct MemberView {
     pub state: MemberState,
     pub frozen: bool,
     pub unconfirmed: bool,
+    /// It is removed as soon as it has ended what it owes.
+    #[serde(default)]
+    pub leaving: bool,
+}
+
+/// What removing a node or a cluster leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovalView {
+    /// `true`: it was told to end `instances`, and is cut off as soon as it has. `false`: it was cut off
+    /// at once, and whatever of `instances` may still run there is ended by nobody.
+    pub leaving: bool,
+    pub instances: Vec<InstanceView>,
 }
 
 /// The first part of [`Problem::kind`]; what follows is stable.

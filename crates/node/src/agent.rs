@@ -76,6 +76,8 @@ pub(crate) struct Memory {
     questions: Vec<Question>,
     /// Commits that failed in a row.
     failures: u32,
+    /// It was told that the orchestrator is behind.
+    frozen: bool,
 }
 
 /// Inputs taken together at most.
@@ -114,10 +116,22 @@ impl Agent {
                 }
             }
             self.act();
+            self.tell_freezing();
         }
         self.inputs.close();
         self.workers.end().await;
         Ok(())
+    }
+
+    fn tell_freezing(&mut self) {
+        let frozen = self.machine.is_frozen();
+        if frozen && !self.memory.frozen {
+            tracing::warn!(
+                "This node is frozen: its orchestrator's store is older than what was obeyed here. Instances run \
+                 on, and nothing new is taken until somebody says `holm adopt` or `holm discard` there."
+            );
+        }
+        self.memory.frozen = frozen;
     }
 
     fn sleep(&self) -> Duration {

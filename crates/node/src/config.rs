@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holm_link::clock::LocalClock;
 use holm_model::capability::Capability;
 use holm_model::name::Name;
 use holm_model::resources::Resources;
@@ -35,6 +36,8 @@ pub struct NodeConfig {
     pub runtimes: RuntimesConfig,
     /// The root of `/proc`, `/sys` and `/etc`; another one in tests.
     pub root: PathBuf,
+    /// Another one than the system's in tests.
+    pub clock: LocalClock,
 }
 
 /// How the drivers are set up.
@@ -69,6 +72,7 @@ impl NodeConfig {
             link: LinkTimes::default(),
             runtimes: RuntimesConfig::new(executable),
             root: PathBuf::from("/"),
+            clock: LocalClock::default(),
         }
     }
 }

@@ -118,7 +118,7 @@ where
         name: &name,
         facts: &facts,
     };
-    let clock = Clock::default();
+    let clock = Clock::open(&config.data_dir, config.clock.clone());
     let credentials = tokio::select! {
         () = stop.cancelled() => return Ok(None),
         credentials = applicant.credentials(&clock) => credentials?,
@@ -142,6 +142,19 @@ struct Parts {
     name: Name,
 }
 
+/// What several parts of a running node use.
+struct Shared {
+    inputs: mpsc::Sender<Input>,
+    directory: Directory,
+    revocations: Revocations,
+}
+
+/// What the agent tells the others.
+struct Published {
+    node: watch::Sender<NodeSelf>,
+    revision: watch::Sender<u64>,
+}
+
 // === impl Parts ===
 
 impl Parts {
@@ -155,56 +168,82 @@ impl Parts {
         let (socket, path) = local_api::bind(&data_dir)
             .map_err(|source| NodeError::Socket { path: data_dir.join(local_api::SOCKET), source })?;
         let (inputs, inbox) = mpsc::channel(INPUTS);
-        let (node, node_seen) = watch::channel(self.node_self(&credentials));
-        let (revision, revision_seen) = watch::channel(self.machine.held().revision());
-        let directory = Directory::default();
-        let revocations = Revocations::default();
-        let (link, calling) = Link::start(
-            Settings {
-                orchestrator: self.config.orchestrator.clone(),
-                data_dir: data_dir.clone(),
-                credentials,
-                revocations: revocations.clone(),
-                clock,
-                times: self.config.link.clone(),
-                revision: revision_seen,
-                inputs: inputs.clone(),
-                host: Arc::new(Host::new(directory.clone())),
-            },
-            stop.clone(),
-        );
-        let peers = Peers::start(data_dir.join("peers"), Arc::new(link.clone()));
+        let published = Published {
+            node: watch::Sender::new(self.node_self(&credentials)),
+            revision: watch::Sender::new(self.machine.held().revision()),
+        };
+        let shared = Shared { inputs, directory: Directory::default(), revocations: Revocations::default() };
+        let settings = self.link_settings(credentials, clock.clone(), &shared, &published);
+        let (link, calling) = Link::start(settings, stop.clone());
+        let peers = self.peers(&link).await;
+        let api =
+            LocalApi { node: published.node.subscribe(), link: link.clone(), inputs: shared.inputs.clone() };
+        let mut helpers = self.helpers(&shared, &peers);
+        helpers.spawn(api.serve(socket));
+        helpers.spawn(async move { clock.keep(&data_dir).await });
+        let agent = self.agent(inbox, shared, published, link, peers);
+        let ended = supervise(agent, (helpers, calling), stop).await;
+        let _ = std::fs::remove_file(path);
+        ended
+    }
+
+    fn link_settings(
+        &self,
+        credentials: Credentials,
+        clock: Clock,
+        shared: &Shared,
+        published: &Published,
+    ) -> Settings {
+        Settings {
+            orchestrator: self.config.orchestrator.clone(),
+            data_dir: self.config.data_dir.clone(),
+            credentials,
+            revocations: shared.revocations.clone(),
+            clock,
+            times: self.config.link.clone(),
+            revision: published.revision.subscribe(),
+            inputs: shared.inputs.clone(),
+            host: Arc::new(Host::new(shared.directory.clone())),
+        }
+    }
+
+    async fn peers(&self, link: &Link) -> Peers {
+        let peers = Peers::start(self.config.data_dir.join("peers"), Arc::new(link.clone()));
         let own = self.facts.addresses.iter().copied();
         peers.local(self.runtimes.local_addresses().await, own);
-        let api = LocalApi { node: node_seen.clone(), link: link.clone(), inputs: inputs.clone() };
-        let mut helpers = self.helpers(&directory, &peers, &inputs);
-        helpers.spawn(api.serve(socket));
+        peers
+    }
+
+    fn agent(
+        mut self,
+        inbox: mpsc::Receiver<Input>,
+        shared: Shared,
+        published: Published,
+        link: Link,
+        peers: Peers,
+    ) -> Agent {
         let tools = Tools {
             runtimes: self.runtimes,
-            directory,
+            directory: shared.directory,
             ports: Mutex::new(Ports::default()),
             peers: peers.clone(),
-            node: node_seen,
-            inputs,
+            node: published.node.subscribe(),
+            inputs: shared.inputs,
         };
         self.machine.step(clock::now(), NodeEvent::Facts(self.facts));
-        let agent = Agent {
+        Agent {
             machine: self.machine,
             store: self.store,
-            data_dir,
+            data_dir: self.config.data_dir,
             inputs: inbox,
             workers: Workers::new(Arc::new(tools)),
             peers,
             link,
-            revocations,
-            node,
-            revision,
+            revocations: shared.revocations,
+            node: published.node,
+            revision: published.revision,
             memory: Memory::default(),
-        };
-        let helping = (helpers, calling);
-        let ended = supervise(agent, helping, stop).await;
-        let _ = std::fs::remove_file(path);
-        ended
+        }
     }
 
     fn node_self(&self, credentials: &Credentials) -> NodeSelf {
@@ -222,7 +261,8 @@ impl Parts {
     }
 
     /// Tasks that only look and tell.
-    fn helpers(&mut self, directory: &Directory, peers: &Peers, inputs: &mpsc::Sender<Input>) -> JoinSet<()> {
+    fn helpers(&mut self, shared: &Shared, peers: &Peers) -> JoinSet<()> {
+        let Shared { inputs, directory, .. } = shared;
         let mut helpers = JoinSet::new();
         let meter = Meter::new(self.detector.tree.clone());
         let (config, runtimes) = (&self.config, self.runtimes.clone());

@@ -186,6 +186,25 @@ async fn tunnels_bring_logs_and_bytes_of_own_ports_only() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_connection_comes_when_asked_for_and_goes_with_the_link() {
+    let (parent, dir) = parent_and_dir().await;
+    parent.list([assignment(9, part("web", &shell("echo hello; exec sleep 1000")))]);
+    let node = Node::start(config(dir.path(), &parent));
+    parent.report(instance(9), runs).await;
+    let logs = Purpose::Logs { instance: instance(9), tail: None, since: None, follow: true };
+    let (mut tunnel, answer) = parent.tunnel_by_second(logs).await;
+    assert_eq!(answer, Answer::Granted);
+    let line: LogLine = soon(holm_link::frame::read_header(&mut tunnel)).await.unwrap();
+    assert!(!line.text.is_empty());
+    parent.cut();
+    parent.second(false).await;
+    parent.mend();
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_learns_its_peers_and_reaches_them_through_the_link() {
     use holm_model::item::{Endpoint, Endpoints, EndpointsKey, Item, ItemKey};
     use holm_model::slot::{ServiceKey, SlotIndex};
@@ -249,17 +268,6 @@ async fn a_refused_token_is_an_error_with_the_reason() {
         panic!("{outcome:?}")
     };
     assert_eq!(source.to_string(), "the orchestrator refused (403): the token was used already");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_past_two_thirds_of_its_life_is_renewed() {
-    let dir = tempfile::tempdir().unwrap();
-    let parent = Parent::start().await;
-    // Backdated by five minutes: of its six, more than two thirds are over.
-    parent.admit(dir.path(), Duration::from_secs(60));
-    let node = Node::start(config(dir.path(), &parent));
-    parent.renewed().await;
-    node.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

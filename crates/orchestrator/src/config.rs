@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use holm_core::orchestrator::config::Deadlines;
 use holm_link::authority::ServerName;
+use holm_link::clock::LocalClock;
 use holm_link::token::JoinToken;
 use holm_link::verify::REJOIN_WINDOW;
 use holm_model::name::Name;
@@ -24,7 +25,15 @@ pub struct Config {
     pub names: Vec<ServerName>,
     pub deadlines: Deadlines,
     pub limits: Limits,
+    /// Of members' certificates; our own server's live three times as long. Both are renewed at two
+    /// thirds.
+    pub certificate_life: Duration,
+    /// Another one than the system's in tests.
+    pub clock: LocalClock,
 }
+
+/// 30 days.
+pub const CERTIFICATE_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// With or without a parent.
 #[derive(Clone, Debug)]
@@ -91,6 +100,8 @@ impl Config {
             names: Vec::new(),
             deadlines: Deadlines::default(),
             limits: Limits::default(),
+            certificate_life: CERTIFICATE_LIFE,
+            clock: LocalClock::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use holm_core::orchestrator::{self, Orchestrator, Tier};
+use holm_link::UnixTime;
 use holm_link::authority::{Authority, ServerName};
 use holm_link::clock::Clock;
 use holm_link::credentials::Credentials;
@@ -44,6 +45,8 @@ pub(crate) struct Parent {
 pub(crate) struct Face {
     pub(crate) certificate: ServerCertificate,
     pub(crate) names: Vec<ServerName>,
+    /// When the certificate is due for renewal.
+    pub(crate) renew_at: UnixTime,
     pub(crate) acceptor: Acceptor,
 }
 
@@ -57,7 +60,7 @@ impl Ground {
         snapshot: Snapshot,
         stop: &CancellationToken,
     ) -> Result<Self, StartError> {
-        let clock = Clock::default();
+        let clock = Clock::open(&config.data_dir, config.clock.clone());
         let fresh = snapshot.get(&Table::Reign).is_none_or(Vec::is_empty);
         let (authority, parent) = tokio::select! {
             keys = keys(config, fresh, &clock) => keys?,
@@ -65,7 +68,7 @@ impl Ground {
         };
         let machine = reign(config, &authority, snapshot, &store).await?;
         let revocations = machine.revoked().iter().filter_map(|text| text.parse().ok()).collect();
-        let signer = Signer::new(authority, clock.clone());
+        let signer = Signer::new(authority, clock.clone(), config.certificate_life);
         let people = TokenSigner::open(&config.data_dir, signer.identity().sea(), signer.fingerprint())?;
         Ok(Self { store, machine, signer, people, revocations, clock, parent })
     }
@@ -82,7 +85,7 @@ impl Ground {
             rejoin_window: config.limits.rejoin_window,
         };
         let acceptor = Acceptor::new(&certificate, policy, self.clock.clone(), HandshakeLimits::default())?;
-        Ok(Face { certificate, names, acceptor })
+        Ok(Face { certificate, names, renew_at: credentials.renew_at(), acceptor })
     }
 
     /// The status before anything has happened.

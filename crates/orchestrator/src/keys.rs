@@ -25,6 +25,8 @@ use holm_model::name::Name;
 pub struct Signer {
     authority: Authority,
     clock: Clock,
+    /// How long a member's certificate is valid.
+    life: Duration,
 }
 
 /// The keys of a cluster orchestrator.
@@ -92,12 +94,8 @@ pub enum SignMemberError {
     Sign(#[from] SignError),
 }
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Of members' certificates; they are renewed at two thirds.
-const MEMBER_VALIDITY: Duration = DAY.saturating_mul(30);
-/// Of our own server's; it is made anew at each start and at two thirds.
-const SERVER_VALIDITY: Duration = DAY.saturating_mul(90);
-pub(crate) const SERVER_RENEWAL: Duration = DAY.saturating_mul(60);
+/// Our own server's certificate lives so many times as long as a member's.
+const SERVER_LIVES: u32 = 3;
 /// Between attempts to join a parent that cannot be reached.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
@@ -180,8 +178,12 @@ fn save_error(dir: &Path, source: impl std::error::Error + Send + Sync + 'static
 // === impl Signer ===
 
 impl Signer {
-    pub(crate) const fn new(authority: Authority, clock: Clock) -> Self {
-        Self { authority, clock }
+    pub(crate) const fn new(authority: Authority, clock: Clock, life: Duration) -> Self {
+        Self { authority, clock, life }
+    }
+
+    pub(crate) const fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Whose orchestrator this is.
@@ -211,7 +213,7 @@ impl Signer {
             identity: self.identity().clone(),
             usage: Usage::Server,
             names: names.to_vec(),
-            validity: SERVER_VALIDITY,
+            validity: self.life.saturating_mul(SERVER_LIVES),
         };
         let issued = self.authority.sign_leaf(request.csr(), &leaf, self.now())?;
         Ok(request.install(issued.chain, self.root().clone())?)
@@ -225,12 +227,8 @@ impl Signer {
         authority_csr: Option<&[u8]>,
     ) -> Result<Signed, SignMemberError> {
         let identity = self.identity().child(member)?;
-        let leaf = Leaf {
-            identity: identity.clone(),
-            usage: Usage::Client,
-            names: Vec::new(),
-            validity: MEMBER_VALIDITY,
-        };
+        let leaf =
+            Leaf { identity: identity.clone(), usage: Usage::Client, names: Vec::new(), validity: self.life };
         let own = self.authority.sign_leaf(csr, &leaf, self.now())?;
         let mut serials = vec![own.serial];
         let authority = match authority_csr {
@@ -257,6 +255,7 @@ fn der<C: AsRef<[u8]>>(chain: &[C]) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::CERTIFICATE_LIFE;
 
     #[test]
     fn a_sea_is_made_once_and_a_lost_one_is_not_made_anew() {
@@ -275,7 +274,8 @@ mod tests {
     fn a_cluster_gets_two_certificates_and_both_serials_are_told() {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::default();
-        let signer = Signer::new(root(dir.path(), true, Some("sea"), &clock).unwrap(), clock);
+        let signer =
+            Signer::new(root(dir.path(), true, Some("sea"), &clock).unwrap(), clock, CERTIFICATE_LIFE);
         let request = CredentialRequest::new().unwrap();
         let authority = holm_link::authority::AuthorityRequest::new().unwrap();
         let signed = signer.member("1-0123456789ab-2", request.csr(), Some(authority.csr())).unwrap();

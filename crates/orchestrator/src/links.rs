@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holm_core::orchestrator::event::{Event, LinkId};
 use holm_link::certificate::Serial;
-use holm_link::session::{self, IncomingTunnels, Session, Transport, Tunnels};
+use holm_link::clock::Clock;
+use holm_link::lane::Lane;
+use holm_link::session::{self, IncomingTunnels, Session, Transport};
 use holm_link::verify::PeerIdentity;
 use holm_model::id::MemberId;
 use holm_model::message::{Down, Up};
@@ -22,10 +24,12 @@ use crate::session::{Outgoing, converse};
 use crate::tunnels::Router;
 
 /// All links that are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Links {
     table: Mutex<Table>,
     tasks: TaskTracker,
+    /// Whose time members are told.
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -41,10 +45,12 @@ struct Table {
 #[derive(Debug)]
 struct Link {
     member: MemberId,
+    /// The member's certificate has expired: nothing is heard but that it wants a new one.
+    renew_only: bool,
     /// Of all certificates of the member's chain.
     serials: Vec<Serial>,
     queue: mpsc::Sender<Outgoing<Down>>,
-    tunnels: Tunnels,
+    lane: Arc<Lane>,
     cut: CancellationToken,
 }
 
@@ -73,6 +79,10 @@ pub(crate) fn session_limits(limits: &Limits) -> session::Limits {
 // === impl Links ===
 
 impl Links {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { table: Mutex::default(), tasks: TaskTracker::new(), clock }
+    }
+
     /// Starts the task of a link; it ends with [`Event::LinkClosed`].
     pub(crate) fn start(self: &Arc<Self>, arrival: Arrival, inputs: Inputs, router: Router, limits: Limits) {
         let Arrival { member, peer, session } = arrival;
@@ -80,16 +90,31 @@ impl Links {
         let cut = CancellationToken::new();
         let serial = peer.serials.first().map(ToString::to_string).unwrap_or_default();
         let renew_only = peer.expired;
-        let tunnels = session.tunnels.clone();
-        let link = self.add(Link { member, serials: peer.serials, queue, tunnels, cut: cut.clone() });
+        let lane = Arc::new(Lane::new(session.tunnels.clone()));
+        let link = Link {
+            member,
+            renew_only,
+            serials: peer.serials,
+            queue,
+            lane: Arc::clone(&lane),
+            cut: cut.clone(),
+        };
+        let link = self.add(link);
         let links = Arc::clone(self);
         self.tasks.spawn(async move {
             let opened = Event::LinkOpened { link, member, serial, renew_only };
             if inputs.event(opened).await {
-                if !renew_only {
+                if renew_only {
+                    tracing::info!(%member, "Its certificate has expired; it is let in to renew it.");
+                    links.tell_time(link);
+                } else {
                     links.tasks.spawn(serve_tunnels(router, member, session.incoming, cut.clone()));
+                    links.tasks.spawn(Arc::clone(&links).ask_for_bulk(link, lane, cut.clone()));
                 }
-                let event = |message: Up| Event::LinkMessage { link, message };
+                let event = |message: Up| {
+                    let heard = !renew_only || matches!(message, Up::Renew { .. });
+                    heard.then_some(Event::LinkMessage { link, message })
+                };
                 let control = (session.sender, session.receiver);
                 let end = converse(control, waiting, &limits, &cut, &inputs, event).await;
                 tracing::info!(%member, %end, "A member's link is closed.");
@@ -102,7 +127,20 @@ impl Links {
 
     /// Queues a message. A member that takes too few is cut: it comes back and asks for the rest.
     pub(crate) fn send(&self, link: LinkId, message: Down) {
+        let greets = matches!(message, Down::Welcome(_));
         self.queue(link, Outgoing::Message(message));
+        if greets {
+            self.tell_time(link);
+        }
+    }
+
+    pub(crate) fn tell_time_to_all(&self) {
+        let open: Vec<LinkId> = self.table().open.keys().copied().collect();
+        open.into_iter().for_each(|link| self.tell_time(link));
+    }
+
+    fn tell_time(&self, link: LinkId) {
+        self.queue(link, Outgoing::Message(Down::Time { now: self.clock.now().as_secs() }));
     }
 
     /// Says why, and closes the link.
@@ -135,10 +173,44 @@ impl Links {
     }
 
     /// How to open tunnels to the member; none when it has no link.
-    pub(crate) fn tunnels(&self, member: MemberId) -> Option<Tunnels> {
+    pub(crate) fn lane(&self, member: MemberId) -> Option<Arc<Lane>> {
+        self.newest(member).map(|(lane, _)| lane)
+    }
+
+    /// Carries tunnels of the member's link over a second connection, and ends with the link.
+    pub(crate) fn carry(self: &Arc<Self>, arrival: Arrival, router: Router) {
+        let Arrival { member, peer, session } = arrival;
+        let Some((lane, cut)) = self.newest(member).filter(|_| !peer.expired) else {
+            tracing::debug!(%member, "A second connection without a link is closed.");
+            return;
+        };
+        self.tasks.spawn(async move {
+            let serve = |incoming| serve_tunnels(router, member, incoming, cut.clone());
+            tokio::select! {
+                () = lane.carry(session, serve) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+
+    /// Only the member can dial.
+    async fn ask_for_bulk(self: Arc<Self>, link: LinkId, lane: Arc<Lane>, cut: CancellationToken) {
+        let ask = async {
+            loop {
+                lane.wanted().await;
+                self.send(link, Down::Bulk);
+            }
+        };
+        tokio::select! {
+            () = ask => {}
+            () = cut.cancelled() => {}
+        }
+    }
+
+    fn newest(&self, member: MemberId) -> Option<(Arc<Lane>, CancellationToken)> {
         let table = self.table();
-        let link = table.newest.get(&member)?;
-        table.open.get(link).map(|link| link.tunnels.clone())
+        let link = table.open.get(table.newest.get(&member)?)?;
+        Some((Arc::clone(&link.lane), link.cut.clone()))
     }
 
     fn queue(&self, link: LinkId, outgoing: Outgoing<Down>) {
@@ -154,7 +226,9 @@ impl Links {
         let mut table = self.table();
         table.last += 1;
         let id = LinkId(table.last);
-        table.newest.insert(link.member, id);
+        if !link.renew_only {
+            table.newest.insert(link.member, id);
+        }
         table.open.insert(id, link);
         id
     }

@@ -169,6 +169,12 @@ impl Owner {
         let (revision, parent) = (self.machine.revision(), self.machine.parent_state());
         let reason = self.health.reason();
         self.publisher.status(|status| {
+            if parent == "behind" && status.parent != parent {
+                tracing::warn!(
+                    "This cluster is frozen: its parent's store is older than what was obeyed here. It runs on, \
+                     and takes nothing new until somebody says `holm adopt` or `holm discard` at the parent."
+                );
+            }
             status.revision = revision;
             status.read_only = reason.map(str::to_owned);
             status.parent = parent.to_owned();
@@ -205,6 +211,10 @@ impl Owner {
         let behind = self.machine.take_behind();
         if !behind.is_empty() {
             let changes = behind.changes.clone();
+            for change in changes.iter().filter(|change| change.to == "frozen") {
+                let (kind, name, reason) = (&*change.kind, &*change.subject, &*change.reason);
+                tracing::warn!(kind, name, reason, "A member is frozen: it runs on, and takes nothing new.");
+            }
             self.store.write_behind(behind);
             self.publisher.publish(changes);
         }

@@ -113,20 +113,18 @@ pub(crate) struct Members {
 pub(crate) async fn port(listener: TcpListener, acceptor: Arc<Acceptor>, members: Members, on_http: OnHttp) {
     let handle = move |accepted: Accepted<TcpStream>, address: SocketAddr| match accepted {
         Accepted::Http { stream } => on_http(stream, Peer::Tls(address)),
-        Accepted::Member { channel: Channel::Bulk, .. } => {
-            tracing::debug!(%address, "A bulk connection was closed: there is no bulk yet.");
-        }
-        Accepted::Member { peer, channel: Channel::Control, stream } => {
-            members.clone().arrive(peer, stream, address);
+        Accepted::Member { peer, channel, stream } => {
+            members.clone().arrive(peer, channel, stream, address);
         }
     };
     acceptor.serve(listener, handle).await;
 }
 
 impl Members {
-    fn arrive<IO: Transport>(self, peer: PeerIdentity, stream: IO, address: SocketAddr) {
+    fn arrive<IO: Transport>(self, peer: PeerIdentity, channel: Channel, stream: IO, address: SocketAddr) {
         let identity = peer.identity.clone();
         match Arrival::new(peer, stream, &self.limits) {
+            Some(arrival) if channel == Channel::Bulk => self.links.carry(arrival, self.router),
             Some(arrival) => {
                 tracing::info!(%identity, %address, "A member has opened its link.");
                 self.links.start(arrival, self.inputs, self.router, self.limits);

@@ -51,7 +51,7 @@ const BEGIN: Duration = Duration::from_secs(1);
 
 /// Runs until the session is over, and closes it.
 ///
-/// Each message is handed in as the event that `event` makes of it; while the owner is busy,
+/// Each message is handed in as the event that `event` makes of it, if any; while the owner is busy,
 /// nothing more is read.
 pub(crate) async fn converse<In, Out>(
     control: (ControlSender, ControlReceiver),
@@ -59,7 +59,7 @@ pub(crate) async fn converse<In, Out>(
     limits: &Limits,
     cut: &CancellationToken,
     inputs: &Inputs,
-    event: impl FnMut(In) -> Event,
+    event: impl FnMut(In) -> Option<Event>,
 ) -> End
 where
     In: DeserializeOwned,
@@ -110,7 +110,7 @@ async fn read<In: DeserializeOwned>(
     limits: &Limits,
     begun: &Notify,
     inputs: &Inputs,
-    mut event: impl FnMut(In) -> Event,
+    mut event: impl FnMut(In) -> Option<Event>,
 ) -> End {
     let mut nonsense = 0;
     loop {
@@ -124,7 +124,9 @@ async fn read<In: DeserializeOwned>(
         match cbor::decode(&frame, limits.message) {
             Ok(message) => {
                 nonsense = 0;
-                if !inputs.event(event(message)).await {
+                if let Some(event) = event(message)
+                    && !inputs.event(event).await
+                {
                     return End::Finished;
                 }
             }

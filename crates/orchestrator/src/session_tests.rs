@@ -23,7 +23,7 @@ fn pair(limits: Limits) -> Pair {
     let end = tokio::spawn(async move {
         let control = (ours.sender, ours.receiver);
         let link = holm_core::orchestrator::LinkId(1);
-        let event = |message: Up| Event::LinkMessage { link, message };
+        let event = |message: Up| Some(Event::LinkMessage { link, message });
         converse(control, waiting, &limits, &cutting, &Inputs::new(hear), event).await
     });
     Pair { peer, queue, cut, heard, end }

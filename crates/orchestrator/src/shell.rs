@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::describe::describe;
 use crate::ground::{Face, Ground};
 use crate::handle::{Handle, Inputs, Shared};
@@ -131,7 +131,8 @@ impl Shell {
         let (publisher, watch) = watch::channel(ground.status(&config), ground.store.last_change());
         let (sender, receiver) = mpsc::channel(INPUTS);
         let inputs = Inputs::new(sender);
-        let (store, signer, links) = (ground.store, Arc::new(ground.signer), Arc::new(Links::default()));
+        let links = Arc::new(Links::new(ground.clock.clone()));
+        let (store, signer) = (ground.store, Arc::new(ground.signer));
         let uplink = ground.parent.map(|parent| {
             let (dir, revocations) = (config.data_dir.clone(), ground.revocations.clone());
             Arc::new(Uplink::new(parent, dir, revocations, ground.clock, config.limits))
@@ -203,8 +204,9 @@ impl Shell {
             .uplink
             .take()
             .map(|uplink| tokio::spawn(uplink.run(self.inputs.clone(), self.router.clone(), asked.clone())));
-        let (certificate, names) = (self.face.certificate, self.face.names);
-        let (acceptor, links) = (Arc::new(self.face.acceptor), Arc::clone(&self.links));
+        let Face { certificate, names, renew_at, acceptor } = self.face;
+        let (acceptor, links, clock) = (Arc::new(acceptor), Arc::clone(&self.links), self.signer.clock());
+        let is_root = matches!(self.config.role, Role::Root { .. });
         let members =
             serve::Members { links, inputs: self.inputs, router: self.router, limits: self.config.limits };
         let work = async {
@@ -212,7 +214,9 @@ impl Shell {
                 serve::port(self.doors.port, acceptor, members, Arc::clone(&on_http)),
                 serve::unix(self.doors.unix, Arc::clone(&on_http)),
                 serve::plain(self.doors.plain, on_http),
-                upkeep::renew_certificate(&self.signer, &certificate, &names),
+                upkeep::renew_certificate(&self.signer, &certificate, &names, renew_at),
+                upkeep::tell_time(clock, is_root, &self.links),
+                clock.keep(&self.config.data_dir),
                 upkeep::prune(self.handle.store(), self.config.limits.history),
             )
         };

@@ -100,8 +100,8 @@ impl Router {
     /// The first member of the path gets the rest of it.
     async fn down(&self, path: &[MemberId], purpose: Purpose) -> Result<Tunnel, TunnelError> {
         let (first, rest) = path.split_first().ok_or(TunnelError::NoPath)?;
-        let tunnels = self.links.tunnels(*first).ok_or(TunnelError::Offline(*first))?;
-        let mut tunnel = tunnels.open().await?;
+        let lane = self.links.lane(*first).ok_or(TunnelError::Offline(*first))?;
+        let mut tunnel = lane.open().await?;
         write_header(&mut tunnel, &Request { path: rest.to_vec(), purpose }).await?;
         Ok(tunnel)
     }
@@ -126,7 +126,7 @@ impl Router {
 
     async fn to_parent(&self, instance: AssignmentId, port: u16) -> Result<Tunnel, TunnelError> {
         let uplink = self.uplink.as_ref().ok_or(TunnelError::NoInstance(instance))?;
-        let mut tunnel = uplink.tunnels().ok_or(TunnelError::NoParent)?.open().await?;
+        let mut tunnel = uplink.lane().ok_or(TunnelError::NoParent)?.open().await?;
         let purpose = Purpose::Connect { instance, port };
         write_header(&mut tunnel, &Request { path: Vec::new(), purpose }).await?;
         Ok(tunnel)

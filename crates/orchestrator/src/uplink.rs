@@ -9,16 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holm_core::orchestrator::Event;
+use holm_link::UnixTime;
 use holm_link::backoff::Backoff;
 use holm_link::clock::Clock;
-use holm_link::credentials::{CredentialRequest, Credentials};
+use holm_link::credentials::Credentials;
 use holm_link::dial::{DialError, Dialer, DialerError};
+use holm_link::lane::Lane;
 use holm_link::listen::Channel;
+use holm_link::renewal::Renewal;
 use holm_link::revocation::Revocations;
-use holm_link::session::{IncomingTunnels, Session, Tunnels};
+use holm_link::session::{IncomingTunnels, Session};
+use holm_link::verify::PeerIdentity;
 use holm_model::message::{Down, Up};
 use serde_bytes::ByteBuf;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
@@ -26,7 +31,7 @@ use crate::describe::describe;
 use crate::ground::Parent;
 use crate::handle::Inputs;
 use crate::links::session_limits;
-use crate::session::{Outgoing, converse};
+use crate::session::{End, Outgoing, converse};
 use crate::tunnels::Router;
 
 /// The table by which owner and tunnels reach the parent.
@@ -39,13 +44,13 @@ pub(crate) struct Uplink {
     clock: Clock,
     limits: Limits,
     state: Mutex<State>,
+    /// The clock was raised, or a renewal has come.
+    looked: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     credentials: Arc<Credentials>,
-    /// A renewal that was asked for on this link.
-    renewing: Option<CredentialRequest>,
     open: Option<Open>,
 }
 
@@ -53,8 +58,11 @@ struct State {
 #[derive(Debug)]
 struct Open {
     queue: mpsc::Sender<Outgoing<Up>>,
-    tunnels: Tunnels,
+    lane: Arc<Lane>,
     cut: CancellationToken,
+    renewal: Renewal,
+    /// The parent as its certificate proved it.
+    parent: PeerIdentity,
 }
 
 /// There was no link, or it could not be opened.
@@ -65,11 +73,6 @@ enum CallError {
     #[error(transparent)]
     Dial(#[from] DialError),
 }
-
-const BASE: Duration = Duration::from_millis(50);
-const CAP: Duration = Duration::from_secs(30);
-/// How often the age of the certificate is looked at; a renewal without answer is asked for again.
-const RENEWAL_CHECK: Duration = Duration::from_secs(60);
 
 // === impl Uplink ===
 
@@ -82,13 +85,13 @@ impl Uplink {
         limits: Limits,
     ) -> Self {
         let (parent, credentials) = (parent.address, Arc::new(parent.credentials));
-        let state = Mutex::new(State { credentials, renewing: None, open: None });
-        Self { parent, data_dir, revocations, clock, limits, state }
+        let state = Mutex::new(State { credentials, open: None });
+        Self { parent, data_dir, revocations, clock, limits, state, looked: Notify::new() }
     }
 
     /// Keeps the link open until it is told to stop.
     pub(crate) async fn run(self: Arc<Self>, inputs: Inputs, router: Router, stop: CancellationToken) {
-        let mut backoff = Backoff::new(BASE, CAP);
+        let mut backoff = Backoff::reconnect();
         let mut last = String::new();
         while !stop.is_cancelled() {
             match self.call(&inputs, &router, &stop).await {
@@ -111,7 +114,7 @@ impl Uplink {
         }
     }
 
-    /// One link from its beginning to its end; tells whether the parent has said anything.
+    /// One link from its beginning to its end; tells whether the parent has let us in.
     async fn call(
         &self,
         inputs: &Inputs,
@@ -127,36 +130,32 @@ impl Uplink {
         let session = Session::client(dialed.stream, &session_limits(&self.limits));
         let (queue, waiting) = mpsc::channel(self.limits.queue);
         let cut = stop.child_token();
-        let tunnels = session.tunnels.clone();
-        self.state().open = Some(Open { queue, tunnels, cut: cut.clone() });
-        let mut heard = false;
+        let lane = Arc::new(Lane::new(session.tunnels.clone()));
+        let (renewal, parent) = (Renewal::begin(), dialed.peer);
+        self.state().open = Some(Open { queue, lane: Arc::clone(&lane), cut: cut.clone(), renewal, parent });
+        let mut let_in = false;
         let event = |message: Down| {
-            heard = true;
-            if let Down::Refused { reason } = &message {
-                tracing::warn!(parent = %self.parent, reason, "The parent has ended the link.");
-            }
-            Event::ParentMessage(message)
+            let_in |= matches!(message, Down::Welcome(_) | Down::Certificate { .. });
+            self.hear(message)
         };
         inputs.event(Event::ParentOpened).await;
         let control = (session.sender, session.receiver);
         let end = tokio::select! {
             end = converse(control, waiting, &self.limits, &cut, inputs, event) => end,
             end = self.renew() => end,
-            end = serve_tunnels(router, session.incoming) => end,
+            () = serve_tunnels(router, session.incoming) => End::Cut,
+            end = self.bulk(&lane, router) => end,
         };
         tracing::info!(parent = %self.parent, %end, "The link to the parent is closed.");
-        self.state().close();
+        self.state().open = None;
         inputs.event(Event::ParentClosed).await;
-        Ok(heard)
+        Ok(let_in)
     }
 
     /// Queues a message; without a link it is dropped, since the next one begins anew.
     pub(crate) fn send(&self, message: Up) {
-        let state = self.state();
-        let Some(open) = &state.open else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = open.queue.try_send(Outgoing::Message(message)) {
-            tracing::warn!(parent = %self.parent, "The parent takes messages too slowly; the link is cut.");
-            open.cut.cancel();
+        if let Some(open) = &self.state().open {
+            open.send(message);
         }
     }
 
@@ -168,42 +167,102 @@ impl Uplink {
     }
 
     /// How to open tunnels to the parent; none without a link.
-    pub(crate) fn tunnels(&self) -> Option<Tunnels> {
-        self.state().open.as_ref().map(|open| open.tunnels.clone())
+    pub(crate) fn lane(&self) -> Option<Arc<Lane>> {
+        self.state().open.as_ref().map(|open| Arc::clone(&open.lane))
     }
 
-    /// A renewal has come: kept first, then used for the next link. The open one goes on.
-    pub(crate) fn install(&self, chain: Vec<Vec<u8>>) {
-        let mut state = self.state();
-        let Some(request) = state.renewing.take() else { return };
-        let chain = chain.into_iter().map(Into::into).collect();
-        match state.credentials.renewed(request, chain) {
-            Err(error) => tracing::warn!(%error, "The parent's new certificate for us is unusable."),
-            Ok(renewed) => {
-                if let Err(error) = renewed.save(&self.data_dir) {
-                    tracing::error!(%error, "Our new certificate could not be kept; it is used all the same.");
-                }
-                state.credentials = Arc::new(renewed);
-                tracing::info!("Our certificate was renewed.");
+    /// Opens the second connection whenever it is wanted, for as long as the link is open.
+    async fn bulk<T>(&self, lane: &Lane, router: &Router) -> T {
+        loop {
+            lane.wanted().await;
+            let credentials = self.state().credentials.clone();
+            let limits = session_limits(&self.limits);
+            let serve = |incoming| serve_tunnels(router, incoming);
+            let called = match Dialer::new(&credentials, self.revocations.clone(), self.clock.clone()) {
+                Ok(dialer) => lane.call(&dialer, &self.parent, &limits, serve).await.map_err(CallError::from),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = called {
+                let reason = describe(&error);
+                tracing::info!(reason, "No second connection to the parent: tunnels share the first.");
             }
         }
+    }
+
+    /// Takes what is the link's own business, and hands on the rest.
+    fn hear(&self, message: Down) -> Option<Event> {
+        match &message {
+            Down::Bulk => {
+                if let Some(open) = &self.state().open {
+                    open.lane.want();
+                }
+                return None;
+            }
+            Down::Time { now } => {
+                if let Some(open) = &self.state().open {
+                    self.clock.hear(UnixTime::since_unix_epoch(Duration::from_secs(*now)), &open.parent);
+                }
+                self.looked.notify_one();
+                return None;
+            }
+            Down::Welcome(_) => {
+                if let Some(open) = &mut self.state().open {
+                    open.renewal.welcomed();
+                }
+            }
+            Down::Refused { reason } => {
+                tracing::warn!(parent = %self.parent, reason, "The parent has ended the link.");
+            }
+            _ => {}
+        }
+        Some(Event::ParentMessage(message))
+    }
+
+    /// A renewal has come: kept first, then used for the next link. The open one goes on, unless it is
+    /// good for nothing else.
+    pub(crate) fn install(&self, chain: Vec<Vec<u8>>) {
+        let mut state = self.state();
+        let State { credentials, open: Some(open) } = &mut *state else { return };
+        let chain = chain.into_iter().map(Into::into).collect();
+        match open.renewal.answered(credentials, chain, &self.data_dir) {
+            Ok(renewed) => {
+                *credentials = Arc::new(renewed);
+                tracing::info!("Our certificate was renewed.");
+                if !open.renewal.is_welcome() {
+                    open.cut.cancel();
+                }
+            }
+            Err(error) => {
+                let reason = describe(&error);
+                tracing::error!(reason, "The parent's new certificate for us is not taken; asking again.");
+            }
+        }
+        self.looked.notify_one();
     }
 
     /// Asks for a new certificate whenever ours is due, for as long as the link is open.
     async fn renew<T>(&self) -> T {
         loop {
-            if self.clock.now() >= self.state().credentials.renew_at() {
-                match CredentialRequest::new() {
-                    Ok(request) => {
-                        let csr = ByteBuf::from(request.csr().to_vec());
-                        self.state().renewing = Some(request);
-                        self.send(Up::Renew { csr });
-                    }
-                    Err(error) => tracing::warn!(%error, "No key for a new certificate can be made."),
-                }
+            let Some(look_at) = self.renew_if_due() else { return std::future::pending().await };
+            tokio::select! {
+                () = tokio::time::sleep_until(look_at) => {}
+                () = self.looked.notified() => {}
             }
-            tokio::time::sleep(RENEWAL_CHECK).await;
         }
+    }
+
+    /// When to look again; none without a link.
+    fn renew_if_due(&self) -> Option<Instant> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let State { credentials, open: Some(open) } = &mut *state else { return None };
+        if open.renewal.is_due(credentials, now) {
+            match open.renewal.ask(credentials) {
+                Ok(csr) => open.send(Up::Renew { csr: ByteBuf::from(csr) }),
+                Err(error) => tracing::warn!(%error, "No key for a new certificate can be made."),
+            }
+        }
+        Some(open.renewal.look_at(credentials, now))
     }
 
     /// Nothing that holds the lock can panic half-way: a poisoned state is a whole one.
@@ -212,17 +271,19 @@ impl Uplink {
     }
 }
 
-// === impl State ===
+// === impl Open ===
 
-impl State {
-    /// What was asked for on the link is asked for again on the next.
-    fn close(&mut self) {
-        (self.open, self.renewing) = (None, None);
+impl Open {
+    fn send(&self, message: Up) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(Outgoing::Message(message)) {
+            tracing::warn!("The parent takes messages too slowly; the link is cut.");
+            self.cut.cancel();
+        }
     }
 }
 
-/// Serves the parent's tunnels. Never ends by itself: the control stream tells the link's end.
-async fn serve_tunnels<T>(router: &Router, mut incoming: IncomingTunnels) -> T {
+/// Serves the parent's tunnels. Never ends by itself: the control stream tells the end.
+async fn serve_tunnels(router: &Router, mut incoming: IncomingTunnels) {
     while let Some(tunnel) = incoming.accept().await {
         let router = router.clone();
         tokio::spawn(async move { router.serve_parent(tunnel).await });

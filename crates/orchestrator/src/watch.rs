@@ -36,8 +36,8 @@ pub(crate) fn channel(status: StatusView, cursor: u64) -> (Publisher, Watch) {
 
 /// A change as the API shows it.
 pub(crate) fn event_view(cursor: u64, change: Change) -> EventView {
-    let Change { at, kind, subject, application, from, to, cause, reason } = change;
-    EventView { cursor, at, kind, subject, application, from, to, cause, reason }
+    let Change { at, kind, subject, application, slot, from, to, cause, reason } = change;
+    EventView { cursor, at, kind, subject, application, slot, from, to, cause, reason }
 }
 
 // === impl Watch ===
@@ -92,6 +92,7 @@ mod tests {
             kind: "instance".to_owned(),
             subject: String::new(),
             application: String::new(),
+            slot: String::new(),
             from: String::new(),
             to: to.to_owned(),
             cause: String::new(),

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::command::{Command, Expected};
 use holm_model::service::{Application, ApplicationService, Replicas, ServiceSpec};
 use holm_orchestrator::{Config, Role, Shell, StartError};
 use support::{admin, name, root_config, run};
@@ -23,7 +23,7 @@ fn apply(number: usize) -> Command {
     let service = ApplicationService { spec, replicas: Replicas::Number(1) };
     let services = [(name("web"), service)].into();
     let application = Application { name: name(&format!("app-{number}")), services };
-    Command::Apply { project: name("default"), application }
+    Command::Apply { project: name("default"), application, expected: Expected::Anything }
 }
 
 /// Applies one application after the other until it is killed.

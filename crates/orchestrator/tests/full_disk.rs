@@ -5,7 +5,7 @@
 
 mod support;
 
-use holm_core::orchestrator::command::{Command, Refusal};
+use holm_core::orchestrator::command::{Command, Expected, Refusal};
 use holm_model::service::{Application, ApplicationService, Replicas, ServiceSpec};
 use holm_model::view::TokenRole;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,7 +25,11 @@ fn apply(called: &str) -> Command {
     let spec = ServiceSpec::new(name("process"), vec!["true".to_owned()]);
     let service = ApplicationService { spec, replicas: Replicas::Number(1) };
     let services = [(name("web"), service)].into();
-    Command::Apply { project: name("default"), application: Application { name: name(called), services } }
+    Command::Apply {
+        project: name("default"),
+        application: Application { name: name(called), services },
+        expected: Expected::Anything,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,11 @@
 
 mod support;
 
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::command::{Command, Expected};
 use holm_link::credentials::CredentialRequest;
 use holm_link::session::SessionEnd;
 use holm_model::member::Role;
-use holm_model::message::{Down, Up};
+use holm_model::message::{Down, Hello, Up};
 use holm_model::service::{Application, ApplicationService, Replicas, ServiceSpec};
 use holm_model::view::TokenRole;
 use support::node::{self, Node, Wire, hello};
@@ -63,6 +63,19 @@ async fn a_member_of_another_sea_or_role_is_refused() {
     let reason = rude.refusal().await.unwrap();
     assert!(reason.contains("greeting"), "{reason}");
     other.stop().await;
+    root.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_another_protocol_version_hears_which_ones_are_spoken() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = run(root_config(dir.path())).await;
+    let joined = node::join(root.address, &root.token(TokenRole::Node).await, "fl-1").await.unwrap();
+    let mut wire = wire(root.address, &joined.credentials).await;
+    let Up::Hello(greeting) = hello("fl-1", Role::Node) else { panic!("a greeting") };
+    wire.say(&Up::Hello(Hello { protocol: (7, 9), ..greeting })).await;
+    let reason = wire.refusal().await.unwrap();
+    assert_eq!(reason, "no common protocol version: 7..9 offered, 1..1 spoken; upgrade the older side");
     root.stop().await;
 }
 
@@ -128,7 +141,11 @@ fn large(called: &str) -> Command {
     let spec = ServiceSpec::new(name("process"), vec!["x".repeat(20_000)]);
     let service = ApplicationService { spec, replicas: Replicas::Number(1) };
     let services = [(name("web"), service)].into();
-    Command::Apply { project: name("default"), application: Application { name: name(called), services } }
+    Command::Apply {
+        project: name("default"),
+        application: Application { name: name(called), services },
+        expected: Expected::Anything,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

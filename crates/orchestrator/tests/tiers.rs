@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use holm_core::orchestrator::InstanceFilter;
-use holm_core::orchestrator::command::{Command, Refusal, Reply};
+use holm_core::orchestrator::command::{Command, Expected, Refusal, Reply};
 use holm_link::frame::{read_header, write_header};
 use holm_link::session::Tunnel;
 use holm_link::token::JoinToken;
@@ -53,7 +53,8 @@ fn shop() -> Application {
 }
 
 async fn apply(root: &Running) {
-    let command = Command::Apply { project: name("default"), application: shop() };
+    let command =
+        Command::Apply { project: name("default"), application: shop(), expected: Expected::Anything };
     assert!(matches!(root.handle.command(admin(), command).await, Ok(Reply::Applied(_))));
 }
 
@@ -235,7 +236,8 @@ async fn api_tokens_are_verified_until_they_are_revoked() {
     assert_eq!(root.handle.verify_token(&created.token).await, Err(TokenError::Revoked));
 
     let missing = AppKey { project: name("default"), application: name("none") };
-    let refused = root.handle.command(admin(), Command::Delete { app: missing }).await;
+    let refused =
+        root.handle.command(admin(), Command::Delete { app: missing, expected: Expected::Anything }).await;
     assert!(matches!(refused, Err(Refusal::NotFound { .. })), "{refused:?}");
     let audit = root.handle.store().audit(&holm_store::AuditFilter::default()).await.unwrap();
     assert_eq!(audit.len(), 3);

@@ -58,6 +58,9 @@ pub enum RunError {
     #[error("instance {id} does not run")]
     NotRunning { id: AssignmentId },
 
+    #[error("instance {id} is paused; resume it first")]
+    Paused { id: AssignmentId },
+
     #[error("instance {id} did not end after SIGKILL; the kernel may wait for a device")]
     WillNotEnd { id: AssignmentId },
 

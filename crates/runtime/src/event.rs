@@ -89,7 +89,7 @@ impl fmt::Display for Outcome {
             },
             End::Lost(reason) => write!(f, "ended unseen: {reason}")?,
         }
-        if self.oom { write!(f, " (its memory limit was reached)") } else { Ok(()) }
+        if self.oom { write!(f, " (out of memory: its limit was reached)") } else { Ok(()) }
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     fn people_read_how_it_ended() {
         assert_eq!(Outcome::code(3).to_string(), "exited with code 3");
         let killed = Outcome { end: End::Signal(9), oom: true };
-        assert_eq!(killed.to_string(), "ended by SIGKILL (its memory limit was reached)");
+        assert_eq!(killed.to_string(), "ended by SIGKILL (out of memory: its limit was reached)");
         assert_eq!(Outcome { end: End::Signal(40), oom: false }.to_string(), "ended by signal 40");
     }
 }

@@ -16,7 +16,7 @@
 //! # To add a runtime
 //!
 //! Implement [`Runtime`] in a folder of its own, give it to the node under a new name, and run the
-//! checks of `tests/contract.rs` against it.
+//! checks of `tests/suite/contract.rs` against it.
 
 pub mod container;
 pub mod error;

@@ -62,7 +62,8 @@ pub trait Runtime: Debug + Send + Sync {
     /// Lines that the instance wrote, oldest first.
     fn logs(&self, id: AssignmentId, options: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>>;
 
-    /// Starts a command beside the instance: its user, environment, limits and file system.
+    /// Starts a command beside the instance: its user, environment, limits and file system. Refused
+    /// while the instance is paused, as the command would be, too.
     fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>>;
 
     /// The address under which instances of this runtime reach listeners of the node.

@@ -47,6 +47,7 @@ fn batch(n: usize, rows: usize, changes: usize) -> Batch {
         kind: "instance".to_owned(),
         subject: format!("1-0123456789ab-{row}"),
         application: "default/building".to_owned(),
+        slot: "web/0".to_owned(),
         from: "STARTING".to_owned(),
         to: "RUNNING".to_owned(),
         cause: "node".to_owned(),

@@ -36,6 +36,7 @@ fn told(mut batch: Batch) -> Batch {
         kind: text(),
         subject: text(),
         application: text(),
+        slot: text(),
         from: text(),
         to: text(),
         cause: text(),

@@ -36,6 +36,7 @@ fn batch(n: u64) -> Batch {
             kind: text(),
             subject: text(),
             application: text(),
+            slot: text(),
             from: text(),
             to: text(),
             cause: text(),

@@ -27,6 +27,7 @@ fn change(at: i64, kind: &str, subject: &str, application: &str) -> Change {
         kind: kind.to_owned(),
         subject: subject.to_owned(),
         application: application.to_owned(),
+        slot: String::new(),
         from: "STARTING".to_owned(),
         to: "RUNNING".to_owned(),
         cause: "node".to_owned(),

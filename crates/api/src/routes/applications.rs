@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use holm_core::orchestrator::command::{Command, Reply};
+use holm_core::orchestrator::command::{Command, Expected, Reply};
 use holm_model::name::Name;
 use holm_model::service::Application;
 use holm_model::view::query::PageQuery;
@@ -12,25 +12,23 @@ use holm_model::view::{ApplicationView, ApplyView, Page, ProblemPlace, ServicePa
 use holm_model::wish::AppKey;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::list::{Listing, link};
 use crate::extract::{self, Body, Path, Query, media_type};
 use crate::page::page;
 use crate::peer::Caller;
-use crate::precondition::{Precondition, etag};
-use crate::problem::{Common, Fault, Kind, OfThing, OfWrite};
+use crate::precondition::{etag, expected};
+use crate::problem::{Common, Conditional, Fault, Kind, OfThing, OfWrite};
 use crate::state::Api;
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(list_of_project))
-        .routes(routes!(get, apply, delete, patch))
-        .routes(routes!(patch_service))
-        .routes(routes!(confirm))
-}
+pub(super) const ROUTES: super::Routes = &[
+    || routes!(list),
+    || routes!(list_of_project),
+    || routes!(get, apply, delete, patch),
+    || routes!(patch_service),
+    || routes!(confirm),
+];
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -57,7 +55,8 @@ struct ServicePath {
 }
 
 /// Applications of all projects.
-#[utoipa::path(get, path = "/applications", tag = "applications", params(PageQuery),
+#[utoipa::path(get, path = "/applications",
+    operation_id = "list_applications", tag = "applications", params(PageQuery),
     responses((status = 200, body = Page<ApplicationView>), Common))]
 async fn list(
     State(api): State<Api>,
@@ -69,7 +68,8 @@ async fn list(
 }
 
 /// Applications of one project.
-#[utoipa::path(get, path = "/projects/{project}/applications", tag = "applications",
+#[utoipa::path(get, path = "/projects/{project}/applications",
+    operation_id = "list_applications_of_project", tag = "applications",
     params(("project" = String, Path), PageQuery),
     responses((status = 200, body = Page<ApplicationView>), Common))]
 async fn list_of_project(
@@ -84,7 +84,8 @@ async fn list_of_project(
 }
 
 /// One application, with its generation as `ETag`.
-#[utoipa::path(get, path = "/projects/{project}/applications/{application}", tag = "applications",
+#[utoipa::path(get, path = "/projects/{project}/applications/{application}",
+    operation_id = "get_application", tag = "applications",
     params(AppPath, ("If-None-Match" = Option<String>, Header, description = "A generation that is known")),
     responses((status = 200, body = ApplicationView), (status = 304), Common, OfThing))]
 async fn get(
@@ -96,8 +97,8 @@ async fn get(
     let app = api.application(&path.project, &path.application).await?;
     let app = app.ok_or_else(|| Fault::no_such("application", &path.application))?;
     let mut answer = HeaderMap::from_iter([(header::ETAG, etag(app.generation))]);
-    let condition = Precondition::of(&headers)?;
-    if matches!(condition, Precondition::NoneMatch(_)) && !condition.holds(Some(app.generation)) {
+    let condition = expected(&headers)?;
+    if matches!(condition, Expected::NoneOf(_)) && !condition.holds(Some(app.generation)) {
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
     link(&mut answer, uri.path(), "self");
@@ -107,13 +108,14 @@ async fn get(
 }
 
 /// Make a manifest the wish for an application; new ones are created.
-#[utoipa::path(put, path = "/projects/{project}/applications/{application}", tag = "applications",
+#[utoipa::path(put, path = "/projects/{project}/applications/{application}",
+    operation_id = "apply_application", tag = "applications",
     params(AppPath, ApplyQuery,
         ("If-Match" = Option<String>, Header, description = "Only if it is in this generation"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only if it is not there")),
     request_body(content((String = "application/yaml"), (serde_json::Value = "application/json"))),
     responses((status = 200, body = ApplyView), (status = 201, body = ApplyView),
-        (status = 412, description = "`precondition-failed`"), Common, OfWrite))]
+        Conditional, Common, OfWrite))]
 async fn apply(
     State(api): State<Api>,
     Caller(actor): Caller,
@@ -124,13 +126,12 @@ async fn apply(
 ) -> Result<Response, Fault> {
     let key = key(&path)?;
     let application = manifest(&headers, &body, &key.application)?;
-    let condition = Precondition::of(&headers)?;
-    let _turn = api.turn(&condition, &path.project, &path.application).await?;
+    let expected = expected(&headers)?;
     if query.plan {
-        let plan = api.plan(key.project, application).await?;
+        let plan = api.plan(key.project, application, expected).await?;
         return Ok(Json(plan).into_response());
     }
-    let command = Command::Apply { project: key.project, application };
+    let command = Command::Apply { project: key.project, application, expected };
     let Reply::Applied(view) = api.command(actor, command).await? else {
         return Err(Fault::new(Kind::Internal, "an apply was answered with something else (a bug)"));
     };
@@ -141,9 +142,10 @@ async fn apply(
 }
 
 /// Delete an application; its instances are ended.
-#[utoipa::path(delete, path = "/projects/{project}/applications/{application}", tag = "applications",
+#[utoipa::path(delete, path = "/projects/{project}/applications/{application}",
+    operation_id = "delete_application", tag = "applications",
     params(AppPath, ("If-Match" = Option<String>, Header, description = "Only if it is in this generation")),
-    responses((status = 204), (status = 412, description = "`precondition-failed`"), Common, OfThing, OfWrite))]
+    responses((status = 204), Conditional, Common, OfThing, OfWrite))]
 async fn delete(
     State(api): State<Api>,
     Caller(actor): Caller,
@@ -151,16 +153,17 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Fault> {
     let app = key(&path)?;
-    let _turn = api.turn(&Precondition::of(&headers)?, &path.project, &path.application).await?;
-    api.command(actor, Command::Delete { app }).await?;
+    let expected = expected(&headers)?;
+    api.command(actor, Command::Delete { app, expected }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Scale, stop, pause or restart all services of an application.
-#[utoipa::path(patch, path = "/projects/{project}/applications/{application}", tag = "applications",
+#[utoipa::path(patch, path = "/projects/{project}/applications/{application}",
+    operation_id = "patch_application", tag = "applications",
     params(AppPath, ("If-Match" = Option<String>, Header, description = "Only if it is in this generation")),
     request_body = ServicePatch,
-    responses((status = 204), (status = 412, description = "`precondition-failed`"), Common, OfThing, OfWrite))]
+    responses((status = 204), Conditional, Common, OfThing, OfWrite))]
 async fn patch(
     State(api): State<Api>,
     Caller(actor): Caller,
@@ -168,8 +171,7 @@ async fn patch(
     headers: HeaderMap,
     extract::Json(patch): extract::Json<ServicePatch>,
 ) -> Result<StatusCode, Fault> {
-    let command = change(key(&path)?, None, &patch)?;
-    let _turn = api.turn(&Precondition::of(&headers)?, &path.project, &path.application).await?;
+    let command = change(key(&path)?, None, &patch, expected(&headers)?)?;
     api.command(actor, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -179,7 +181,7 @@ async fn patch(
     tag = "applications",
     params(ServicePath, ("If-Match" = Option<String>, Header, description = "Only if it is in this generation")),
     request_body = ServicePatch,
-    responses((status = 204), (status = 412, description = "`precondition-failed`"), Common, OfThing, OfWrite))]
+    responses((status = 204), Conditional, Common, OfThing, OfWrite))]
 async fn patch_service(
     State(api): State<Api>,
     Caller(actor): Caller,
@@ -188,14 +190,15 @@ async fn patch_service(
     extract::Json(patch): extract::Json<ServicePatch>,
 ) -> Result<StatusCode, Fault> {
     let path = AppPath { project, application };
-    let command = change(key(&path)?, Some(name("service", &service)?), &patch)?;
-    let _turn = api.turn(&Precondition::of(&headers)?, &path.project, &path.application).await?;
+    let service = name("service", &service)?;
+    let command = change(key(&path)?, Some(service), &patch, expected(&headers)?)?;
     api.command(actor, command).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Want an application again that was found in a restored store.
-#[utoipa::path(post, path = "/projects/{project}/applications/{application}/confirm", tag = "applications",
+#[utoipa::path(post, path = "/projects/{project}/applications/{application}/confirm",
+    operation_id = "confirm_application", tag = "applications",
     params(AppPath), responses((status = 204), Common, OfThing, OfWrite))]
 async fn confirm(
     State(api): State<Api>,
@@ -203,7 +206,6 @@ async fn confirm(
     Path(path): Path<AppPath>,
 ) -> Result<StatusCode, Fault> {
     let app = key(&path)?;
-    let _turn = api.turn(&Precondition::None, &path.project, &path.application).await?;
     api.command(actor, Command::Confirm { app }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -226,13 +228,18 @@ fn name(thing: &str, text: &str) -> Result<Name, Fault> {
     Name::new(text).map_err(|error| Fault::new(Kind::Invalid, format_args!("the {thing}'s name: {error}")))
 }
 
-fn change(app: AppKey, service: Option<Name>, patch: &ServicePatch) -> Result<Command, Fault> {
+fn change(
+    app: AppKey,
+    service: Option<Name>,
+    patch: &ServicePatch,
+    expected: Expected,
+) -> Result<Command, Fault> {
     let ServicePatch { replicas, run, restart } = *patch;
     if replicas.is_none() && run.is_none() && !restart {
         let detail = "nothing is to be changed: give `replicas`, `run` or `restart`";
         return Err(Fault::new(Kind::Invalid, detail));
     }
-    Ok(Command::Patch { app, service, replicas, run, restart })
+    Ok(Command::Patch { app, service, replicas, run, restart, expected })
 }
 
 /// The application that the body describes; JSON is read as the YAML that it is.

@@ -19,15 +19,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream};
 use holm_model::id::Epoch;
 use holm_model::view::EventView;
-use holm_model::view::query::EventQuery;
+use holm_model::view::query::{EVENT_KINDS, EventQuery};
 use holm_store::{ChangeFilter, Order};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::cursor::Cursor;
-use crate::extract::Query;
+use crate::extract::{Query, one_of};
 use crate::problem::{Common, Fault, Kind, OfStream};
 use crate::state::Api;
 
@@ -36,9 +35,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events of the past that are fetched at once.
 const PAGE: u32 = 256;
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new().routes(routes!(events))
-}
+pub(super) const ROUTES: super::Routes = &[|| routes!(events)];
 
 /// Follow what happens.
 ///
@@ -52,6 +49,7 @@ async fn events(
     Query(query): Query<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Fault> {
+    one_of("kind", query.kind.as_deref(), &EVENT_KINDS)?;
     // A browser that connects again sends the newer of both in the header.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
     let after = last.or(query.after.as_deref()).map(str::parse::<Cursor>).transpose();

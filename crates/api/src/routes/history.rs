@@ -1,21 +1,18 @@
 //! What happened, and who did it.
 
 use axum::extract::{OriginalUri, State};
-use holm_model::view::query::{AuditQuery, HistoryQuery};
+use holm_model::view::query::{AuditQuery, EVENT_KINDS, HistoryQuery};
 use holm_model::view::{AuditView, EventView, Page};
 use holm_store::{AuditFilter, ChangeFilter, Order};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::list::Listing;
-use crate::extract::Query;
+use crate::extract::{Query, one_of};
 use crate::page::length;
 use crate::problem::{Common, Fault, Kind};
 use crate::state::Api;
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new().routes(routes!(history)).routes(routes!(audit))
-}
+pub(super) const ROUTES: super::Routes = &[|| routes!(history), || routes!(audit)];
 
 /// Changes of states, newest first.
 #[utoipa::path(get, path = "/history", tag = "events", params(HistoryQuery),
@@ -26,6 +23,7 @@ async fn history(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Listing<EventView>, Fault> {
     let limit = length(query.limit)?;
+    one_of("kind", query.kind.as_deref(), &EVENT_KINDS)?;
     let items = api
         .past(&ChangeFilter {
             order: Order::NewestFirst,

@@ -5,20 +5,17 @@ use axum::extract::{OriginalUri, State};
 use axum::http::HeaderMap;
 use holm_core::orchestrator::InstanceFilter;
 use holm_model::id::AssignmentId;
-use holm_model::view::query::InstanceQuery;
+use holm_model::view::query::{INSTANCE_STATES, InstanceQuery};
 use holm_model::view::{InstanceView, Page};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::list::{Listing, link};
-use crate::extract::{Path, Query};
+use crate::extract::{Path, Query, one_of};
 use crate::page::page;
 use crate::problem::{Common, Fault, OfThing};
 use crate::state::Api;
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
-}
+pub(super) const ROUTES: super::Routes = &[|| routes!(list), || routes!(get)];
 
 /// The id of an instance in a path.
 pub(super) fn parse_id(text: &str) -> Result<AssignmentId, Fault> {
@@ -26,7 +23,8 @@ pub(super) fn parse_id(text: &str) -> Result<AssignmentId, Fault> {
 }
 
 /// A row for each live copy, and one with `id: null` for each slot that nothing fills.
-#[utoipa::path(get, path = "/instances", tag = "instances", params(InstanceQuery),
+#[utoipa::path(get, path = "/instances",
+    operation_id = "list_instances", tag = "instances", params(InstanceQuery),
     responses((status = 200, body = Page<InstanceView>), Common))]
 async fn list(
     State(api): State<Api>,
@@ -34,13 +32,15 @@ async fn list(
     Query(query): Query<InstanceQuery>,
 ) -> Result<Listing<InstanceView>, Fault> {
     let InstanceQuery { project, application, service, node, cluster, state, limit, cursor } = query;
+    one_of("state", state.as_deref(), &INSTANCE_STATES)?;
     let filter = InstanceFilter { project, application, service, cluster, node, state };
     let instances = api.query(move |machine| machine.instances(&filter)).await?;
     Ok(Listing::new(uri, page(instances, sort_key, limit, cursor.as_deref())?))
 }
 
 /// One instance.
-#[utoipa::path(get, path = "/instances/{id}", tag = "instances", params(("id" = String, Path)),
+#[utoipa::path(get, path = "/instances/{id}",
+    operation_id = "get_instance", tag = "instances", params(("id" = String, Path)),
     responses((status = 200, body = InstanceView), Common, OfThing))]
 async fn get(
     State(api): State<Api>,

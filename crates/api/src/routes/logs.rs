@@ -10,7 +10,6 @@ use futures::{Stream, StreamExt as _};
 use holm_model::tunnel::{LogLine, Purpose};
 use holm_model::view::LogView;
 use holm_model::view::query::LogQuery;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::instances::parse_id;
@@ -19,9 +18,7 @@ use crate::extract::{Path, Query};
 use crate::problem::{Common, Fault, OfStream};
 use crate::state::Api;
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new().routes(routes!(logs))
-}
+pub(super) const ROUTES: super::Routes = &[|| routes!(logs)];
 
 /// Lines of an instance's log, one JSON object each.
 #[utoipa::path(get, path = "/instances/{id}/logs", tag = "instances",

@@ -3,11 +3,10 @@
 use axum::Json;
 use axum::extract::{OriginalUri, State};
 use axum::http::StatusCode;
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::command::{Actor, Command, Reply};
 use holm_model::id::MemberId;
 use holm_model::view::query::PageQuery;
-use holm_model::view::{ClusterView, MemberView, NodeView, Page};
-use utoipa_axum::router::OpenApiRouter;
+use holm_model::view::{ClusterView, MemberView, NodeView, Page, RemovalView};
 use utoipa_axum::routes;
 
 use super::list::Listing;
@@ -17,17 +16,16 @@ use crate::peer::Caller;
 use crate::problem::{Common, Fault, Kind, OfThing, OfWrite};
 use crate::state::Api;
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new()
-        .routes(routes!(nodes))
-        .routes(routes!(node, remove_node))
-        .routes(routes!(revoke_node))
-        .routes(routes!(clusters))
-        .routes(routes!(cluster, remove_cluster))
-        .routes(routes!(members))
-        .routes(routes!(adopt))
-        .routes(routes!(discard))
-}
+pub(super) const ROUTES: super::Routes = &[
+    || routes!(nodes),
+    || routes!(node, remove_node),
+    || routes!(revoke_node),
+    || routes!(clusters),
+    || routes!(cluster, remove_cluster),
+    || routes!(members),
+    || routes!(adopt),
+    || routes!(discard),
+];
 
 /// Nodes, those of clusters included.
 #[utoipa::path(get, path = "/nodes", tag = "members", params(PageQuery),
@@ -51,17 +49,17 @@ async fn node(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Nod
     only("node", nodes, &id, |node| (&node.id, &node.name)).map(Json)
 }
 
-/// Forget a node: its certificates are void, its instances are placed elsewhere.
+/// Forget a node: what it runs for us ends first, if it can be told, and is placed elsewhere.
 #[utoipa::path(delete, path = "/nodes/{id}", tag = "members", params(("id" = String, Path)),
-    responses((status = 204), Common, OfThing, OfWrite))]
+    responses((status = 200, body = RemovalView), Common, OfThing, OfWrite))]
 async fn remove_node(
     State(api): State<Api>,
     Caller(actor): Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Fault> {
+) -> Result<Json<RemovalView>, Fault> {
     let Json(node) = node(State(api.clone()), Path(id)).await?;
     let member = member("node", &node.id)?;
-    done(api.command(actor, Command::RemoveMember { member }).await)
+    remove(&api, actor, member).await
 }
 
 /// Make a node's certificates void; it stays known.
@@ -98,17 +96,17 @@ async fn cluster(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<
     only("cluster", clusters, &id, |cluster| (&cluster.id, &cluster.name)).map(Json)
 }
 
-/// Forget a cluster: its certificates are void, what it ran is placed elsewhere.
+/// Forget a cluster: what it runs for us ends first, if it can be told, and is placed elsewhere.
 #[utoipa::path(delete, path = "/clusters/{id}", tag = "members", params(("id" = String, Path)),
-    responses((status = 204), Common, OfThing, OfWrite))]
+    responses((status = 200, body = RemovalView), Common, OfThing, OfWrite))]
 async fn remove_cluster(
     State(api): State<Api>,
     Caller(actor): Caller,
     Path(id): Path<String>,
-) -> Result<StatusCode, Fault> {
+) -> Result<Json<RemovalView>, Fault> {
     let Json(cluster) = cluster(State(api.clone()), Path(id)).await?;
     let member = member("cluster", &cluster.id)?;
-    done(api.command(actor, Command::RemoveMember { member }).await)
+    remove(&api, actor, member).await
 }
 
 /// Members of this orchestrator: its own nodes, and its clusters.
@@ -146,6 +144,13 @@ async fn discard(
 ) -> Result<StatusCode, Fault> {
     let member = find_member(&api, &id).await?;
     done(api.command(actor, Command::Discard { member }).await)
+}
+
+async fn remove(api: &Api, actor: Actor, member: MemberId) -> Result<Json<RemovalView>, Fault> {
+    match api.command(actor, Command::RemoveMember { member }).await? {
+        Reply::Removed(removal) => Ok(Json(removal)),
+        _ => Err(Fault::new(Kind::Internal, "a removal was answered with something else (a bug)")),
+    }
 }
 
 async fn find_member(api: &Api, id: &str) -> Result<MemberId, Fault> {

@@ -16,7 +16,6 @@ use holm_model::tunnel::Purpose;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::instances::parse_id;
@@ -36,9 +35,7 @@ const WORD_BYTES: usize = 32 * 1024;
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new().routes(routes!(exec)).routes(routes!(port))
-}
+pub(super) const ROUTES: super::Routes = &[|| routes!(exec), || routes!(port)];
 
 /// The frames of a tunnel: a big-endian length, then so many bytes.
 pub(super) fn frames<T: AsyncRead + AsyncWrite>(tunnel: T) -> Framed<T, LengthDelimitedCodec> {

@@ -6,7 +6,6 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use holm_core::orchestrator::command::Command;
 use holm_model::view::query::PageQuery;
 use holm_model::view::{Page, TokenCreated, TokenRequest, TokenView};
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::list::{Listing, link};
@@ -16,12 +15,10 @@ use crate::peer::Caller;
 use crate::problem::{Common, Fault, OfThing, OfWrite};
 use crate::state::Api;
 
-pub(super) fn routes() -> super::Routes {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
-}
+pub(super) const ROUTES: super::Routes = &[|| routes!(list, create), || routes!(revoke)];
 
 /// Tokens that were made; no secrets.
-#[utoipa::path(get, path = "/tokens", tag = "tokens", params(PageQuery),
+#[utoipa::path(get, path = "/tokens", operation_id = "list_tokens", tag = "tokens", params(PageQuery),
     responses((status = 200, body = Page<TokenView>), Common))]
 async fn list(
     State(api): State<Api>,
@@ -34,7 +31,8 @@ async fn list(
 }
 
 /// Make a token. The answer is the only time that it is shown.
-#[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = TokenRequest,
+#[utoipa::path(post, path = "/tokens",
+    operation_id = "create_token", tag = "tokens", request_body = TokenRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key makes one token only")),
     responses((status = 201, body = TokenCreated), Common, OfWrite))]
 async fn create(
@@ -48,7 +46,8 @@ async fn create(
 }
 
 /// Make a token void.
-#[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/tokens/{id}",
+    operation_id = "revoke_token", tag = "tokens", params(("id" = String, Path)),
     responses((status = 204), Common, OfThing, OfWrite))]
 async fn revoke(
     State(api): State<Api>,

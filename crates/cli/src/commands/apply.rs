@@ -10,7 +10,7 @@ use holm_model::view::ApplyView;
 
 use super::Project;
 use super::manifest::{self, Manifest};
-use super::wait::{self, Wanted};
+use super::wait::{self, Patience, Seen, Wanted};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{Format, Output};
@@ -26,9 +26,13 @@ pub(crate) struct Apply {
     /// Only show what would change
     #[arg(long, conflicts_with = "wait")]
     plan: bool,
-    /// Wait until it runs, for 5m or as long as is said
+    /// Wait until it runs and stays so, for 5m or as long as is said
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m")]
     wait: Option<Span>,
+    /// How long all of it must stay RUNNING before the wait is over. What a program says of its own
+    /// health is not looked at yet
+    #[arg(long, value_name = "DURATION", default_value = "2s")]
+    stable: Span,
     #[command(flatten)]
     project: Project,
     #[command(flatten)]
@@ -51,9 +55,11 @@ async fn one(client: &Client, args: &Apply, manifest: Manifest) -> Result<(), Fa
     let body = Body::Yaml(manifest.text);
     if args.plan {
         let plan = client.plan(project, name, &body).await?;
+        warn(&plan);
         return args.output.print(&plan, || people(&plan, "would be"));
     }
     let applied = client.apply(project, name, &body, Condition::Any).await?;
+    warn(&applied);
     args.output.print(&applied, || people(&applied, "is"))?;
     match args.wait {
         None => Ok(()),
@@ -67,11 +73,20 @@ async fn wait_for(
     applied: &ApplyView,
     limit: Duration,
 ) -> Result<(), Failure> {
+    let patience = Patience { limit, stable: args.stable.0 };
     let project = args.project.project.as_str();
     let wanted = Wanted { project, name: &applied.application, generation: applied.generation };
     match args.output.format {
-        Format::Table | Format::Wide => wait::until_running(client, wanted, limit).await,
-        Format::Json | Format::Yaml => wait::until_running_quietly(client, wanted, limit).await,
+        Format::Table | Format::Wide => {
+            wait::until_running(client, wanted, patience, &mut Seen::default()).await
+        }
+        Format::Json | Format::Yaml => wait::until_running_quietly(client, wanted, patience).await,
+    }
+}
+
+fn warn(view: &ApplyView) {
+    for warning in &view.warnings {
+        eprintln!("warning: {}", crate::output::clean(warning));
     }
 }
 

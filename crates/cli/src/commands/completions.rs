@@ -1,9 +1,9 @@
 //! `holm completions`.
 
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::args::Cli;
+use crate::args;
 use crate::failure::Failure;
 use crate::output::say_bytes;
 
@@ -16,6 +16,6 @@ pub(crate) struct Completions {
 
 pub(crate) fn run(completions: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut Cli::command(), "holm", &mut script);
+    clap_complete::generate(completions.shell, &mut args::words(), "holm", &mut script);
     say_bytes(&script)
 }

@@ -10,7 +10,7 @@ use super::{Project, events};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::time::{age, local, now};
-use crate::output::{Output, stdout_ink, table};
+use crate::output::{Output, rows, stdout_ink, table};
 use crate::resolve;
 
 #[derive(Args, Debug)]
@@ -92,14 +92,16 @@ async fn node(client: &Client, name: &str, output: Output) -> Result<(), Failure
     let view = client.node(name).await?;
     let query = InstanceQuery { node: Some(view.id.clone()), ..InstanceQuery::default() };
     let instances = client.instances(&query).await?;
-    output.print(&view, || about_node(&view) + &runtimes(&view) + &section("instances", &instances))
+    output.print(&view, || {
+        [about_node(&view), note(&view), runtimes(&view), section("instances", &instances)].concat()
+    })
 }
 
 async fn cluster(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
     let view = client.cluster(name).await?;
     let mut nodes = client.nodes().await?;
     nodes.retain(|node| node.cluster.as_deref() == Some(&view.name));
-    output.print(&view, || about_cluster(&view) + &section("nodes", &nodes))
+    output.print(&view, || [about_cluster(&view), note(&view), section("nodes", &nodes)].concat())
 }
 
 async fn history(client: &Client, query: HistoryQuery) -> Result<Vec<EventView>, Failure> {
@@ -109,6 +111,10 @@ async fn history(client: &Client, query: HistoryQuery) -> Result<Vec<EventView>,
 }
 
 // === texts ===
+
+fn note(thing: &impl table::Listed) -> String {
+    thing.note().map_or_else(String::new, |note| format!("\n{note}\n"))
+}
 
 fn section<T: table::Listed>(title: &str, items: &[T]) -> String {
     if items.is_empty() {
@@ -128,7 +134,7 @@ fn when(at: holm_model::time::Time) -> String {
 }
 
 fn about_application(view: &ApplicationView) -> String {
-    let rows = [
+    let pairs = [
         ("application", view.name.clone()),
         ("project", view.project.clone()),
         ("id", view.id.clone()),
@@ -137,7 +143,7 @@ fn about_application(view: &ApplicationView) -> String {
         ("created", when(view.created)),
         ("changed", when(view.changed)),
     ];
-    table::pairs(&rows, stdout_ink())
+    table::pairs(&pairs, stdout_ink())
 }
 
 fn services(view: &ApplicationView) -> String {
@@ -158,7 +164,7 @@ fn services(view: &ApplicationView) -> String {
 fn about_instance(view: &InstanceView) -> String {
     let place: Vec<_> = [&view.cluster, &view.node].into_iter().flatten().map(String::as_str).collect();
     let ports: Vec<_> = view.ports.iter().map(|(name, port)| format!("{name} = {port}")).collect();
-    let rows = [
+    let pairs = [
         ("slot", format!("{}/{}", view.application, view.slot)),
         ("project", view.project.clone()),
         ("id", view.id.clone().unwrap_or_default()),
@@ -172,7 +178,7 @@ fn about_instance(view: &InstanceView) -> String {
         ("incarnation", view.incarnation.to_string()),
         ("ports", ports.join(", ")),
     ];
-    table::pairs(&rows, stdout_ink())
+    table::pairs(&pairs, stdout_ink())
 }
 
 fn about_node(view: &NodeView) -> String {
@@ -181,12 +187,11 @@ fn about_node(view: &NodeView) -> String {
     let free =
         |free: &Option<String>| free.as_ref().map_or_else(String::new, |free| format!(" ({free} free)"));
     let disk = |bytes| holm_model::resources::Memory(bytes).to_string();
-    let rows = [
+    let pairs = [
         ("node", view.name.clone()),
         ("id", view.id.clone()),
         ("cluster", view.cluster.clone().unwrap_or_default()),
-        ("state", view.state.word().to_owned()),
-        ("frozen", if view.frozen { "yes: `holm adopt` or `holm discard`" } else { "no" }.to_owned()),
+        ("state", rows::with_note(view.state.word(), view.frozen, "frozen")),
         ("heard", view.last_heard.map(when).unwrap_or_default()),
         ("host", facts.hostname.clone()),
         ("addresses", join(&facts.addresses)),
@@ -200,7 +205,7 @@ fn about_node(view: &NodeView) -> String {
         ("labels", join(&labels)),
         ("version", facts.version.clone()),
     ];
-    table::pairs(&rows, stdout_ink())
+    table::pairs(&pairs, stdout_ink())
 }
 
 fn runtimes(view: &NodeView) -> String {
@@ -219,15 +224,15 @@ fn runtimes(view: &NodeView) -> String {
 }
 
 fn about_cluster(view: &ClusterView) -> String {
-    let rows = [
+    let pairs = [
         ("cluster", view.name.clone()),
         ("id", view.id.clone()),
-        ("state", view.state.word().to_owned()),
+        ("state", rows::with_note(view.state.word(), view.frozen, "frozen")),
         ("nodes", format!("{} online of {}", view.online, view.nodes)),
         ("cpu", format!("{} ({} free)", view.cpu, view.cpu_free)),
         ("memory", format!("{} ({} free)", view.memory, view.memory_free)),
         ("instances", view.instances.to_string()),
         ("heard", view.last_heard.map(when).unwrap_or_default()),
     ];
-    table::pairs(&rows, stdout_ink())
+    table::pairs(&pairs, stdout_ink())
 }

@@ -1,15 +1,16 @@
 //! `holm events`.
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use futures::StreamExt as _;
 use holm_client::{Client, Notice};
 use holm_model::view::EventView;
-use holm_model::view::query::{EventQuery, HistoryQuery};
+use holm_model::view::query::{EVENT_KINDS, EventQuery, HistoryQuery};
 
 use super::Project;
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::rows::change;
+use crate::output::rows::{change, subject};
 use crate::output::time::{local, now};
 use crate::output::{Output, clean, stdout_ink, table};
 
@@ -21,8 +22,8 @@ pub(crate) struct Events {
     /// Of an application only
     #[arg(short, long, value_name = "NAME")]
     application: Option<String>,
-    /// Of one kind only: instance, slot, service, application, node, cluster, member
-    #[arg(short, long)]
+    /// Of one kind only
+    #[arg(short, long, value_parser = PossibleValuesParser::new(EVENT_KINDS))]
     kind: Option<String>,
     /// How many of the last events
     #[arg(long, default_value_t = 50, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -82,7 +83,7 @@ async fn watch(client: &Client, args: &Events) -> Result<(), Failure> {
 /// For people who watch: a line each, since columns cannot know what is to come.
 pub(crate) fn line(event: &EventView) -> String {
     let reason = if event.reason.is_empty() { String::new() } else { format!(": {}", event.reason) };
-    let whose = if event.application.is_empty() { String::new() } else { format!("{} ", event.application) };
-    let text = format!("{}{} {} {}{reason}", whose, event.kind, event.subject, change(event));
-    format!("{}  {}", local(event.at), clean(&text))
+    let words = [event.application.clone(), event.kind.clone(), subject(event), change(event)];
+    let words = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    format!("{}  {}", local(event.at), clean(&format!("{words}{reason}")))
 }

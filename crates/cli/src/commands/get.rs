@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use holm_client::Client;
-use holm_model::view::query::{AuditQuery, InstanceQuery};
+use holm_model::view::query::{AuditQuery, INSTANCE_STATES, InstanceQuery};
 
 use super::pulse::Pulse;
 use crate::connect::{At, Connect};
 use crate::failure::Failure;
 use crate::output::table::Listed;
 use crate::output::time::now;
-use crate::output::{Output, stdout_ink, table};
+use crate::output::{Format, Output, stdout_ink, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct Get {
@@ -89,8 +90,8 @@ struct Filter {
     /// In a cluster
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// In a state, as in RUNNING
-    #[arg(long)]
+    /// In a state
+    #[arg(long, ignore_case = true, hide_possible_values = true, value_parser = PossibleValuesParser::new(INSTANCE_STATES))]
     state: Option<String>,
 }
 
@@ -147,7 +148,11 @@ impl List {
         if let Some(missing) = self.missing(&items) {
             return Err(Failure::new(format!("nothing is called `{missing}`")));
         }
-        self.output.print(&items, || table::render(&items, self.output.is_wide(), now(), stdout_ink()))
+        self.output.print(&items, || table::render(&items, self.output.is_wide(), now(), stdout_ink()))?;
+        if matches!(self.output.format, Format::Table | Format::Wide) {
+            items.iter().filter_map(Listed::note).for_each(|note| eprintln!("\n{note}"));
+        }
+        Ok(())
     }
 
     fn chosen<T: Listed>(&self, items: Vec<T>) -> Vec<T> {
@@ -189,14 +194,13 @@ impl List {
     }
 
     fn print_changed<T: Listed>(&self, changed: &[T], first: bool) -> Result<(), Failure> {
-        use crate::output::Format;
         if changed.is_empty() {
             return Ok(());
         }
         if matches!(self.output.format, Format::Json | Format::Yaml) {
             return changed.iter().try_for_each(|item| self.output.print_one(item, String::new));
         }
-        let text = table::render(changed, self.output.is_wide(), now(), stdout_ink());
+        let text = table::render_first(changed, self.output.is_wide(), now(), stdout_ink());
         // The header stands once.
         let body = if first { text.as_str() } else { text.split_once('\n').map_or("", |(_, rows)| rows) };
         crate::output::say(body)

@@ -23,10 +23,17 @@ pub(crate) fn read(path: &Path) -> Result<Manifest, Failure> {
     } else {
         (path.display().to_string(), std::fs::File::open(path).and_then(bounded))
     };
+    let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|file| file.len());
     let bytes = text.map_err(|e| {
         Failure::from_error(format!("cannot read {name}"), &e)
             .hint("give the path of a manifest, or `-` for standard input")
     })?;
+    if bytes.len() > MOST_BYTES {
+        let size =
+            size.map_or_else(|| format!("more than {MOST_BYTES} bytes"), |size| format!("{size} bytes"));
+        return Err(Failure::new(format!("{name} has {size}; a manifest has at most {MOST_BYTES}"))
+            .hint("is it really a manifest? `holm schema` tells what one holds"));
+    }
     let text = String::from_utf8(bytes)
         .map_err(|e| Failure::from_error(format!("{name} is no text in UTF-8"), &e.utf8_error()))?;
     parse(text, &name)

@@ -19,6 +19,7 @@ pub(crate) mod run_state;
 pub(crate) mod scale;
 pub(crate) mod schema;
 pub(crate) mod status;
+mod steady;
 pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod wait;

@@ -10,6 +10,7 @@ use holm_model::view::{ApplicationView, InstanceView};
 use tokio::time::Instant;
 
 use super::pulse::Pulse;
+use super::steady::{Crashes, Steady};
 use crate::failure::Failure;
 use crate::output::live::Live;
 use crate::output::time::now;
@@ -30,6 +31,15 @@ pub(crate) enum Verdict {
     Reached,
     Wait,
     Failed,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until it is as wished.
+    pub(crate) limit: Duration,
+    /// How long it must stay so without a restart: a program that ends at once was RUNNING, too.
+    pub(crate) stable: Duration,
 }
 
 /// What was printed of each slot, so that only changes are.
@@ -62,13 +72,14 @@ fn line(instance: &InstanceView) -> String {
     crate::output::clean(&format!("{}{at}{reason}", instance.state))
 }
 
-/// Returns when the application runs as wished; shows what happens meanwhile.
+/// Returns when the application runs as wished; shows what happens meanwhile, unless it was `seen`.
 pub(crate) async fn until_running(
     client: &Client,
     wanted: Wanted<'_>,
-    limit: Duration,
+    patience: Patience,
+    seen: &mut Seen,
 ) -> Result<(), Failure> {
-    let (mut live, mut seen) = (Live::new(), Seen::default());
+    let mut live = Live::new();
     let show = |instances: &[InstanceView]| {
         if live.is_terminal() {
             live.draw(&table::render(instances, false, now(), stdout_ink()));
@@ -76,7 +87,7 @@ pub(crate) async fn until_running(
         }
         seen.changes(instances).iter().try_for_each(|line| live.note(line))
     };
-    let state = reach(client, wanted, limit, show).await?;
+    let state = reach(client, wanted, patience, show).await?;
     live.clear();
     live.note(&format!("{} is {state}", wanted.name))
 }
@@ -85,31 +96,44 @@ pub(crate) async fn until_running(
 pub(crate) async fn until_running_quietly(
     client: &Client,
     wanted: Wanted<'_>,
-    limit: Duration,
+    patience: Patience,
 ) -> Result<(), Failure> {
-    reach(client, wanted, limit, |_| Ok(())).await.map(drop)
+    reach(client, wanted, patience, |_| Ok(())).await.map(drop)
 }
 
 async fn reach(
     client: &Client,
     wanted: Wanted<'_>,
-    limit: Duration,
+    Patience { limit, stable }: Patience,
     mut show: impl FnMut(&[InstanceView]) -> Result<(), Failure>,
 ) -> Result<ServiceState, Failure> {
     let deadline = Instant::now() + limit;
     let mut pulse = Pulse::open(client).await?;
+    let (mut steady, mut crashes) = (Steady::new(stable), Crashes::default());
     loop {
         let application = client.application(wanted.project, wanted.name).await?;
         let instances = instances(client, wanted).await?;
         show(&instances)?;
-        match verdict(&application, wanted.generation) {
-            Verdict::Reached => return Ok(application.state),
-            Verdict::Failed => return Err(failed(wanted, &instances)),
-            Verdict::Wait => {}
+        let until = match verdict(&application, wanted.generation) {
+            Verdict::Failed => return Err(failed(wanted, &open_ends(&instances))),
+            Verdict::Wait => {
+                steady.broken();
+                deadline
+            }
+            Verdict::Reached => match steady.held(&instances, Instant::now()) {
+                None => return Ok(application.state),
+                // What holds at the deadline may hold to its end.
+                Some(end) => end,
+            },
+        };
+        let hopeless = crashes.again_and_again(&instances);
+        if !hopeless.is_empty() {
+            return Err(failed(wanted, &hopeless));
         }
-        match tokio::time::timeout_at(deadline, pulse.beat()).await {
-            Ok(beat) => drop(beat?),
-            Err(_) => return Err(late(wanted, &application, &instances, limit)),
+        match tokio::time::timeout_at(until, pulse.beat()).await {
+            Ok(beat) => crashes.hear(beat?),
+            Err(_) if until == deadline => return Err(late(wanted, &application, &instances, limit)),
+            Err(_) => {}
         }
     }
 }
@@ -135,8 +159,9 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
     }
 }
 
-fn failed(wanted: Wanted<'_>, instances: &[InstanceView]) -> Failure {
-    Failure::new(format!("{} has failed{}", wanted.name, open_ends(instances)))
+/// `why`: a line for each slot.
+fn failed(wanted: Wanted<'_>, why: &str) -> Failure {
+    Failure::new(format!("{} has failed{why}", wanted.name))
         .hint(format!("`holm logs {}` shows what its instances said", wanted.name))
 }
 

@@ -39,7 +39,7 @@ use holm_model::manifest;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::commands::wait::{self, Wanted};
+use crate::commands::wait::{self, Patience, Seen, Wanted};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::roles;
@@ -70,6 +70,8 @@ struct Stage {
     forward: Forward,
     /// From the request to RUNNING.
     took: Duration,
+    /// What was told of it already.
+    seen: Seen,
 }
 
 const PROJECT: &str = "default";
@@ -118,7 +120,7 @@ async fn play(sea: &mut Sea, options: &Options) -> Result<(), Failure> {
     let client = sea.start(limit).await?;
     let stage = stage(sea, client, limit).await?;
     tell(sea, &stage)?;
-    if options.once { check::run(sea, &stage, limit).await } else { show::run(&stage).await }
+    if options.once { check::run(sea, &stage, limit).await } else { show::run(stage).await }
 }
 
 /// Applies the demo's application.
@@ -131,10 +133,12 @@ async fn stage(sea: &mut Sea, client: Client, limit: Duration) -> Result<Stage, 
     sea.applied(client.clone(), name.as_str());
     let applied = client.apply(PROJECT, name.as_str(), &body, Condition::Any).await?;
     let wanted = Wanted { project: PROJECT, name: name.as_str(), generation: applied.generation };
-    wait::until_running(&client, wanted, limit).await?;
+    // Its time to RUNNING is told: no stable time is waited for.
+    let (patience, mut seen) = (Patience { limit, stable: Duration::ZERO }, Seen::default());
+    wait::until_running(&client, wanted, patience, &mut seen).await?;
     let took = begun.elapsed();
     let forward = Forward::start(client.clone(), name.as_str()).await?;
-    Ok(Stage { client, forward, took })
+    Ok(Stage { client, forward, took, seen })
 }
 
 fn tell(sea: &Sea, stage: &Stage) -> Result<(), Failure> {

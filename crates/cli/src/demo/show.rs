@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 
 use super::Stage;
 use crate::commands::pulse::Pulse;
-use crate::commands::wait::Seen;
 use crate::failure::Failure;
 use crate::output::live::Live;
 use crate::output::time::now;
 use crate::output::{say, stdout_ink, table};
 
 /// Never returns but by a failure.
-pub(super) async fn run(stage: &Stage) -> Result<(), Failure> {
+pub(super) async fn run(mut stage: Stage) -> Result<(), Failure> {
     say("Ctrl-C ends it and leaves nothing behind.\n\n")?;
     let mut pulse = Pulse::open(&stage.client).await?;
-    let (mut live, mut seen, mut states) = (Live::new(), Seen::default(), BTreeMap::new());
+    let (mut live, mut states) = (Live::new(), BTreeMap::new());
     loop {
         let nodes = stage.client.nodes().await?;
         let instances = stage.client.instances(&InstanceQuery::default()).await?;
@@ -29,7 +28,7 @@ pub(super) async fn run(stage: &Stage) -> Result<(), Failure> {
                     live.note(&format!("node {}  {}", node.name, node.state))?;
                 }
             }
-            seen.changes(&instances).iter().try_for_each(|line| live.note(line))?;
+            stage.seen.changes(&instances).iter().try_for_each(|line| live.note(line))?;
         }
         pulse.beat().await?;
     }

@@ -20,12 +20,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::logging::ink;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     #[default]
     Table,
-    /// A table with more columns
     Wide,
     Json,
     Yaml,
@@ -34,7 +34,7 @@ pub(crate) enum Format {
 /// `-o`, for commands that print data.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Output {
-    /// How to print
+    /// How to print; `wide` is a table with more columns
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: Format,
 }
@@ -94,12 +94,6 @@ pub(crate) fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
         io::ErrorKind::BrokenPipe => Failure::nobody_reads(),
         _ => Failure::from_error("cannot write the output", &error),
     })
-}
-
-/// Whether to use colours on a stream that is a terminal or not: <https://no-color.org>.
-pub(crate) fn ink(terminal: bool) -> bool {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    terminal && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Whether to use colours on standard output.

@@ -35,17 +35,27 @@ fn cpu(usage: Option<&Usage>) -> String {
     usage.map(|usage| Cpu(usage.cpu_millis).to_string()).unwrap_or_default()
 }
 
-/// In whole MiB: exact bytes tell people nothing here.
+/// In whole MiB, or KiB below one: exact bytes tell people nothing here.
 fn memory(usage: Option<&Usage>) -> String {
-    usage.map(|usage| Memory(usage.memory >> 20 << 20).to_string()).unwrap_or_default()
+    let whole = |bytes: u64| if bytes < 1 << 20 { bytes >> 10 << 10 } else { bytes >> 20 << 20 };
+    usage.map(|usage| Memory(whole(usage.memory)).to_string()).unwrap_or_default()
 }
 
 fn heard(at: Option<Time>, now: Time) -> String {
     at.map(|at| age(at, now)).unwrap_or_default()
 }
 
-fn with_note(state: &str, note: bool, word: &str) -> String {
+pub(crate) fn with_note(state: &str, note: bool, word: &str) -> String {
     if note { format!("{state}, {word}") } else { state.to_owned() }
+}
+
+/// What a frozen member is, and what to do about it.
+pub(crate) fn frozen(name: &str) -> String {
+    format!(
+        "{name} is frozen: it obeyed a newer store than the one here, so it runs on and takes nothing new.\n  \
+         `holm adopt {name}`    what it runs is right: the store learns it\n  \
+         `holm discard {name}`  the store is right: what it does not know is ended there"
+    )
 }
 
 // === impl Listed ===
@@ -55,6 +65,7 @@ impl Listed for InstanceView {
         C::wide("ID", |i, _| i.id.clone().unwrap_or_default()),
         C::wide("PROJECT", |i, _| i.project.clone()),
         C::new("APPLICATION", |i, _| i.application.clone()),
+        C::known("OWNER", |i, _| i.owner.clone().unwrap_or_default()),
         C::new("SLOT", |i, _| i.slot.clone()),
         C::new("STATE", |i, _| with_note(&i.state, i.held, "held")),
         C::new("NODE", |i, _| place(i.cluster.as_deref(), i.node.as_deref())),
@@ -79,6 +90,10 @@ impl Listed for InstanceView {
 }
 
 impl Listed for NodeView {
+    fn note(&self) -> Option<String> {
+        self.frozen.then(|| frozen(&self.name))
+    }
+
     const COLUMNS: &'static [Column<Self>] = &[
         C::wide("ID", |n, _| n.id.clone()),
         C::new("NAME", |n, _| n.name.clone()),
@@ -94,7 +109,7 @@ impl Listed for NodeView {
         C::wide("ADDRESSES", |n, _| n.facts.addresses.join(",")),
         C::wide("SYSTEM", |n, _| n.facts.os_version.clone()),
         C::wide("VERSION", |n, _| n.facts.version.clone()),
-        C::new("HEARD", |n, now| heard(n.last_heard, now)),
+        C::known("HEARD", |n, now| heard(n.last_heard, now)),
     ];
 
     fn names(&self) -> Vec<String> {
@@ -103,6 +118,10 @@ impl Listed for NodeView {
 }
 
 impl Listed for ClusterView {
+    fn note(&self) -> Option<String> {
+        self.frozen.then(|| frozen(&self.name))
+    }
+
     const COLUMNS: &'static [Column<Self>] = &[
         C::wide("ID", |c, _| c.id.clone()),
         C::new("NAME", |c, _| c.name.clone()),
@@ -142,6 +161,10 @@ impl Listed for ApplicationView {
 }
 
 impl Listed for MemberView {
+    fn note(&self) -> Option<String> {
+        (self.frozen || self.unconfirmed).then(|| frozen(&self.name))
+    }
+
     const COLUMNS: &'static [Column<Self>] = &[
         C::new("NAME", |m, _| m.name.clone()),
         C::new("ROLE", |m, _| {
@@ -152,7 +175,7 @@ impl Listed for MemberView {
             .to_owned()
         }),
         C::new("STATE", |m, _| m.state.word().to_owned()),
-        C::new("NOTE", |m, _| {
+        C::known("NOTE", |m, _| {
             let notes = [(m.frozen, "frozen: adopt or discard"), (m.unconfirmed, "unconfirmed")];
             notes.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
         }),
@@ -215,7 +238,7 @@ impl Listed for EventView {
         C::new("TIME", |e, _| local(e.at)),
         C::new("KIND", |e, _| e.kind.clone()),
         C::new("APPLICATION", |e, _| e.application.clone()),
-        C::new("SUBJECT", |e, _| e.subject.clone()),
+        C::new("SUBJECT", |e, _| subject(e)),
         C::new("CHANGE", |e, _| change(e)),
         C::wide("CAUSE", |e, _| e.cause.clone()),
         C::new("REASON", |e, _| e.reason.clone()),
@@ -226,11 +249,35 @@ impl Listed for EventView {
     }
 }
 
+/// What an event is about: an instance has a name for people beside its id.
+pub(crate) fn subject(event: &EventView) -> String {
+    let EventView { subject, slot, application, .. } = event;
+    match slot.as_str() {
+        // Its application stands beside it.
+        "" if subject == application => String::new(),
+        "" => subject.clone(),
+        slot => format!("{slot} ({subject})"),
+    }
+}
+
 /// `STARTING → RUNNING`.
 pub(crate) fn change(event: &EventView) -> String {
     match (event.from.as_str(), event.to.as_str()) {
         ("", to) => to.to_owned(),
         (from, "") => format!("{from} → gone"),
         (from, to) => format!("{from} → {to}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_memory_is_not_none() {
+        let shown = |memory| super::memory(Some(&Usage { cpu_millis: 0, memory }));
+        assert_eq!(shown(300 << 10), "300Ki");
+        assert_eq!(shown((5 << 20) + 17), "5Mi");
+        assert_eq!(shown(0), "0");
     }
 }

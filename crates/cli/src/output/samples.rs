@@ -10,6 +10,8 @@ pub(crate) fn instance(id: &str, slot: &str) -> InstanceView {
         id: Some(id.to_owned()),
         project: "default".to_owned(),
         application: "building".to_owned(),
+        application_id: "1-aa-1".to_owned(),
+        owner: None,
         service: slot.split('/').next().unwrap_or_default().to_owned(),
         slot: slot.to_owned(),
         state: "RUNNING".to_owned(),

@@ -14,6 +14,11 @@ pub(crate) trait Listed: Serialize + Sized + 'static {
     /// By which names people ask for it.
     fn names(&self) -> Vec<String>;
 
+    /// What somebody must know who lists it, in whole sentences.
+    fn note(&self) -> Option<String> {
+        None
+    }
+
     /// The same for the same thing at another time.
     fn key(&self) -> String {
         self.names().join("\0")
@@ -24,29 +29,58 @@ pub(crate) trait Listed: Serialize + Sized + 'static {
 #[derive(Debug)]
 pub(crate) struct Column<T> {
     head: &'static str,
-    wide: bool,
+    shown: Shown,
     cell: fn(&T, Time) -> String,
+}
+
+/// When a column is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Always,
+    /// By `-o wide` only.
+    Wide,
+    /// When it is known of any of the things.
+    Known,
 }
 
 // === impl Column ===
 
 impl<T> Column<T> {
     pub(crate) const fn new(head: &'static str, cell: fn(&T, Time) -> String) -> Self {
-        Self { head, wide: false, cell }
+        Self { head, shown: Shown::Always, cell }
     }
 
     /// Shown by `-o wide` only.
     pub(crate) const fn wide(head: &'static str, cell: fn(&T, Time) -> String) -> Self {
-        Self { head, wide: true, cell }
+        Self { head, shown: Shown::Wide, cell }
+    }
+
+    /// Shown when it is known of any of the things.
+    pub(crate) const fn known(head: &'static str, cell: fn(&T, Time) -> String) -> Self {
+        Self { head, shown: Shown::Known, cell }
     }
 }
 
 /// A table with its header; without rows a sentence.
 pub(crate) fn render<T: Listed>(items: &[T], wide: bool, now: Time, ink: bool) -> String {
+    let known = |column: &Column<T>| items.iter().any(|item| !(column.cell)(item, now).is_empty());
+    with_columns(items, now, ink, |column| match column.shown {
+        Shown::Always => true,
+        Shown::Wide => wide,
+        Shown::Known => wide || known(column),
+    })
+}
+
+/// As [`render`], for the first of many tables: its columns do not depend on what is in it.
+pub(crate) fn render_first<T: Listed>(items: &[T], wide: bool, now: Time, ink: bool) -> String {
+    with_columns(items, now, ink, |column| wide || column.shown == Shown::Always)
+}
+
+fn with_columns<T: Listed>(items: &[T], now: Time, ink: bool, shown: impl Fn(&Column<T>) -> bool) -> String {
     if items.is_empty() {
         return "Nothing found.\n".to_owned();
     }
-    let columns: Vec<_> = T::COLUMNS.iter().filter(|column| wide || !column.wide).collect();
+    let columns: Vec<_> = T::COLUMNS.iter().filter(|column| shown(column)).collect();
     let row = |item: &T| columns.iter().map(|column| (column.cell)(item, now)).collect();
     plain(&columns.iter().map(|column| column.head).collect::<Vec<_>>(), items.iter().map(row).collect(), ink)
 }
@@ -121,6 +155,18 @@ mod tests {
         let items = [instance("1-aa-1", "web/0")];
         assert!(render(&items, true, Time(0), true).contains("\u{1b}["));
         assert!(!render(&items, true, Time(0), false).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn a_column_that_is_empty_for_all_is_left_out() {
+        let mut items = [instance("1-aa-1", "web/0"), instance("1-aa-2", "web/1")];
+        assert!(!render(&items, false, Time(0), false).contains("OWNER"));
+        items[1].owner = Some("vienna".to_owned());
+        assert!(render(&items, false, Time(0), false).contains("OWNER"));
+        assert!(
+            !render_first(&items, false, Time(0), false).contains("OWNER"),
+            "rows to come decide nothing"
+        );
     }
 
     #[test]

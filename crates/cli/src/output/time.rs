@@ -22,9 +22,19 @@ pub(crate) fn age(at: Time, now: Time) -> String {
     }
 }
 
-/// How long until then, as [`age`]; `expired` when it is over.
+/// How long until then, rounded up to a unit that people think in: `45s`, `1h`, `30d`; `expired` when it
+/// is over. What was just made for an hour is shown as an hour.
 pub(crate) fn left(until: Time, now: Time) -> String {
-    if until <= now { "expired".to_owned() } else { age(now, until) }
+    let seconds = until.since(now).as_millis().div_ceil(1000);
+    let up = |unit: u128| seconds.div_ceil(unit);
+    match seconds {
+        0 => "expired".to_owned(),
+        1..120 => format!("{seconds}s"),
+        _ if up(60) < 60 => format!("{}m", up(60)),
+        _ if up(60) < 120 && up(60) != 60 => format!("1h{}m", up(60) - 60),
+        _ if up(3600) <= 48 => format!("{}h", up(3600)),
+        _ => format!("{}d", up(86_400)),
+    }
 }
 
 /// `2026-11-22 14:03:07` in the reader's zone.
@@ -49,7 +59,19 @@ mod tests {
         assert_eq!(shown(86_400), "24h");
         assert_eq!(shown(86_400 * 12), "12d");
         assert_eq!(age(Time(5_000), Time(0)), "0s", "a clock that differs gives no negative age");
-        assert_eq!(left(Time(0), Time(1)), "expired");
-        assert_eq!(left(Time(61_000), Time(1_000)), "60s");
+    }
+
+    #[test]
+    fn what_is_left_is_rounded_up() {
+        // A token for so long, asked for a moment after it was made.
+        let left = |seconds: i64| left(Time(seconds * 1000), Time(20));
+        assert_eq!(left(0), "expired");
+        assert_eq!(left(60), "60s");
+        assert_eq!(left(600), "10m");
+        assert_eq!(left(3_600), "1h");
+        assert_eq!(left(5_400), "1h30m");
+        assert_eq!(left(7_200), "2h");
+        assert_eq!(left(86_400), "24h");
+        assert_eq!(left(30 * 86_400), "30d");
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct ConfigFile {
 
 impl ConfigFile {
     /// Which roles it configures.
+    #[cfg(feature = "full")]
     pub(crate) fn roles(&self) -> Vec<&'static str> {
         let roles = [
             ("root", self.root.is_some()),

@@ -9,7 +9,9 @@
 
 pub(crate) mod file;
 pub(crate) mod node;
+#[cfg_attr(not(feature = "full"), expect(dead_code, reason = "one file configures every role"))]
 pub(crate) mod options;
+#[cfg(feature = "full")]
 pub(crate) mod orchestrator;
 
 use std::path::PathBuf;
@@ -18,97 +20,30 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::Log;
-use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::failure::Failure;
-use crate::{logging, run};
+use crate::logging::{self, Log};
 use file::ConfigFile;
-use options::{ClusterOptions, NodeOptions, RootOptions};
 
-/// `holm root`.
+/// What every daemon can be told beside its own options.
 #[derive(Args, Debug)]
-pub(crate) struct RootDaemon {
-    #[command(flatten)]
-    options: RootOptions,
-    #[command(flatten)]
-    config: ConfigPath,
-}
-
-/// `holm cluster` and `holm cluster remove`.
-#[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct ClusterCommand {
-    #[command(subcommand)]
-    action: Option<ClusterAction>,
-    #[command(flatten)]
-    options: ClusterOptions,
-    #[command(flatten)]
-    config: ConfigPath,
-}
-
-/// `holm node` and `holm node remove|revoke`.
-#[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct NodeCommand {
-    #[command(subcommand)]
-    action: Option<NodeAction>,
-    #[command(flatten)]
-    options: NodeOptions,
-    #[command(flatten)]
-    config: ConfigPath,
-}
-
-#[derive(Args, Debug)]
-struct ConfigPath {
+pub(crate) struct Setup {
     /// A file with all of this; flags and environment variables win over it
     #[arg(long, env = "HOLM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    log: Log,
 }
 
-// === impl the roles ===
+// === impl Setup ===
 
-impl RootDaemon {
-    pub(crate) fn run(self, log: Log) -> Result<(), Failure> {
-        let file = self.config.read()?;
-        start_log(log, &file);
-        let config = orchestrator::root(self.options.or(file.root.unwrap_or_default()))?;
-        run::several(orchestrator::run(config))
+impl Setup {
+    /// Starts the log; returns what the file says.
+    fn begin(self) -> Result<ConfigFile, Failure> {
+        let file = self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), file::read)?;
+        let format = self.log.log_format.or(file.log_format).unwrap_or_default();
+        logging::start(format, self.log.verbose.max(file.verbose.unwrap_or_default()));
+        Ok(file)
     }
-}
-
-impl ClusterCommand {
-    pub(crate) fn run(self, log: Log) -> Result<(), Failure> {
-        if let Some(action) = self.action {
-            return run::single(action.run());
-        }
-        let file = self.config.read()?;
-        start_log(log, &file);
-        let config = orchestrator::cluster(self.options.or(file.cluster.unwrap_or_default()))?;
-        run::several(orchestrator::run(config))
-    }
-}
-
-impl NodeCommand {
-    pub(crate) fn run(self, log: Log) -> Result<(), Failure> {
-        if let Some(action) = self.action {
-            return run::single(action.run());
-        }
-        let file = self.config.read()?;
-        start_log(log, &file);
-        let config = node::config(self.options.or(file.node.unwrap_or_default()))?;
-        run::single(node::run(config))
-    }
-}
-
-impl ConfigPath {
-    fn read(&self) -> Result<ConfigFile, Failure> {
-        self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), file::read)
-    }
-}
-
-fn start_log(flags: Log, file: &ConfigFile) {
-    let format = flags.log_format.or(file.log_format).unwrap_or_default();
-    logging::start(format, flags.verbose.max(file.verbose.unwrap_or_default()));
 }
 
 /// The default data directory of a role: below `/var/lib/holm` for the system's administrator.

@@ -2,14 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::Args;
 use holm_model::resources::Resources;
 use holm_node::NodeConfig;
 
 use super::options::NodeOptions;
-use super::{directory, orchestrator, stopped_by_signal};
+use super::{Setup, directory, stopped_by_signal};
 use crate::failure::Failure;
+use crate::{run, secret};
 
-pub(crate) fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
+/// `holm node`.
+#[derive(Args, Debug)]
+pub(crate) struct NodeDaemon {
+    #[command(flatten)]
+    options: NodeOptions,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+// === impl NodeDaemon ===
+
+impl NodeDaemon {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let file = self.setup.begin()?;
+        run::single(serve(config(self.options.or(file.node.unwrap_or_default()))?))
+    }
+}
+
+fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     let parent = options.parent.ok_or_else(|| {
         Failure::wrong_use("a node needs an orchestrator").hint("give it with --parent HOST:PORT")
     })?;
@@ -17,7 +37,7 @@ pub(crate) fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
         std::env::current_exe().map_err(|e| Failure::from_error("our own program cannot be found", &e))?;
     let data_dir = options.data_dir.unwrap_or_else(|| directory("node"));
     let mut config = NodeConfig::new(data_dir, parent, executable);
-    config.token = orchestrator::token(options.token, options.token_file)?;
+    config.token = secret::given_or_in(options.token, options.token_file.as_deref())?;
     config.name = options.name;
     let labels = options.label.unwrap_or_default();
     config.labels = labels.into_iter().map(|label| (label.key, label.value)).collect::<BTreeMap<_, _>>();
@@ -37,7 +57,7 @@ pub(crate) fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
 }
 
 /// Until a signal says stop. Ends nothing that runs here.
-pub(crate) async fn run(config: NodeConfig) -> Result<(), Failure> {
+async fn serve(config: NodeConfig) -> Result<(), Failure> {
     let stop = stopped_by_signal()?;
     holm_node::run(config, stop).await.map_err(|e| Failure::from_error("the node cannot run", &e))
 }

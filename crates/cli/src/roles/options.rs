@@ -77,6 +77,10 @@ options!(
         offline_after: Span = (env = "HOLM_OFFLINE_AFTER", value_name = "DURATION");
         /// What a silent member runs is replaced after this [default: 60s]
         replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
+        /// A member whose certificate has expired may renew it for so long [default: 400d]
+        rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
+        /// How long members' certificates are valid [default: 30d]
+        certificate_life: Span = (env = "HOLM_CERTIFICATE_LIFE", value_name = "DURATION", hide = true);
     }
 );
 
@@ -105,6 +109,10 @@ options!(
         offline_after: Span = (env = "HOLM_OFFLINE_AFTER", value_name = "DURATION");
         /// What a silent member runs is replaced after this [default: 60s]
         replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
+        /// A member whose certificate has expired may renew it for so long [default: 400d]
+        rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
+        /// How long members' certificates are valid [default: 30d]
+        certificate_life: Span = (env = "HOLM_CERTIFICATE_LIFE", value_name = "DURATION", hide = true);
     }
 );
 

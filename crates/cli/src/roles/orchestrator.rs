@@ -1,9 +1,9 @@
 //! Running a root or a cluster orchestrator: shell, API, signals.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use clap::Args;
 use holm_api::{Api, serve_stream};
 use holm_core::orchestrator::config::Deadlines;
 use holm_link::authority::ServerName;
@@ -13,45 +13,84 @@ use holm_model::name::Name;
 use holm_orchestrator::{Config, Role, Shell};
 
 use super::options::{ClusterOptions, RootOptions};
-use super::{directory, stopped_by_signal};
-use crate::connect::{SOCKET, read_secret};
+use super::{Setup, directory, stopped_by_signal};
+use crate::connect::SOCKET;
 use crate::failure::Failure;
 use crate::output::say;
+use crate::{run, secret};
 
 /// Where an orchestrator listens if nobody says otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 7700);
 /// Before the address in the line that says that everything is ready; the demo reads it.
 pub(crate) const READY: &str = "listening on ";
 
-pub(crate) fn root(options: RootOptions) -> Result<Config, Failure> {
+/// `holm root`.
+#[derive(Args, Debug)]
+pub(crate) struct RootDaemon {
+    #[command(flatten)]
+    options: RootOptions,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+/// `holm cluster`.
+#[derive(Args, Debug)]
+pub(crate) struct ClusterDaemon {
+    #[command(flatten)]
+    options: ClusterOptions,
+    #[command(flatten)]
+    setup: Setup,
+}
+
+// === impl the daemons ===
+
+impl RootDaemon {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let file = self.setup.begin()?;
+        run::several(serve(root(self.options.or(file.root.unwrap_or_default()))?))
+    }
+}
+
+impl ClusterDaemon {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let file = self.setup.begin()?;
+        run::several(serve(cluster(self.options.or(file.cluster.unwrap_or_default()))?))
+    }
+}
+
+fn root(options: RootOptions) -> Result<Config, Failure> {
     let name = options.name.map_or_else(|| name("root"), Ok)?;
     let data_dir = options.data_dir.unwrap_or_else(|| directory("root"));
     let config = Config::new(data_dir, name, Role::Root { sea: options.sea });
+    let config = lasting(config, options.certificate_life, options.rejoin_window);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
 
-pub(crate) fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
+fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let missing = |what: &str, flag: &str| {
         Failure::wrong_use(format!("a cluster needs {what}")).hint(format!("give it with {flag}"))
     };
     let name = options.name.ok_or_else(|| missing("a name", "--name, as in `--name vienna`"))?;
     let parent = options.parent.ok_or_else(|| missing("a parent", "--parent HOST:PORT"))?;
-    let token = token(options.token, options.token_file)?;
+    let token = secret::given_or_in(options.token, options.token_file.as_deref())?;
     let token = token.as_deref().map(join_token).transpose()?;
     let data_dir = options.data_dir.unwrap_or_else(|| directory("cluster"));
     let config = Config::new(data_dir, name, Role::Cluster { parent, token });
+    let config = lasting(config, options.certificate_life, options.rejoin_window);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
 
-/// The token that was given, or that a file holds.
-pub(crate) fn token(token: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, Failure> {
-    match (token, file) {
-        (Some(token), _) => Ok(Some(token)),
-        (None, Some(file)) => read_secret(&file).map(Some),
-        (None, None) => Ok(None),
+/// How long certificates last, and are missed afterwards.
+fn lasting(mut config: Config, life: Option<Span>, rejoin: Option<Span>) -> Config {
+    if let Some(Span(life)) = life {
+        config.certificate_life = life;
     }
+    if let Some(Span(rejoin)) = rejoin {
+        config.limits.rejoin_window = rejoin;
+    }
+    config
 }
 
 fn join_token(text: &str) -> Result<JoinToken, Failure> {
@@ -89,7 +128,7 @@ fn finish(
 }
 
 /// Until a signal says stop.
-pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config) -> Result<(), Failure> {
     let stop = stopped_by_signal()?;
     let hosts = config.names.iter().filter_map(|name| match name {
         ServerName::Dns(host) => Some(host.clone()),

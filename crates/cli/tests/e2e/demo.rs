@@ -1,5 +1,7 @@
 //! The demo: the first command that anybody runs.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -67,8 +69,24 @@ fn what_a_killed_demo_left_is_cleaned_up_by_the_next() {
 fn ctrl_c_ends_everything() {
     let dir = state_dir();
     let demo = Running::start(call(dir.path(), &[]));
-    demo.line(|line| line.contains("http"));
+    let told = RefCell::new(BTreeMap::<String, u32>::new());
+    let note = |line: &str| {
+        let mut words = line.split_whitespace();
+        if let (Some(slot), Some("RUNNING")) = (words.next(), words.next()) {
+            *told.borrow_mut().entry(slot.to_owned()).or_insert(0) += 1;
+        }
+    };
+    demo.line(|line| {
+        note(line);
+        line.starts_with("node ")
+    });
     kill(Pid::from_raw(demo.pid()), Signal::SIGINT).unwrap();
+    demo.line(|line| {
+        note(line);
+        line.starts_with("Cleaning up")
+    });
+    let told = told.into_inner();
+    assert!(told.len() >= 4 && told.values().all(|times| *times == 1), "each is told once: {told:?}");
     wait_for("it has tidied up", || fs::read_dir(dir.path()).unwrap().next().is_none().then_some(()));
     nothing_is_left(dir.path());
 }

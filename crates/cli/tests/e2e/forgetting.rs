@@ -67,6 +67,48 @@ fn applications(sea: &Sea) -> Vec<Application> {
     all
 }
 
+#[test]
+fn freezing_is_loud() {
+    let (sea, _) = with_an_older_store();
+    frozen(&sea);
+    let says = |words: &[&str]| {
+        let said = sea.holm(words).done();
+        let text = format!("{}{}", said.stdout, said.stderr);
+        for word in ["frozen", "holm adopt vienna", "holm discard vienna"] {
+            assert!(text.contains(word), "{words:?} does not say {word:?}: {said:?}");
+        }
+    };
+    says(&["status"]);
+    says(&["get", "clusters"]);
+    says(&["get", "members"]);
+    says(&["describe", "cluster", "vienna"]);
+    says(&["events", "--kind", "cluster"]);
+    let status: serde_json::Value = sea.holm(&["status", "-o", "json"]).done().json();
+    assert_eq!(status["frozen"], serde_json::json!(["vienna"]));
+    let below = sea.holm_at("vienna", &["status"]).done().stdout;
+    assert!(below.contains("behind") && below.contains("frozen"), "{below}");
+    for name in ["root", "vienna"] {
+        wait_for("a warning in the log", || sea.log(name).contains("frozen").then_some(()));
+        let log = sea.log(name);
+        assert!(log.lines().any(|line| line.contains("WARN") && line.contains("frozen")), "{name}: {log}");
+    }
+    // What it may know better is not changed behind its back.
+    let said =
+        sea.holm(&["scale", "kept/web", "3"]).refused(1, &["kept", "vienna", "frozen", "holm adopt vienna"]);
+    assert!(said.stdout.is_empty(), "{said:?}");
+    let path = "projects/default/applications/kept/services/web";
+    let answer = sea.request("root", "PATCH", path, "{\"replicas\":3}").unwrap();
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    assert!(answer.body.contains("/problems/frozen"), "{}", answer.body);
+    // Then nobody speaks of it any more.
+    sea.holm(&["adopt", "vienna"]).done();
+    thawed(&sea);
+    let quiet = sea.holm(&["status"]).done();
+    assert!(!quiet.stdout.contains("frozen"), "{quiet:?}");
+    sea.holm(&["scale", "kept/web", "3"]).done();
+    sea.running("kept", 3);
+}
+
 /// `kept` was there when the copy was made, `deleted` was deleted since, `later` was made since.
 fn with_an_older_store() -> (Sea, Vec<Program>) {
     let mut sea = sea().cluster("vienna", &["fl-1", "fl-2"]).start();

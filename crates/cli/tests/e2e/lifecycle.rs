@@ -256,3 +256,24 @@ fn a_program_that_a_signal_ended_says_so() {
     let all = sea.until("steady", "FAILED", |all| all.iter().any(|i| i.state == "FAILED"));
     assert!(all[0].reason.contains("SIGKILL") || all[0].reason.contains("signal 9"), "{all:#?}");
 }
+
+#[test]
+fn a_node_that_is_removed_ends_its_work_or_its_work_is_told() {
+    let mut sea = sea().node("one").node("two").start();
+    sea.deploy(&manifest("shop", SLEEP, &[]));
+    let first = sea.running("shop", 1)[0].node().to_owned();
+    let said = sea.holm(&["node", "remove", &first]).done();
+    assert!(said.stdout.contains("leaves") && said.stdout.contains("shop/web/0"), "{said:?}");
+    let moved = sea.until("shop", "it runs on the other node", |all| {
+        all.len() == 1 && all[0].runs() && all[0].node() != first
+    });
+    wait_for("its first copy has ended", || (sea.programs().len() == 1).then_some(()));
+    // One that cannot be told.
+    let second = moved[0].node().to_owned();
+    sea.kill(&second);
+    wait_for("its link is gone", || sea.log("root").contains("link is closed").then_some(()));
+    let said = sea.holm(&["node", "remove", &second]).done();
+    assert!(said.stdout.contains("is removed"), "{said:?}");
+    assert!(said.stderr.contains("may go on there") && said.stderr.contains("shop/web/0"), "{said:?}");
+    assert_eq!(sea.programs().len(), 1, "it does go on");
+}

@@ -1,5 +1,6 @@
 //! Logs and exec, two tiers deep.
 
+use std::cell::RefCell;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -81,6 +82,62 @@ fn logs_outlive_a_restart_of_the_program_and_of_the_agent() {
         let all = sea.holm(&["logs", "talk/web/0"]).stdout;
         ["line 1 of", "line 2 of"].iter().all(|line| all.matches(line).count() == 2).then_some(())
     });
+}
+
+#[test]
+fn following_goes_on_over_restarts_of_everybody_without_losing_or_doubling_a_line() {
+    let mut sea = talking();
+    let follow = Running::start(sea.call_at("root", &["logs", "-f", "--tail", "1", "talk/web/0"]));
+    let seen = RefCell::new(Vec::<u32>::new());
+    let number = |line: &str| line.strip_prefix("line ")?.split(' ').next()?.parse::<u32>().ok();
+    let more = || {
+        let until = seen.borrow().last().copied().unwrap_or_default() + 15;
+        let new = |line: &str| {
+            let number = number(line);
+            seen.borrow_mut().extend(number);
+            number.is_some_and(|number| number >= until)
+        };
+        follow.line(new);
+    };
+    more();
+    let node = sea.instances("talk").into_iter().find(|i| i.slot == "web/0").unwrap().node().to_owned();
+    for daemon in [node.as_str(), "vienna", "root"] {
+        sea.restart(daemon);
+        more();
+    }
+    let seen = seen.take();
+    let expected: Vec<u32> = (seen[0]..seen[0] + seen.len() as u32).collect();
+    assert_eq!(seen, expected, "each line once, in order");
+}
+
+#[test]
+fn following_picks_up_what_starts_later_and_ends_with_the_application() {
+    let sea = sea().cluster("vienna", &["fl-1", "fl-2"]).start();
+    sea.deploy(&TALKER.replace("replicas: 2", "replicas: 1"));
+    let mut follow = Running::start(sea.call_at("root", &["logs", "-f", "talk"]));
+    follow.line(|line| line.starts_with("line 1 of web/0"));
+    sea.holm(&["scale", "talk/web", "2"]).done();
+    follow.line(|line| line == "web/1 | line 1 of web/1");
+    // A new specification is a new instance in the same slot.
+    sea.apply(&TALKER.replace("echo line", "echo LINE").replace("replicas: 2", "replicas: 1"));
+    follow.line(|line| line == "web/0 | LINE 1 of web/0");
+    sea.holm(&["delete", "application", "talk"]).done();
+    assert_eq!(follow.ended(), 0);
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_told_beside_those_that_can() {
+    let mut sea = sea().cluster("vienna", &["fl-1", "fl-2"]).start();
+    sea.deploy(&TALKER.replace("replicas: 2", "replicas: per-node"));
+    wait_for("a line", || {
+        (sea.holm(&["logs", "talk/web/vienna/fl-2"]).stdout.lines().count() > 2).then_some(())
+    });
+    sea.kill("fl-1");
+    let said = sea.holm(&["logs", "talk"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains("no log of talk/web/vienna/fl-1 on vienna/fl-1"), "{said:?}");
+    assert!(!said.stderr.contains("orchestrator"), "it is not to blame: {said:?}");
+    assert!(said.stdout.contains("of web/vienna/fl-2"), "the other one is shown: {said:?}");
 }
 
 #[test]

@@ -295,9 +295,30 @@ fn events_are_told_as_they_happen() {
     let running = watch.line(|line| line.contains("\"RUNNING\"") && line.contains("instance"));
     let event: Value = serde_json::from_str(&running).expect("one JSON text in a line");
     assert_eq!((&event["kind"], &event["to"]), (&"instance".into(), &"RUNNING".into()));
+    assert_eq!((&event["application"], &event["slot"]), (&"default/shop".into(), &"web/0".into()));
     for key in ["at", "subject", "application", "from", "cause", "reason", "cursor"] {
         assert!(event.get(key).is_some(), "{key}: {event}");
     }
     sea.holm(&["delete", "application", "shop"]).done();
     watch.line(|line| line.contains("\"TERMINATED\""));
+    // People read names; ids stand beside them.
+    let id = event["subject"].as_str().unwrap();
+    let table = sea.holm(&["events", "--kind", "instance"]).done().stdout;
+    assert!(table.contains(&format!("web/0 ({id})")) && table.contains("default/shop"), "{table}");
+    // A typing error is no empty list.
+    sea.holm(&["events", "--kind", "instanz"])
+        .refused(2, &["instanz", "application", "cluster", "instance", "node"]);
+    sea.holm(&["get", "instances", "--state", "runing"]).refused(2, &["runing"]);
+    let answer = sea.request("root", "GET", "events?kind=instanz", "").unwrap();
+    assert!(answer.status == 400 && answer.body.contains("instance"), "{}", answer.body);
+}
+
+#[test]
+fn a_token_for_an_hour_is_said_to_be_for_an_hour() {
+    let sea = sea().start();
+    let said = sea.holm(&["token", "create", "--role", "node"]).done();
+    assert!(said.stderr.contains("valid for 1h;"), "{said:?}");
+    let said = sea.holm(&["token", "create", "--role", "admin"]).done();
+    assert!(said.stderr.contains("valid for 30d;"), "{said:?}");
+    assert!(sea.holm(&["token", "ls"]).done().stdout.contains("1h"), "{said:?}");
 }

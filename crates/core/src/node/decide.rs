@@ -117,7 +117,11 @@ fn idle(at: Situation<'_>, wanted: &Wanted) -> Move {
         RunState::Stop if !matches!(state, I::Stopped | I::Completed) => {
             Move::Settle(I::Stopped, Cause::Person, "stopped on request".to_owned())
         }
-        RunState::Pause if matches!(state, I::ScheduledNode | I::Stopping) => {
+        // What failed and would be tried again waits for people now.
+        RunState::Pause
+            if matches!(state, I::ScheduledNode | I::Stopping)
+                || (state == I::Failed && !record.exhausted && !wanted.held) =>
+        {
             Move::Settle(I::Stopped, Cause::Person, "paused; it starts when it is resumed".to_owned())
         }
         RunState::Run if !wanted.held => launch(at, wanted),

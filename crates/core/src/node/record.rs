@@ -133,6 +133,7 @@ impl InstanceRecord {
                 kind: "instance".to_owned(),
                 subject: id.to_string(),
                 application: self.identity.app.to_string(),
+                slot: format!("{}/{}", self.identity.service, self.identity.slot),
                 from: self.state.to_string(),
                 to: step.to_string(),
                 cause: cause.word().to_owned(),

@@ -12,13 +12,14 @@ use holm_model::message::Down;
 use holm_model::name::Name;
 use holm_model::service::Replicas;
 use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
-use holm_model::wish::{ServiceWish, Wish};
+use holm_model::wish::{AppKey, ServiceWish, Wish};
 
+use super::Orchestrator;
 use super::command::{Refusal, Reply};
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::event::Effect;
+use super::members::{Holding, Live};
 use super::rows::{Phase, Placement, WishRow};
-use super::{Orchestrator, members::Holding};
 
 impl Orchestrator {
     /// A member obeyed what this store does not know: nothing of before this reign is started unasked
@@ -65,12 +66,26 @@ impl Orchestrator {
         self.members.get(id).map(|member| &member.name)
     }
 
+    /// What people write about an application must not be overridden by an adoption that is still to come.
+    ///
+    /// # Errors
+    /// When a frozen member holds a part of it, or has not shown yet whether it does.
+    pub(super) fn expect_decided(&self, app: &AppKey) -> Result<(), Refusal> {
+        let concerned = |live: &Live| {
+            let showing = live.link.is_some() && !live.holding.complete;
+            live.frozen && (showing || live.holding.apps.contains(app))
+        };
+        let Some((id, _)) = self.live.iter().find(|(_, live)| concerned(live)) else { return Ok(()) };
+        Err(Refusal::Frozen { app: app.clone(), member: self.member_name(*id) })
+    }
+
     pub(super) fn adopt(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         self.expect_frozen(id)?;
-        let Some(live) = self.live.get_mut(&id) else { return Err(not_found(id)) };
+        let Some(live) = self.live.get_mut(&id) else { return Err(Refusal::no_member(id)) };
         if live.frozen && !live.holding.complete {
             return Err(Refusal::Conflict(format!(
-                "member {id} has not shown all that it holds; try again when it is connected"
+                "member `{}` has not shown all that it holds; try again when it is connected",
+                self.member_name(id)
             )));
         }
         let Holding { items, .. } = std::mem::take(&mut live.holding);
@@ -108,14 +123,18 @@ impl Orchestrator {
     }
 
     fn expect_frozen(&self, id: MemberId) -> Result<(), Refusal> {
-        let live = self.live.get(&id).ok_or_else(|| not_found(id))?;
+        let live = self.live.get(&id).ok_or_else(|| Refusal::no_member(id))?;
         let unknown = self.members.get(&id).is_some_and(|member| member.unconfirmed);
         if (live.frozen || unknown) && live.link.is_some() {
             Ok(())
         } else if live.link.is_none() {
-            Err(Refusal::Conflict(format!("member {id} is not connected; decide when it is")))
+            let name = self.member_name(id);
+            Err(Refusal::Conflict(format!("member `{name}` is not connected; decide when it is")))
         } else {
-            Err(Refusal::Conflict(format!("member {id} is not frozen: it obeys this orchestrator already")))
+            let name = self.member_name(id);
+            Err(Refusal::Conflict(format!(
+                "member `{name}` is not frozen: it obeys this orchestrator already"
+            )))
         }
     }
 
@@ -170,11 +189,14 @@ impl Orchestrator {
     }
 
     /// A wish as far as a part of it tells. `false`: it was deleted, or another creation of the same
-    /// application came after it; neither is revived.
+    /// application came after it, or our parent does not want it here; none of them is revived.
     fn restore_wish(&mut self, placement: &Placement) -> bool {
         let part = &placement.part;
         if self.held_share_of(part.wish) {
             return true;
+        }
+        if self.parent_open && self.is_made_above(part.wish) {
+            return false;
         }
         match self.apps.get(&part.app).copied() {
             Some(rival) if rival > part.wish => return false,
@@ -248,10 +270,6 @@ impl Orchestrator {
             .change(&mut self.journal, &wish, |row| (row.wish.unconfirmed, row.trusted) = (false, trusted));
         self.refresh_demands(wish);
     }
-}
-
-fn not_found(id: MemberId) -> Refusal {
-    Refusal::NotFound { kind: "member", name: id.to_string() }
 }
 
 /// What the part says of its service, if that is newer; and room for its slot.

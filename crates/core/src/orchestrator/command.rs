@@ -6,7 +6,7 @@ use holm_model::name::Name;
 use holm_model::service::Application;
 use holm_model::state::RunState;
 use holm_model::time::Time;
-use holm_model::view::{ApplyView, TokenRole};
+use holm_model::view::{ApplyView, RemovalView, TokenRole};
 use holm_model::wish::AppKey;
 
 /// Who asks, for the audit log.
@@ -18,15 +18,28 @@ pub struct Actor {
     pub from: String,
 }
 
+/// In which generation of an application a command is carried out (RFC 9110 §13.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    #[default]
+    Anything,
+    /// It is there, in one of these generations (any, if empty): `If-Match`.
+    OneOf(Vec<u64>),
+    /// It is in none of these generations (not there at all, if empty): `If-None-Match`.
+    NoneOf(Vec<u64>),
+}
+
 /// One request that changes something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Apply {
         project: Name,
         application: Application,
+        expected: Expected,
     },
     Delete {
         app: AppKey,
+        expected: Expected,
     },
     /// `service: None`: all services of the application.
     Patch {
@@ -35,6 +48,7 @@ pub enum Command {
         replicas: Option<u32>,
         run: Option<RunState>,
         restart: bool,
+        expected: Expected,
     },
     /// A join token, or an API token that can be revoked by its id.
     CreateToken {
@@ -60,7 +74,8 @@ pub enum Command {
         member: MemberId,
         serial: String,
     },
-    /// The member's certificates are void and it is forgotten; its instances are placed elsewhere.
+    /// The member ends what it owes to us and leaves; one that cannot be told, or was told before, is cut
+    /// off at once. Its certificates are void then, it is forgotten, its slots are filled elsewhere.
     RemoveMember {
         member: MemberId,
     },
@@ -89,6 +104,7 @@ pub enum Reply {
     Applied(ApplyView),
     Deleted(WishId),
     Joined { member: MemberId, name: Name },
+    Removed(RemovalView),
 }
 
 /// Why not. Display says what to do about it.
@@ -96,13 +112,69 @@ pub enum Reply {
 pub enum Refusal {
     #[error("there is no {kind} `{name}`; `holm get {kind}s` lists what there is")]
     NotFound { kind: &'static str, name: String },
+    #[error("application {app} has no service `{service}`; it has `{known}`")]
+    NoService { app: AppKey, service: Name, known: String },
+    /// Somebody else owns an application of this name.
+    #[error("application {app} belongs to {owner}, and is changed there")]
+    OtherOwner { app: AppKey, owner: String },
+    /// It is not in the [`Expected`] generation; `None`: it is not there.
+    #[error("application {app} is {}; read it again and decide anew", generation(*.current))]
+    Changed { app: AppKey, current: Option<u64> },
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
     Invalid(String),
+    /// A frozen member may know a newer version of what is to be changed.
+    #[error(
+        "application {app} may be newer on member `{member}`, which is frozen because this store is older \
+         than what it obeyed; decide first: `holm adopt {member}` or `holm discard {member}`"
+    )]
+    Frozen { app: AppKey, member: String },
     /// Join and token refusals; the text never helps to guess.
     #[error("{0}")]
     Forbidden(String),
     #[error("the orchestrator is read-only: {0}; nothing was changed")]
     ReadOnly(String),
+}
+
+fn generation(current: Option<u64>) -> String {
+    current.map_or_else(|| "not there".to_owned(), |now| format!("of generation {now} now"))
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// One that nobody has a name for.
+    pub(super) fn no_member(id: MemberId) -> Self {
+        Self::NotFound { kind: "member", name: id.to_string() }
+    }
+}
+
+// === impl Expected ===
+
+impl Expected {
+    /// Whether it holds for the generation that is there; `None`: nothing is.
+    #[must_use]
+    pub fn holds(&self, current: Option<u64>) -> bool {
+        match (self, current) {
+            (Self::Anything, _) | (Self::NoneOf(_), None) => true,
+            (Self::OneOf(_), None) => false,
+            (Self::OneOf(list), Some(now)) => list.is_empty() || list.contains(&now),
+            (Self::NoneOf(list), Some(now)) => !list.is_empty() && !list.contains(&now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Expected::{Anything, NoneOf, OneOf};
+
+    #[test]
+    fn conditions_hold_as_the_rfc_says() {
+        assert!(Anything.holds(None) && Anything.holds(Some(1)));
+        assert!(OneOf(vec![3]).holds(Some(3)) && !OneOf(vec![3]).holds(Some(4)));
+        assert!(OneOf(vec![]).holds(Some(3)) && !OneOf(vec![]).holds(None) && !OneOf(vec![3]).holds(None));
+        assert!(NoneOf(vec![]).holds(None) && !NoneOf(vec![]).holds(Some(1)));
+        assert!(NoneOf(vec![3]).holds(Some(4)) && !NoneOf(vec![3]).holds(Some(3)));
+    }
 }

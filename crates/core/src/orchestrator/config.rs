@@ -29,8 +29,10 @@ pub struct Deadlines {
     pub offline: Duration,
     /// Its instances are DANGLING and replaced.
     pub replace: Duration,
-    /// A refused member is asked again for the same slot.
+    /// A member that refused a slot is asked again; the wait doubles with each refusal in a row.
     pub ask_again: Duration,
+    /// The longest of these waits.
+    pub ask_at_most: Duration,
     /// An update passes over a slot that does not settle.
     pub settle: Duration,
 }
@@ -42,6 +44,7 @@ impl Default for Deadlines {
             offline: Duration::from_secs(30),
             replace: Duration::from_secs(60),
             ask_again: Duration::from_secs(10),
+            ask_at_most: Duration::from_secs(300),
             settle: Duration::from_secs(60),
         }
     }

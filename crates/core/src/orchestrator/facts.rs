@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::fact::{Fact, FactKey, InstanceReport, Verdict};
+use holm_model::fact::{Fact, FactKey, InstanceReport};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::member::{NodeReport, Role};
@@ -69,7 +69,7 @@ impl Orchestrator {
         }
         live.obeyed = revision;
         if let Some(load) = self.load.get_mut(&id) {
-            load.seen(revision);
+            self.capacity_changed |= load.seen(revision);
         }
         self.look_at_leftovers(id);
     }
@@ -106,13 +106,8 @@ impl Orchestrator {
         match fact {
             Fact::Node(report) => self.node_fact(id, role, *report),
             Fact::Instance(report) => self.instance_fact(id, role, *report),
-            Fact::Share(report) if role == Role::Cluster => self.verdict(id, report.id, report.verdict),
-            Fact::Aggregate(aggregate) if role == Role::Cluster => {
-                if let Some(live) = self.live.get_mut(&id).filter(|live| live.aggregate != aggregate) {
-                    live.aggregate = aggregate;
-                    self.capacity_changed = true;
-                }
-            }
+            Fact::Share(report) if role == Role::Cluster => self.share_fact(id, report),
+            Fact::Aggregate(aggregate) if role == Role::Cluster => self.aggregate_fact(id, aggregate),
             Fact::Share(_) | Fact::Aggregate(_) => {}
         }
     }
@@ -127,6 +122,7 @@ impl Orchestrator {
                     live.facts = Some(report.facts);
                     self.capacity_changed = true;
                     self.aggregate_stale = true;
+                    self.ask_anew(id);
                     self.dirty_per_node();
                     self.touch_endpoints_of(id);
                 }
@@ -219,11 +215,7 @@ impl Orchestrator {
                     || old.status.ports != report.status.ports
                     || old.held != report.held
             });
-        if let Some(old) = &old {
-            self.unindex_instance(old);
-        }
-        self.index_instance(&report);
-        self.instances.put(&mut self.behind, report.id, report.clone());
+        self.put_report(&report);
         if settled {
             self.touch_endpoints(&report);
             self.dirty.extend(slot.clone());
@@ -233,9 +225,7 @@ impl Orchestrator {
         }
         if changed {
             let from = old.map_or(InstanceState::ScheduledNode, |old| old.status.state);
-            let (to, reason) = (report.status.state, report.status.reason.clone());
-            let (id, app) = (report.id.to_string(), report.app.to_string());
-            self.note("instance", id, app, (from.word(), to.word()), ("node", &reason));
+            self.note_instance(&report, (from, report.status.state), ("node", &report.status.reason));
         }
         self.report_instance(&report);
     }
@@ -246,6 +236,14 @@ impl Orchestrator {
         for report in self.instances.values().cloned().collect::<Vec<_>>() {
             self.index_instance(&report);
         }
+    }
+
+    pub(super) fn put_report(&mut self, report: &InstanceReport) {
+        if let Some(old) = self.instances.get(&report.id).cloned() {
+            self.unindex_instance(&old);
+        }
+        self.index_instance(report);
+        self.instances.put(&mut self.behind, report.id, report.clone());
     }
 
     fn index_instance(&mut self, report: &InstanceReport) {
@@ -274,33 +272,15 @@ impl Orchestrator {
         let slot = placement.map(Self::slot_of);
         self.dirty.extend(slot);
         self.touch_endpoints(&report);
+        if let Some(member) = report.node.first() {
+            // What it had may be free: ports, too, of which no aggregate tells.
+            self.ask_anew(*member);
+        }
         if report.status.state != InstanceState::Terminated {
-            let (from, to) = (report.status.state.word(), InstanceState::Terminated.word());
-            self.note("instance", id.to_string(), report.app.to_string(), (from, to), ("node", "it is gone"));
+            let change = (report.status.state, InstanceState::Terminated);
+            self.note_instance(&report, change, ("node", "it is gone"));
         }
         self.unreport(&FactKey::Instance(id));
-    }
-
-    /// A cluster's word on a share that it was given.
-    fn verdict(&mut self, id: MemberId, share: AssignmentId, verdict: Verdict) {
-        let Verdict::Refused { reason, failed } = verdict else { return };
-        let Some(placement) = self.placements.get(&share).filter(|p| p.member == id).cloned() else { return };
-        let slot_id = Self::slot_of(&placement);
-        let name = self.members.get(&id).map(|member| member.name.to_string()).unwrap_or_default();
-        let until = self.now.boot + self.config.deadlines.ask_again;
-        let about = (placement.part.restarts, placement.part.generation);
-        self.drop_placement(share);
-        if let Some(slot) = self.slots.get_mut(&slot_id) {
-            slot.refused.insert(id, reason.clone());
-            slot.ask_again = until;
-            slot.tried = about;
-            if failed {
-                slot.failures = placement.failures + 1;
-                if slot.failures > 1 {
-                    slot.failed = Some(format!("{name}: {reason}"));
-                }
-            }
-        }
     }
 
     /// Per-node services look at the nodes again.
@@ -342,9 +322,8 @@ impl Orchestrator {
         for report in of {
             let state = self.state_of(&report);
             if state == InstanceState::Dangling {
-                let (from, reason) = (report.status.state.word(), "its node is silent past the deadline");
-                let (id, app) = (report.id.to_string(), report.app.to_string());
-                self.note("instance", id, app, (from, state.word()), ("policy", reason));
+                let reason = "its node is silent past the deadline";
+                self.note_instance(&report, (report.status.state, state), ("policy", reason));
             }
             self.touch_endpoints(&report);
             self.report_instance(&report);

@@ -3,13 +3,14 @@
 use holm_model::id::MemberId;
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
+use holm_model::time::Time;
 use holm_model::view::TokenRole;
 
-use super::Orchestrator;
 use super::command::{Refusal, Reply};
 use super::event::Effect;
 use super::members::Live;
-use super::rows::{Member, Revocation};
+use super::rows::{Member, Revocation, Token};
+use super::{Orchestrator, Tier};
 
 impl Orchestrator {
     pub(super) fn join(
@@ -24,26 +25,22 @@ impl Orchestrator {
         if let Some(why) = self.token_refuses(&key, secret_hash, role) {
             return Err(Refusal::Forbidden(why.to_owned()));
         }
-        if let Some((id, _)) = self.members.iter().find(|(_, member)| member.name == name) {
+        if let Some(known) = self.members.values().find(|member| member.name == name) {
+            let kind = known.role.word();
             return Err(Refusal::Conflict(format!(
-                "the name `{name}` belongs to member {id}; choose another, or remove that one first"
+                "the name `{name}` belongs to a {kind} already; choose another, or first `holm {kind} remove {name}`"
             )));
         }
         self.tokens.change(&mut self.journal, &key, |token| {
             token.uses_left = token.uses_left.map(|uses| uses.saturating_sub(1));
         });
+        let member = self.add_member(role, name.clone(), facts);
+        Ok(Reply::Joined { member, name })
+    }
+
+    fn add_member(&mut self, role: Role, name: Name, facts: Option<Box<NodeFacts>>) -> MemberId {
         let id = MemberId(self.next_id());
-        let serials = std::collections::BTreeSet::new();
-        let member = Member {
-            role,
-            name: name.clone(),
-            joined: self.now.wall,
-            serials,
-            unconfirmed: false,
-            doubted: false,
-            thawed: None,
-        };
-        self.members.put(&mut self.journal, id, member);
+        self.members.put(&mut self.journal, id, Member::new(role, name, self.now.wall));
         let mut live = Live::new(self.now.boot);
         live.capabilities = facts.as_ref().map(|f| f.all_capabilities()).unwrap_or_default();
         live.facts = facts.map(|facts| *facts);
@@ -53,7 +50,7 @@ impl Orchestrator {
         self.capacity_changed = true;
         self.put_revocations(id);
         self.dirty_per_node();
-        Ok(Reply::Joined { member: id, name })
+        id
     }
 
     /// Why the token does not let anybody join; nothing in it helps to guess a secret.
@@ -78,9 +75,37 @@ impl Orchestrator {
         }
     }
 
+    pub(super) fn create_token(
+        &mut self,
+        id: String,
+        role: TokenRole,
+        secret_hash: String,
+        expires: Time,
+        uses: Option<u32>,
+    ) -> Result<Reply, Refusal> {
+        if role == TokenRole::Cluster && self.config.tier == Tier::Cluster {
+            return Err(Refusal::Invalid("a cluster takes nodes only; create the token at the root".into()));
+        }
+        let uses_left = match role {
+            TokenRole::Admin => None,
+            TokenRole::Node | TokenRole::Cluster => Some(uses.unwrap_or(1)),
+        };
+        let token = Token { role, secret_hash, expires, uses_left, revoked: false };
+        self.tokens.put(&mut self.journal, id, token);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn revoke_token(&mut self, id: String) -> Result<Reply, Refusal> {
+        if !self.tokens.contains(&id) {
+            return Err(Refusal::NotFound { kind: "token", name: id });
+        }
+        self.tokens.change(&mut self.journal, &id, |token| token.revoked = true);
+        Ok(Reply::Done)
+    }
+
     pub(super) fn issued(&mut self, member: MemberId, serial: String) -> Result<Reply, Refusal> {
         if !self.members.contains(&member) {
-            return Err(Refusal::NotFound { kind: "member", name: member.to_string() });
+            return Err(Refusal::no_member(member));
         }
         self.members.change(&mut self.journal, &member, |member| {
             member.serials.insert(serial);
@@ -90,7 +115,7 @@ impl Orchestrator {
 
     pub(super) fn revoke(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         let Some(member) = self.members.get(&id).cloned() else {
-            return Err(Refusal::NotFound { kind: "member", name: id.to_string() });
+            return Err(Refusal::no_member(id));
         };
         for serial in member.serials {
             self.revocations.put(&mut self.journal, serial, Revocation { at: self.now.wall });

@@ -92,6 +92,7 @@ impl Orchestrator {
                 state: live.state,
                 frozen: live.frozen,
                 unconfirmed: member.unconfirmed,
+                leaving: member.leaving,
             })
         });
         rows.collect()
@@ -107,6 +108,11 @@ impl Orchestrator {
             revoked: token.revoked,
         };
         self.tokens.iter().map(view).collect()
+    }
+
+    /// As people know it; its id once it is forgotten.
+    pub(super) fn member_name(&self, id: MemberId) -> String {
+        self.members.get(&id).map_or_else(|| id.to_string(), |member| member.name.to_string())
     }
 
     /// `none` (a root), `connected`, `disconnected` or `behind`.

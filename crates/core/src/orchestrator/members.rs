@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use holm_model::capability::Capability;
 use holm_model::id::MemberId;
-use holm_model::item::{Item, Obeyed, PackedItem, ShareSlots};
-use holm_model::member::{Aggregate, NodeFacts, NodeReport, Role, Usage};
+use holm_model::item::{Item, Obeyed, PackedItem, Part, ShareSlots};
+use holm_model::member::{Aggregate, NodeFacts, NodeReport, Usage};
 use holm_model::message::{Down, Hello, PROTOCOL, Up, Welcome};
 use holm_model::name::Name;
 use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
 use holm_model::state::MemberState;
 use holm_model::time::Time;
+use holm_model::wish::AppKey;
 
 use super::event::{Effect, LinkId};
 use super::rows::Member;
@@ -60,6 +61,8 @@ pub(super) struct Holding {
     pub(super) items: Vec<PackedItem>,
     /// The slots that they fill.
     pub(super) slots: BTreeSet<SlotKey>,
+    /// The applications that they are parts of.
+    pub(super) apps: BTreeSet<AppKey>,
     pub(super) complete: bool,
 }
 
@@ -69,13 +72,24 @@ const MOST_HELD: usize = 1_000_000;
 impl Holding {
     fn take_in(&mut self, items: Vec<PackedItem>, complete: bool) {
         self.complete = complete;
-        self.slots.extend(items.iter().filter_map(|packed| packed.unpack().ok()).filter_map(slot_of));
+        for item in items.iter().filter_map(|packed| packed.unpack().ok()) {
+            self.apps.extend(part_of(&item).map(|part| part.app.clone()));
+            self.slots.extend(slot_of(item));
+        }
         self.items.extend(items);
     }
 
     /// Whether the slot may be filled there.
     pub(super) fn may_have(&self, slot: &SlotKey) -> bool {
         !self.complete || self.slots.contains(slot)
+    }
+}
+
+fn part_of(item: &Item) -> Option<&Part> {
+    match item {
+        Item::Assignment(assignment) => Some(&assignment.part),
+        Item::Share(share) => Some(&share.part),
+        Item::Endpoints(_) | Item::Revocation => None,
     }
 }
 
@@ -210,6 +224,7 @@ impl Orchestrator {
         live.link = Some(link);
         live.session = self.sessions;
         live.sequence = 0;
+        let freezes = behind && !live.frozen;
         live.frozen = behind;
         live.ahead = hello.obeyed.filter(|_| behind);
         self.capacity_changed = true;
@@ -218,6 +233,9 @@ impl Orchestrator {
         live.heard_at = Some(self.now.wall);
         self.effects.push(Effect::Send { link, message: Down::Welcome(welcome) });
         self.unsync(id);
+        if freezes {
+            self.note_freezing(id);
+        }
         if behind {
             self.doubt(id);
         } else if decided {
@@ -228,15 +246,8 @@ impl Orchestrator {
 
     /// Its certificate is ours, this store has forgotten it: known again, but obeyed by nobody.
     fn know_again(&mut self, id: MemberId, hello: &Hello) {
-        let member = Member {
-            role: hello.role,
-            name: hello.name.clone(),
-            joined: self.now.wall,
-            serials: BTreeSet::new(),
-            unconfirmed: true,
-            doubted: false,
-            thawed: None,
-        };
+        let mut member = Member::new(hello.role, hello.name.clone(), self.now.wall);
+        member.unconfirmed = true;
         self.members.put(&mut self.journal, id, member);
         self.live.insert(id, Live::new(self.now.boot));
         self.dirty_per_node();
@@ -336,12 +347,18 @@ impl Orchestrator {
         }
     }
 
+    fn note_freezing(&mut self, id: MemberId) {
+        let Some(member) = self.members.get(&id) else { return };
+        let (kind, name) = (member.role.word(), member.name.to_string());
+        let reason = format!(
+            "this store is older than what it obeyed; decide: `holm adopt {name}` or `holm discard {name}`"
+        );
+        self.note(kind, name, String::new(), ("", "frozen"), ("policy", &reason));
+    }
+
     fn note_member(&mut self, id: MemberId, old: MemberState, state: MemberState) {
         let Some(member) = self.members.get(&id) else { return };
-        let kind = match member.role {
-            Role::Node => "node",
-            Role::Cluster => "cluster",
-        };
+        let kind = member.role.word();
         let reason = match state {
             MemberState::Online => "",
             _ => "nothing was heard from it",

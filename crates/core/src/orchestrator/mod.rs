@@ -17,42 +17,50 @@
 //! | [`command`], [`event`], [`config`] | the machine's inputs and outputs |
 //! | [`rows`] | what must survive |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
-//! | [`admission`], [`plan`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`place`], [`specs`] | slots made true |
+//! | [`admission`], [`applications`], [`plan`], [`patch`] | what people ask: allowed, known, or refused |
+//! | [`reconcile`], [`place`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`] | members come and go |
-//! | [`members`], [`facts`] | links, silence, what members report |
+//! | [`members`], [`facts`], [`shares`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`] | what each member is told |
-//! | [`upward`], [`adopt`] | our own parent; a store that forgot |
+//! | [`upward`], [`adopt`], [`reunion`] | our own parent; a store that forgot |
 //! | [`rhythm`] | what every step ends in |
-//! | [`views`], [`member_views`] | what the API shows |
+//! | [`views`], [`instance_views`], [`member_views`] | what the API shows |
 
 mod admission;
 mod adopt;
+mod advice;
+mod applications;
 pub mod command;
 pub mod config;
 mod demand;
 mod endpoints;
 pub mod event;
 mod facts;
+mod instance_views;
 mod joining;
 mod lists;
 mod member_views;
 mod members;
+mod patch;
+mod patience;
 mod place;
 mod plan;
 mod reconcile;
 mod removal;
+mod reunion;
 mod rhythm;
 pub mod rows;
+mod shares;
 mod slots;
 mod specs;
+mod standing;
 mod upward;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use holm_model::fact::{InstanceReport, Verdict};
+use holm_model::fact::{InstanceReport, UnfilledSlot, Verdict};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::item::EndpointsKey;
 use holm_model::record::{Batch, Table};
@@ -66,7 +74,7 @@ use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 pub use config::{Config, Deadlines, Tier};
 pub use event::{Effect, Event, LinkId, Ticket};
-pub use views::{InstanceFilter, Whereabouts};
+pub use instance_views::{InstanceFilter, Whereabouts};
 
 use demand::{Demand, Origin, SlotId};
 use endpoints::Consumers;
@@ -74,7 +82,7 @@ use lists::List;
 use members::Live;
 use place::{Full, Load};
 use rows::{Member, Placement, Reign, Revocation, Token, WishRow};
-use slots::Slot;
+use slots::Slots;
 use specs::Specs;
 
 /// See the [module](self).
@@ -99,14 +107,19 @@ pub struct Orchestrator {
     instances: Rows<AssignmentId, InstanceReport>,
     behind: Journal,
 
+    /// Slots of per-node shares that their clusters cannot fill.
+    unfilled_below: BTreeMap<AssignmentId, Vec<UnfilledSlot>>,
+
     // Follows from the rows above; `derive` makes it anew.
     revision: u64,
     counter: u64,
     apps: BTreeMap<AppKey, WishId>,
     demands: BTreeMap<Origin, Demand>,
-    slots: BTreeMap<SlotId, Slot>,
+    slots: Slots,
     load: BTreeMap<MemberId, Load>,
     lists: BTreeMap<MemberId, List>,
+    /// Members that are removed as soon as they have ended what they owe.
+    leaving: BTreeSet<MemberId>,
     by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
     by_service: BTreeMap<ServiceKey, BTreeSet<AssignmentId>>,
     consumers: Consumers,
@@ -117,17 +130,23 @@ pub struct Orchestrator {
     sessions: u64,
     reporter: Reporter,
     parent_open: bool,
+    /// As it told in its last welcome.
+    parent_reigns: BTreeSet<Epoch>,
     dirty: BTreeSet<SlotId>,
     dirty_origins: BTreeSet<Origin>,
     updating: BTreeSet<Origin>,
     unfilled: BTreeSet<SlotId>,
     endpoints_dirty: BTreeSet<EndpointsKey>,
+    /// Per-node shares of which the parent may have to hear something new.
+    shares_dirty: BTreeSet<AssignmentId>,
     capacity_changed: bool,
     touched: BTreeSet<MemberId>,
     /// What the parent was told of our capacity does not hold any more.
     aggregate_stale: bool,
     /// Of this step only.
     full: Option<Full>,
+    /// Of this step only: whether any member is frozen, once a slot wanted to know.
+    frozen: Option<bool>,
     specs: Specs,
     /// This step takes a revision even if it changes no list: a tombstone waits for it.
     deleted: bool,
@@ -168,13 +187,15 @@ impl Orchestrator {
             held,
             journal: Journal::default(),
             behind: Journal::default(),
+            unfilled_below: BTreeMap::new(),
             revision: 0,
             counter: 0,
             apps: BTreeMap::new(),
             demands: BTreeMap::new(),
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             load: BTreeMap::new(),
             lists: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             by_share: BTreeMap::new(),
             by_service: BTreeMap::new(),
             consumers: Consumers::new(),
@@ -183,40 +204,50 @@ impl Orchestrator {
             sessions: 0,
             reporter: Reporter::default(),
             parent_open: false,
+            parent_reigns: BTreeSet::new(),
             dirty: BTreeSet::new(),
             dirty_origins: BTreeSet::new(),
             updating: BTreeSet::new(),
             unfilled: BTreeSet::new(),
             endpoints_dirty: BTreeSet::new(),
+            shares_dirty: BTreeSet::new(),
             capacity_changed: false,
             touched: BTreeSet::new(),
             aggregate_stale: true,
             full: None,
+            frozen: None,
             specs: Specs::default(),
             deleted: false,
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),
         };
-        // Revisions go on over reigns, so that one number orders the lists of one store.
-        let revision = machine.reigns.values().map(|reign| reign.last_revision).max().unwrap_or(0);
-        machine.reigns.put(&mut machine.journal, epoch, Reign { last_revision: revision, last_id: 0 });
-        // Facts are written behind: those of a member that was removed may have stayed on disk.
-        let known =
-            |report: &InstanceReport| report.node.first().is_some_and(|id| machine.members.contains(id));
-        let strays: Vec<_> =
-            machine.instances.iter().filter(|(_, report)| !known(report)).map(|(id, _)| *id).collect();
-        for id in strays {
-            machine.instances.remove(&mut machine.behind, &id);
-        }
+        machine.begin_reign();
+        machine.forget_strays();
         machine.derive();
         Ok(machine)
+    }
+
+    /// Revisions go on over reigns, so that one number orders the lists of one store.
+    fn begin_reign(&mut self) {
+        let last_revision = self.reigns.values().map(|reign| reign.last_revision).max().unwrap_or(0);
+        self.reigns.put(&mut self.journal, self.epoch, Reign { last_revision, last_id: 0 });
+    }
+
+    /// Facts are written behind: those of a member that was removed may have stayed on disk.
+    fn forget_strays(&mut self) {
+        let known = |report: &InstanceReport| report.node.first().is_some_and(|id| self.members.contains(id));
+        let strays: Vec<_> =
+            self.instances.iter().filter(|(_, report)| !known(report)).map(|(id, _)| *id).collect();
+        for id in strays {
+            self.instances.remove(&mut self.behind, &id);
+        }
     }
 
     /// Takes one event. Effects wait in [`Self::take_effects`], writes in [`Self::journal_mut`].
     pub fn step(&mut self, now: Now, event: Event) {
         self.wake(now);
-        self.full = None;
+        (self.full, self.frozen) = (None, None);
         match event {
             Event::Tick => self.tick(),
             Event::Command { ticket, actor, command } => self.admit(ticket, &actor, command),

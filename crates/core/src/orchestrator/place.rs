@@ -1,11 +1,11 @@
 //! Placing a slot on a member: candidates made from facts and bookkeeping.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
+use holm_model::name::Name;
 use holm_model::resources::Resources;
 use holm_model::service::{Connect, ServiceSpec};
 use holm_model::slot::{ServiceKey, SlotIndex};
@@ -105,10 +105,15 @@ impl Load {
     }
 
     /// The member's aggregate includes everything up to `revision`.
-    pub(super) fn seen(&mut self, revision: u64) {
+    ///
+    /// # Returns
+    /// Whether that leaves more room than was known.
+    pub(super) fn seen(&mut self, revision: u64) -> bool {
+        let before = self.recent.len();
         while let Some(first) = self.recent.first_entry().filter(|first| first.key().0 <= revision) {
             self.debit -= &first.remove();
         }
+        self.recent.len() < before
     }
 }
 
@@ -122,7 +127,7 @@ impl Orchestrator {
 
     pub(super) fn candidate(&self, id: MemberId) -> Option<Candidate<'_>> {
         static NO_PORTS: BTreeMap<u16, u32> = BTreeMap::new();
-        let member = self.members.get(&id)?;
+        let member = self.members.get(&id).filter(|member| !member.leaving)?;
         let live = self.live.get(&id)?;
         let load = self.load.get(&id);
         let kind = match member.role {
@@ -184,6 +189,35 @@ impl Orchestrator {
         (found, (!anew).then(|| Full { spec: spec.clone(), before, reason }))
     }
 
+    /// The member that takes the slot.
+    ///
+    /// # Errors
+    /// When nobody does: who and why, for people.
+    fn choose(&mut self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec) -> Result<MemberId, String> {
+        let refused = self.slots.get(slot_id).map(|slot| slot.refused.clone()).unwrap_or_default();
+        let ask = Ask::new(spec, &refused);
+        match &slot_id.1 {
+            SlotIndex::Number(_) => {
+                let (found, full) = self.find(&ask, &demand.part.spec);
+                self.full = full.or(self.full.take());
+                found
+            }
+            SlotIndex::Node(path) => self.on_its_node(&ask, path.last()),
+        }
+    }
+
+    /// The member that a per-node slot is for. A cluster is not asked whether it has room: its nodes are.
+    fn on_its_node(&self, ask: &Ask<'_>, name: Option<&Name>) -> Result<MemberId, String> {
+        let of_name = |member: &Candidate<'_>| Some(member.name) == name;
+        let member = self.candidates(None).find(of_name).ok_or("its node has left")?;
+        match member.refuses(ask) {
+            Some(reason) if matches!(member.kind, Kind::Node { .. }) => {
+                Err(format!("{}: {reason}", member.name))
+            }
+            _ => Ok(member.id),
+        }
+    }
+
     /// Finds a member for the slot and makes the placement.
     ///
     /// # Errors
@@ -192,32 +226,20 @@ impl Orchestrator {
         &mut self,
         slot_id: &SlotId,
         demand: &Demand,
-        spec: &Arc<ServiceSpec>,
+        spec: &ServiceSpec,
     ) -> Result<AssignmentId, String> {
-        let (origin, index) = slot_id;
-        let slot = self.slots.get(slot_id);
-        let refused = slot.map(|slot| slot.refused.clone()).unwrap_or_default();
-        let ask = Ask::new(spec, &refused);
-        let member = match index {
-            SlotIndex::Number(_) => {
-                let (found, full) = self.find(&ask, &demand.part.spec);
-                self.full = full.or(self.full.take());
-                found?
-            }
-            SlotIndex::Node(path) => {
-                let of_name = |member: &Candidate<'_>| Some(member.name) == path.last();
-                let member = self.candidates(None).find(of_name).ok_or("its node has left")?;
-                let share = matches!(member.kind, Kind::Cluster { .. });
-                match member.refuses(&ask) {
-                    Some(reason) if !share => return Err(format!("{}: {reason}", member.name)),
-                    _ => member.id,
-                }
-            }
-        };
-        let role = self.members.get(&member).map_or(Role::Node, |m| m.role);
-        let failures = demand.failures.max(slot.map_or(0, |slot| slot.failures));
+        let member = self.choose(slot_id, demand, spec)?;
+        let placement = self.placement(slot_id, demand, member);
         let id = AssignmentId(self.next_id());
-        let placement = Placement {
+        self.put_placement(id, placement);
+        Ok(id)
+    }
+
+    fn placement(&self, slot_id: &SlotId, demand: &Demand, member: MemberId) -> Placement {
+        let (origin, index) = slot_id;
+        let role = self.members.get(&member).map_or(Role::Node, |m| m.role);
+        let failed = self.slots.get(slot_id).map_or(0, |slot| slot.failures);
+        Placement {
             member,
             role,
             part: demand.part.clone(),
@@ -228,12 +250,10 @@ impl Orchestrator {
                 Origin::Share(share) => Some(*share),
             },
             phase: Phase::Active,
-            failures,
+            failures: demand.failures.max(failed),
             since: self.now.wall,
             revision: self.coming_revision(),
-        };
-        self.put_placement(id, placement);
-        Ok(id)
+        }
     }
 }
 

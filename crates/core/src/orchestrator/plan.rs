@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use holm_model::manifest;
 use holm_model::name::Name;
 use holm_model::service::{Application, ApplicationService, Replicas};
 use holm_model::state::RunState;
@@ -86,9 +87,13 @@ fn replicas_of(replicas: Replicas) -> String {
     format!("replicas: {}", text(replicas))
 }
 
-/// Field by field what differs between two specifications.
+/// Field by field what differs between two specifications, in the words of a manifest.
 fn differences(old: &SpecBytes, new: &SpecBytes) -> Vec<String> {
-    let value = |bytes: &SpecBytes| bytes.decode().ok().and_then(|spec| serde_json::to_value(spec).ok());
+    // Replicas are compared by whoever knows what people scaled to.
+    let replicas = Replicas::Number(1);
+    let value = |bytes: &SpecBytes| {
+        bytes.decode().ok().map(|spec| manifest::show_service(&ApplicationService { spec, replicas }))
+    };
     let (Some(old), Some(new)) = (value(old), value(new)) else {
         return vec!["specification".to_owned()];
     };
@@ -99,7 +104,9 @@ fn differences(old: &SpecBytes, new: &SpecBytes) -> Vec<String> {
 
 fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
     match (old, new) {
-        (Value::Object(a), Value::Object(b)) => {
+        (Value::Object(_), Value::Object(_) | Value::Null) | (Value::Null, Value::Object(_)) => {
+            let none = serde_json::Map::new();
+            let (a, b) = (old.as_object().unwrap_or(&none), new.as_object().unwrap_or(&none));
             let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for key in keys {
                 let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -114,7 +121,7 @@ fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
 
 fn shown(value: &Value) -> String {
     match value {
-        Value::Null => "(none)".to_owned(),
+        Value::Null => "(not set)".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
@@ -157,6 +164,15 @@ mod tests {
         let (new, changes) = merge(&old, &application("a:2", 1), 2);
         assert_eq!(changes[0].details, ["image: a:1 → a:2"]);
         assert_eq!(new[&Name::new("web").unwrap()].generation, 2);
+    }
+
+    #[test]
+    fn a_changed_duration_is_shown_in_the_words_of_the_manifest() {
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
+        let mut changed = application("a:1", 1);
+        changed.services.values_mut().for_each(|web| web.spec.grace = std::time::Duration::from_secs(90));
+        let (_, changes) = merge(&old, &changed, 2);
+        assert_eq!(changes[0].details, ["stop.grace: (not set) → 1m30s"]);
     }
 
     #[test]

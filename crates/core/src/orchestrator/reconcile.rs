@@ -12,30 +12,19 @@
 
 use std::collections::BTreeSet;
 
-use holm_model::fact::{InstanceReport, Verdict};
+use holm_model::fact::Verdict;
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
 use holm_model::slot::SlotIndex;
-use holm_model::state::{InstanceState, MemberState, RunState};
+use holm_model::state::MemberState;
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::members::Live;
+use super::patience::No;
 use super::rows::{Phase, Placement};
 use super::slots::Slot;
-
-/// How a placement stands, from the facts of its member.
-#[derive(Debug, PartialEq, Eq)]
-enum Standing {
-    /// What is wanted is so.
-    Settled,
-    /// On its way, or nothing heard yet.
-    Moving,
-    /// Its member is silent past the deadline.
-    Dangling,
-    /// The restart policy's attempts are used up there: why.
-    Exhausted(String),
-}
+use super::standing::Standing;
 
 /// A slot has its first assignment and one other, then it is FAILED.
 const ASSIGNMENTS: u32 = 2;
@@ -44,6 +33,10 @@ impl Orchestrator {
     /// All slots of an origin: those wanted are looked at, the others are given up.
     pub(super) fn reconcile(&mut self, origin: &Origin) {
         let demand = self.demands.get(origin).cloned();
+        if demand.is_none() && !self.parent_open && self.is_unclaimed(origin) {
+            // Our parent's, to whom it is left when it is back.
+            return;
+        }
         let wanted: BTreeSet<_> =
             demand.as_ref().map(|demand| self.wanted(demand)).into_iter().flatten().collect();
         for index in self.slots_of(origin) {
@@ -59,12 +52,9 @@ impl Orchestrator {
         }
         for index in wanted {
             let slot_id = (origin.clone(), index);
-            let (now, fresh) = (self.now, !self.slots.contains_key(&slot_id));
-            let slot = self.slots.entry(slot_id.clone()).or_default();
+            let since = self.now.wall;
+            let slot = self.slots.obtain(slot_id.clone(), || Slot { since, ..Slot::default() });
             slot.wanted = true;
-            if fresh {
-                slot.since = now.wall;
-            }
             self.reconcile_slot(&slot_id);
         }
     }
@@ -81,21 +71,23 @@ impl Orchestrator {
     }
 
     pub(super) fn reconcile_slot(&mut self, slot_id: &SlotId) {
+        if let (Origin::Share(share), SlotIndex::Node(_)) = slot_id {
+            self.shares_dirty.insert(*share);
+        }
         self.tidy(slot_id);
-        if self.slots.get(slot_id).is_some_and(Slot::is_over) {
+        let Some(slot) = self.slots.get_mut(slot_id) else { return };
+        if slot.is_over() {
             self.slots.remove(slot_id);
             self.unfilled.remove(slot_id);
+            return;
         }
-        let Some(demand) = self.demands.get(&slot_id.0).cloned() else { return };
-        let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.wanted) else { return };
+        let Some(demand) = self.demands.get(&slot_id.0).cloned().filter(|_| slot.wanted) else { return };
         let about = (demand.part.restarts, demand.part.generation);
         if slot.active.is_none() && slot.tried != about {
             (slot.tried, slot.failed, slot.failures) = (about, None, 0);
-            slot.refused.clear();
+            slot.forgive_all();
         }
-        if slot.ask_again <= self.now.boot {
-            slot.refused.clear();
-        }
+        slot.end_waits(self.now.boot);
         match slot.active {
             Some(active) => self.keep(slot_id, &demand, active),
             None => self.fill(slot_id, &demand),
@@ -140,7 +132,9 @@ impl Orchestrator {
             "it was restored and nobody has confirmed it; see `holm confirm`".to_owned()
         } else if demand.rests() {
             "stopped".to_owned()
-        } else if let Some(frozen) = self.frozen_with(slot_id, demand).cloned() {
+        } else if self.some_frozen()
+            && let Some(frozen) = self.frozen_with(slot_id, demand).cloned()
+        {
             self.unfilled.insert(slot_id.clone());
             format!("it may run on `{frozen}`, which is frozen; see `holm adopt` and `holm discard`")
         } else if self.is_refused(&slot_id.0) {
@@ -168,6 +162,11 @@ impl Orchestrator {
         self.say(slot_id, reason);
     }
 
+    /// Asked for every empty slot of a step; members freeze and thaw only before it settles.
+    fn some_frozen(&mut self) -> bool {
+        *self.frozen.get_or_insert_with(|| self.live.values().any(|live| live.frozen))
+    }
+
     /// We started a moment ago and some member has not called yet: what fits nowhere now may fit then.
     fn is_gathering(&self) -> bool {
         let awaited = |live: &Live| live.session == 0 && live.link.is_none();
@@ -191,7 +190,13 @@ impl Orchestrator {
             return self.put_placement(active, changed);
         }
         match self.standing(active) {
-            Standing::Settled | Standing::Moving => {
+            Standing::Settled => {
+                self.unfilled.remove(slot_id);
+                if let Some(slot) = self.slots.get_mut(slot_id) {
+                    slot.forgive_all();
+                }
+            }
+            Standing::Moving => {
                 self.unfilled.remove(slot_id);
             }
             Standing::Dangling => self.replace(slot_id, demand, active),
@@ -228,8 +233,7 @@ impl Orchestrator {
     /// Whether another slot of the origin is being updated and has not settled in time.
     fn others_move(&self, slot_id: &SlotId, demand: &Demand) -> bool {
         let settle = self.config.deadlines.settle;
-        self.slots_of(&slot_id.0).into_iter().filter(|index| *index != slot_id.1).any(|index| {
-            let Some(slot) = self.slots.get(&(slot_id.0.clone(), index)) else { return false };
+        self.slots.of(&slot_id.0).filter(|(index, _)| **index != slot_id.1).any(|(_, slot)| {
             if self.now.boot.saturating_sub(slot.moved) > settle {
                 return false;
             }
@@ -274,13 +278,12 @@ impl Orchestrator {
         if failures >= ASSIGNMENTS || demand.quiet || demand.rests() {
             return;
         }
-        let until = self.now.boot + self.config.deadlines.ask_again;
-        let name = self.members.get(&placement.member).map(|m| m.name.to_string()).unwrap_or_default();
+        let (now, deadlines) = (self.now.boot, &self.config.deadlines);
         if let Some(slot) = self.slots.get_mut(slot_id) {
-            slot.refused.insert(placement.member, format!("it failed there: {why}"));
-            slot.ask_again = until;
+            slot.refuse(placement.member, No::Failed, format!("it failed there: {why}"), now, deadlines);
             slot.failures = failures;
         }
+        let name = self.member_name(placement.member);
         match self.place(slot_id, demand, &spec) {
             Ok(_) => self.set_phase(active, Phase::Retiring),
             Err(_) if self.hand_back(slot_id, &format!("{name}: {why}"), true) => {}
@@ -323,70 +326,5 @@ impl Orchestrator {
             slot.reason = reason;
             slot.since = self.now.wall;
         }
-    }
-
-    // --- how things stand ---
-
-    fn online(&self, placement: &Placement) -> bool {
-        self.live.get(&placement.member).is_some_and(|l| l.state == MemberState::Online && l.reported)
-    }
-
-    pub(super) fn is_dangling(&self, placement: &Placement) -> bool {
-        self.live.get(&placement.member).is_some_and(|live| live.dangling)
-    }
-
-    /// The member obeyed a list without it and reports nothing of it any more.
-    fn is_gone(&self, id: AssignmentId, placement: &Placement) -> bool {
-        let Some(live) = self.live.get(&placement.member) else { return true };
-        live.reported
-            && live.obeyed >= placement.revision
-            && match placement.role {
-                Role::Node => !self.instances.contains(&id),
-                Role::Cluster => self.by_share.get(&id).is_none_or(std::collections::BTreeSet::is_empty),
-            }
-    }
-
-    fn standing(&self, id: AssignmentId) -> Standing {
-        let Some(placement) = self.placements.get(&id) else { return Standing::Moving };
-        if self.is_dangling(placement) {
-            return Standing::Dangling;
-        }
-        match placement.role {
-            Role::Node => match self.instances.get(&id) {
-                Some(report) => stands(report, placement),
-                None => Standing::Moving,
-            },
-            Role::Cluster => {
-                let obeyed = self.live.get(&placement.member).map_or(0, |live| live.obeyed);
-                let shared = self.by_share.get(&id).into_iter().flatten();
-                let mut reports = shared.filter_map(|id| self.instances.get(id)).peekable();
-                let none = reports.peek().is_none();
-                let settled = reports.all(|report| {
-                    matches!(stands(report, placement), Standing::Settled | Standing::Exhausted(_))
-                });
-                if obeyed >= placement.revision && settled && (!none || placement.per_node) {
-                    Standing::Settled
-                } else {
-                    Standing::Moving
-                }
-            }
-        }
-    }
-}
-
-fn stands(report: &InstanceReport, placement: &Placement) -> Standing {
-    use InstanceState::{Completed, Failed, Paused, Running, Stopped};
-    if report.generation != placement.part.generation {
-        return Standing::Moving;
-    }
-    match (report.status.state, placement.part.run) {
-        (Failed, RunState::Run) if report.status.exhausted => {
-            Standing::Exhausted(report.status.reason.clone())
-        }
-        (Running, RunState::Run | RunState::Unknown)
-        | (Completed, _)
-        | (Stopped, RunState::Stop)
-        | (Paused | Stopped, RunState::Pause) => Standing::Settled,
-        _ => Standing::Moving,
     }
 }

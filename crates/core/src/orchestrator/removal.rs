@@ -3,26 +3,96 @@
 //! An order for a node of a cluster travels as a revocation item, so that it reaches a cluster that is
 //! cut off as soon as it is back, however often either side restarts in between.
 
+use holm_model::fact::InstanceReport;
 use holm_model::id::MemberId;
 use holm_model::item::{Item, ItemKey};
+use holm_model::state::MemberState;
+use holm_model::view::{InstanceView, RemovalView};
 
 use super::Orchestrator;
 use super::command::{Refusal, Reply};
-use super::rows::Revocation;
+use super::lists::List;
+use super::rows::{Phase, Revocation};
 
 /// What is ordered about a node of a cluster; the word stands before its id in the item's key.
 const REVOKE: &str = "revoke:";
 const REMOVE: &str = "remove:";
 
 impl Orchestrator {
-    /// The member's certificates are void and it is forgotten.
+    /// The member leaves as soon as it has ended what it owes to us; one that cannot be told, or was told
+    /// before, is cut off at once.
     pub(super) fn remove_member(&mut self, id: MemberId) -> Result<Reply, Refusal> {
-        if !self.members.contains(&id) {
-            return self.order_below(REMOVE, id);
+        let Some(member) = self.members.get(&id) else {
+            let reached = self.is_reached_below(id);
+            let instances = self.live_on(|report| report.node.last() == Some(&id));
+            self.order_below(REMOVE, id)?;
+            return Ok(Reply::Removed(RemovalView { leaving: reached, instances }));
+        };
+        let leaving = !member.leaving && self.can_be_told(id) && !self.placements_on(id).is_empty();
+        let there = |report: &InstanceReport| report.node.first() == Some(&id);
+        let owed = |report: &InstanceReport| report.node.len() == 1 || report.share.is_some();
+        let instances = self.live_on(|report| there(report) && (!leaving || owed(report)));
+        if leaving {
+            self.begin_leaving(id);
+        } else {
+            self.cut_off(id);
         }
-        self.revoke(id)?;
+        Ok(Reply::Removed(RemovalView { leaving, instances }))
+    }
+
+    fn can_be_told(&self, id: MemberId) -> bool {
+        let in_step = self.lists.get(&id).is_some_and(List::is_in_step);
+        in_step
+            && self
+                .live
+                .get(&id)
+                .is_some_and(|live| live.link.is_some() && live.state == MemberState::Online && !live.frozen)
+    }
+
+    fn is_reached_below(&self, id: MemberId) -> bool {
+        self.live.values().filter(|live| live.state == MemberState::Online).any(|live| {
+            let node = live.nodes.iter().find(|(path, _)| path.last() == Some(&id));
+            node.is_some_and(|(_, node)| node.state == MemberState::Online)
+        })
+    }
+
+    fn live_on(&self, chosen: impl Fn(&InstanceReport) -> bool) -> Vec<InstanceView> {
+        let chosen = self.instances.values().filter(|report| chosen(report));
+        chosen.filter(|r| self.state_of(r).is_live()).map(|report| self.instance_view(report)).collect()
+    }
+
+    /// All that the member was given leaves its list; its slots are filled elsewhere when that is gone.
+    fn begin_leaving(&mut self, id: MemberId) {
+        self.members.change(&mut self.journal, &id, |member| member.leaving = true);
+        self.leaving.insert(id);
+        for placement in self.placements_on(id) {
+            self.set_phase(placement, Phase::Retiring);
+        }
+        self.aggregate_stale = true;
+        self.dirty_origins.extend(self.demands.keys().cloned());
+    }
+
+    /// Members that leave are cut off when nothing of ours is left there, or nobody can tell any more.
+    ///
+    /// # Returns
+    /// Whether there was one.
+    pub(super) fn end_leavings(&mut self) -> bool {
+        let offline = |id: &MemberId| self.live.get(id).is_none_or(|l| l.state == MemberState::Offline);
+        let over = |id: &&MemberId| self.placements_on(**id).is_empty() || offline(id);
+        let ended: Vec<MemberId> = self.leaving.iter().filter(over).copied().collect();
+        ended.iter().for_each(|id| self.cut_off(*id));
+        !ended.is_empty()
+    }
+
+    /// The member's certificates are void and it is forgotten.
+    fn cut_off(&mut self, id: MemberId) {
+        self.leaving.remove(&id);
+        let (Some(member), Some(live)) = (self.members.get(&id), self.live.get(&id)) else { return };
+        let (role, name, state) = (member.role, member.name.to_string(), live.state);
+        self.note(role.word(), name, String::new(), (state.word(), "removed"), ("person", ""));
+        // It is known: see above.
+        let _ = self.revoke(id);
         self.forget_member(id);
-        Ok(Reply::Done)
     }
 
     /// The member's certificates are void; it stays known.
@@ -33,7 +103,7 @@ impl Orchestrator {
     fn order_below(&mut self, word: &str, id: MemberId) -> Result<Reply, Refusal> {
         let has = |live: &super::members::Live| live.nodes.keys().any(|path| path.last() == Some(&id));
         if !self.live.values().any(has) {
-            return Err(Refusal::NotFound { kind: "member", name: id.to_string() });
+            return Err(Refusal::no_member(id));
         }
         self.revocations.put(&mut self.journal, format!("{word}{id}"), Revocation { at: self.now.wall });
         self.revocations_changed();
@@ -47,7 +117,7 @@ impl Orchestrator {
         if let Some(id) = member(REVOKE).filter(known) {
             // A member that is known can be revoked.
             let _ = self.revoke(id);
-        } else if let Some(id) = member(REMOVE).filter(known) {
+        } else if let Some(id) = member(REMOVE).filter(known).filter(|id| !self.leaving.contains(id)) {
             let _ = self.remove_member(id);
         }
     }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use holm_model::fact::InstanceReport;
 use holm_model::id::{MemberId, Uid, WishId};
 use holm_model::record::Change;
+use holm_model::state::InstanceState;
 use holm_model::time::Now;
 
 use super::Orchestrator;
 use super::members::Live;
 use super::rows::Reign;
-use super::slots::Slot;
 
 /// A gap between two steps that no timer explains: this machine slept or was paused.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -35,14 +36,6 @@ impl Orchestrator {
         self.bury();
     }
 
-    /// Slots whose refusals are old enough to be asked about again.
-    pub(super) fn ask_again(&mut self) {
-        let now = self.now.boot;
-        let due = |slot: &Slot| !slot.refused.is_empty() && slot.ask_again <= now;
-        let waiting = self.unfilled.iter().filter(|id| self.slots.get(*id).is_some_and(due));
-        self.dirty.extend(waiting.cloned());
-    }
-
     /// Makes true what something happened to, then tells those concerned.
     pub(super) fn settle(&mut self) {
         if std::mem::take(&mut self.capacity_changed) {
@@ -53,7 +46,7 @@ impl Orchestrator {
                 self.reconcile(&origin);
             } else if let Some(slot) = self.dirty.pop_first() {
                 self.reconcile_slot(&slot);
-            } else {
+            } else if !self.end_leavings() {
                 break;
             }
         }
@@ -83,9 +76,10 @@ impl Orchestrator {
         for id in members {
             self.live.entry(id).or_insert_with(|| Live::new(self.now.boot));
         }
+        self.leaving = self.members.iter().filter(|(_, member)| member.leaving).map(|(id, _)| *id).collect();
         self.aggregate_stale = true;
         self.dirty_origins.extend(self.demands.keys().cloned());
-        self.dirty_origins.extend(self.slots.keys().map(|(origin, _)| origin.clone()));
+        self.dirty_origins.extend(self.slots.origins().cloned());
     }
 
     pub(super) fn next_id(&mut self) -> Uid {
@@ -98,7 +92,27 @@ impl Orchestrator {
         self.revision + 1
     }
 
-    /// Something changed its state: for the history and for watchers.
+    /// An instance changed its state: for the history and for watchers.
+    pub(super) fn note_instance(
+        &mut self,
+        report: &InstanceReport,
+        change: (InstanceState, InstanceState),
+        why: (&str, &str),
+    ) {
+        self.behind.change(Change {
+            at: self.now.wall,
+            kind: "instance".to_owned(),
+            subject: report.id.to_string(),
+            application: report.app.to_string(),
+            slot: format!("{}/{}", report.service, report.slot),
+            from: change.0.word().to_owned(),
+            to: change.1.word().to_owned(),
+            cause: why.0.to_owned(),
+            reason: why.1.to_owned(),
+        });
+    }
+
+    /// Something else did.
     pub(super) fn note(
         &mut self,
         kind: &str,
@@ -112,6 +126,7 @@ impl Orchestrator {
             kind: kind.to_owned(),
             subject,
             application,
+            slot: String::new(),
             from: change.0.to_owned(),
             to: change.1.to_owned(),
             cause: why.0.to_owned(),

@@ -34,6 +34,9 @@ pub struct Member {
     /// It was ahead of this store with this, and people decided: it is told again until it obeys.
     #[serde(default)]
     pub thawed: Option<Obeyed>,
+    /// People removed it: it takes nothing new, and is cut off when it has ended what it owes.
+    #[serde(default)]
+    pub leaving: bool,
 }
 
 /// A wish and, once it is deleted, what its tombstone waits for.
@@ -91,6 +94,15 @@ pub struct Token {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     pub at: Time,
+}
+
+// === impl Member ===
+
+impl Member {
+    pub(super) const fn new(role: Role, name: Name, joined: Time) -> Self {
+        let serials = BTreeSet::new();
+        Self { role, name, joined, serials, unconfirmed: false, doubted: false, thawed: None, leaving: false }
+    }
 }
 
 // === impl WishRow ===

@@ -10,6 +10,7 @@ use holm_model::time::Time;
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin, SlotId};
+use super::patience::Patience;
 use super::place::Takes;
 use super::rows::{Phase, Placement};
 
@@ -21,9 +22,9 @@ pub(super) struct Slot {
     pub(super) active: Option<AssignmentId>,
     /// Superseded and retiring placements.
     pub(super) others: BTreeSet<AssignmentId>,
-    /// Members that said no, in their words, until `ask_again` (boot time).
+    /// Members that said no, in their words, and are not asked yet.
     pub(super) refused: BTreeMap<MemberId, String>,
-    pub(super) ask_again: Duration,
+    pub(super) patience: BTreeMap<MemberId, Patience>,
     /// Assignments that failed so far.
     pub(super) failures: u32,
     /// All attempts are used up: why. Ends with a restart or another specification.
@@ -37,12 +38,66 @@ pub(super) struct Slot {
     pub(super) moved: Duration,
 }
 
+/// All slots here, first by origin: origins are long to compare, and most questions are about one.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    by_origin: BTreeMap<Origin, BTreeMap<SlotIndex, Box<Slot>>>,
+}
+
+// === impl Slots ===
+
+impl Slots {
+    pub(super) fn get(&self, (origin, index): &SlotId) -> Option<&Slot> {
+        self.by_origin.get(origin)?.get(index).map(Box::as_ref)
+    }
+
+    pub(super) fn get_mut(&mut self, (origin, index): &SlotId) -> Option<&mut Slot> {
+        self.by_origin.get_mut(origin)?.get_mut(index).map(Box::as_mut)
+    }
+
+    /// The slot, made now if there is none.
+    pub(super) fn obtain(&mut self, (origin, index): SlotId, new: impl FnOnce() -> Slot) -> &mut Slot {
+        self.by_origin.entry(origin).or_default().entry(index).or_insert_with(|| Box::new(new()))
+    }
+
+    pub(super) fn remove(&mut self, (origin, index): &SlotId) {
+        let Some(slots) = self.by_origin.get_mut(origin) else { return };
+        slots.remove(index);
+        if slots.is_empty() {
+            self.by_origin.remove(origin);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.by_origin.clear();
+    }
+
+    pub(super) fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.by_origin.keys()
+    }
+
+    /// The slots of an origin.
+    pub(super) fn of(&self, origin: &Origin) -> impl Iterator<Item = (&SlotIndex, &Slot)> {
+        self.by_origin.get(origin).into_iter().flatten().map(|(index, slot)| (index, slot.as_ref()))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Origin, &SlotIndex, &Slot)> {
+        self.by_origin
+            .iter()
+            .flat_map(|(origin, slots)| slots.iter().map(move |(index, slot)| (origin, index, slot.as_ref())))
+    }
+}
+
+// === impl Slot ===
+
 impl Slot {
     /// Not wanted, and nothing is left of it.
     pub(super) fn is_over(&self) -> bool {
         !self.wanted && self.active.is_none() && self.others.is_empty()
     }
 }
+
+// === impl Orchestrator ===
 
 impl Orchestrator {
     pub(super) fn derive_demands(&mut self) {
@@ -110,6 +165,7 @@ impl Orchestrator {
             holm_model::member::Role::Node => ItemKey::Assignment(id),
         };
         self.set_item(old.member, key, None);
+        self.unfilled_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
         self.dirty.insert(slot);
@@ -117,7 +173,7 @@ impl Orchestrator {
 
     fn index(&mut self, id: AssignmentId, placement: &Placement) {
         let now = self.now;
-        let slot = self.slots.entry(Self::slot_of(placement)).or_default();
+        let slot = self.slots.obtain(Self::slot_of(placement), Slot::default);
         if placement.phase == Phase::Active {
             slot.active = Some(id);
             slot.moved = now.boot;
@@ -167,11 +223,6 @@ impl Orchestrator {
 
     /// The slots of an origin that exist here.
     pub(super) fn slots_of(&self, origin: &Origin) -> Vec<SlotIndex> {
-        let first = (origin.clone(), SlotIndex::Number(0));
-        self.slots
-            .range(first..)
-            .take_while(|((of, _), _)| of == origin)
-            .map(|((_, index), _)| index.clone())
-            .collect()
+        self.slots.of(origin).map(|(index, _)| index.clone()).collect()
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::fact::{Fact, FactKey, InstanceReport, ShareReport, Verdict};
-use holm_model::id::{AssignmentId, MemberId};
+use holm_model::fact::{Fact, FactKey, InstanceReport, ShareReport, UnfilledSlot, Verdict};
+use holm_model::id::{AssignmentId, MemberId, WishId};
 use holm_model::item::{Item, ItemKey};
 use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
 use holm_model::message::{Down, Up};
 
-use super::demand::{Demand, Origin};
+use super::demand::{Demand, Origin, Wanted};
 use super::event::Effect;
+use super::reunion::reigns_of;
 use super::{Orchestrator, Tier};
 use crate::held::Held;
 
@@ -34,6 +35,7 @@ impl Orchestrator {
         }
         let received = self.held.receive(message, &mut self.journal);
         if let Some(welcome) = received.welcome {
+            self.parent_reigns = reigns_of(&welcome);
             self.report_everything();
             self.reporter.welcome(welcome.session);
         }
@@ -41,12 +43,23 @@ impl Orchestrator {
             self.reporter.repeat();
         }
         // Slots without a place may be handed back now.
-        self.capacity_changed |= !self.parent_open && self.held.is_current();
+        let completed = !self.parent_open && self.held.is_current();
+        self.capacity_changed |= completed;
         self.parent_open = self.held.is_current();
         self.effects.extend(received.replies.into_iter().map(Effect::SendParent));
         for key in received.put.iter().chain(&received.removed) {
             self.parent_item(key);
         }
+        let shared: BTreeSet<WishId> =
+            received.put.iter().filter_map(|key| self.wish_of_share(key)).collect();
+        if self.parent_open && (completed || !shared.is_empty()) {
+            self.yield_wishes(&shared);
+        }
+    }
+
+    fn wish_of_share(&self, key: &ItemKey) -> Option<WishId> {
+        let ItemKey::Share(id) = key else { return None };
+        self.demands.get(&Origin::Share(*id)).map(|demand| demand.part.wish)
     }
 
     fn parent_item(&mut self, key: &ItemKey) {
@@ -73,6 +86,7 @@ impl Orchestrator {
                     self.verdicts.put(&mut self.journal, id, Verdict::Taken);
                 }
                 self.tell_verdict(id);
+                self.pass_to_share(id);
             }
             _ => {
                 self.demands.remove(&origin);
@@ -87,8 +101,22 @@ impl Orchestrator {
 
     pub(super) fn tell_verdict(&mut self, id: AssignmentId) {
         if let Some(verdict) = self.verdicts.get(&id).cloned() {
-            self.report_fact(Fact::Share(ShareReport { id, verdict }));
+            let unfilled = self.unfilled_of(id);
+            self.report_fact(Fact::Share(ShareReport { id, verdict, unfilled }));
         }
+    }
+
+    /// Slots of a per-node share that nothing fills here, and why.
+    fn unfilled_of(&self, share: AssignmentId) -> Vec<UnfilledSlot> {
+        let origin = Origin::Share(share);
+        let per_node = self.demands.get(&origin).is_some_and(|demand| demand.slots == Wanted::PerNode);
+        let slots = per_node.then(|| self.slots_of(&origin)).into_iter().flatten();
+        let unfilled = slots.filter_map(|index| {
+            let slot = self.slots.get(&(origin.clone(), index.clone()))?;
+            let is = slot.wanted && slot.active.is_none() && !slot.reason.is_empty();
+            is.then(|| UnfilledSlot { slot: index, reason: slot.reason.clone(), since: slot.since })
+        });
+        unfilled.collect()
     }
 
     pub(super) fn report_fact(&mut self, fact: Fact) {
@@ -131,8 +159,12 @@ impl Orchestrator {
         if self.config.tier != Tier::Cluster {
             return;
         }
-        if std::mem::take(&mut self.aggregate_stale) {
+        // Nobody asks for it while there is no session; its snapshot will have it.
+        if self.reporter.is_heard() && std::mem::take(&mut self.aggregate_stale) {
             self.reporter.set(Fact::Aggregate(self.aggregate()));
+        }
+        for share in std::mem::take(&mut self.shares_dirty) {
+            self.tell_verdict(share);
         }
         let revision = self.held.revision();
         self.effects.extend(self.reporter.take(revision).into_iter().map(Effect::SendParent));
@@ -158,15 +190,14 @@ impl Orchestrator {
     /// Nodes that differ only in quantities, summed up.
     fn aggregate(&self) -> Aggregate {
         let nodes = self.members.values().filter(|member| member.role == Role::Node).count();
-        let mut classes: BTreeMap<(BTreeSet<_>, BTreeMap<_, _>), NodeClass> = BTreeMap::new();
+        let mut classes: BTreeMap<(&BTreeSet<_>, &BTreeMap<_, _>), NodeClass> = BTreeMap::new();
         let mut online = 0;
         for (id, live) in self.online_nodes() {
             online += 1;
             let Some(facts) = &live.facts else { continue };
             let used = self.load.get(&id).map(|load| load.used).unwrap_or_default();
             let free = facts.allocatable.less(&used);
-            let key = (live.capabilities.clone(), facts.labels.clone());
-            let class = classes.entry(key).or_insert_with(|| NodeClass {
+            let class = classes.entry((&live.capabilities, &facts.labels)).or_insert_with(|| NodeClass {
                 capabilities: live.capabilities.clone(),
                 labels: facts.labels.clone(),
                 ..NodeClass::default()

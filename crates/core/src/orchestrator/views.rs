@@ -1,190 +1,19 @@
-//! What the API shows, made from rows and facts. Read-only.
-
-use std::collections::BTreeMap;
+//! Applications as the API shows them, made from wishes and facts.
 
 use holm_model::fact::InstanceReport;
-use holm_model::id::{AssignmentId, MemberId, WishId};
-use holm_model::member::Role;
+use holm_model::id::WishId;
+use holm_model::manifest;
 use holm_model::name::Name;
-use holm_model::service::Replicas;
-use holm_model::slot::ServiceKey;
-use holm_model::state::{InstanceState, RunState, ServiceState, SlotState};
-use holm_model::view::{ApplicationView, InstanceView, ServiceView};
+use holm_model::service::{ApplicationService, Replicas};
+use holm_model::slot::{ServiceKey, SlotIndex};
+use holm_model::state::{InstanceState, RunState, ServiceState};
+use holm_model::view::{ApplicationView, ServiceView};
 use holm_model::wish::{ServiceWish, Wish};
 
 use super::Orchestrator;
-use super::demand::{Demand, Origin, SlotId};
-use super::slots::Slot;
-
-/// Which instances; all that is given must match.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InstanceFilter {
-    pub project: Option<String>,
-    pub application: Option<String>,
-    pub service: Option<String>,
-    pub cluster: Option<String>,
-    /// Name or id.
-    pub node: Option<String>,
-    pub state: Option<String>,
-}
-
-/// Where an instance is, for tunnels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// Ids from our member down to the node.
-    pub path: Vec<MemberId>,
-    pub state: InstanceState,
-    pub ports: BTreeMap<Name, u16>,
-}
-
-impl InstanceFilter {
-    fn takes(&self, view: &InstanceView) -> bool {
-        let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        is(&self.project, &view.project)
-            && is(&self.application, &view.application)
-            && is(&self.service, &view.service)
-            && is(&self.state, &view.state)
-            && (self.cluster.is_none() || self.cluster == view.cluster)
-            && (self.node.is_none() || self.node == view.node || self.node == view.node_id)
-    }
-}
+use super::demand::Origin;
 
 impl Orchestrator {
-    /// A row for each live copy, and one with `id: null` for each slot that nothing fills.
-    #[must_use]
-    pub fn instances(&self, filter: &InstanceFilter) -> Vec<InstanceView> {
-        let mut rows: Vec<InstanceView> = self
-            .instances
-            .values()
-            .map(|report| self.instance_view(report))
-            .chain(self.slots.iter().filter_map(|(id, slot)| self.slot_view(id, slot)))
-            .filter(|view| filter.takes(view))
-            .collect();
-        rows.sort_by(|a, b| {
-            let key = |v: &InstanceView| {
-                (v.project.clone(), v.application.clone(), v.service.clone(), natural(&v.slot), v.id.clone())
-            };
-            key(a).cmp(&key(b))
-        });
-        rows
-    }
-
-    #[must_use]
-    pub fn instance(&self, id: AssignmentId) -> Option<InstanceView> {
-        self.instances.get(&id).map(|report| self.instance_view(report))
-    }
-
-    #[must_use]
-    pub fn whereabouts(&self, id: AssignmentId) -> Option<Whereabouts> {
-        let report = self.instances.get(&id)?;
-        let (path, ports) = (report.node.clone(), report.status.ports.clone());
-        Some(Whereabouts { path, state: self.state_of(report), ports })
-    }
-
-    fn instance_view(&self, report: &InstanceReport) -> InstanceView {
-        let (cluster, node) = self.node_names(&report.node);
-        let state = self.state_of(report);
-        let reason = match state {
-            InstanceState::Dangling => "its node is silent past the deadline".to_owned(),
-            _ => report.status.reason.clone(),
-        };
-        InstanceView {
-            id: Some(report.id.to_string()),
-            project: report.app.project.to_string(),
-            application: report.app.application.to_string(),
-            service: report.service.to_string(),
-            slot: format!("{}/{}", report.service, report.slot),
-            state: state.word().to_owned(),
-            reason,
-            cluster,
-            node,
-            node_id: report.node.last().map(ToString::to_string),
-            runtime: report.runtime.to_string(),
-            generation: report.generation,
-            since: report.status.since,
-            restarts: report.status.restarts,
-            incarnation: report.status.incarnation,
-            held: report.held,
-            ports: report.status.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
-            usage: report.status.usage,
-        }
-    }
-
-    /// A slot without an instance that was reported; `None` when an instance speaks for it.
-    fn slot_view(&self, (origin, index): &SlotId, slot: &Slot) -> Option<InstanceView> {
-        let demand = self.demands.get(origin).filter(|_| slot.wanted)?;
-        let placement = slot.active.and_then(|id| Some((id, self.placements.get(&id)?)));
-        let (mut id, mut cluster, mut node, mut node_id) = (None, None, None, None);
-        let (state, reason) = match placement {
-            None => (self.empty_slot(slot, demand), slot.reason.clone()),
-            Some((assignment, placed)) if placed.role == Role::Node => {
-                if self.instances.contains(&assignment) {
-                    return None;
-                }
-                (cluster, node) = self.node_names(&[placed.member]);
-                (id, node_id) = (Some(assignment.to_string()), Some(placed.member.to_string()));
-                (InstanceState::ScheduledNode.word(), String::new())
-            }
-            Some((share, placed)) => {
-                let filled = self.by_share.get(&share).is_some_and(|all| !all.is_empty());
-                if filled || placed.per_node {
-                    return None;
-                }
-                cluster = self.members.get(&placed.member).map(|member| member.name.to_string());
-                if demand.rests() {
-                    (InstanceState::Stopped.word(), String::new())
-                } else {
-                    (SlotState::ScheduledCluster.word(), slot.reason.clone())
-                }
-            }
-        };
-        let part = &demand.part;
-        Some(InstanceView {
-            id,
-            project: part.app.project.to_string(),
-            application: part.app.application.to_string(),
-            service: part.service.to_string(),
-            slot: format!("{}/{index}", part.service),
-            state: state.to_owned(),
-            reason,
-            cluster,
-            node,
-            node_id,
-            runtime: demand.spec.as_ref().map(|spec| spec.runtime.to_string()).unwrap_or_default(),
-            generation: part.generation,
-            since: slot.since,
-            restarts: 0,
-            incarnation: 0,
-            held: false,
-            ports: BTreeMap::new(),
-            usage: None,
-        })
-    }
-
-    fn empty_slot(&self, slot: &Slot, demand: &Demand) -> &'static str {
-        if slot.failed.is_some() {
-            SlotState::Failed.word()
-        } else if demand.rests() {
-            InstanceState::Stopped.word()
-        } else {
-            SlotState::Requested.word()
-        }
-    }
-
-    /// Names of the cluster and the node at the end of a path of ids.
-    fn node_names(&self, path: &[MemberId]) -> (Option<String>, Option<String>) {
-        let Some(first) = path.first() else { return (None, None) };
-        let name = self.members.get(first).map(|member| member.name.to_string());
-        if path.len() == 1 {
-            let cluster = (self.config.tier == super::Tier::Cluster).then(|| self.config.name.to_string());
-            return (cluster, name);
-        }
-        let node = self.live.get(first).and_then(|live| live.nodes.get(path)).map(|n| n.name.to_string());
-        (name, node)
-    }
-
-    // --- applications ---
-
     #[must_use]
     pub fn applications(&self) -> Vec<ApplicationView> {
         let alive = self.wishes.values().filter(|row| row.wish.deleted.is_none());
@@ -230,15 +59,12 @@ impl Orchestrator {
             .collect();
         let running = states.iter().filter(|(state, _)| *state == InstanceState::Running).count();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let origin = Origin::Own(key);
         let slots = match service.replicas {
             Replicas::Number(number) => number,
-            Replicas::PerNode => count(states.len()),
+            Replicas::PerNode => count(states.len() + self.unfilled_per_node(&origin)),
         };
-        let origin = Origin::Own(key);
-        let failed = self
-            .slots_of(&origin)
-            .into_iter()
-            .any(|index| self.slots.get(&(origin.clone(), index)).is_some_and(|slot| slot.failed.is_some()));
+        let failed = self.slots.of(&origin).any(|(_, slot)| slot.failed.is_some());
         ServiceView {
             name: name.to_string(),
             state: service_state(&states, slots, service, failed),
@@ -251,8 +77,22 @@ impl Orchestrator {
             slots,
             run: service.run,
             generation: service.generation,
-            spec: spec.and_then(|spec| serde_json::to_value(spec).ok()).unwrap_or_default(),
+            spec: spec.map_or(serde_json::Value::Null, |spec| {
+                manifest::show_service(&ApplicationService { spec, replicas: service.replicas })
+            }),
         }
+    }
+
+    /// Per-node slots without an instance, here and below.
+    fn unfilled_per_node(&self, origin: &Origin) -> usize {
+        let slots = self.slots.of(origin);
+        slots
+            .filter(|(index, slot)| matches!(index, SlotIndex::Node(_)) && slot.wanted)
+            .map(|(_, slot)| match slot.active {
+                None => 1,
+                Some(share) => self.unfilled_below.get(&share).map_or(0, Vec::len),
+            })
+            .sum()
     }
 
     /// The state as it counts for the service: one that will be tried again is on its way.
@@ -280,7 +120,7 @@ fn service_state(
             return ServiceState::Stopped;
         }
         RunState::Stop => return ServiceState::Stopping,
-        RunState::Pause if all(&[I::Paused, I::Completed]) => return ServiceState::Paused,
+        RunState::Pause if all(&[I::Paused, I::Stopped, I::Completed]) => return ServiceState::Paused,
         _ => {}
     }
     if states.iter().any(|(_, generation)| *generation != service.generation) {
@@ -319,10 +159,4 @@ fn application_state(services: impl Iterator<Item = ServiceState>) -> ServiceSta
     ];
     let rank = |state: &ServiceState| ORDER.iter().position(|known| known == state).unwrap_or(ORDER.len());
     services.min_by_key(rank).unwrap_or(ServiceState::Initial)
-}
-
-/// `web/10` after `web/9`.
-fn natural(slot: &str) -> (String, u32, String) {
-    let (service, index) = slot.split_once('/').unwrap_or((slot, ""));
-    (service.to_owned(), index.parse().unwrap_or(u32::MAX), index.to_owned())
 }

@@ -7,7 +7,7 @@ use holm_model::message::{Facts, FactsPart, Up};
 use crate::support::id;
 
 fn fact(counter: u64) -> Fact {
-    Fact::Share(ShareReport { id: id(counter), verdict: Verdict::Taken })
+    Fact::Share(ShareReport { id: id(counter), verdict: Verdict::Taken, unfilled: Vec::new() })
 }
 
 fn take(reporter: &mut Reporter) -> Vec<Facts> {

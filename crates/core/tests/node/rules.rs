@@ -196,6 +196,24 @@ fn pause_and_resume() {
 }
 
 #[test]
+fn a_failed_instance_that_is_paused_waits_for_no_attempt() {
+    let (mut node, mut parent) = running(&assignment(1));
+    node.exit(1, 1, 1);
+    assert!(node.reason(1).contains("next attempt"), "{}", node.reason(1));
+    let mut paused = assignment(1);
+    paused.part.run = RunState::Pause;
+    change(&mut parent, &mut node, &paused);
+    assert_eq!(
+        (node.state(1), node.reason(1).as_str()),
+        (I::Stopped, "paused; it starts when it is resumed")
+    );
+    node.sleep_until_due();
+    assert!(node.orders().is_empty());
+    change(&mut parent, &mut node, &assignment(1));
+    assert_eq!(node.launched().incarnation, 2);
+}
+
+#[test]
 fn a_halt_or_pause_that_fails_is_tried_again_later() {
     let (mut node, mut parent) = running(&assignment(1));
     let mut paused = assignment(1);

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use holm_core::orchestrator::Tier;
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::command::{Command, Expected};
 use holm_model::state::RunState;
 use holm_model::wish::AppKey;
 
@@ -154,23 +154,21 @@ impl Chaos {
         let orch = if self.world.rng.chance(800) { 0 } else { self.world.rng.index(orchestrators) };
         let known = self.world.oracle.known(orch);
         let command = match (self.world.rng.below(10), self.world.rng.pick(&known).cloned()) {
-            (0..4, _) | (_, None) => self.some_apply(orch),
-            (4, Some(app)) => Command::Delete { app },
+            (0..4, _) | (_, None) => self.some_apply(),
+            (4, Some(app)) => Command::Delete { app, expected: Expected::Anything },
             (5..7, Some(app)) => self.some_scale(app),
             (_, Some(app)) => self.some_patch(app),
         };
         self.world.ask(orch, command);
     }
 
-    fn some_apply(&mut self, orch: Orch) -> Command {
-        let owner = &self.world.orchestrators[orch].config.name;
+    fn some_apply(&mut self) -> Command {
         let rng = &mut self.world.rng;
-        // Two owners may use one name; the rows of the root would not tell them apart.
-        let mut application = app(&format!("{}-{owner}", APPS[rng.index(APPS.len())]));
+        let mut application = app(APPS[rng.index(APPS.len())]);
         for service in &SERVICES[..1 + rng.index(SERVICES.len())] {
             application = self.some_service(application, service);
         }
-        Command::Apply { project: name("default"), application: application.0 }
+        Command::Apply { project: name("default"), application: application.0, expected: Expected::Anything }
     }
 
     fn some_service(&mut self, application: App, service: &str) -> App {
@@ -203,7 +201,14 @@ impl Chaos {
         let rng = &mut self.world.rng;
         let service = Some(name(SERVICES[rng.index(SERVICES.len())]));
         let replicas = u32::try_from(rng.below(6)).unwrap();
-        Command::Patch { app, service, replicas: Some(replicas), run: None, restart: false }
+        Command::Patch {
+            app,
+            service,
+            replicas: Some(replicas),
+            run: None,
+            restart: false,
+            expected: Expected::Anything,
+        }
     }
 
     fn some_patch(&mut self, app: AppKey) -> Command {
@@ -211,7 +216,14 @@ impl Chaos {
         let service = rng.chance(500).then(|| name(SERVICES[rng.index(SERVICES.len())]));
         let run = [RunState::Run, RunState::Run, RunState::Stop, RunState::Pause][rng.index(4)];
         let restart = rng.chance(300);
-        Command::Patch { app, service, replicas: None, run: (!restart).then_some(run), restart }
+        Command::Patch {
+            app,
+            service,
+            replicas: None,
+            run: (!restart).then_some(run),
+            restart,
+            expected: Expected::Anything,
+        }
     }
 
     fn remove_member(&mut self) {
@@ -378,6 +390,9 @@ impl Chaos {
             self.world.run_secs(1);
             self.world.watch(&mut self.watch);
         }
+        for site in &self.world.orchestrators {
+            trace!(self.world, "{}: {:#?}", site.config.name, site.up());
+        }
         panic!("not {what} after {REST} s: {last}");
     }
 
@@ -387,7 +402,7 @@ impl Chaos {
             let keys: Vec<AppKey> =
                 wishes(self.world.orchestrators[orch].up()).iter().map(|w| w.key.clone()).collect();
             for app in keys {
-                self.world.command(orch, Command::Delete { app }).unwrap();
+                self.world.command(orch, Command::Delete { app, expected: Expected::Anything }).unwrap();
             }
         }
     }

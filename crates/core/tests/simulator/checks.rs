@@ -260,8 +260,7 @@ impl World {
         processes: &[(NodeAt, AssignmentId, &Process)],
     ) -> Result<(), String> {
         let filter = InstanceFilter {
-            project: Some(wish.key.project.to_string()),
-            application: Some(wish.key.application.to_string()),
+            application: Some(wish.id.to_string()),
             service: Some(service.to_string()),
             ..InstanceFilter::default()
         };
@@ -271,8 +270,7 @@ impl World {
         if let (SlotIndex::Node(path), []) = (slot, processes)
             && path.len() > 1
         {
-            // A cluster says itself why it cannot fill one of its slots, or has none of them.
-            rows.extend(self.orchestrators[self.orch(path[0].as_str())].up().instances(&filter));
+            // A cluster that has none of them, yet.
             slots.push(format!("{service}/{}", path[0]));
         }
         rows.retain(|row| slots.contains(&row.slot));
@@ -290,7 +288,7 @@ impl World {
         }
         let place = self.place_for(orch, wished, slot);
         let fine = rows.iter().any(|row| match row.state.as_str() {
-            "FAILED" if row.reason.contains("next attempt") => wished.run != RunState::Run,
+            "FAILED" if row.reason.contains("next attempt") => false,
             "FAILED" => !row.reason.is_empty(),
             // Asked again now and then; the reason is the last answer.
             "REQUESTED" | "SCHEDULED_CLUSTER" if wish.unconfirmed => row.reason.contains("confirm"),

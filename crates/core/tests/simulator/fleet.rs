@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holm_core::orchestrator::command::{Command, Refusal, Reply};
+use holm_core::orchestrator::command::{Command, Expected, Refusal, Reply};
 use holm_core::orchestrator::{Config, Deadlines, InstanceFilter, Tier};
 use holm_model::id::MemberId;
 use holm_model::member::{NodeFacts, Role};
@@ -64,6 +64,7 @@ const DEADLINES: Deadlines = Deadlines {
     offline: Duration::from_secs(6),
     replace: Duration::from_secs(12),
     ask_again: Duration::from_secs(4),
+    ask_at_most: Duration::from_secs(32),
     settle: Duration::from_secs(12),
 };
 
@@ -275,18 +276,29 @@ impl World {
     }
 
     pub(crate) fn apply(&mut self, application: App) {
-        let command = Command::Apply { project: name("default"), application: application.0 };
+        let command = Command::Apply {
+            project: name("default"),
+            application: application.0,
+            expected: Expected::Anything,
+        };
         self.command(0, command).unwrap();
     }
 
     pub(crate) fn scale(&mut self, application: &str, service: &str, replicas: u32) {
         let (app, service) = (key(application), Some(name(service)));
-        let patch = Command::Patch { app, service, replicas: Some(replicas), run: None, restart: false };
+        let patch = Command::Patch {
+            app,
+            service,
+            replicas: Some(replicas),
+            run: None,
+            restart: false,
+            expected: Expected::Anything,
+        };
         self.command(0, patch).unwrap();
     }
 
     pub(crate) fn delete(&mut self, application: &str) {
-        self.command(0, Command::Delete { app: key(application) }).unwrap();
+        self.command(0, Command::Delete { app: key(application), expected: Expected::Anything }).unwrap();
     }
 
     pub(crate) fn cut(&mut self, member: &str) {

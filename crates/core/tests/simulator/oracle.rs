@@ -119,10 +119,10 @@ fn services(wish: &Wish) -> BTreeMap<Name, Service> {
 
 fn key(command: &Command) -> Option<AppKey> {
     match command {
-        Command::Apply { project, application } => {
+        Command::Apply { project, application, .. } => {
             Some(AppKey { project: project.clone(), application: application.name.clone() })
         }
-        Command::Delete { app } | Command::Patch { app, .. } => Some(app.clone()),
+        Command::Delete { app, .. } | Command::Patch { app, .. } => Some(app.clone()),
         _ => None,
     }
 }

@@ -4,4 +4,8 @@ mod changing;
 mod forgetting;
 mod joining;
 mod losing;
+mod owners;
 mod placing;
+mod refusing;
+mod removing;
+mod reunion;

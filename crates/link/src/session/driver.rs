@@ -19,6 +19,12 @@ use super::{SessionEnd, Transport};
 /// A stream that the peer has opened, counted against the limit while it lives.
 pub(super) type Inbound = (yamux::Stream, OwnedSemaphorePermit);
 
+/// Where the peer's streams go.
+pub(super) struct Inbox {
+    pub(super) tunnels: mpsc::Sender<Inbound>,
+    pub(super) permits: Arc<Semaphore>,
+}
+
 /// How the end of a session is asked for and told.
 pub(super) struct Fate {
     pub(super) close: CancellationToken,
@@ -33,8 +39,7 @@ pub(super) struct Driver<IO> {
     opens: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
     /// Who waits for a stream of this side.
     waiting: Option<oneshot::Sender<yamux::Stream>>,
-    inbound: mpsc::Sender<Inbound>,
-    permits: Arc<Semaphore>,
+    inbound: Inbox,
 }
 
 /// The id of the client's first stream.
@@ -53,7 +58,7 @@ impl<IO: Transport> Driver<IO> {
         mode: Mode,
         control: oneshot::Sender<yamux::Stream>,
         opens: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
-        inbound: mpsc::Sender<Inbound>,
+        inbound: Inbox,
         max_tunnels: usize,
     ) -> Self {
         let (control, waiting) = match mode {
@@ -66,7 +71,6 @@ impl<IO: Transport> Driver<IO> {
             opens,
             waiting,
             inbound,
-            permits: Arc::new(Semaphore::new(max_tunnels)),
         }
     }
 
@@ -125,8 +129,8 @@ impl<IO: Transport> Driver<IO> {
             return;
         }
         // One too many, or nobody accepts tunnels: dropping the stream resets it.
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            drop(self.inbound.try_send((stream, permit)));
+        if let Ok(permit) = self.inbound.permits.clone().try_acquire_owned() {
+            drop(self.inbound.tunnels.try_send((stream, permit)));
         }
     }
 
@@ -164,10 +168,20 @@ fn end_of(error: &ConnectionError) -> SessionEnd {
     match (io_error(error), error) {
         (Some(error), _) => match crate::tls::alert(error) {
             Some(alert) => SessionEnd::Refused(alert),
-            None => SessionEnd::Vanished(error.to_string()),
+            None => SessionEnd::Vanished(in_words(error)),
         },
         (None, ConnectionError::Closed) => SessionEnd::ClosedByPeer,
         (None, error) => SessionEnd::Protocol(error.to_string()),
+    }
+}
+
+/// The usual ends in few words: a program that ends or a machine that goes says no good-bye.
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the connection was reset".to_owned(),
+        io::ErrorKind::TimedOut => "the network took nothing any more".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{DropGuard, WaitForCancellationFutureOwned};
 
 use super::driver::Inbound;
 use super::{Handle, SessionEnd};
@@ -19,6 +19,9 @@ use super::{Handle, SessionEnd};
 pub struct Tunnels {
     pub(super) handle: Arc<Handle>,
     permits: Arc<Semaphore>,
+    /// Of the peer's tunnels.
+    inbound: Arc<Semaphore>,
+    most: usize,
 }
 
 /// Accepts the tunnels that the peer opens. When it is dropped, they are reset.
@@ -51,8 +54,24 @@ pub enum OpenError {
 }
 
 impl Tunnels {
-    pub(super) const fn new(handle: Arc<Handle>, permits: Arc<Semaphore>) -> Self {
-        Self { handle, permits }
+    /// `inbound` counts the peer's tunnels; either side may have `most`.
+    pub(super) fn new(handle: Arc<Handle>, inbound: Arc<Semaphore>, most: usize) -> Self {
+        Self { handle, permits: Arc::new(Semaphore::new(most)), inbound, most }
+    }
+
+    /// How many tunnels are open, this side's and the peer's.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        2 * self.most - self.permits.available_permits() - self.inbound.available_permits()
+    }
+
+    /// Closes the session when it is dropped; tunnels that are open do not hold it.
+    pub(crate) fn close_on_drop(&self) -> DropGuard {
+        self.handle.close.clone().drop_guard()
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.handle, &other.handle)
     }
 
     /// Opens a tunnel. The peer hears of it with the first bytes written: its header.

@@ -16,6 +16,13 @@ pub fn show(application: &Application) -> String {
         .expect("a manifest can be written as YAML")
 }
 
+/// The entry of a service in a manifest, as JSON: the words that people write, for the API to show.
+#[must_use]
+pub fn show_service(service: &ApplicationService) -> serde_json::Value {
+    // As above: texts, numbers and mappings of these.
+    serde_json::to_value(Service::from(service)).expect("a service can be written as JSON")
+}
+
 // === impl From ===
 
 impl From<&Application> for Manifest {

@@ -8,6 +8,27 @@ use crate::time::Time;
 /// Items of a page at most, and of a page whose length nobody said.
 pub const MAX_PAGE: u32 = 1_000;
 
+/// Kinds of things whose changes are events.
+pub const EVENT_KINDS: [&str; 4] = ["application", "cluster", "instance", "node"];
+
+/// States that a row of the list of instances may have.
+pub const INSTANCE_STATES: [&str; 14] = [
+    "REQUESTED",
+    "SCHEDULED_CLUSTER",
+    "SCHEDULED_NODE",
+    "PREPARING",
+    "STARTING",
+    "RUNNING",
+    "PAUSED",
+    "MIGRATING",
+    "STOPPING",
+    "STOPPED",
+    "COMPLETED",
+    "FAILED",
+    "TERMINATED",
+    "DANGLING",
+];
+
 /// A list without filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -48,7 +69,7 @@ pub struct EventQuery {
     pub after: Option<String>,
     /// As `project/application`.
     pub application: Option<String>,
-    /// `instance`, `slot`, `service`, `application`, `node`, `cluster`, `member`.
+    /// `application`, `cluster`, `instance` or `node`.
     pub kind: Option<String>,
 }
 
@@ -59,6 +80,7 @@ pub struct EventQuery {
 pub struct HistoryQuery {
     /// As `project/application`.
     pub application: Option<String>,
+    /// `application`, `cluster`, `instance` or `node`.
     pub kind: Option<String>,
     /// The id of the thing, or its path where it has none.
     pub subject: Option<String>,

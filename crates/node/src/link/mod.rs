@@ -20,10 +20,10 @@ use std::time::Duration;
 use holm_link::backoff::Backoff;
 use holm_link::clock::Clock;
 use holm_link::credentials::Credentials;
-use holm_link::dial::{Connected, DialError, Dialer};
+use holm_link::dial::{Connected, DialError, Dialer, DialerError};
+use holm_link::lane::Lane;
 use holm_link::listen::Channel;
 use holm_link::revocation::Revocations;
-use holm_link::session::Tunnels;
 use holm_model::time::Time;
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
@@ -43,8 +43,8 @@ pub struct LinkTimes {
     pub keep_alive: Duration,
     /// Without any message for so long, the link counts as broken.
     pub silence: Duration,
-    /// First and longest wait before dialling again.
-    pub backoff: (Duration, Duration),
+    /// How long to wait before dialling again.
+    pub backoff: Backoff,
     /// Longest wait after the orchestrator said no: trying again soon is of no use.
     pub refused: Duration,
 }
@@ -54,7 +54,7 @@ pub struct LinkTimes {
 pub(crate) struct Link {
     orders: mpsc::UnboundedSender<Order>,
     status: watch::Receiver<LinkStatus>,
-    tunnels: watch::Receiver<Option<Tunnels>>,
+    lane: watch::Receiver<Option<Arc<Lane>>>,
 }
 
 /// What the agent wants of the link.
@@ -101,7 +101,7 @@ struct Caller {
     settings: Settings,
     orders: mpsc::UnboundedReceiver<Order>,
     status: watch::Sender<LinkStatus>,
-    tunnels: watch::Sender<Option<Tunnels>>,
+    lane: watch::Sender<Option<Arc<Lane>>>,
     /// Counts sessions.
     line: u64,
 }
@@ -119,10 +119,10 @@ impl Link {
             reason: "not dialled yet".to_owned(),
             certificate_expires: expiry(&settings.credentials),
         });
-        let (tunnels, tunnels_seen) = watch::channel(None);
-        let caller = Caller { settings, orders: inbox, status, tunnels, line: 0 };
+        let (lane, lane_seen) = watch::channel(None);
+        let caller = Caller { settings, orders: inbox, status, lane, line: 0 };
         let task = tokio::spawn(caller.run(stop));
-        (Self { orders, status: status_seen, tunnels: tunnels_seen }, task)
+        (Self { orders, status: status_seen, lane: lane_seen }, task)
     }
 
     pub(crate) fn order(&self, order: Order) {
@@ -142,7 +142,7 @@ impl Default for LinkTimes {
         Self {
             keep_alive: Duration::from_secs(5),
             silence: Duration::from_secs(15),
-            backoff: (Duration::from_millis(50), Duration::from_secs(30)),
+            backoff: Backoff::reconnect(),
             refused: Duration::from_secs(60),
         }
     }
@@ -152,23 +152,24 @@ impl Default for LinkTimes {
 
 impl Caller {
     async fn run(mut self, stop: CancellationToken) {
-        let (first, most) = self.settings.times.backoff;
-        let mut backoff = Backoff::new(first, most);
+        let mut backoff = self.settings.times.backoff.clone();
         loop {
-            let wait = tokio::select! {
+            let end = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 dialled = self.dial() => match dialled {
-                    Ok(connected) => match self.session(connected, &stop, &mut backoff).await {
-                        End::Stopped => return,
-                        End::Broken(reason) => self.down(&reason, backoff.failed(random())),
-                        End::Refused(reason) => self.refused(&reason),
-                    },
+                    Ok(connected) => self.session(connected, &stop, &mut backoff).await,
                     Err(DialError::Refused { address, alert }) => {
-                        self.refused(&format!("{address} refused the connection: {alert}"))
+                        End::Refused(format!("{address} refused the connection: {alert}"))
                     }
-                    Err(error) => self.down(&chain(&error), backoff.failed(random())),
+                    Err(error) => End::Broken(chain(&error)),
                 },
+            };
+            let wait = match end {
+                End::Stopped => return,
+                End::Renewed => continue,
+                End::Broken(reason) => self.down(&reason, backoff.failed(random())),
+                End::Refused(reason) => self.refused(&reason),
             };
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -178,13 +179,17 @@ impl Caller {
     }
 
     async fn dial(&self) -> Result<Connected, DialError> {
-        let Settings { credentials, revocations, clock, orchestrator, .. } = &self.settings;
-        let dialer = Dialer::new(credentials, revocations.clone(), clock.clone());
-        match dialer {
+        let orchestrator = &self.settings.orchestrator;
+        match self.dialer() {
             Ok(dialer) => dialer.connect(orchestrator, Channel::Control).await,
             // Credentials that were used or installed before; nothing but a new joining mends them.
             Err(error) => Err(DialError::Refused { address: orchestrator.clone(), alert: chain(&error) }),
         }
+    }
+
+    fn dialer(&self) -> Result<Dialer, DialerError> {
+        let Settings { credentials, revocations, clock, .. } = &self.settings;
+        Dialer::new(credentials, revocations.clone(), clock.clone())
     }
 
     fn down(&self, reason: &str, wait: Duration) -> Duration {
@@ -206,11 +211,14 @@ impl Caller {
         half + Backoff::new(half, half).failed(random())
     }
 
+    fn certificate_changed(&self) {
+        let expires = expiry(&self.settings.credentials);
+        self.status.send_modify(|status| status.certificate_expires = expires);
+    }
+
     /// Whether it is news.
     fn set_status(&self, up: bool, reason: &str) -> bool {
-        let certificate_expires = expiry(&self.settings.credentials);
         self.status.send_if_modified(|status| {
-            status.certificate_expires = certificate_expires;
             let news = status.up != up || status.reason != reason;
             if status.up != up {
                 status.up = up;

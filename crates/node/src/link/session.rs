@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use holm_link::UnixTime;
 use holm_link::backoff::Backoff;
 use holm_link::cbor;
-use holm_link::credentials::CredentialRequest;
 use holm_link::dial::Connected;
+use holm_link::lane::Lane;
+use holm_link::renewal::Renewal;
 use holm_link::session::{
     ControlReceiver, ControlSender, IncomingTunnels, Limits, Session, SessionEnd, TrySendError,
 };
+use holm_link::verify::PeerIdentity;
 use holm_model::message::{Down, Up};
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::{Caller, Order, chain};
+use super::{Caller, Order, Settings, chain};
 use crate::agent::Input;
 use crate::tunnels::Host;
 
@@ -34,6 +37,8 @@ pub(crate) struct Line {
 pub(super) enum End {
     /// We were told to stop.
     Stopped,
+    /// It was good for a new certificate only, which is there.
+    Renewed,
     Broken(String),
     /// Trying again soon is of no use.
     Refused(String),
@@ -47,8 +52,12 @@ struct Talk {
     silent: Instant,
     /// Messages in a row that could not be read.
     garbled: u32,
-    /// The key for which a certificate was asked, and when.
-    renewal: Option<(CredentialRequest, Instant)>,
+    renewal: Renewal,
+    /// The orchestrator as its certificate proved it.
+    peer: PeerIdentity,
+    lane: Arc<Lane>,
+    /// The orchestrator's tunnels on their way.
+    serving: JoinSet<()>,
 }
 
 /// So many unreadable messages in a row are no accident.
@@ -56,8 +65,6 @@ const MOST_GARBLED: u32 = 100;
 /// Control frames that wait for a slow network; more of them cut the link, and the next session
 /// begins with a snapshot.
 const QUEUE: usize = 1024;
-/// An unanswered request for a certificate is repeated after so long.
-const RENEW_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 // === impl Line ===
 
@@ -88,19 +95,20 @@ impl Caller {
         stop: &CancellationToken,
         backoff: &mut Backoff,
     ) -> End {
-        let limits = Limits { queue: QUEUE, ..Limits::default() };
-        let Session { sender, receiver, tunnels, incoming } = Session::client(connected.stream, &limits);
+        let Session { sender, receiver, tunnels, incoming } = Session::client(connected.stream, &limits());
         self.line += 1;
         let line = Line { number: self.line, sender };
         let silent = Instant::now() + self.settings.times.silence;
-        let mut talk = Talk { line: line.clone(), receiver, silent, garbled: 0, renewal: None };
+        let (renewal, peer) = (Renewal::begin(), connected.peer);
+        let lane = Arc::new(Lane::new(tunnels));
+        self.lane.send_replace(Some(Arc::clone(&lane)));
         let mut serving = JoinSet::new();
         serving.spawn(accept(incoming, Arc::clone(&self.settings.host)));
-        self.tunnels.send_replace(Some(tunnels));
         let number = line.number;
-        self.tell(Input::LinkUp(line)).await;
+        self.tell(Input::LinkUp(line.clone())).await;
+        let mut talk = Talk { line, receiver, silent, garbled: 0, renewal, peer, lane, serving };
         let end = self.talk(&mut talk, stop, backoff).await;
-        self.tunnels.send_replace(None);
+        self.lane.send_replace(None);
         talk.line.sender.close();
         self.tell(Input::LinkDown(number)).await;
         end
@@ -117,6 +125,8 @@ impl Caller {
         // The first message is the agent's: it says who we are.
         alive.reset();
         loop {
+            let Settings { clock, credentials, .. } = &self.settings;
+            let renew_at = talk.renewal.look_at(credentials, clock.now());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return End::Stopped,
@@ -138,8 +148,9 @@ impl Caller {
                 _ = alive.tick() => {
                     let revision = *self.settings.revision.borrow();
                     talk.line.send(&Up::Alive { revision });
-                    self.renew(talk);
                 }
+                () = sleep_until(renew_at) => self.renew(talk),
+                () = talk.lane.wanted() => self.open_bulk(talk),
                 () = sleep_until(talk.silent) => {
                     return End::Broken("the orchestrator is silent".to_owned());
                 }
@@ -158,7 +169,20 @@ impl Caller {
             }
         };
         talk.garbled = 0;
+        match down {
+            Down::Time { now } => {
+                let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+                self.settings.clock.hear(now, &talk.peer);
+                return None;
+            }
+            Down::Bulk => {
+                talk.lane.want();
+                return None;
+            }
+            _ => {}
+        }
         if matches!(down, Down::Welcome(_)) {
+            talk.renewal.welcomed();
             backoff.succeeded();
             if self.set_status(true, "") {
                 tracing::info!(orchestrator = %self.settings.orchestrator, "Linked to the orchestrator.");
@@ -170,53 +194,64 @@ impl Caller {
 
     fn obey(&mut self, talk: &mut Talk, order: Order) -> Option<End> {
         match order {
-            Order::Certificate(chain) => {
-                self.install(talk, chain);
-                None
-            }
+            Order::Certificate(chain) => self.install(talk, chain),
             Order::Refused(reason) => Some(End::Refused(reason)),
             // One from before this session is as good: it costs one more handshake.
             Order::Reconnect => Some(End::Broken("answers were lost here; asking anew".to_owned())),
         }
     }
 
-    /// Asks for a new certificate when two thirds of the old one's life are over.
+    /// Opens the session's second connection; it ends with the session, or when nobody uses it.
+    fn open_bulk(&self, talk: &mut Talk) {
+        let (lane, host) = (Arc::clone(&talk.lane), Arc::clone(&self.settings.host));
+        let (dialer, address) = (self.dialer(), self.settings.orchestrator.clone());
+        while talk.serving.try_join_next().is_some() {}
+        talk.serving.spawn(async move {
+            // Credentials that opened this session can open another connection of it.
+            let Ok(dialer) = dialer else { return };
+            let serve = |incoming| accept(incoming, host);
+            if let Err(error) = lane.call(&dialer, &address, &limits(), serve).await {
+                let reason = chain(&error);
+                tracing::info!(reason, "No second connection: tunnels share the first.");
+            }
+        });
+    }
+
+    /// Asks for a new certificate if it is time.
     fn renew(&self, talk: &mut Talk) {
-        let due = self.settings.clock.now() >= self.settings.credentials.renew_at();
-        let asked = talk.renewal.as_ref().is_some_and(|(_, at)| at.elapsed() < RENEW_AGAIN);
-        if !due || asked {
+        let Settings { clock, credentials, .. } = &self.settings;
+        if !talk.renewal.is_due(credentials, clock.now()) {
             return;
         }
-        match CredentialRequest::new() {
-            Ok(request) => {
-                talk.line.send(&Up::Renew { csr: ByteBuf::from(request.csr()) });
-                talk.renewal = Some((request, Instant::now()));
-            }
+        match talk.renewal.ask(credentials) {
+            Ok(csr) => talk.line.send(&Up::Renew { csr: ByteBuf::from(csr) }),
             Err(error) => tracing::error!(%error, "No key can be made for a new certificate."),
         }
     }
 
-    /// The open session goes on with the old certificate, the next one takes the new.
-    fn install(&mut self, talk: &mut Talk, certificates: Vec<Vec<u8>>) {
-        let Some((request, _)) = talk.renewal.take() else {
-            tracing::debug!("A certificate came that was not asked for.");
-            return;
-        };
+    /// The open session goes on with the old certificate, unless it is good for nothing else; the next
+    /// one takes the new.
+    fn install(&mut self, talk: &mut Talk, certificates: Vec<Vec<u8>>) -> Option<End> {
         let certificates = certificates.into_iter().map(Into::into).collect();
-        let renewed = self.settings.credentials.renewed(request, certificates);
-        let saved = renewed.map_err(|error| chain(&error)).and_then(|renewed| {
-            renewed.save(&self.settings.data_dir).map_err(|error| chain(&error))?;
-            Ok(renewed)
-        });
-        match saved {
+        let Settings { credentials, data_dir, .. } = &self.settings;
+        match talk.renewal.answered(credentials, certificates, data_dir) {
             Ok(renewed) => {
                 self.settings.credentials = renewed;
-                self.set_status(true, "");
+                self.certificate_changed();
                 tracing::info!("The certificate was renewed.");
+                (!talk.renewal.is_welcome()).then_some(End::Renewed)
             }
-            Err(error) => tracing::error!(error, "The new certificate cannot be used; asking again later."),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(error, "The new certificate is not taken; asking again later.");
+                None
+            }
         }
     }
+}
+
+fn limits() -> Limits {
+    Limits { queue: QUEUE, ..Limits::default() }
 }
 
 fn ended(end: SessionEnd) -> End {

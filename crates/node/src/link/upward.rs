@@ -22,9 +22,9 @@ impl Upward for Link {
 
 impl Link {
     async fn open(&self, instance: AssignmentId, port: u16) -> Result<Tunnel, UpwardError> {
-        let tunnels = self.tunnels.borrow().clone().ok_or(UpwardError::NoLink)?;
+        let lane = self.lane.borrow().clone().ok_or(UpwardError::NoLink)?;
         let broken = |error: &dyn std::error::Error| UpwardError::Broken(super::chain(error));
-        let mut tunnel = tunnels.open().await.map_err(|error| broken(&error))?;
+        let mut tunnel = lane.open().await.map_err(|error| broken(&error))?;
         // An empty path: the orchestrator knows where the instance is, we do not.
         let request = Request { path: Vec::new(), purpose: Purpose::Connect { instance, port } };
         write_header(&mut tunnel, &request).await.map_err(|error| broken(&error))?;

@@ -2,11 +2,13 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
-mod parent;
+pub(crate) mod parent;
+mod signing;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holm_link::backoff::Backoff;
 use holm_model::id::{AssignmentId, Epoch, Uid, WishId};
 use holm_model::item::{Assignment, Item, ItemKey, PackedItem, Part};
 use holm_model::name::Name;
@@ -100,7 +102,7 @@ pub(crate) fn config(dir: &Path, parent: &Parent) -> NodeConfig {
     config.interval = Duration::from_millis(200);
     config.link = LinkTimes {
         keep_alive: Duration::from_millis(100),
-        backoff: (Duration::from_millis(10), Duration::from_millis(100)),
+        backoff: Backoff::new(Duration::from_millis(10), Duration::from_millis(100)),
         refused: Duration::from_millis(200),
         ..LinkTimes::default()
     };

@@ -8,17 +8,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holm_link::UnixTime;
-use holm_link::authority::{Authority, Leaf};
+use holm_link::authority::Authority;
 use holm_link::cbor;
-use holm_link::certificate::Usage;
+use holm_link::certificate::{Serial, Usage};
 use holm_link::clock::Clock;
-use holm_link::credentials::{CredentialRequest, Credentials};
 use holm_link::frame::{read_header, write_header};
-use holm_link::listen::{Accepted, Acceptor, HandshakeLimits, ServerCertificate};
+use holm_link::listen::{Accepted, Acceptor, Channel, HandshakeLimits, ServerCertificate};
 use holm_link::revocation::Revocations;
-use holm_link::session::{ControlSender, Limits, Session, Tunnel, Tunnels};
+use holm_link::session::{ControlSender, IncomingTunnels, Limits, Session, Tunnel, Tunnels};
 use holm_link::token::{JoinToken, Role};
-use holm_link::verify::{MemberPolicy, REJOIN_WINDOW};
+use holm_link::verify::{MemberPolicy, PeerIdentity, REJOIN_WINDOW};
 use holm_model::fact::{Fact, FactKey, InstanceReport};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId};
 use holm_model::item::{Digest, Items, PackedItem};
@@ -29,12 +28,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::signing::{leaf, node_identity, sign, sign_at};
 use super::{name, soon, uid};
 
 /// The root of the sea, as far as a node can tell.
 pub(crate) struct Parent {
     pub(crate) address: SocketAddr,
-    authority: Authority,
+    authority: Arc<Authority>,
     shared: Arc<Shared>,
 }
 
@@ -50,17 +50,27 @@ struct State {
     revision: u64,
     facts: BTreeMap<FactKey, Fact>,
     link: Option<(ControlSender, Tunnels)>,
+    /// The session's second connection.
+    second: Option<Tunnels>,
     sessions: u64,
     /// Refuse whoever calls.
     cut: bool,
-    renewals: u32,
+    /// Of each certificate that was signed for the node on a link, in order.
+    renewals: Vec<Serial>,
+    /// Of the certificate by which the node was let in last.
+    shown: Option<Serial>,
 }
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The life of a certificate that was renewed here.
+pub(crate) const SHORT: Duration = Duration::from_secs(3);
 
 const EPOCH: Epoch = Epoch::new(1, 7);
 
 impl Parent {
     pub(crate) async fn start() -> Self {
-        let authority = Authority::create_sea("sea", UnixTime::now()).unwrap();
+        let founded = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) - YEAR);
+        let authority = Authority::create_sea("sea", founded).unwrap();
         let own = sign(&authority, "holm://sea", Usage::Server, Duration::from_secs(3600));
         let certificate = ServerCertificate::new(&own).unwrap();
         let policy = MemberPolicy {
@@ -74,10 +84,15 @@ impl Parent {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { state: Mutex::default(), changed: watch::channel(0).0 });
-        let accepting = Arc::clone(&shared);
+        let authority = Arc::new(authority);
+        let (accepting, signer) = (Arc::clone(&shared), Arc::clone(&authority));
         tokio::spawn(Arc::new(acceptor).serve(listener, move |accepted, _| match accepted {
-            Accepted::Member { stream, .. } => {
-                tokio::spawn(Arc::clone(&accepting).talk(Session::server(*stream, &Limits::default())));
+            Accepted::Member { channel: Channel::Bulk, stream, .. } => {
+                tokio::spawn(Arc::clone(&accepting).second(Session::server(*stream, &Limits::default())));
+            }
+            Accepted::Member { peer, stream, .. } => {
+                let session = Session::server(*stream, &Limits::default());
+                tokio::spawn(Arc::clone(&accepting).talk(session, peer, Arc::clone(&signer)));
             }
             Accepted::Http { stream } => drop(tokio::spawn(refuse(*stream))),
         }));
@@ -86,8 +101,12 @@ impl Parent {
 
     /// Puts valid credentials into the data directory, as joining would.
     pub(crate) fn admit(&self, dir: &Path, validity: Duration) {
-        let identity = format!("holm://sea/{}", uid(5));
-        sign(&self.authority, &identity, Usage::Client, validity).save(dir).unwrap();
+        self.admit_since(dir, validity, UnixTime::now());
+    }
+
+    /// As if it had been admitted earlier.
+    pub(crate) fn admit_since(&self, dir: &Path, validity: Duration, since: UnixTime) {
+        sign_at(&self.authority, &node_identity(), Usage::Client, validity, since).save(dir).unwrap();
     }
 
     pub(crate) fn token(&self) -> String {
@@ -138,8 +157,14 @@ impl Parent {
         self.wait(|state| (state.link.is_some() == up).then_some(())).await;
     }
 
-    pub(crate) async fn renewed(&self) {
-        self.wait(|state| (state.renewals > 0).then_some(())).await;
+    /// The serial numbers of all certificates that were signed on links, once there are so many.
+    pub(crate) async fn renewed(&self, times: usize) -> Vec<Serial> {
+        self.wait(|state| (state.renewals.len() >= times).then(|| state.renewals.clone())).await
+    }
+
+    /// Of the certificate by which the node was let in last.
+    pub(crate) fn shown(&self) -> Option<Serial> {
+        self.shared.state.lock().unwrap().shown.clone()
     }
 
     pub(crate) fn sessions(&self) -> u64 {
@@ -158,12 +183,22 @@ impl Parent {
         self.wait(|state| state.facts.values().find(|fact| wanted(fact)).cloned()).await
     }
 
+    /// Asks for the second connection, and opens a tunnel on it.
+    pub(crate) async fn tunnel_by_second(&self, purpose: Purpose) -> (Tunnel, Answer) {
+        let (sender, _) = self.wait(|state| state.link.clone()).await;
+        sender.send(encode(&Down::Bulk)).await.unwrap();
+        let tunnels = self.wait(|state| state.second.clone()).await;
+        open(&tunnels, purpose).await
+    }
+
+    /// Whether the second connection is there.
+    pub(crate) async fn second(&self, there: bool) {
+        self.wait(|state| (state.second.is_some() == there).then_some(())).await;
+    }
+
     pub(crate) async fn tunnel(&self, purpose: Purpose) -> (Tunnel, Answer) {
         let tunnels = self.wait(|state| state.link.as_ref().map(|(_, tunnels)| tunnels.clone())).await;
-        let mut tunnel = tunnels.open().await.unwrap();
-        write_header(&mut tunnel, &Request { path: Vec::new(), purpose }).await.unwrap();
-        let answer = soon(read_header(&mut tunnel)).await.unwrap();
-        (tunnel, answer)
+        open(&tunnels, purpose).await
     }
 
     async fn wait<T>(&self, look: impl Fn(&State) -> Option<T>) -> T {
@@ -194,17 +229,20 @@ impl Shared {
         changed
     }
 
-    async fn talk(self: Arc<Self>, session: Session) {
-        let Session { sender, mut receiver, tunnels, mut incoming } = session;
+    async fn second(self: Arc<Self>, session: Session) {
+        let Session { tunnels, incoming, .. } = session;
+        self.change(|state| state.second = Some(tunnels.clone()));
+        tokio::spawn(echo_all(incoming));
+        tunnels.ended().await;
+        self.change(|state| state.second = None);
+    }
+
+    async fn talk(self: Arc<Self>, session: Session, peer: PeerIdentity, authority: Arc<Authority>) {
+        let Session { sender, mut receiver, tunnels, incoming } = session;
         if self.change(|state| state.cut) {
             return sender.close();
         }
-        // Upward tunnels are echoed.
-        tokio::spawn(async move {
-            while let Some(tunnel) = incoming.accept().await {
-                tokio::spawn(echo(tunnel));
-            }
-        });
+        tokio::spawn(echo_all(incoming));
         let beats = sender.clone();
         let beating = Arc::clone(&self);
         let beat = tokio::spawn(async move {
@@ -218,6 +256,15 @@ impl Shared {
         });
         while let Some(Ok(frame)) = receiver.recv().await {
             let up: Up = cbor::decode(&frame, usize::MAX).unwrap();
+            if let Up::Renew { csr } = &up {
+                let down = self.renew(csr, &authority);
+                let _ = sender.send(encode(&down)).await;
+            }
+            // Nothing else is heard of a member whose certificate has expired.
+            if peer.expired {
+                continue;
+            }
+            self.change(|state| state.shown = peer.serials.first().cloned());
             let link = (sender.clone(), tunnels.clone());
             for down in self.change(|state| state.answer(up, link)) {
                 let _ = sender.send(encode(&down)).await;
@@ -225,6 +272,16 @@ impl Shared {
         }
         beat.abort();
         self.change(|state| state.link = None);
+    }
+}
+
+impl Shared {
+    /// For three seconds: whoever lives longer renews it again and again.
+    fn renew(&self, csr: &[u8], authority: &Authority) -> Down {
+        let leaf = leaf(&node_identity(), Usage::Client, SHORT);
+        let issued = authority.sign_leaf(csr, &leaf, UnixTime::now()).unwrap();
+        self.change(|state| state.renewals.push(issued.serial));
+        Down::Certificate { chain: issued.chain.iter().map(|der| ByteBuf::from(der.to_vec())).collect() }
     }
 }
 
@@ -285,24 +342,27 @@ impl State {
                 }
                 Vec::new()
             }
-            Up::Renew { .. } => {
-                self.renewals += 1;
-                Vec::new()
-            }
-            Up::Holding { .. } | Up::Alive { .. } | Up::Leave => Vec::new(),
+            Up::Renew { .. } | Up::Holding { .. } | Up::Alive { .. } | Up::Leave => Vec::new(),
         }
     }
+}
+
+async fn open(tunnels: &Tunnels, purpose: Purpose) -> (Tunnel, Answer) {
+    let mut tunnel = tunnels.open().await.unwrap();
+    write_header(&mut tunnel, &Request { path: Vec::new(), purpose }).await.unwrap();
+    let answer = soon(read_header(&mut tunnel)).await.unwrap();
+    (tunnel, answer)
 }
 
 fn encode(down: &Down) -> Bytes {
     Bytes::from(cbor::encode(down).unwrap())
 }
 
-fn sign(authority: &Authority, who: &str, usage: Usage, validity: Duration) -> Credentials {
-    let request = CredentialRequest::new().unwrap();
-    let leaf = Leaf { identity: who.parse().unwrap(), usage, names: Vec::new(), validity };
-    let issued = authority.sign_leaf(request.csr(), &leaf, UnixTime::now()).unwrap();
-    request.install(issued.chain, authority.root().clone()).unwrap()
+/// Upward tunnels.
+async fn echo_all(mut incoming: IncomingTunnels) {
+    while let Some(tunnel) = incoming.accept().await {
+        tokio::spawn(echo(tunnel));
+    }
 }
 
 async fn echo(mut tunnel: Tunnel) {

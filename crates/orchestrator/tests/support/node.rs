@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) welcome: Welcome,
     pub(crate) member: MemberId,
     pub(crate) items: Items,
+    /// It was told to open its second connection.
+    pub(crate) asked_for_bulk: bool,
     pub(crate) tunnels: Tunnels,
     pub(crate) incoming: IncomingTunnels,
     wire: Wire,
@@ -50,8 +52,12 @@ pub(crate) async fn join(address: SocketAddr, token: &JoinToken, called: &str) -
 
 /// A session of whoever the credentials speak for.
 pub(crate) async fn dial(address: SocketAddr, credentials: &Credentials) -> Session {
+    dial_by(address, credentials, Channel::Control).await
+}
+
+pub(crate) async fn dial_by(address: SocketAddr, credentials: &Credentials, channel: Channel) -> Session {
     let dialer = Dialer::new(credentials, Revocations::default(), Clock::default()).unwrap();
-    let connected = dialer.connect(&address.to_string(), Channel::Control).await.unwrap();
+    let connected = dialer.connect(&address.to_string(), channel).await.unwrap();
     Session::client(connected.stream, &Limits::default())
 }
 
@@ -125,7 +131,17 @@ impl Node {
         wire.say(&Up::Sync { obeyed: None, digest: Digest::default() }).await;
         let (member, items) = (welcome.member, BTreeMap::new());
         let (tunnels, incoming) = (session.tunnels, session.incoming);
-        let mut node = Self { welcome, member, items, tunnels, incoming, wire, revision: 0, sequence: 0 };
+        let mut node = Self {
+            welcome,
+            member,
+            items,
+            tunnels,
+            incoming,
+            wire,
+            revision: 0,
+            sequence: 0,
+            asked_for_bulk: false,
+        };
         let report = NodeReport {
             path: vec![member],
             name: name(called),
@@ -212,6 +228,7 @@ impl Node {
                 self.revision = change.to;
                 self.wire.say(&Up::Alive { revision: change.to }).await;
             }
+            Down::Bulk => self.asked_for_bulk = true,
             Down::Refused { reason } => panic!("refused: {reason}"),
             _ => {}
         }

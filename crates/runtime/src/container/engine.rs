@@ -28,6 +28,11 @@ pub(super) const fn status(error: Option<&Error>) -> Option<u16> {
     }
 }
 
+/// Whether a container of the same name is in the way: 409 with Docker, 500 with Podman.
+pub(super) fn name_taken(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { message, .. } if message.contains("already in use by"))
+}
+
 impl Engine {
     pub(super) fn new(socket: PathBuf) -> Self {
         Self { socket, client: OnceCell::new() }

@@ -60,7 +60,8 @@ async fn follow(shared: &Shared, client: &Docker) -> Result<(), RunError> {
     let filters = HashMap::from([
         ("type", vec!["container".to_owned()]),
         ("label", vec![format!("{}={}", spec::NODE, shared.config.node)]),
-        ("event", ["die", "pause", "unpause"].map(str::to_owned).to_vec()),
+        // Podman 4.3 says `die` and filters as `died`.
+        ("event", ["die", "died", "pause", "unpause"].map(str::to_owned).to_vec()),
     ]);
     let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
     let mut events = client.events(Some(options));

@@ -3,23 +3,27 @@
 use std::io;
 
 use bollard::container::LogOutput;
+use bollard::errors::Error;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holm_model::id::AssignmentId;
 use holm_model::tunnel::ExecOut;
 
-use super::engine::{Engine, status};
+use super::engine::Engine;
 use super::spec;
 use crate::error::{RunError, Step};
 use crate::stream::Exec;
 
 /// # Errors
-/// When the container does not run.
+/// When the container does not run or is paused.
 pub(super) async fn start(engine: &Engine, id: AssignmentId, command: Vec<String>) -> Result<Exec, RunError> {
     let client = engine.client(Step::Exec).await?;
-    let failed = |error: bollard::errors::Error| match status(Some(&error)) {
-        Some(404 | 409) => RunError::NotRunning { id },
+    let failed = |error: Error| match &error {
+        Error::DockerResponseServerError { status_code: 409, message } if message.contains("paused") => {
+            RunError::Paused { id }
+        }
+        Error::DockerResponseServerError { status_code: 404 | 409, .. } => RunError::NotRunning { id },
         _ => engine.failed(Step::Exec, error),
     };
     let config = ExecConfig {

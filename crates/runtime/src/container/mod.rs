@@ -191,7 +191,13 @@ impl Runtime for ContainerRuntime {
     }
 
     fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>> {
-        async move { exec::start(&self.shared.engine, id, command).await }.boxed()
+        async move {
+            if self.shared.known().get(&id).is_some_and(|known| known.paused) {
+                return Err(RunError::Paused { id });
+            }
+            exec::start(&self.shared.engine, id, command).await
+        }
+        .boxed()
     }
 
     fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>> {
@@ -217,7 +223,7 @@ impl Shared {
         }
         let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
         let mut created = client.create_container(options(), body.clone()).await;
-        if status(created.as_ref().err()) == Some(409) {
+        if created.as_ref().is_err_and(engine::name_taken) {
             self.remove(launch.id, Step::Start).await?;
             created = client.create_container(options(), body).await;
         }

@@ -239,7 +239,10 @@ impl Runtime for ProcessRuntime {
 
     fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>> {
         let start = || {
-            self.shared.live(id)?;
+            // It would join the frozen group and wait there unheard.
+            if self.shared.live(id)?.paused() {
+                return Err(RunError::Paused { id });
+            }
             let (program, arguments) = &self.shared.config.supervisor;
             let mut helper = tokio::process::Command::new(program);
             helper.args(arguments).arg("exec").arg(&self.shared.dir(id).0).args(command);

@@ -67,7 +67,7 @@ impl Sea {
 
     /// Sends a manifest and waits until it runs.
     pub(crate) fn deploy(&self, manifest: &str) {
-        run(self.call_at(ROOT, &["apply", "--wait=60s", "-"]), manifest).done();
+        run(self.call_at(ROOT, &["apply", "--wait=60s", "--stable=0s", "-"]), manifest).done();
     }
 
     /// Waits until exactly `count` instances of an application run, and nothing else of it is there.

@@ -139,6 +139,13 @@ impl Running {
         i32::try_from(self.child.id()).expect("a pid")
     }
 
+    /// Waits until it ends by itself; its exit code.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> i32 {
+        let ended = || self.child.try_wait().expect("a child of ours");
+        super::wait_for("the call ends", ended).code().unwrap_or(-1)
+    }
+
     /// The next line that `wanted` holds for; others are passed over.
     #[track_caller]
     pub(crate) fn line(&self, wanted: impl Fn(&str) -> bool) -> String {

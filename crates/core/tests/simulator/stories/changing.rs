@@ -1,13 +1,20 @@
 //! What follows when people change their minds.
 
-use holm_core::orchestrator::command::{Command, Reply};
+use holm_core::orchestrator::command::{Command, Expected, Reply};
 use holm_model::state::RunState;
 
 use crate::fleet::{app, fleet, key, name, nodes, steady};
 use crate::world::World;
 
 fn say(fleet: &mut World, run: Option<RunState>, restart: bool) {
-    let patch = Command::Patch { app: key("shop"), service: None, replicas: None, run, restart };
+    let patch = Command::Patch {
+        app: key("shop"),
+        service: None,
+        replicas: None,
+        run,
+        restart,
+        expected: Expected::Anything,
+    };
     fleet.command(0, patch).unwrap();
 }
 
@@ -133,7 +140,8 @@ fn an_equal_apply_changes_nothing() {
         let root = fleet.orchestrators[0].up();
         (root.revision(), root.applications()[0].generation)
     };
-    let command = Command::Apply { project: name("default"), application: manifest.0 };
+    let command =
+        Command::Apply { project: name("default"), application: manifest.0, expected: Expected::Anything };
     let Ok(Reply::Applied(view)) = fleet.command(0, command) else { panic!("applied") };
     assert_eq!((view.generation, view.changes[0].action.as_str()), (generation, "keep"));
     assert_eq!(fleet.orchestrators[0].up().revision(), revision);
@@ -161,7 +169,7 @@ fn every_request_is_in_the_audit_log_with_its_outcome() {
     let mut fleet = fleet().node("fl-1");
     fleet.apply(app("shop").service("web", steady(), 1));
     fleet.scale("shop", "web", 2);
-    fleet.command(0, Command::Delete { app: key("ship") }).unwrap_err();
+    fleet.command(0, Command::Delete { app: key("ship"), expected: Expected::Anything }).unwrap_err();
     say(&mut fleet, Some(RunState::Stop), false);
     fleet.delete("shop");
     let audit = &fleet.orchestrators[0].disk.audit;

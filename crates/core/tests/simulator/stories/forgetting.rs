@@ -1,13 +1,13 @@
 //! A store that is older than what its members obeyed: nothing is stopped, nothing deleted revives,
 //! and people decide.
 
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::command::{Command, Expected};
 use holm_model::item::ItemKey;
 use holm_model::member::Role;
 use holm_model::view::TokenRole;
 
 use crate::disk::Disk;
-use crate::fleet::{app, fleet, key, nodes, steady};
+use crate::fleet::{app, fleet, key, name, nodes, steady};
 use crate::world::{Who, World};
 
 /// The root comes back with another store, and its members have called.
@@ -196,4 +196,47 @@ fn a_restored_store_voids_its_join_tokens() {
     replace(&mut fleet, copy);
     let refusal = fleet.show_token(0, "t", Role::Node, "fl-2", None).unwrap_err();
     assert_eq!(refusal.to_string(), "this token was revoked");
+}
+
+#[test]
+fn a_write_about_what_a_frozen_member_holds_is_refused_until_people_decide() {
+    let mut fleet = fleet().node("fl-1");
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    let newer = fleet.orchestrators[0].disk.clone();
+    fleet.scale("shop", "web", 2);
+    fleet.run_until_running(2);
+    // Whether the store has forgotten the application or only its last change.
+    for disk in [copy, newer] {
+        replace(&mut fleet, disk);
+        let known = !fleet.orchestrators[0].up().applications().is_empty();
+        let application = app("shop").service("web", steady(), 5).0;
+        let mut writes =
+            vec![Command::Apply { project: name("default"), application, expected: Expected::Anything }];
+        if known {
+            let (app, service) = (key("shop"), Some(name("web")));
+            writes.push(Command::Patch {
+                app,
+                service,
+                replicas: Some(5),
+                run: None,
+                restart: false,
+                expected: Expected::Anything,
+            });
+            writes.push(Command::Delete { app: key("shop"), expected: Expected::Anything });
+        }
+        for write in writes {
+            let refusal = fleet.command(0, write).unwrap_err();
+            assert_eq!(
+                refusal.to_string(),
+                "application default/shop may be newer on member `fl-1`, which is frozen because this store is \
+                 older than what it obeyed; decide first: `holm adopt fl-1` or `holm discard fl-1`"
+            );
+        }
+        fleet.apply(app("other").service("log", steady(), 0));
+    }
+    adopt(&mut fleet);
+    fleet.scale("shop", "web", 1);
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
 }

@@ -51,15 +51,15 @@ fn a_token_that_is_not_for_this_is_refused() {
 #[test]
 fn a_name_belongs_to_one_member() {
     let mut fleet = fleet().node("fl-1");
-    let member = fleet.member_id("root/fl-1");
     fleet.create_token(0, "t", TokenRole::Node, 1).unwrap();
     assert_eq!(
         refused(&mut fleet, "t", Role::Node, "fl-1"),
-        format!("the name `fl-1` belongs to member {member}; choose another, or remove that one first")
+        "the name `fl-1` belongs to a node already; choose another, or first `holm node remove fl-1`"
     );
     let tokens = fleet.orchestrators[0].up().tokens();
     let left = tokens.iter().find(|token| token.id == "t").unwrap().uses_left;
     assert_eq!(left, Some(1), "it is not used up");
+    let member = fleet.member_id("root/fl-1");
     fleet.command(0, Command::RemoveMember { member }).unwrap();
     fleet.show_token(0, "t", Role::Node, "fl-1", None).unwrap();
 }

@@ -121,3 +121,17 @@ fn what_a_removed_member_ran_is_placed_elsewhere() {
     fleet.command(0, Command::RemoveMember { member }).unwrap();
     fleet.run_until_lines(&["web/0 RUNNING edge"]);
 }
+
+#[test]
+fn a_surplus_copy_ends_although_the_cluster_that_replaced_it_has_lost_a_node_of_its_own() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(2));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    fleet.cut("vienna");
+    fleet.run_until("munich replaces it", |fleet| fleet.processes("web").contains(&"munich/fl-1".to_owned()));
+    fleet.cut("munich/fl-1");
+    fleet.run_until("and heals", |fleet| fleet.processes("web").contains(&"munich/fl-2".to_owned()));
+    fleet.heal("vienna");
+    fleet.run_until_lines(&["web/0 DANGLING munich/fl-1", "web/0 RUNNING munich/fl-2"]);
+    assert_eq!(fleet.processes("web"), ["munich/fl-1", "munich/fl-2"]);
+}

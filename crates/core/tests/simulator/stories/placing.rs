@@ -1,6 +1,6 @@
 //! Where slots go, and why not elsewhere.
 
-use holm_core::orchestrator::command::{Command, Refusal};
+use holm_core::orchestrator::command::{Command, Expected, Refusal};
 use holm_model::state::MemberState;
 
 use crate::fleet::{app, fleet, name, nodes, program, sized, steady};
@@ -65,6 +65,7 @@ fn a_named_node_or_cluster_is_honoured_or_refused() {
     let command = Command::Apply {
         project: name("default"),
         application: app("lost").service("web", steady().in_cluster("paris"), 1).0,
+        expected: Expected::Anything,
     };
     let refusal = fleet.command(0, command).unwrap_err();
     assert_eq!(
@@ -144,6 +145,7 @@ fn bad_requests_change_nothing_and_say_why() {
         replicas: Some(replicas),
         run: None,
         restart: false,
+        expected: Expected::Anything,
     };
     let refused =
         |fleet: &mut crate::world::World, command| fleet.command(0, command).unwrap_err().to_string();
@@ -153,11 +155,31 @@ fn bad_requests_change_nothing_and_say_why() {
     );
     assert_eq!(
         refused(&mut fleet, patch("shop", "wed", 1)),
-        "application default/shop has no service `wed`; it has web"
+        "application default/shop has no service `wed`; it has `web`"
     );
     assert_eq!(refused(&mut fleet, patch("shop", "web", 10_001)), "at most 10000 replicas are possible");
     let unknown = fleet.command(0, Command::Confirm { app: crate::fleet::key("ship") });
     assert!(matches!(unknown, Err(Refusal::NotFound { kind: "application", .. })));
     fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
     assert_eq!(fleet.orchestrators[0].up().nodes()[0].state, MemberState::Online);
+}
+
+#[test]
+fn a_slot_that_waits_for_a_cluster_to_confirm_others_is_placed_when_it_has() {
+    let mut fleet = fleet().cluster("vienna", sized(&[128]));
+    fleet.apply(app("shop").service("web", steady().memory("96Mi"), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    // A restart is a new revision of the share: until vienna has it, it counts beside the old aggregate.
+    let restart = Command::Patch {
+        app: crate::fleet::key("shop"),
+        service: None,
+        replicas: None,
+        run: None,
+        restart: true,
+        expected: Expected::Anything,
+    };
+    fleet.command(0, restart).unwrap();
+    fleet.apply(app("more").service("log", steady().memory("16Mi"), 1));
+    assert_eq!(fleet.slot("log/0").state, "REQUESTED");
+    fleet.run_until_lines(&["log/0 RUNNING vienna/fl-1", "web/0 RUNNING vienna/fl-1"]);
 }

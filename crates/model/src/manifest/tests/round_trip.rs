@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::BUILDING;
 use crate::capability::Capability;
-use crate::manifest::{parse, show};
+use crate::manifest::{parse, show, show_service};
 use crate::name::Name;
 use crate::resources::{Cpu, Memory, Resources};
 use crate::service::{
@@ -141,6 +141,17 @@ proptest! {
     fn every_application_comes_back(application in application()) {
         let shown = show(&application);
         let read = parse(&shown, "shown.yaml").map_err(|errors| TestCaseError::fail(format!("{errors}\n{shown}")))?;
+        prop_assert_eq!(read, application, "{}", shown);
+    }
+
+    #[test]
+    fn the_services_of_the_api_are_those_of_a_manifest(application in application()) {
+        let services: BTreeMap<_, _> =
+            application.services.iter().map(|(name, service)| (name.clone(), show_service(service))).collect();
+        let shown = serde_json::json!({ "holm": "v1", "application": application.name, "services": services });
+        // YAML takes fewer characters as they are than JSON does.
+        let shown = shown.to_string().replace('\u{7f}', "\\u007f");
+        let read = parse(&shown, "shown.json").map_err(|e| TestCaseError::fail(format!("{e}\n{shown}")))?;
         prop_assert_eq!(read, application, "{}", shown);
     }
 }

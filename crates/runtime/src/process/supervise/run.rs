@@ -36,8 +36,9 @@ pub(crate) const CONTINUE: Signal = Signal::SIGCONT;
 /// How long the rest of an ended program may resist SIGKILL before the end is reported all the same.
 const RESISTANCE: Duration = Duration::from_secs(10);
 
-/// Bytes taken from an output at once: no output can keep the others waiting.
-const CHUNK: usize = 64 * 1024;
+/// Bytes taken from an output at once: no output can keep the others waiting, and each supervisor keeps
+/// this much.
+const CHUNK: usize = 16 * 1024;
 
 /// A running program and what is kept of it.
 #[derive(Debug)]

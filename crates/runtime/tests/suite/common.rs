@@ -1,8 +1,5 @@
 //! What the suites share: launches to try, and waiting for what must come.
 
-#![allow(clippy::unwrap_used, reason = "what cannot be done in a test fails it")]
-#![allow(dead_code, reason = "each suite uses a part")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +20,23 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) fn root() -> bool {
     nix::unistd::Uid::effective().is_root()
+}
+
+/// The sockets of the engines that the tests may use.
+pub(crate) fn docker() -> Option<PathBuf> {
+    engine("HOLM_TEST_DOCKER")
+}
+
+pub(crate) fn podman() -> Option<PathBuf> {
+    engine("HOLM_TEST_PODMAN")
+}
+
+fn engine(variable: &str) -> Option<PathBuf> {
+    let Ok(socket) = std::env::var(variable) else {
+        println!("skipped: {variable} names no container engine");
+        return None;
+    };
+    Some(socket.trim_start_matches("unix://").into())
 }
 
 /// An id that no other test, in this process or another, uses at the same time.

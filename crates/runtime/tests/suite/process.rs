@@ -1,16 +1,15 @@
 //! The runtime `process`, with real programs and a real supervisor.
 
-#![allow(clippy::unwrap_used, reason = "what cannot be done in a test fails it")]
-
-mod common;
-
+use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
-use common::{Home, Processes, alive, exited, first_line, lines, notes, outputs, root, sh, until};
 use futures::{StreamExt as _, TryStreamExt as _};
-use holm_model::resources::Memory;
 use holm_runtime::process::LogLimits;
 use holm_runtime::{End, LogOptions, Outcome, RunError, Runtime as _, SurvivorState};
+
+use crate::common::{
+    self, Home, Processes, alive, exited, first_line, lines, notes, outputs, root, sh, until,
+};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -156,7 +155,7 @@ async fn logs_are_bounded_and_the_newest_stay() {
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("log."))
         .map(|entry| entry.metadata().unwrap().len())
         .sum();
-    // One read of a pipe (64 KiB and its time stamps) may go beyond.
+    // One read of a pipe (16 KiB and its time stamps) may go beyond.
     assert!(size < 400_000, "{size}");
     let tail = LogOptions { tail: Some(3), ..LogOptions::default() };
     let seen = lines(&p.runtime, launch.id, tail).await;
@@ -281,28 +280,34 @@ async fn a_killed_supervisor_leaves_nothing_running() {
 }
 
 #[tokio::test]
-async fn memory_is_limited_where_the_host_can() {
-    let mut p = Processes::new();
-    let facts = p.runtime.facts().await;
-    assert_eq!(facts.unavailable, None);
-    let mut launch = sh("x=x; while :; do x=$x$x; done");
-    launch.spec.resources.memory = Memory(16 << 20);
-    if !facts.enforces.iter().any(|limit| limit == "memory") {
-        launch = sh("true");
-        launch.spec.resources.memory = Memory(16 << 20);
-        p.runtime.start(&launch).await.unwrap();
-        exited(&mut p.events, &launch).await;
-        let notes = notes(&p.runtime, launch.id).await;
-        assert!(notes.iter().any(|n| n.starts_with("the limit of memory is not enforced")), "{notes:?}");
-        return;
-    }
+async fn the_number_of_processes_is_limited_or_it_is_said() {
+    let mut p = Processes::configured(|config| config.pids_max = 5);
+    let launch = sh("for i in 1 2 3 4 5 6; do sleep 1000 & echo started; done");
     p.runtime.start(&launch).await.unwrap();
-    let outcome = exited(&mut p.events, &launch).await;
-    assert_eq!(outcome, Outcome { end: End::Signal(9), oom: true });
-    let mut fits = sh("true");
-    fits.spec.resources.memory = Memory(16 << 20);
-    p.runtime.start(&fits).await.unwrap();
-    assert_eq!(exited(&mut p.events, &fits).await, Outcome::code(0));
+    exited(&mut p.events, &launch).await;
+    let started = lines(&p.runtime, launch.id, LogOptions::default()).await;
+    let started = started.iter().filter(|line| *line == "o started").count();
+    let held = p.runtime.facts().await.enforces.iter().any(|limit| limit == "pids");
+    let notes = notes(&p.runtime, launch.id).await;
+    let said = notes.iter().any(|note| note.starts_with("the limit of number of processes is not enforced"));
+    assert_eq!((held, started < 6), (!said, held), "{started} {notes:?}");
+}
+
+#[test]
+fn an_ordinary_user_hears_which_limits_do_not_hold_needs_root() {
+    let suite = std::env::current_exe().unwrap();
+    let as_nobody = |words: &[&str]| {
+        let mut test = std::process::Command::new(&suite);
+        test.args(words).arg("--nocapture").current_dir("/").uid(65534).gid(65534).output()
+    };
+    if !root() || as_nobody(&["--list"]).is_err() {
+        return println!("skipped: needs root, and a checkout that others can read");
+    }
+    let filters = ["process_keeps::a_memory_limit", "process_keeps::a_cpu_limit", "or_it_is_said"];
+    let said = as_nobody(&filters).unwrap();
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(said.contains("test result: ok. 3 passed"), "{said}");
+    assert!(said.contains("enforces []"), "{said}");
 }
 
 #[tokio::test]
@@ -315,6 +320,33 @@ async fn exec_finds_no_program() {
     assert_eq!(code, Some(127));
     assert!(err.contains("`no-such-program` was not found"), "{err}");
     p.runtime.remove(launch.id).await.unwrap();
+}
+
+#[test]
+fn a_command_that_was_paused_holds_no_agent_up() {
+    let (done, finished) = std::sync::mpsc::channel();
+    let agent = std::thread::spawn(move || {
+        let tokio = tokio::runtime::Runtime::new().unwrap();
+        let home = tokio.block_on(async {
+            let p = Processes::new();
+            let launch = sh("echo up; exec sleep 1000");
+            p.runtime.start(&launch).await.unwrap();
+            first_line(&p.runtime, launch.id).await;
+            let words = ["/bin/sh", "-c", "echo in; sleep 1000"].map(str::to_owned).to_vec();
+            let mut exec = p.runtime.exec(launch.id, words).await.unwrap();
+            exec.output.try_next().await.unwrap().unwrap();
+            p.runtime.pause(launch.id).await.unwrap();
+            // As a tunnel does that is waiting for the command when the agent is asked to end.
+            let waiting = tokio::time::timeout(Duration::from_millis(100), exec.output.try_next());
+            assert!(waiting.await.is_err(), "it is frozen with its instance");
+            p.home
+        });
+        drop(tokio);
+        done.send(()).unwrap();
+        drop(home);
+    });
+    finished.recv_timeout(common::SOON).unwrap();
+    agent.join().unwrap();
 }
 
 #[tokio::test]

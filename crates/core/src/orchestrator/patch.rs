@@ -1,0 +1,85 @@
+//! What people change by hand: how many, run or not, once more.
+
+use holm_model::name::Name;
+use holm_model::service::Replicas;
+use holm_model::state::RunState;
+use holm_model::wish::{AppKey, ServiceWish, Version, Wish};
+
+use super::Orchestrator;
+use super::applications::MOST_REPLICAS;
+use super::command::{Expected, Refusal, Reply};
+
+/// `None`: it stays as it is.
+#[derive(Debug)]
+pub(super) struct Patch {
+    /// `None`: all services of the application.
+    pub(super) service: Option<Name>,
+    pub(super) replicas: Option<u32>,
+    pub(super) run: Option<RunState>,
+    pub(super) restart: bool,
+}
+
+// === impl Patch ===
+
+impl Patch {
+    fn check(&self, wish: &Wish) -> Result<(), Refusal> {
+        if let Some(name) = self.service.as_ref().filter(|name| !wish.services.contains_key(*name)) {
+            let known: Vec<_> = wish.services.keys().map(ToString::to_string).collect();
+            let (app, service, known) = (wish.key.clone(), name.clone(), known.join("`, `"));
+            return Err(Refusal::NoService { app, service, known });
+        }
+        if self.replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) {
+            return Err(Refusal::Invalid(format!("at most {MOST_REPLICAS} replicas are possible")));
+        }
+        if self.run == Some(RunState::Unknown) {
+            return Err(Refusal::Invalid("run is one of run, stop, pause".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn change(&self, name: &Name, service: &mut ServiceWish) -> Result<(), Refusal> {
+        if let Some(number) = self.replicas {
+            if service.replicas == Replicas::PerNode {
+                return Err(Refusal::Invalid(format!(
+                    "service `{name}` has one instance per matching node; it is scaled by nodes"
+                )));
+            }
+            service.replicas = Replicas::Number(number);
+        }
+        service.run = self.run.unwrap_or(service.run);
+        service.restarts += u64::from(self.restart);
+        Ok(())
+    }
+}
+
+// === impl Orchestrator ===
+
+impl Orchestrator {
+    pub(super) fn patch(
+        &mut self,
+        app: &AppKey,
+        expected: &Expected,
+        patch: &Patch,
+    ) -> Result<Reply, Refusal> {
+        let id = self.writable(app, expected)?;
+        let Some(mut row) = self.wishes.get(&id).cloned() else {
+            return Err(Refusal::NotFound { kind: "application", name: app.to_string() });
+        };
+        patch.check(&row.wish)?;
+        let before = row.wish.clone();
+        for (name, service) in &mut row.wish.services {
+            if patch.service.as_ref().is_none_or(|chosen| chosen == name) {
+                patch.change(name, service)?;
+            }
+        }
+        if row.wish != before {
+            let generation = self.last_generation(app) + 1;
+            row.wish.version = Version { epoch: self.epoch, generation };
+            row.wish.changed = self.now.wall;
+            row.trusted = Some(self.epoch);
+            self.wishes.put(&mut self.journal, id, row);
+            self.refresh_demands(id);
+        }
+        Ok(Reply::Done)
+    }
+}

@@ -1,0 +1,56 @@
+//! What clusters report of themselves and of the shares that they were given.
+
+use holm_model::fact::{ShareReport, Verdict};
+use holm_model::id::{AssignmentId, MemberId};
+use holm_model::member::Aggregate;
+
+use super::Orchestrator;
+use super::patience::No;
+use super::rows::Placement;
+
+impl Orchestrator {
+    pub(super) fn aggregate_fact(&mut self, id: MemberId, aggregate: Aggregate) {
+        let Some(live) = self.live.get_mut(&id).filter(|live| live.aggregate != aggregate) else { return };
+        let more = aggregate.offers_more_than(&live.aggregate);
+        live.aggregate = aggregate;
+        self.capacity_changed = true;
+        if more {
+            self.ask_anew(id);
+        }
+    }
+
+    /// A cluster's word on a share that it was given.
+    pub(super) fn share_fact(&mut self, id: MemberId, report: ShareReport) {
+        let Some(placement) = self.placements.get(&report.id).filter(|p| p.member == id).cloned() else {
+            return;
+        };
+        match report.verdict {
+            Verdict::Taken if report.unfilled.is_empty() => {
+                self.unfilled_below.remove(&report.id);
+            }
+            Verdict::Taken => {
+                self.unfilled_below.insert(report.id, report.unfilled);
+            }
+            Verdict::Refused { reason, failed } => self.share_refused(report.id, &placement, &reason, failed),
+        }
+    }
+
+    fn share_refused(&mut self, share: AssignmentId, placement: &Placement, reason: &str, failed: bool) {
+        let slot_id = Self::slot_of(placement);
+        let name = self.member_name(placement.member);
+        let about = (placement.part.restarts, placement.part.generation);
+        self.drop_placement(share);
+        let (now, deadlines) = (self.now.boot, &self.config.deadlines);
+        if let Some(slot) = self.slots.get_mut(&slot_id) {
+            let no = if failed { No::Failed } else { No::NoPlace };
+            slot.refuse(placement.member, no, reason.to_owned(), now, deadlines);
+            slot.tried = about;
+            if failed {
+                slot.failures = placement.failures + 1;
+                if slot.failures > 1 {
+                    slot.failed = Some(format!("{name}: {reason}"));
+                }
+            }
+        }
+    }
+}

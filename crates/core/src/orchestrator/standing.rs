@@ -1,0 +1,91 @@
+//! How placements stand, from the facts of their members.
+
+use std::collections::BTreeSet;
+
+use holm_model::fact::InstanceReport;
+use holm_model::id::AssignmentId;
+use holm_model::member::Role;
+use holm_model::state::{InstanceState, MemberState, RunState};
+
+use super::Orchestrator;
+use super::rows::Placement;
+
+/// How a placement stands, from the facts of its member.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// What is wanted is so.
+    Settled,
+    /// On its way, or nothing heard yet.
+    Moving,
+    /// Its member is silent past the deadline.
+    Dangling,
+    /// The restart policy's attempts are used up there: why.
+    Exhausted(String),
+}
+
+impl Orchestrator {
+    pub(super) fn online(&self, placement: &Placement) -> bool {
+        self.live.get(&placement.member).is_some_and(|l| l.state == MemberState::Online && l.reported)
+    }
+
+    pub(super) fn is_dangling(&self, placement: &Placement) -> bool {
+        self.live.get(&placement.member).is_some_and(|live| live.dangling)
+    }
+
+    /// The member obeyed a list without it and reports nothing of it any more.
+    pub(super) fn is_gone(&self, id: AssignmentId, placement: &Placement) -> bool {
+        let Some(live) = self.live.get(&placement.member) else { return true };
+        live.reported
+            && live.obeyed >= placement.revision
+            && match placement.role {
+                Role::Node => !self.instances.contains(&id),
+                Role::Cluster => self.by_share.get(&id).is_none_or(BTreeSet::is_empty),
+            }
+    }
+
+    pub(super) fn standing(&self, id: AssignmentId) -> Standing {
+        let Some(placement) = self.placements.get(&id) else { return Standing::Moving };
+        if self.is_dangling(placement) {
+            return Standing::Dangling;
+        }
+        match placement.role {
+            Role::Node => match self.instances.get(&id) {
+                Some(report) => stands(report, placement),
+                None => Standing::Moving,
+            },
+            Role::Cluster => self.standing_of_share(id, placement),
+        }
+    }
+
+    /// Copies on nodes that are silent to the cluster say nothing: it replaces them, or waits for them.
+    fn standing_of_share(&self, id: AssignmentId, placement: &Placement) -> Standing {
+        let obeyed = self.live.get(&placement.member).map_or(0, |live| live.obeyed);
+        let shared = self.by_share.get(&id).into_iter().flatten().filter_map(|id| self.instances.get(id));
+        let mut heard = shared.filter(|r| r.status.state != InstanceState::Dangling).peekable();
+        let none = heard.peek().is_none();
+        let settled = heard
+            .all(|report| matches!(stands(report, placement), Standing::Settled | Standing::Exhausted(_)));
+        if obeyed >= placement.revision && settled && (!none || placement.per_node) {
+            Standing::Settled
+        } else {
+            Standing::Moving
+        }
+    }
+}
+
+fn stands(report: &InstanceReport, placement: &Placement) -> Standing {
+    use InstanceState::{Completed, Failed, Paused, Running, Stopped};
+    if report.generation != placement.part.generation {
+        return Standing::Moving;
+    }
+    match (report.status.state, placement.part.run) {
+        (Failed, RunState::Run) if report.status.exhausted => {
+            Standing::Exhausted(report.status.reason.clone())
+        }
+        (Running, RunState::Run | RunState::Unknown)
+        | (Completed, _)
+        | (Stopped, RunState::Stop)
+        | (Paused | Stopped, RunState::Pause) => Standing::Settled,
+        _ => Standing::Moving,
+    }
+}

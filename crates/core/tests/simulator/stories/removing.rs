@@ -1,0 +1,101 @@
+//! Members that are removed: those that can be told end their work first.
+
+use std::time::Duration;
+
+use holm_core::orchestrator::command::{Command, Expected, Reply};
+use holm_model::view::RemovalView;
+
+use crate::fleet::{app, fleet, name, nodes, steady};
+use crate::world::World;
+
+fn remove(fleet: &mut World, member: &str) -> RemovalView {
+    let member = fleet.member_id(member);
+    match fleet.command(0, Command::RemoveMember { member }) {
+        Ok(Reply::Removed(view)) => view,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn slots(view: &RemovalView) -> Vec<&str> {
+    view.instances.iter().map(|row| row.slot.as_str()).collect()
+}
+
+#[test]
+fn a_node_that_hears_of_its_removal_ends_its_work_and_is_cut_off() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(app("shop").service("web", steady(), 1).per_node("log", steady()));
+    fleet.run_until_lines(&["log/fl-1 RUNNING fl-1", "log/fl-2 RUNNING fl-2", "web/0 RUNNING fl-1"]);
+    let view = remove(&mut fleet, "root/fl-1");
+    assert_eq!((view.leaving, slots(&view)), (true, vec!["log/fl-1", "web/0"]));
+    let leaving = &fleet.orchestrators[0].up().members()[0];
+    assert!(leaving.leaving, "it is shown while it leaves");
+    fleet.run_until_lines(&["log/fl-2 RUNNING fl-2", "web/0 RUNNING fl-2"]);
+    assert_eq!((fleet.processes("web"), fleet.processes("log").len()), (vec!["root/fl-2".to_owned()], 1));
+    assert_eq!(fleet.orchestrators[0].up().members().len(), 1);
+    assert!(!fleet.orchestrators[0].revoked.is_empty(), "its certificate is void");
+}
+
+#[test]
+fn a_cluster_that_hears_of_it_keeps_what_is_its_own() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).node("edge");
+    let vienna = fleet.orch("vienna");
+    let (project, application) = (name("default"), app("own").service("log", steady(), 1).0);
+    let own = Command::Apply { project, application, expected: Expected::Anything };
+    fleet.command(vienna, own).unwrap();
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["log/0 RUNNING vienna/fl-1", "web/0 RUNNING vienna/fl-1"]);
+    let view = remove(&mut fleet, "vienna");
+    assert_eq!((view.leaving, slots(&view)), (true, vec!["web/0"]));
+    fleet.run_until_lines(&["web/0 RUNNING edge"]);
+    assert_eq!((fleet.processes("web"), fleet.processes("log").len()), (vec!["root/edge".to_owned()], 1));
+}
+
+#[test]
+fn one_that_cannot_be_told_is_cut_off_at_once_and_may_go_on() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    fleet.cut("root/fl-1");
+    fleet.run_secs(7);
+    let view = remove(&mut fleet, "root/fl-1");
+    assert_eq!((view.leaving, slots(&view)), (false, vec!["web/0"]));
+    assert_eq!(fleet.orchestrators[0].up().members().len(), 1);
+    fleet.run_until_lines(&["web/0 RUNNING fl-2"]);
+}
+
+#[test]
+fn removing_twice_does_not_wait() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    fleet.pause(fleet.who("root/fl-1"), Duration::from_secs(60));
+    assert!(remove(&mut fleet, "root/fl-1").leaving);
+    fleet.run_secs(1);
+    assert_eq!(fleet.orchestrators[0].up().members().len(), 2);
+    assert!(!remove(&mut fleet, "root/fl-1").leaving);
+    assert_eq!(fleet.orchestrators[0].up().members().len(), 1);
+}
+
+#[test]
+fn one_that_falls_silent_while_it_leaves_is_cut_off() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    fleet.pause(fleet.who("root/fl-1"), Duration::from_secs(60));
+    remove(&mut fleet, "root/fl-1");
+    fleet.crash(fleet.who("root"), false);
+    fleet.run_secs(5);
+    fleet.run_until_lines(&["web/0 RUNNING fl-2"]);
+    assert_eq!(fleet.orchestrators[0].up().members().len(), 1);
+}
+
+#[test]
+fn a_node_of_a_cluster_is_told_by_its_cluster() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let view = remove(&mut fleet, "vienna/fl-1");
+    assert_eq!((view.leaving, slots(&view)), (true, vec!["web/0"]));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-2"]);
+    assert_eq!(fleet.processes("web"), ["vienna/fl-2"]);
+}

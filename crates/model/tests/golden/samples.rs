@@ -1,0 +1,338 @@
+//! One of each kind, with values in every field.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use holm_model::capability::Capability;
+use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, ShareReport, Verdict};
+use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
+use holm_model::item::{
+    Assignment, Digest, Endpoint, Endpoints, EndpointsKey, Item, ItemKey, Obeyed, PackedItem, Part, Share,
+    ShareSlots,
+};
+use holm_model::member::{Aggregate, NodeClass, NodeFacts, NodeReport, Role, RuntimeFacts, Usage};
+use holm_model::message::{Down, Facts, FactsPart, Hello, ListChange, Up, Welcome};
+use holm_model::name::Name;
+use holm_model::resources::{Cpu, Memory, Resources};
+use holm_model::service::{Connect, Placement, Port, Replicas, Restart, RestartPolicy, ServiceSpec, Volume};
+use holm_model::slot::{ServiceKey, SlotIndex};
+use holm_model::state::{InstanceState, MemberState, RunState};
+use holm_model::time::Time;
+use holm_model::tunnel::{Answer, ExecIn, ExecOut, LogLine, LogStream, Purpose, Request};
+use holm_model::wish::{AppKey, SpecBytes, Version};
+use serde_bytes::ByteBuf;
+
+pub(crate) const UP_KINDS: usize = 8;
+pub(crate) const DOWN_KINDS: usize = 9;
+
+const EPOCH: Epoch = Epoch::new(3, 0x0123_4567_89ab);
+
+pub(crate) fn up_name(up: &Up) -> &'static str {
+    match up {
+        Up::Hello(_) => "up-hello",
+        Up::Sync { .. } => "up-sync",
+        Up::Holding { .. } => "up-holding",
+        Up::Want { .. } => "up-want",
+        Up::Facts(facts) => match facts.part {
+            FactsPart::Change => "up-facts",
+            FactsPart::Begin | FactsPart::More | FactsPart::End | FactsPart::Whole => "up-facts-snapshot",
+        },
+        Up::Alive { .. } => "up-alive",
+        Up::Renew { .. } => "up-renew",
+        Up::Leave => "up-leave",
+    }
+}
+
+pub(crate) fn down_name(down: &Down) -> &'static str {
+    match down {
+        Down::Welcome(_) => "down-welcome",
+        Down::Catalog { .. } => "down-catalog",
+        Down::Change(_) => "down-change",
+        Down::Alive { .. } => "down-alive",
+        Down::Thaw { .. } => "down-thaw",
+        Down::Certificate { .. } => "down-certificate",
+        Down::Bulk => "down-bulk",
+        Down::Time { .. } => "down-time",
+        Down::Refused { .. } => "down-refused",
+    }
+}
+
+pub(crate) fn up() -> Vec<Up> {
+    vec![
+        Up::Hello(Hello {
+            protocol: (1, 1),
+            version: "0.1.0".to_owned(),
+            role: Role::Node,
+            name: name("fl-1"),
+            obeyed: Some(obeyed()),
+            digest: digest(),
+        }),
+        Up::Sync { obeyed: Some(obeyed()), digest: digest() },
+        Up::Holding { items: packed(), complete: true },
+        Up::Want { keys: packed().into_iter().map(|item| item.key).collect() },
+        Up::Facts(facts()),
+        Up::Alive { revision: 17 },
+        Up::Renew { csr: ByteBuf::from([0x30, 0x82, 1, 2]) },
+        Up::Leave,
+    ]
+}
+
+pub(crate) fn down() -> Vec<Down> {
+    let entries = packed().into_iter().map(|item| (item.key.clone(), ByteBuf::from(item.hash()))).collect();
+    vec![
+        Down::Welcome(Welcome {
+            protocol: 1,
+            version: "0.1.0".to_owned(),
+            session: 9,
+            member: member(2),
+            name: name("fl-1"),
+            path: vec![name("vienna")],
+            store: StoreId(uid(1)),
+            epoch: EPOCH,
+            revision: 17,
+            reigns: vec![(Epoch::new(2, 7), 11)],
+        }),
+        Down::Catalog { revision: 17, entries },
+        Down::Change(ListChange {
+            store: StoreId(uid(1)),
+            epoch: EPOCH,
+            from: Some(16),
+            to: 17,
+            put: packed(),
+            removed: vec![ItemKey::Share(AssignmentId(uid(99)))],
+            digest: digest(),
+        }),
+        Down::Alive { revision: 17, digest: digest() },
+        Down::Thaw { obeyed: obeyed() },
+        Down::Certificate { chain: vec![ByteBuf::from([0x30, 1]), ByteBuf::from([0x30, 2])] },
+        Down::Bulk,
+        Down::Time { now: 1_800_000_000 },
+        Down::Refused { reason: "this certificate was revoked".to_owned() },
+    ]
+}
+
+pub(crate) fn requests() -> Vec<(&'static str, Request)> {
+    let instance = AssignmentId(uid(5));
+    let request = |purpose| Request { path: vec![member(1), member(2)], purpose };
+    let since = Some(Time(1_800_000_000_000));
+    let command = vec!["sh".to_owned(), "-c".to_owned(), "true".to_owned()];
+    vec![
+        ("tunnel-request-logs", request(Purpose::Logs { instance, tail: Some(10), since, follow: true })),
+        ("tunnel-request-exec", request(Purpose::Exec { instance, command })),
+        ("tunnel-request-connect", request(Purpose::Connect { instance, port: 8080 })),
+    ]
+}
+
+pub(crate) fn answers() -> Vec<(&'static str, Answer)> {
+    let refused = Answer::Refused("no such port".to_owned());
+    vec![("tunnel-answer-granted", Answer::Granted), ("tunnel-answer-refused", refused)]
+}
+
+pub(crate) fn log_line() -> LogLine {
+    LogLine { at: Time(1_800_000_000_123), stream: LogStream::Stderr, text: b"caf\xc3\xa9 \xff".to_vec() }
+}
+
+pub(crate) fn exec_in() -> Vec<(&'static str, ExecIn)> {
+    vec![("exec-in-stdin", ExecIn::Stdin(b"a\n".to_vec())), ("exec-in-end", ExecIn::StdinEnd)]
+}
+
+pub(crate) fn exec_out() -> Vec<(&'static str, ExecOut)> {
+    vec![
+        ("exec-out-stdout", ExecOut::Stdout(b"a".to_vec())),
+        ("exec-out-stderr", ExecOut::Stderr(b"b".to_vec())),
+        ("exec-out-exit", ExecOut::Exit(137)),
+    ]
+}
+
+/// What packed items hold: they travel as opaque bytes.
+pub(crate) fn items() -> Vec<(&'static str, Item)> {
+    let id = AssignmentId(uid(5));
+    let direct = vec!["192.0.2.7:8080".parse().unwrap(), "[2001:db8::7]:8080".parse().unwrap()];
+    let slot = SlotIndex::Node(vec![name("vienna"), name("fl-1")]);
+    let endpoint =
+        Endpoint { instance: id, slot: slot.clone(), node: vec![member(1), member(2)], port: 8080, direct };
+    vec![
+        (
+            "item-share",
+            Item::Share(Share { id, part: part(), slots: ShareSlots::Number(2), failures: 1, held: false }),
+        ),
+        (
+            "item-share-per-node",
+            Item::Share(Share { id, part: part(), slots: ShareSlots::PerNode, failures: 0, held: true }),
+        ),
+        ("item-assignment", Item::Assignment(Assignment { id, part: part(), slot, held: false })),
+        ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint] })),
+        ("item-revocation", Item::Revocation),
+    ]
+}
+
+pub(crate) fn fact_of_an_instance() -> Fact {
+    let status = InstanceStatus {
+        state: InstanceState::Running,
+        incarnation: 2,
+        sequence: 7,
+        reason: "started".to_owned(),
+        since: Time(1_800_000_000_000),
+        restarts: 1,
+        exhausted: false,
+        ports: BTreeMap::from([(name("http"), 8080)]),
+        usage: Some(Usage { cpu_millis: 12, memory: 4096 }),
+    };
+    Fact::Instance(Box::new(InstanceReport {
+        id: AssignmentId(uid(5)),
+        app: app(),
+        wish: WishId(uid(4)),
+        service: name("web"),
+        slot: SlotIndex::Number(2),
+        generation: 3,
+        runtime: name("process"),
+        node: vec![member(1), member(2)],
+        share: Some(AssignmentId(uid(6))),
+        held: false,
+        status,
+    }))
+}
+
+fn facts() -> Facts {
+    let refused = Verdict::Refused { reason: "64 MiB free, 128 MiB asked".to_owned(), failed: false };
+    let share =
+        |verdict| Fact::Share(ShareReport { id: AssignmentId(uid(6)), verdict, unfilled: Vec::new() });
+    let gone = vec![
+        FactKey::Node(vec![member(3)]),
+        FactKey::Instance(AssignmentId(uid(7))),
+        FactKey::Share(AssignmentId(uid(8))),
+        FactKey::Aggregate,
+    ];
+    let put = vec![node(), fact_of_an_instance(), share(Verdict::Taken), share(refused), aggregate()];
+    Facts { session: 9, sequence: 4, part: FactsPart::Change, revision: 17, put, gone }
+}
+
+fn node() -> Fact {
+    let facts = NodeFacts {
+        hostname: "fl-1.example".to_owned(),
+        addresses: vec!["192.0.2.7".parse().unwrap()],
+        arch: "arm64".to_owned(),
+        os: "linux".to_owned(),
+        os_version: "Debian 13".to_owned(),
+        kernel: "6.12".to_owned(),
+        cpu_model: "Cortex-A72".to_owned(),
+        total: resources(),
+        allocatable: resources(),
+        disk_total: Memory(1 << 34),
+        disk_free: Memory(1 << 33),
+        gpus: vec!["none".to_owned()],
+        devices: vec!["/dev/ttyUSB0".to_owned()],
+        runtimes: vec![RuntimeFacts {
+            name: name("process"),
+            version: "1".to_owned(),
+            unavailable: Some("no cgroups".to_owned()),
+            enforces: vec!["memory".to_owned()],
+            images: Some(3),
+            containers: Some(2),
+        }],
+        capabilities: capabilities(),
+        labels: labels(),
+        version: "0.1.0".to_owned(),
+        boot_id: "b00t".to_owned(),
+    };
+    let usage = Usage { cpu_millis: 250, memory: 1 << 20 };
+    let (path, state) = (vec![member(1), member(2)], MemberState::Online);
+    Fact::Node(Box::new(NodeReport { path, name: name("fl-1"), state, facts, usage }))
+}
+
+fn aggregate() -> Fact {
+    let class = NodeClass {
+        capabilities: capabilities(),
+        labels: labels(),
+        nodes: 2,
+        total: resources(),
+        free: resources(),
+        largest: resources(),
+    };
+    Fact::Aggregate(Aggregate { nodes: 3, online: 2, classes: vec![class] })
+}
+
+fn part() -> Part {
+    Part {
+        app: app(),
+        wish: WishId(uid(4)),
+        version: Version { epoch: EPOCH, generation: 3 },
+        service: name("web"),
+        generation: 3,
+        spec: SpecBytes::encode(&spec()),
+        replicas: Replicas::Number(3),
+        run: RunState::Run,
+        restarts: 1,
+    }
+}
+
+fn spec() -> ServiceSpec {
+    ServiceSpec {
+        image: Some("registry.example/web:1".to_owned()),
+        env: BTreeMap::from([("A".to_owned(), "b".to_owned())]),
+        workdir: Some("/srv".to_owned()),
+        user: Some("www-data".to_owned()),
+        volumes: vec![Volume { source: "data".to_owned(), target: "/data".to_owned(), read_only: true }],
+        ports: BTreeMap::from([(name("http"), Port { host: Some(8080), container: Some(80) })]),
+        resources: resources(),
+        placement: Placement {
+            cluster: Some(name("vienna")),
+            node: Some(name("fl-1")),
+            require: capabilities(),
+            labels: labels(),
+        },
+        restart: Restart {
+            policy: RestartPolicy::Always,
+            attempts: 5,
+            backoff: (Duration::from_millis(50), Duration::from_secs(60)),
+        },
+        grace: Duration::from_secs(10),
+        connects: vec![Connect { service: name("db"), port: name("sql") }],
+        ..ServiceSpec::new(name("container"), vec!["serve".to_owned()])
+    }
+}
+
+fn packed() -> Vec<PackedItem> {
+    let key =
+        EndpointsKey { service: ServiceKey { wish: WishId(uid(4)), service: name("db") }, port: name("sql") };
+    vec![
+        Item::Endpoints(Endpoints::default()).pack(ItemKey::Endpoints(key)),
+        Item::Revocation.pack(ItemKey::Revocation("0a1b".to_owned())),
+    ]
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn uid(counter: u64) -> Uid {
+    Uid { epoch: EPOCH, counter }
+}
+
+fn member(counter: u64) -> MemberId {
+    MemberId(uid(counter))
+}
+
+fn app() -> AppKey {
+    AppKey { project: name("default"), application: name("building") }
+}
+
+fn obeyed() -> Obeyed {
+    Obeyed { store: StoreId(uid(1)), epoch: EPOCH, revision: 16 }
+}
+
+fn digest() -> Digest {
+    Digest::of(&packed().into_iter().map(|item| (item.key.clone(), item)).collect())
+}
+
+fn resources() -> Resources {
+    Resources::new(Cpu(1500), Memory(32 << 20))
+}
+
+fn capabilities() -> BTreeSet<Capability> {
+    [Capability::new(name("hardware"), name("ble"))].into()
+}
+
+fn labels() -> BTreeMap<String, String> {
+    BTreeMap::from([("zone".to_owned(), "indoor".to_owned())])
+}
