@@ -26,7 +26,12 @@ pub(crate) fn install() -> Vec<&'static str> {
     eprintln!("installing {}", missing.join(" "));
     if !apt(&missing) {
         succeeds("apt-get", &["update"]);
-        apt(&missing);
+        if !apt(&missing) {
+            // One that cannot be had must not keep the others away.
+            for package in &missing {
+                apt(&[package]);
+            }
+        }
     }
     self::missing()
 }

@@ -164,6 +164,10 @@ async fn list(shared: &Shared) -> Result<Vec<(Labels, Found)>, RunError> {
 
 fn read(container: &ContainerSummary) -> Option<(Labels, Found)> {
     let labels = spec::read_labels(container.labels.as_ref()?)?;
+    let aside = format!("/{}", spec::aside(labels.id));
+    if container.names.iter().flatten().any(|name| *name == aside) {
+        return None;
+    }
     let found = match container.state.as_ref()? {
         ContainerSummaryStateEnum::CREATED => Found::Created,
         ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::RESTARTING => Found::Running,
@@ -216,7 +220,7 @@ async fn inspect(shared: &Shared, id: AssignmentId) -> Outcome {
     inspect_state(shared, id).await.map_or_else(|| Outcome::code(KILLED), |state| outcome(&state))
 }
 
-async fn inspect_state(shared: &Shared, id: AssignmentId) -> Option<ContainerState> {
+pub(super) async fn inspect_state(shared: &Shared, id: AssignmentId) -> Option<ContainerState> {
     let client = shared.engine.client(Step::Survivors).await.ok()?;
     client.inspect_container(&spec::name(id), None::<InspectContainerOptions>).await.ok()?.state
 }

@@ -11,6 +11,7 @@ mod image;
 mod logs;
 mod network;
 mod spec;
+mod start;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -19,10 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
-};
+use bollard::query_parameters::StopContainerOptionsBuilder;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
@@ -168,7 +166,7 @@ impl Runtime for ContainerRuntime {
     fn remove(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
         async move {
             self.shared.samples().remove(&id);
-            self.shared.remove(id, Step::Remove).await
+            self.shared.remove(id).await
         }
         .boxed()
     }
@@ -212,42 +210,6 @@ impl Runtime for ContainerRuntime {
 // === impl Shared ===
 
 impl Shared {
-    /// Create and start: no round trip more than the engine itself needs, unless an earlier
-    /// incarnation is in the way.
-    async fn start(&self, launch: &Launch) -> Result<(), RunError> {
-        let client = self.engine.client(Step::Start).await?;
-        let body = spec::body(launch, &self.config)?;
-        let name = spec::name(launch.id);
-        if self.known().get(&launch.id).is_some_and(|known| known.incarnation == launch.incarnation) {
-            return Ok(());
-        }
-        let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
-        let mut created = client.create_container(options(), body.clone()).await;
-        if created.as_ref().is_err_and(engine::name_taken) {
-            self.remove(launch.id, Step::Start).await?;
-            created = client.create_container(options(), body).await;
-        }
-        let created = created.map_err(|error| match status(Some(&error)) {
-            Some(404) => image::missing(launch.spec.image.as_deref().unwrap_or_default(), &error),
-            _ => self.engine.failed(Step::Start, error),
-        })?;
-        for warning in &created.warnings {
-            tracing::warn!(instance = %launch.id, warning, "the container engine warns");
-        }
-        let notes = created.warnings.into_iter().map(note).collect();
-        let known = Known { incarnation: launch.incarnation, paused: false, notes };
-        self.known().insert(launch.id, known);
-        let started = client.start_container(&name, None::<StartContainerOptions>).await;
-        if let Err(error) = started {
-            self.known().remove(&launch.id);
-            if let Err(error) = self.remove(launch.id, Step::Start).await {
-                tracing::warn!(instance = %launch.id, %error, "a container was left behind");
-            }
-            return Err(self.engine.not_started(launch, error));
-        }
-        Ok(())
-    }
-
     async fn halt(&self, id: AssignmentId, grace: Duration) -> Result<(), RunError> {
         let client = self.engine.client(Step::Halt).await?;
         let name = spec::name(id);
@@ -264,16 +226,6 @@ impl Shared {
             // Stopped already, or not there.
             Some(304 | 404) => Ok(()),
             _ => stopped.map_err(|error| self.engine.failed(Step::Halt, error)),
-        }
-    }
-
-    async fn remove(&self, id: AssignmentId, step: Step) -> Result<(), RunError> {
-        let client = self.engine.client(step).await?;
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        let removed = client.remove_container(&spec::name(id), Some(options)).await;
-        match status(removed.as_ref().err()) {
-            Some(404) => Ok(()),
-            _ => removed.map_err(|error| self.engine.failed(step, error)),
         }
     }
 

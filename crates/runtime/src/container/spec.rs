@@ -33,6 +33,11 @@ pub(super) fn name(id: AssignmentId) -> String {
     format!("holm-{id}")
 }
 
+/// The name of one whose successor is being started.
+pub(super) fn aside(id: AssignmentId) -> String {
+    format!("{}-replaced", name(id))
+}
+
 /// # Errors
 /// When the service names no image.
 pub(super) fn body(launch: &Launch, config: &ContainerConfig) -> Result<ContainerCreateBody, RunError> {

@@ -1,7 +1,13 @@
 //! What only the runtime `container` does, checked with each engine, see `contract.rs`.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bollard::models::ContainerSummaryStateEnum;
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use holm_runtime::container::{ContainerConfig, ContainerRuntime};
 use holm_runtime::{Launch, LogOptions, PortMap, RunError, Runtime as _, RuntimeEvent};
@@ -86,6 +92,32 @@ async fn other_nodes_containers_are_not_ours(socket: PathBuf) {
     theirs.remove(launch.id).await.unwrap();
 }
 
+/// (all, running) containers of an instance.
+async fn containers(socket: &Path, id: AssignmentId) -> (usize, usize) {
+    let client = Docker::connect_with_unix(&socket.display().to_string(), 30, API_DEFAULT_VERSION).unwrap();
+    let filters = HashMap::from([("label", vec![format!("holm.instance={id}")])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let all = client.list_containers(Some(options)).await.unwrap();
+    let running = all.iter().filter(|one| one.state == Some(ContainerSummaryStateEnum::RUNNING));
+    (all.len(), running.count())
+}
+
+async fn what_is_replaced_goes_and_never_runs_beside_its_successor(socket: PathBuf) {
+    let (runtime, _events) = driver(socket.clone());
+    let mut launch = sh("exec sleep 1000");
+    runtime.start(&launch).await.unwrap();
+    launch.incarnation += 1;
+    runtime.start(&launch).await.unwrap();
+    assert_eq!(containers(&socket, launch.id).await, (1, 1), "one that ran was ended first");
+    runtime.halt(launch.id, Duration::ZERO).await.unwrap();
+    launch.incarnation += 1;
+    runtime.start(&launch).await.unwrap();
+    assert_eq!(containers(&socket, launch.id).await.1, 1);
+    until("the one before is gone", async || containers(&socket, launch.id).await == (1, 1)).await;
+    runtime.remove(launch.id).await.unwrap();
+    assert_eq!(containers(&socket, launch.id).await, (0, 0));
+}
+
 macro_rules! with_each_engine {
     ($($check:ident)*) => {
         checks! { docker_needs_engine, crate::common::docker(), $($check)* }
@@ -99,6 +131,7 @@ with_each_engine! {
     a_port_is_published_and_a_taken_one_named
     the_files_of_the_node_are_seen_and_read_only
     other_nodes_containers_are_not_ours
+    what_is_replaced_goes_and_never_runs_beside_its_successor
 }
 
 #[tokio::test]

@@ -1,0 +1,110 @@
+//! Starting and removing a container. One of an earlier incarnation gives its name away and goes when the
+//! new one runs: removing takes the engine longer than anything else, and nobody should wait for it.
+
+use std::sync::Arc;
+
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    StartContainerOptions,
+};
+use holm_model::id::AssignmentId;
+
+use super::engine::{self, status};
+use super::{Known, Shared, events, image, note, spec};
+use crate::error::{RunError, Step};
+use crate::launch::Launch;
+
+impl Shared {
+    /// Create and start: no round trip more than the engine itself needs, unless an earlier
+    /// incarnation is in the way.
+    pub(super) async fn start(self: &Arc<Self>, launch: &Launch) -> Result<(), RunError> {
+        let client = self.engine.client(Step::Start).await?;
+        let body = spec::body(launch, &self.config)?;
+        let name = spec::name(launch.id);
+        if self.known().get(&launch.id).is_some_and(|known| known.incarnation == launch.incarnation) {
+            return Ok(());
+        }
+        let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
+        let mut created = client.create_container(options(), body.clone()).await;
+        let replaces = created.as_ref().is_err_and(engine::name_taken);
+        if replaces {
+            self.make_room(launch.id).await?;
+            created = client.create_container(options(), body).await;
+        }
+        let created = created.map_err(|error| match status(Some(&error)) {
+            Some(404) => image::missing(launch.spec.image.as_deref().unwrap_or_default(), &error),
+            _ => self.engine.failed(Step::Start, error),
+        })?;
+        for warning in &created.warnings {
+            tracing::warn!(instance = %launch.id, warning, "the container engine warns");
+        }
+        let notes = created.warnings.into_iter().map(note).collect();
+        let known = Known { incarnation: launch.incarnation, paused: false, notes };
+        self.known().insert(launch.id, known);
+        let started = client.start_container(&name, None::<StartContainerOptions>).await;
+        if replaces {
+            self.forget_what_was_put_aside(launch.id);
+        }
+        if let Err(error) = started {
+            self.known().remove(&launch.id);
+            if let Err(error) = self.remove_named(&name, Step::Start).await {
+                tracing::warn!(instance = %launch.id, %error, "a container was left behind");
+            }
+            return Err(self.engine.not_started(launch, error));
+        }
+        Ok(())
+    }
+
+    /// The container, and what an agent that died left of the one before.
+    pub(super) async fn remove(&self, id: AssignmentId) -> Result<(), RunError> {
+        self.remove_named(&spec::name(id), Step::Remove).await?;
+        self.remove_named(&spec::aside(id), Step::Remove).await
+    }
+
+    /// Frees the name. Two incarnations never run at once: one that still runs is ended first.
+    async fn make_room(&self, id: AssignmentId) -> Result<(), RunError> {
+        let state = events::inspect_state(self, id).await;
+        match state.and_then(|state| state.running) {
+            Some(false) => self.put_aside(id).await,
+            Some(true) | None => self.remove_named(&spec::name(id), Step::Start).await,
+        }
+    }
+
+    /// What was put aside before and is still there goes first.
+    async fn put_aside(&self, id: AssignmentId) -> Result<(), RunError> {
+        let client = self.engine.client(Step::Start).await?;
+        let (name, aside) = (spec::name(id), spec::aside(id));
+        let rename =
+            || client.rename_container(&name, RenameContainerOptionsBuilder::new().name(&aside).build());
+        let mut renamed = rename().await;
+        if renamed.as_ref().is_err_and(engine::name_taken) {
+            self.remove_named(&aside, Step::Start).await?;
+            renamed = rename().await;
+        }
+        match status(renamed.as_ref().err()) {
+            // Somebody removed it meanwhile.
+            Some(404) => Ok(()),
+            _ => renamed.map_err(|error| self.engine.failed(Step::Start, error)),
+        }
+    }
+
+    fn forget_what_was_put_aside(self: &Arc<Self>, id: AssignmentId) {
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = shared.remove_named(&spec::aside(id), Step::Remove).await {
+                // The next start or the removal of the instance tries again.
+                tracing::warn!(instance = %id, %error, "a container that was replaced is still there");
+            }
+        });
+    }
+
+    async fn remove_named(&self, name: &str, step: Step) -> Result<(), RunError> {
+        let client = self.engine.client(step).await?;
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let removed = client.remove_container(name, Some(options)).await;
+        match status(removed.as_ref().err()) {
+            Some(404) => Ok(()),
+            _ => removed.map_err(|error| self.engine.failed(step, error)),
+        }
+    }
+}
