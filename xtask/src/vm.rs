@@ -20,7 +20,11 @@ pub(crate) fn kernel() -> Result<PathBuf> {
     match unpacked(&dir) {
         Some(kernel) => Ok(kernel),
         None => {
-            download(&dir)?;
+            // A fresh machine may not know what packages there are.
+            download(&dir).or_else(|_| {
+                succeeds("apt-get", &["update"]);
+                download(&dir)
+            })?;
             unpacked(&dir).context("the kernel's package holds no kernel")
         }
     }

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::{ContainerState, ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
@@ -26,6 +27,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 
 /// How far back events are asked for.
 const REPEATED: Duration = Duration::from_secs(2);
+
+/// Podman calls a container `stopped` for a moment after its end, a word that Docker's API does not have:
+/// no list can be read until it is `exited`.
+const SETTLES: Duration = Duration::from_secs(5);
 
 /// Containers that are inspected at once.
 const INSPECTIONS: usize = 8;
@@ -157,8 +162,15 @@ async fn list(shared: &Shared) -> Result<Vec<(Labels, Found)>, RunError> {
     let client = shared.engine.client(Step::Survivors).await?;
     let filters = HashMap::from([("label", vec![format!("{}={}", spec::NODE, shared.config.node)])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let listed = client.list_containers(Some(options)).await;
-    let listed = listed.map_err(|error| shared.engine.failed(Step::Survivors, error))?;
+    let until = Instant::now() + SETTLES;
+    let listed = loop {
+        match client.list_containers(Some(options.clone())).await {
+            Err(Error::JsonDataError { .. }) if Instant::now() < until => {
+                tokio::time::sleep(BACKOFF.0).await;
+            }
+            listed => break listed.map_err(|error| shared.engine.failed(Step::Survivors, error))?,
+        }
+    };
     Ok(listed.iter().filter_map(read).collect())
 }
 

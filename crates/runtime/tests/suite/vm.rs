@@ -73,7 +73,8 @@ fn disk(dir: &Path) -> PathBuf {
         put(&library, &root, &library);
     }
     for place in ["proc", "sys", "dev", "tmp", "etc"] {
-        fs::create_dir(root.join(place)).unwrap();
+        // The program itself may lie below one of them.
+        fs::create_dir_all(root.join(place)).unwrap();
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n").unwrap();
     fs::write(root.join("init"), INIT).unwrap();
