@@ -184,3 +184,36 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Status(at) => status::run(at).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Commands without `-o`, each with its reason.
+    const WITHOUT: [(&str, &str); 5] = [
+        ("root", "a daemon"),
+        ("demo", "runs until it is ended"),
+        ("exec", "its output is the command's own"),
+        ("schema", "JSON always"),
+        ("completions", "a script for the shell"),
+    ];
+
+    /// Commands that have no subcommands, below `command`; a daemon with subcommands is none of them.
+    fn leaves(command: &clap::Command) -> Vec<&clap::Command> {
+        let visible = || command.get_subcommands().filter(|command| !command.is_hide_set());
+        if visible().next().is_none() { vec![command] } else { visible().flat_map(leaves).collect() }
+    }
+
+    #[test]
+    fn every_command_that_answers_something_takes_o() {
+        let words = words();
+        let leaves = leaves(&words);
+        assert!(leaves.len() > 30, "{leaves:?}");
+        for command in leaves {
+            let name = command.get_name();
+            let takes = command.get_arguments().any(|arg| arg.get_short() == Some('o'));
+            let without = WITHOUT.iter().any(|(word, _)| *word == name);
+            assert_ne!(takes, without, "{name}");
+        }
+    }
+}

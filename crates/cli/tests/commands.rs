@@ -172,6 +172,9 @@ fn configuration_is_checked() {
     let output = holm(&["config", "check", &good], home.path());
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(out(&output).contains("root, node"), "{}", out(&output));
+    let json: serde_json::Value =
+        serde_json::from_str(&out(&holm(&["config", "check", &good, "-o", "json"], home.path()))).unwrap();
+    assert_eq!(json["roles"], serde_json::json!(["root", "node"]));
     let bad = file(home.path(), "bad.toml", "[root]\nlisten = \"127.0.0.1:7700\"\nlissten = 1\n");
     let output = holm(&["config", "check", &bad], home.path());
     assert_eq!(output.status.code(), Some(2));
@@ -227,6 +230,9 @@ fn a_manifest_is_shown_in_its_normal_form() {
     assert!(once.starts_with("holm: v1\n"), "{once}");
     let path = file(home.path(), "normal.yaml", &once);
     assert_eq!(out(&holm(&["convert", &path], home.path())), once, "its normal form is its own normal form");
+    let json: serde_json::Value =
+        serde_json::from_str(&out(&holm(&["convert", example, "-o", "json"], home.path()))).unwrap();
+    assert_eq!((&json["holm"], &json["application"]), (&"v1".into(), &"building".into()), "{json:#}");
 }
 
 #[test]

@@ -73,7 +73,8 @@ pub struct InstanceStatus {
 pub struct ShareReport {
     pub id: AssignmentId,
     pub verdict: Verdict,
-    /// Of a per-node share: the slots that nothing fills there.
+    /// Of a per-node share: the slots that nothing fills there. Of another: its slot, when its node is
+    /// silent past the deadline and there is no other place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfilled: Vec<UnfilledSlot>,
 }

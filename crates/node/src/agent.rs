@@ -20,7 +20,7 @@ use holm_model::item::{Item, ItemKey};
 use holm_model::message::Down;
 use holm_runtime::RuntimeEvent as DriverEvent;
 use holm_store::{CommitError, Store};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -45,7 +45,7 @@ pub(crate) enum Input {
 }
 
 /// Looks at the committed machine.
-pub(crate) struct Question(pub(crate) Box<dyn FnOnce(&NodeMachine) + Send>);
+pub(crate) struct Question(Box<dyn FnOnce(&NodeMachine) + Send>);
 
 /// The agent's parts; see [`Agent::run`].
 #[derive(Debug)]
@@ -310,6 +310,19 @@ fn wish(machine: &NodeMachine) -> Wish {
 }
 
 // === impl Question ===
+
+impl Question {
+    /// What `look` sees at the committed machine; none when the agent is gone.
+    pub(crate) async fn ask<T: Send + 'static>(
+        agent: &mpsc::Sender<Input>,
+        look: impl FnOnce(&NodeMachine) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let question = Self(Box::new(move |machine| drop(reply.send(look(machine)))));
+        agent.send(Input::Ask(question)).await.ok()?;
+        answer.await.ok()
+    }
+}
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::Serialize;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::agent::{Input, Question};
@@ -131,25 +131,17 @@ impl LocalApi {
         let look = |machine: &NodeMachine| {
             (machine.is_frozen(), machine.held().revision(), machine.instances().count())
         };
-        let (frozen, revision, instances) = self.ask(look).await?;
+        let (frozen, revision, instances) = Question::ask(&self.inputs, look).await?;
         let NodeSelf { name, id, cluster, .. } = self.node.borrow().clone();
         let (version, link) = (env!("CARGO_PKG_VERSION"), self.link.status());
         Some(Status { name, id, cluster, version, link, frozen, revision, instances })
     }
 
     async fn instances(&self) -> Option<Vec<Instance>> {
-        self.ask(|machine| machine.instances().map(|(id, record)| Instance::new(id, record)).collect()).await
-    }
-
-    /// None when the agent is gone.
-    async fn ask<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&NodeMachine) -> T + Send + 'static,
-    ) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        let question = Question(Box::new(move |machine| drop(reply.send(look(machine)))));
-        self.inputs.send(Input::Ask(question)).await.ok()?;
-        answer.await.ok()
+        let look = |machine: &NodeMachine| {
+            machine.instances().map(|(id, record)| Instance::new(id, record)).collect()
+        };
+        Question::ask(&self.inputs, look).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use holm_core::node::{NodeConfig as MachineConfig, NodeEvent, NodeMachine};
 use holm_core::table::LoadError;
@@ -18,6 +19,7 @@ use holm_runtime::{Runtime, RuntimeEvent};
 use holm_store::{Kind, OpenError, Snapshot, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Input, Memory};
@@ -59,6 +61,10 @@ pub enum NodeError {
 
 /// Inputs that wait for the agent; then their senders wait.
 const INPUTS: usize = 1024;
+/// How long the agent before us may hold the store while it dies, ...
+const DYING: Duration = Duration::from_secs(2);
+/// ... and the time between two looks whether it still does.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Events of runtimes that wait.
 const EVENTS: usize = 256;
 
@@ -84,7 +90,7 @@ where
     F: FnOnce(mpsc::Sender<RuntimeEvent>) -> Vec<Arc<dyn Runtime>>,
 {
     create_data_dir(&config.data_dir)?;
-    let (store, snapshot) = Store::open(&config.data_dir, Kind::Node).await?;
+    let (store, snapshot) = open(&config.data_dir).await?;
     let ran = match prepare(config, drivers, store.clone(), snapshot, &stop).await {
         Ok(Some((parts, credentials, clock))) => parts.run(credentials, clock, stop).await,
         Ok(None) => Ok(()),
@@ -93,6 +99,17 @@ where
     // Written and unlocked before anybody is told that it is over.
     store.close().await;
     ran
+}
+
+/// Opens the store. One that is killed lets go of it only when the kernel has cleared it away.
+async fn open(data_dir: &Path) -> Result<(Store, Snapshot), OpenError> {
+    let deadline = Instant::now() + DYING;
+    loop {
+        match Store::open(data_dir, Kind::Node).await {
+            Err(OpenError::Held { .. }) if Instant::now() < deadline => sleep(AGAIN).await,
+            opened => return opened,
+        }
+    }
 }
 
 /// Everything up to a member with its machine; none when it was stopped before.
@@ -203,7 +220,7 @@ impl Parts {
             times: self.config.link.clone(),
             revision: published.revision.subscribe(),
             inputs: shared.inputs.clone(),
-            host: Arc::new(Host::new(shared.directory.clone())),
+            host: Arc::new(Host::new(shared.directory.clone(), shared.inputs.clone())),
         }
     }
 
@@ -322,4 +339,20 @@ fn name(config: &NodeConfig, facts: &NodeFacts) -> Result<Name, NodeError> {
     }
     let host = facts.hostname.split('.').next().unwrap_or_default().to_ascii_lowercase().replace('_', "-");
     Name::new(&host).map_err(|_| NodeError::NoName(facts.hostname.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_predecessor_that_is_dying_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (predecessor, _) = open(dir.path()).await.unwrap();
+        let mut opening = std::pin::pin!(open(dir.path()));
+        let held = tokio::time::timeout(AGAIN * 4, &mut opening).await;
+        assert!(held.is_err(), "it is not given up at once");
+        predecessor.close().await;
+        opening.await.unwrap().0.close().await;
+    }
 }

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use holm_core::node::NodeMachine;
 use holm_link::cbor;
 use holm_link::frame::{ReadHeaderError, read_header, write_header};
 use holm_model::id::AssignmentId;
+use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, ExecIn, ExecOut, Purpose, Request};
 use holm_runtime::{Exec, LogLines, LogOptions, RunError};
 use serde::Serialize;
@@ -18,15 +20,19 @@ use tokio::io::{
     AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional, split,
 };
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
+use crate::agent::{Input, Question};
 use crate::directory::{Directory, Entry};
 
 /// Serves tunnels.
 #[derive(Debug)]
 pub(crate) struct Host {
     directory: Directory,
+    /// Knows why what is assigned has not started.
+    agent: mpsc::Sender<Input>,
 }
 
 /// Why a tunnel was not granted; said to whoever asked.
@@ -36,6 +42,8 @@ enum Refusal {
     NoMembers,
     #[error("instance {0} is not on this node")]
     NotHere(AssignmentId),
+    #[error("instance {id} has never started: it is {state}{}{reason}", if reason.is_empty() { "" } else { ": " })]
+    NeverStarted { id: AssignmentId, state: InstanceState, reason: String },
     #[error("instance {instance} has no port {port}; it has {there}")]
     NoPort { instance: AssignmentId, port: u16, there: String },
     #[error("nothing listens on port {port} of the node: {source}")]
@@ -74,8 +82,8 @@ const MOST_STDIN: usize = 1 << 20;
 // === impl Host ===
 
 impl Host {
-    pub(crate) const fn new(directory: Directory) -> Self {
-        Self { directory }
+    pub(crate) const fn new(directory: Directory, agent: mpsc::Sender<Input>) -> Self {
+        Self { directory, agent }
     }
 
     pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Send + Unpin>(&self, tunnel: T) {
@@ -111,21 +119,38 @@ impl Host {
         match request.purpose {
             Purpose::Logs { instance, tail, since, follow } => {
                 let options = LogOptions { tail, since, follow };
-                Ok(Service::Logs(self.entry(instance)?.runtime.logs(instance, options).await?))
+                Ok(Service::Logs(self.entry(instance).await?.runtime.logs(instance, options).await?))
             }
             Purpose::Exec { instance, command } => {
-                Ok(Service::Exec(self.entry(instance)?.runtime.exec(instance, command).await?))
+                Ok(Service::Exec(self.entry(instance).await?.runtime.exec(instance, command).await?))
             }
             Purpose::Connect { instance, port } => {
-                let entry = self.entry(instance)?;
+                let entry = self.entry(instance).await?;
                 check_port(&entry, instance, port)?;
                 Ok(Service::Connect(connect(port).await.map_err(|source| Refusal::Dead { port, source })?))
             }
         }
     }
 
-    fn entry(&self, instance: AssignmentId) -> Result<Entry, Refusal> {
-        self.directory.get(instance).ok_or(Refusal::NotHere(instance))
+    async fn entry(&self, instance: AssignmentId) -> Result<Entry, Refusal> {
+        match self.directory.get(instance) {
+            Some(entry) => Ok(entry),
+            None => Err(self.missing(instance).await),
+        }
+    }
+
+    /// No runtime knows the instance: the agent may know why.
+    async fn missing(&self, id: AssignmentId) -> Refusal {
+        use InstanceState::{Failed, Preparing, ScheduledNode, Stopped};
+        let look = move |machine: &NodeMachine| {
+            machine.instance(id).map(|record| (record.state, record.reason.clone()))
+        };
+        match Question::ask(&self.agent, look).await.flatten() {
+            Some((state @ (ScheduledNode | Preparing | Failed | Stopped), reason)) => {
+                Refusal::NeverStarted { id, state, reason }
+            }
+            _ => Refusal::NotHere(id),
+        }
     }
 }
 

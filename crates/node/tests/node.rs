@@ -125,6 +125,10 @@ async fn facts_failures_and_usage_are_reported() {
         }
     };
     parent.report(instance(10), failed("/no/such/program")).await;
+    let logs = Purpose::Logs { instance: instance(10), tail: None, since: None, follow: false };
+    let (_, answer) = parent.tunnel(logs).await;
+    let Answer::Refused(reason) = &answer else { panic!("{answer:?}") };
+    assert!(reason.contains("never started") && reason.contains("/no/such/program"), "{reason}");
     let alien = parent.report(instance(11), failed("wasm")).await;
     assert!(alien.status.exhausted);
     parent.report(instance(12), failed("`floor`")).await;

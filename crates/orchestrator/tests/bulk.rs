@@ -88,7 +88,8 @@ async fn without_a_link_it_is_closed() {
     let root = run(root_config(dir.path())).await;
     let joined = node::join(root.address, &root.token(TokenRole::Node).await, "fl-1").await.unwrap();
     let second = node::dial_by(root.address, &joined.credentials, Channel::Bulk).await;
-    second.sender.send(Bytes::new()).await.unwrap();
+    // It may be closed before anything is said.
+    let _ = second.sender.send(Bytes::new()).await;
     assert!(is_over(&second.tunnels.ended().await));
     root.stop().await;
 }

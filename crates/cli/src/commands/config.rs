@@ -1,11 +1,12 @@
 //! `holm config check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::Output;
 use crate::roles::file;
 
 #[derive(Args, Debug)]
@@ -17,12 +18,26 @@ pub(crate) struct Config {
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Check a configuration file without starting anything
-    Check { file: PathBuf },
+    Check {
+        file: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// A file without faults.
+#[derive(Serialize)]
+struct Checked<'a> {
+    file: &'a Path,
+    /// Which roles it configures.
+    roles: Vec<&'static str>,
 }
 
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
-    let Action::Check { file: path } = &config.action;
-    let roles = file::read(path)?.roles();
-    let roles = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
-    say(&format!("{}: fine (configures {roles})", path.display()))
+    let Action::Check { file, output } = &config.action;
+    let checked = Checked { file, roles: file::read(file)?.roles() };
+    output.print(&checked, || {
+        let roles = if checked.roles.is_empty() { "no role".to_owned() } else { checked.roles.join(", ") };
+        format!("{}: fine (configures {roles})", file.display())
+    })
 }

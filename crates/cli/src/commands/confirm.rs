@@ -5,7 +5,7 @@ use clap::Args;
 use super::Project;
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::Output;
 
 #[derive(Args, Debug)]
 pub(crate) struct Confirm {
@@ -13,9 +13,12 @@ pub(crate) struct Confirm {
     application: String,
     #[command(flatten)]
     project: Project,
+    #[command(flatten)]
+    output: Output,
 }
 
 pub(crate) async fn run(At { args, connect }: At<Confirm>) -> Result<(), Failure> {
     connect.client()?.confirm(args.project.project.as_str(), &args.application).await?;
-    say(&format!("application {} is wanted again", args.application))
+    let application = &args.application;
+    args.output.print_done("confirmed", application, || format!("application {application} is wanted again"))
 }

@@ -12,7 +12,7 @@ use super::pulse::Pulse;
 use super::wait::{self, Wanted};
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::Output;
 
 #[derive(Args, Debug)]
 pub(crate) struct Delete {
@@ -32,18 +32,22 @@ enum What {
         wait: Option<Span>,
         #[command(flatten)]
         project: Project,
+        #[command(flatten)]
+        output: Output,
     },
 }
 
 pub(crate) async fn run(At { args, connect }: At<Delete>) -> Result<(), Failure> {
-    let What::Application { name, wait, project } = &args.what;
+    let What::Application { name, wait, project, output } = &args.what;
     let (client, project) = (connect.client()?, project.project.as_str());
     client.delete_application(project, name, Condition::Any).await?;
     if let Some(Span(limit)) = wait {
         until_gone(&client, project, name, *limit).await?;
-        return say(&format!("application {name} is gone"));
     }
-    say(&format!("application {name} is deleted; its instances end"))
+    output.print_done("deleted", name, || match wait {
+        Some(_) => format!("application {name} is gone"),
+        None => format!("application {name} is deleted; its instances end"),
+    })
 }
 
 /// Returns when no instance of the application is left.

@@ -5,12 +5,14 @@ use holm_model::view::RemovalView;
 
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::{clean, say};
+use crate::output::{Output, clean};
 
 #[derive(Args, Debug)]
 pub(crate) struct Member {
     /// Its name or id
     name: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// On a node.
@@ -36,11 +38,13 @@ impl NodeAction {
         match self {
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_node(&args.name).await?;
-                tell(&format!("node {}", args.name), &removal)
+                tell("node", &args, &removal)
             }
             Self::Revoke(At { args, connect }) => {
                 connect.client()?.revoke_node(&args.name).await?;
-                say(&format!("the certificates of node {} are void", args.name))
+                args.output.print_done("revoked", &args.name, || {
+                    format!("the certificates of node {} are void", args.name)
+                })
             }
         }
     }
@@ -52,12 +56,13 @@ impl ClusterAction {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let Self::Remove(At { args, connect }) = self;
         let removal = connect.client()?.remove_cluster(&args.name).await?;
-        tell(&format!("cluster {}", args.name), &removal)
+        tell("cluster", &args, &removal)
     }
 }
 
 /// What becomes of what runs there is the question that somebody has who removes a member.
-fn tell(member: &str, RemovalView { leaving, instances }: &RemovalView) -> Result<(), Failure> {
+fn tell(kind: &str, Member { name, output }: &Member, removal: &RemovalView) -> Result<(), Failure> {
+    let RemovalView { leaving, instances } = removal;
     let list: String = instances
         .iter()
         .map(|i| {
@@ -65,16 +70,15 @@ fn tell(member: &str, RemovalView { leaving, instances }: &RemovalView) -> Resul
             clean(&format!("  {}/{} on {node}", i.application, i.slot)) + "\n"
         })
         .collect();
-    match (leaving, instances.is_empty()) {
-        (true, true) => say(&format!("{member} leaves")),
-        (true, false) => say(&format!("{member} leaves once it has ended what it runs here:\n{list}")),
-        (false, true) => say(&format!("{member} is removed")),
-        (false, false) => {
-            say(&format!("{member} is removed"))?;
-            eprint!(
-                "warning: it could not be told to end what it runs; this may go on there until somebody ends it:\n{list}"
-            );
-            Ok(())
-        }
+    output.print(removal, || match (leaving, instances.is_empty()) {
+        (true, true) => format!("{kind} {name} leaves"),
+        (true, false) => format!("{kind} {name} leaves once it has ended what it runs here:\n{list}"),
+        (false, _) => format!("{kind} {name} is removed"),
+    })?;
+    if !leaving && !instances.is_empty() {
+        eprint!(
+            "warning: it could not be told to end what it runs; this may go on there until somebody ends it:\n{list}"
+        );
     }
+    Ok(())
 }

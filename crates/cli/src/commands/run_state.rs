@@ -7,7 +7,7 @@ use holm_model::view::ServicePatch;
 use super::Project;
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::Output;
 use crate::resolve::Target;
 
 #[derive(Args, Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Change {
     target: Target,
     #[command(flatten)]
     project: Project,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// What shall become of the instances.
@@ -42,6 +44,17 @@ impl Wish {
         ServicePatch { run: Some(run), ..ServicePatch::default() }
     }
 
+    /// For programs.
+    const fn done(self) -> &'static str {
+        match self {
+            Self::Restart => "restarted",
+            Self::Stop => "stopped",
+            Self::Start => "started",
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+        }
+    }
+
     const fn outcome(self) -> &'static str {
         match self {
             Self::Restart => "restarts",
@@ -56,14 +69,15 @@ impl Wish {
 pub(crate) async fn run(At { args, connect }: At<Change>, wish: Wish) -> Result<(), Failure> {
     let (client, project) = (connect.client()?, args.project.project.as_str());
     let Target { application, service } = &args.target;
-    match service {
+    let target = match service {
         None => {
             client.patch_application(project, application, &wish.patch()).await?;
-            say(&format!("{application} {}", wish.outcome()))
+            application.clone()
         }
         Some(service) => {
             client.patch_service(project, application, service, &wish.patch()).await?;
-            say(&format!("{application}/{service} {}", wish.outcome()))
+            format!("{application}/{service}")
         }
-    }
+    };
+    args.output.print_done(wish.done(), &target, || format!("{target} {}", wish.outcome()))
 }

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use holm_model::view::ServicePatch;
+use serde::Serialize;
 
 use super::Project;
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::Output;
 use crate::resolve::Target;
 
 #[derive(Args, Debug)]
@@ -19,6 +20,14 @@ pub(crate) struct Scale {
     replicas: u32,
     #[command(flatten)]
     project: Project,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Serialize)]
+struct Scaled {
+    scaled: String,
+    replicas: u32,
 }
 
 pub(crate) async fn run(At { args, connect }: At<Scale>) -> Result<(), Failure> {
@@ -29,5 +38,6 @@ pub(crate) async fn run(At { args, connect }: At<Scale>) -> Result<(), Failure> 
     };
     let patch = ServicePatch { replicas: Some(args.replicas), ..ServicePatch::default() };
     connect.client()?.patch_service(args.project.project.as_str(), application, service, &patch).await?;
-    say(&format!("{application}/{service} shall have {} replicas", args.replicas))
+    let scaled = Scaled { scaled: format!("{application}/{service}"), replicas: args.replicas };
+    args.output.print(&scaled, || format!("{} shall have {} replicas", scaled.scaled, scaled.replicas))
 }

@@ -7,7 +7,7 @@ use holm_model::view::{TokenRequest, TokenRole};
 use crate::connect::{At, Connect};
 use crate::failure::Failure;
 use crate::output::time::{left, now};
-use crate::output::{Output, rows, say, stdout_ink, table};
+use crate::output::{Output, rows, stdout_ink, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct Token {
@@ -29,6 +29,8 @@ enum Action {
     Revoke {
         /// Its id
         id: String,
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -71,9 +73,9 @@ pub(crate) async fn run(At { args, connect }: At<Token>) -> Result<(), Failure> 
             let tokens = connect.client()?.tokens().await?;
             output.print(&tokens, || table::render(&tokens, output.is_wide(), now(), stdout_ink()))
         }
-        Action::Revoke { id } => {
+        Action::Revoke { id, output } => {
             connect.client()?.revoke_token(&id).await?;
-            say(&format!("token {id} is void"))
+            output.print_done("revoked", &id, || format!("token {id} is void"))
         }
     }
 }

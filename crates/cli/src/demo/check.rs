@@ -1,5 +1,6 @@
 //! `--once`: the readings of all floors, a collector that is killed, its replacement, a summary.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -145,7 +146,7 @@ async fn replaced(
 
 /// Prints the last lines of all logs: they are about to be removed.
 pub(super) async fn explain(sea: &Sea, failure: &Failure) {
-    eprintln!("\nThe demo has failed: {failure}");
+    complain(format_args!("\nThe demo has failed: {failure}"));
     for (name, file) in sea.logs() {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
@@ -163,9 +164,14 @@ pub(super) async fn explain(sea: &Sea, failure: &Failure) {
 
 fn tell(name: &str, lines: &[impl AsRef<str>]) {
     if !lines.is_empty() {
-        eprintln!("--- the end of the log of {name}");
+        complain(format_args!("--- the end of the log of {name}"));
     }
     for line in lines {
-        eprintln!("{}", clean(line.as_ref()));
+        complain(clean(line.as_ref()));
     }
+}
+
+/// The terminal may have gone, which is no reason not to clean up.
+fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

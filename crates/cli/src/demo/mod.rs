@@ -77,7 +77,7 @@ struct Stage {
 const PROJECT: &str = "default";
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let home = options.state_dir.clone().unwrap_or_else(roles::home);
+    let home = roles::absolute(&options.state_dir.clone().unwrap_or_else(roles::home))?;
     sweep::leftovers(&home).await?;
     let mut sea = Sea::new(Ground::create(&home)?, options.isolated)?;
     let played = tokio::select! {
@@ -98,12 +98,16 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     played.and(ended)
 }
 
+/// By Ctrl-C, by whoever ends processes, or by the terminal that has gone.
 async fn interrupted() -> Result<(), Failure> {
     let listen = |kind| signal(kind).map_err(|e| Failure::from_error("signals cannot be received", &e));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
     Ok(())
 }

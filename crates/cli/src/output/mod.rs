@@ -14,6 +14,7 @@ pub(crate) mod samples;
 pub(crate) mod table;
 pub(crate) mod time;
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::{Args, ValueEnum};
@@ -31,7 +32,7 @@ pub(crate) enum Format {
     Yaml,
 }
 
-/// `-o`, for commands that print data.
+/// `-o`, for every command that answers something.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Output {
     /// How to print; `wide` is a table with more columns
@@ -59,6 +60,16 @@ impl Output {
                 say(&serde_saphyr::to_string(value).map_err(|e| Failure::from_error("a bug: no YAML", &e))?)
             }
         }
+    }
+
+    /// Prints what was done, and to what: `{"deleted": "shop"}` for programs.
+    pub(crate) fn print_done(
+        self,
+        done: &str,
+        to: &str,
+        people: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        self.print(&BTreeMap::from([(done, to)]), people)
     }
 
     /// As [`Self::print`], for one of many values that come one after the other.

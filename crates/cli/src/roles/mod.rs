@@ -14,7 +14,7 @@ pub(crate) mod options;
 #[cfg(feature = "full")]
 pub(crate) mod orchestrator;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,6 +51,16 @@ pub(crate) fn directory(role: &str) -> PathBuf {
     home().join(role)
 }
 
+/// The data directory of a role: what was said, as it is called from everywhere.
+fn data_dir(said: Option<PathBuf>, role: &str) -> Result<PathBuf, Failure> {
+    absolute(&said.unwrap_or_else(|| directory(role)))
+}
+
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|e| Failure::from_error(format!("`{}` is no path of a directory", path.display()), &e))
+}
+
 /// Where data directories are.
 pub(crate) fn home() -> PathBuf {
     let user = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/share/holm"));
@@ -76,4 +86,16 @@ fn stopped_by_signal() -> Result<CancellationToken, Failure> {
         cancel.cancel();
     });
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_directory_is_called_the_same_from_everywhere() {
+        let said = data_dir(Some("relative/root".into()), "root").unwrap();
+        assert_eq!(said, std::env::current_dir().unwrap().join("relative/root"));
+        assert!(data_dir(None, "root").unwrap().ends_with("holm/root"));
+    }
 }

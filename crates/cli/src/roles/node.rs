@@ -7,7 +7,7 @@ use holm_model::resources::Resources;
 use holm_node::NodeConfig;
 
 use super::options::NodeOptions;
-use super::{Setup, directory, stopped_by_signal};
+use super::{Setup, data_dir, stopped_by_signal};
 use crate::failure::Failure;
 use crate::{run, secret};
 
@@ -35,7 +35,7 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     })?;
     let executable =
         std::env::current_exe().map_err(|e| Failure::from_error("our own program cannot be found", &e))?;
-    let data_dir = options.data_dir.unwrap_or_else(|| directory("node"));
+    let data_dir = data_dir(options.data_dir, "node")?;
     let mut config = NodeConfig::new(data_dir, parent, executable);
     config.token = secret::given_or_in(options.token, options.token_file.as_deref())?;
     config.name = options.name;

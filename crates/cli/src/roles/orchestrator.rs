@@ -13,7 +13,7 @@ use holm_model::name::Name;
 use holm_orchestrator::{Config, Role, Shell};
 
 use super::options::{ClusterOptions, RootOptions};
-use super::{Setup, directory, stopped_by_signal};
+use super::{Setup, data_dir, stopped_by_signal};
 use crate::connect::SOCKET;
 use crate::failure::Failure;
 use crate::output::say;
@@ -60,7 +60,7 @@ impl ClusterDaemon {
 
 fn root(options: RootOptions) -> Result<Config, Failure> {
     let name = options.name.map_or_else(|| name("root"), Ok)?;
-    let data_dir = options.data_dir.unwrap_or_else(|| directory("root"));
+    let data_dir = data_dir(options.data_dir, "root")?;
     let config = Config::new(data_dir, name, Role::Root { sea: options.sea });
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
@@ -75,7 +75,7 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let parent = options.parent.ok_or_else(|| missing("a parent", "--parent HOST:PORT"))?;
     let token = secret::given_or_in(options.token, options.token_file.as_deref())?;
     let token = token.as_deref().map(join_token).transpose()?;
-    let data_dir = options.data_dir.unwrap_or_else(|| directory("cluster"));
+    let data_dir = data_dir(options.data_dir, "cluster")?;
     let config = Config::new(data_dir, name, Role::Cluster { parent, token });
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];

@@ -87,6 +87,19 @@ fn ctrl_c_ends_everything() {
     });
     let told = told.into_inner();
     assert!(told.len() >= 4 && told.values().all(|times| *times == 1), "each is told once: {told:?}");
-    wait_for("it has tidied up", || fs::read_dir(dir.path()).unwrap().next().is_none().then_some(()));
-    nothing_is_left(dir.path());
+    tidied_up(dir.path());
+}
+
+#[test]
+fn a_terminal_that_goes_ends_everything() {
+    let dir = state_dir();
+    let demo = Running::start(call(dir.path(), &[]));
+    demo.line(|line| line.starts_with("node "));
+    kill(Pid::from_raw(demo.pid()), Signal::SIGHUP).unwrap();
+    tidied_up(dir.path());
+}
+
+fn tidied_up(dir: &Path) {
+    wait_for("it has tidied up", || fs::read_dir(dir).unwrap().next().is_none().then_some(()));
+    nothing_is_left(dir);
 }

@@ -59,6 +59,11 @@ fn logs_tail_since_prefix_follow() {
     let next = follow.line(|line| line.starts_with("web/0 | line "));
     assert_ne!(first, next);
     follow.line(|line| line.starts_with("web/1 | line "));
+    // What was said before is in the order of time, too.
+    let follow = Running::start(sea.call_at("root", &["logs", "-f", "talk", "-o", "json"]));
+    let said: Vec<serde_json::Value> =
+        (0..100).map(|_| serde_json::from_str(&follow.line(|_| true)).unwrap()).collect();
+    assert!(said.is_sorted_by_key(|line| line["at"].as_str().unwrap().to_owned()), "{said:?}");
     // The cluster tells the same by its own socket.
     let near = sea.holm_at("vienna", &["logs", "talk/web/1"]).done().stdout;
     assert!(near.contains("line 1 of web/1"), "{near}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::command::{PROGRAM, Ran, command, run};
 use crate::harness::{holm, sea, wait_for};
@@ -106,6 +106,26 @@ fn json_has_the_documented_fields() {
     for what in ["applications", "members", "tokens", "audit"] {
         assert!(!get(what).is_empty(), "{what}");
     }
+}
+
+#[test]
+fn what_was_done_is_told_to_programs_too() {
+    let sea = sea().cluster("vienna", &["fl-1"]).start();
+    sea.deploy(APP);
+    let said = |words: &[&str]| sea.holm(&[words, &["-o", "json"]].concat()).done().json::<Value>();
+    assert_eq!(said(&["scale", "shop/web", "2"]), json!({ "scaled": "shop/web", "replicas": 2 }));
+    for (command, done) in [
+        ("restart", "restarted"),
+        ("pause", "paused"),
+        ("resume", "resumed"),
+        ("stop", "stopped"),
+        ("start", "started"),
+    ] {
+        assert_eq!(said(&[command, "shop"]), json!({ done: "shop" }));
+    }
+    assert_eq!(said(&["delete", "application", "shop"]), json!({ "deleted": "shop" }));
+    assert_eq!(said(&["node", "revoke", "fl-1"]), json!({ "revoked": "fl-1" }));
+    assert_eq!(keys(&said(&["cluster", "remove", "vienna"])), BTreeSet::from(["instances", "leaving"]));
 }
 
 #[test]

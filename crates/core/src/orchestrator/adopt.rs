@@ -3,7 +3,7 @@
 //! They freeze and show what they hold. A person decides for each: *adopt* takes what the member holds
 //! as the truth, *discard* imposes what this store says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::id::{AssignmentId, MemberId, WishId};
 use holm_model::item::{Item, Obeyed, Part, ShareSlots};
@@ -168,7 +168,10 @@ impl Orchestrator {
     /// What the member holds replaces what this store believed of it; the wishes follow.
     fn take_over(&mut self, id: MemberId, adopted: BTreeMap<AssignmentId, Placement>) {
         let believed = self.placements_on(id);
+        let mut missing = BTreeSet::new();
+        let kept: BTreeSet<Origin> = adopted.values().map(|placement| Self::slot_of(placement).0).collect();
         for placement in believed.into_iter().filter(|p| !adopted.contains_key(p)) {
+            missing.extend(self.placements.get(&placement).map(Self::slot_of));
             self.drop_placement(placement);
         }
         for (assignment, mut placement) in adopted {
@@ -185,7 +188,43 @@ impl Orchestrator {
                 self.drop_placement(assignment);
             }
         }
+        missing.retain(|(origin, _)| kept.contains(origin));
+        self.scale_away(&missing);
         self.members.change(&mut self.journal, &id, |member| member.unconfirmed = false);
+    }
+
+    /// The last slots of a service, believed to be where they are not: scaled away since this store was
+    /// written, unless another member has them, whose adoption brings them back.
+    fn scale_away(&mut self, missing: &BTreeSet<SlotId>) {
+        for slot_id in missing.iter().rev() {
+            let (Origin::Own(key), SlotIndex::Number(index)) = slot_id else { continue };
+            if self.is_filled(slot_id) {
+                continue;
+            }
+            self.wishes.change(&mut self.journal, &key.wish, |row| {
+                let service = row.wish.services.get_mut(&key.service);
+                if let Some(service) = service.filter(|s| s.replicas == Replicas::Number(index + 1)) {
+                    service.replicas = Replicas::Number(*index);
+                }
+            });
+            self.refresh_demands(key.wish);
+        }
+    }
+
+    fn is_filled(&self, slot_id: &SlotId) -> bool {
+        let Some(slot) = self.slots.get(slot_id) else { return false };
+        let mut placed = slot.active.iter().chain(&slot.others).filter_map(|id| self.placements.get(id));
+        placed.any(|placement| placement.phase != Phase::Retiring)
+    }
+
+    /// How many slots of the service reach up to the last that is filled.
+    fn filled(&self, part: &Part) -> u32 {
+        let origin = Origin::Own(ServiceKey { wish: part.wish, service: part.service.clone() });
+        let filled = self.slots_of(&origin).into_iter().filter_map(|index| match index {
+            SlotIndex::Number(number) => self.is_filled(&(origin.clone(), index)).then_some(number + 1),
+            SlotIndex::Node(_) => None,
+        });
+        filled.max().unwrap_or(0)
     }
 
     /// A wish as far as a part of it tells. `false`: it was deleted, or another creation of the same
@@ -211,7 +250,7 @@ impl Orchestrator {
         row.wish.unconfirmed = false;
         row.trusted = Some(self.epoch);
         row.wish.version = row.wish.version.max(part.version);
-        restore_service(&mut row.wish, part, &placement.index);
+        restore_service(&mut row.wish, part, &placement.index, self.filled(part));
         self.apps.insert(row.wish.key.clone(), row.wish.id);
         self.wishes.put(&mut self.journal, part.wish, row);
         self.refresh_demands(part.wish);
@@ -272,12 +311,17 @@ impl Orchestrator {
     }
 }
 
-/// What the part says of its service, if that is newer; and room for its slot.
-fn restore_service(wish: &mut Wish, part: &Part, index: &SlotIndex) {
+/// What the part says of its service, if that is newer; and room for its slot. `filled`: how many slots are
+/// known to be; the part tells only how many there were when it was made.
+fn restore_service(wish: &mut Wish, part: &Part, index: &SlotIndex, filled: u32) {
+    let replicas = match part.replicas {
+        Replicas::Number(_) => Replicas::Number(filled),
+        Replicas::PerNode => Replicas::PerNode,
+    };
     let told = || ServiceWish {
         spec: part.spec.clone(),
         generation: part.generation,
-        replicas: part.replicas,
+        replicas,
         applied_replicas: part.replicas,
         run: part.run,
         restarts: part.restarts,

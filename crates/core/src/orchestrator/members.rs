@@ -35,6 +35,8 @@ pub(super) struct Live {
     pub(super) state: MemberState,
     /// Silent past the last deadline: what it ran is DANGLING.
     pub(super) dangling: bool,
+    /// Its certificates are void: nothing will be heard of it.
+    pub(super) revoked: bool,
     /// A snapshot of facts arrived in this run.
     pub(super) reported: bool,
     /// We are behind what it obeyed: it takes nothing until a person decides.
@@ -116,6 +118,7 @@ impl Live {
             heard_at: None,
             state: MemberState::Silent,
             dangling: false,
+            revoked: false,
             reported: false,
             frozen: false,
             ahead: None,
@@ -148,7 +151,7 @@ impl Orchestrator {
         }
         self.links.insert(link, id);
         if let Some(live) = self.live.get_mut(&id) {
-            live.heard = self.now.boot;
+            (live.heard, live.revoked) = (self.now.boot, false);
         }
         let serial = serial.to_owned();
         self.members.change(&mut self.journal, &id, |member| {
@@ -318,7 +321,7 @@ impl Orchestrator {
         let deadlines = self.config.deadlines;
         let Some(live) = self.live.get_mut(&id) else { return };
         let silence = self.now.boot.saturating_sub(live.heard);
-        let state = if silence >= deadlines.offline {
+        let state = if live.revoked || silence >= deadlines.offline {
             MemberState::Offline
         } else if silence >= deadlines.unknown || (live.session == 0 && live.link.is_none()) {
             MemberState::Silent
@@ -361,6 +364,7 @@ impl Orchestrator {
         let kind = member.role.word();
         let reason = match state {
             MemberState::Online => "",
+            _ if self.live.get(&id).is_some_and(|live| live.revoked) => "its certificates are void",
             _ => "nothing was heard from it",
         };
         let subject = member.name.to_string();

@@ -107,7 +107,7 @@ pub struct Orchestrator {
     instances: Rows<AssignmentId, InstanceReport>,
     behind: Journal,
 
-    /// Slots of per-node shares that their clusters cannot fill.
+    /// Slots of shares that their clusters cannot fill, or cannot replace while a node is silent.
     unfilled_below: BTreeMap<AssignmentId, Vec<UnfilledSlot>>,
 
     // Follows from the rows above; `derive` makes it anew.
@@ -137,7 +137,7 @@ pub struct Orchestrator {
     updating: BTreeSet<Origin>,
     unfilled: BTreeSet<SlotId>,
     endpoints_dirty: BTreeSet<EndpointsKey>,
-    /// Per-node shares of which the parent may have to hear something new.
+    /// Shares of which the parent may have to hear something new.
     shares_dirty: BTreeSet<AssignmentId>,
     capacity_changed: bool,
     touched: BTreeSet<MemberId>,

@@ -184,7 +184,7 @@ impl Orchestrator {
         let from = full.and_then(|full| full.before);
         let found =
             first_fit(ask, || self.candidates(from)).or_else(|_| first_fit(ask, || self.candidates(None)));
-        let found = found.map_err(|reasons| nobody(&reasons));
+        let found = found.map_err(|reasons| self.nobody(&reasons));
         let (before, reason) = (found.as_ref().ok().copied(), found.as_ref().err().cloned());
         (found, (!anew).then(|| Full { spec: spec.clone(), before, reason }))
     }
@@ -194,7 +194,7 @@ impl Orchestrator {
     /// # Errors
     /// When nobody does: who and why, for people.
     fn choose(&mut self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec) -> Result<MemberId, String> {
-        let refused = self.slots.get(slot_id).map(|slot| slot.refused.clone()).unwrap_or_default();
+        let refused = self.refused(slot_id);
         let ask = Ask::new(spec, &refused);
         match &slot_id.1 {
             SlotIndex::Number(_) => {
@@ -204,6 +204,17 @@ impl Orchestrator {
             }
             SlotIndex::Node(path) => self.on_its_node(&ask, path.last()),
         }
+    }
+
+    /// Who said no to the slot, and why; one that has it already is not asked for a second copy.
+    fn refused(&self, slot_id: &SlotId) -> BTreeMap<MemberId, String> {
+        let Some(slot) = self.slots.get(slot_id) else { return BTreeMap::new() };
+        let mut refused = slot.refused.clone();
+        let active = slot.active.and_then(|id| Some((id, self.placements.get(&id)?)));
+        if let Some((_, stranded)) = active.filter(|(id, placement)| self.is_stranded(*id, placement)) {
+            refused.insert(stranded.member, "has no other place for it".to_owned());
+        }
+        refused
     }
 
     /// The member that a per-node slot is for. A cluster is not asked whether it has room: its nodes are.
@@ -255,14 +266,24 @@ impl Orchestrator {
             revision: self.coming_revision(),
         }
     }
-}
 
-fn nobody(reasons: &[(String, Reason)]) -> String {
-    if reasons.is_empty() {
-        return "there are no members yet; add one with `holm token create --role node`".to_owned();
+    fn nobody(&self, reasons: &[(String, Reason)]) -> String {
+        if self.members.is_empty() {
+            return "there are no members yet; add one with `holm token create --role node`".to_owned();
+        }
+        let asked = reasons.iter().map(|(who, why)| format!("{who}: {why}"));
+        let words: Vec<_> = asked.chain(self.not_asked()).collect();
+        format!("no place: {}", few(&words))
     }
-    let words: Vec<_> = reasons.iter().map(|(who, why)| format!("{who}: {why}")).collect();
-    format!("no place: {}", few(&words))
+
+    /// Members that are no candidates: they leave, or have not told of themselves in this run.
+    fn not_asked(&self) -> impl Iterator<Item = String> {
+        self.members.iter().filter(|(id, _)| self.candidate(**id).is_none()).filter_map(|(id, member)| {
+            let live = self.live.get(id)?;
+            let state = if member.leaving { "leaving" } else { live.state.word() };
+            Some(format!("{}: is {state}", member.name))
+        })
+    }
 }
 
 /// The first few of many reasons; nobody reads five hundred.

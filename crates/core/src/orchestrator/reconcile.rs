@@ -71,8 +71,9 @@ impl Orchestrator {
     }
 
     pub(super) fn reconcile_slot(&mut self, slot_id: &SlotId) {
-        if let (Origin::Share(share), SlotIndex::Node(_)) = slot_id {
-            self.shares_dirty.insert(*share);
+        if let Origin::Share(share) = slot_id.0 {
+            // What is known already is not told again.
+            self.shares_dirty.insert(share);
         }
         self.tidy(slot_id);
         let Some(slot) = self.slots.get_mut(slot_id) else { return };
@@ -124,7 +125,7 @@ impl Orchestrator {
     fn fill(&mut self, slot_id: &SlotId, demand: &Demand) {
         let Some(slot) = self.slots.get(slot_id) else { return };
         let clearing = slot.others.iter().any(|id| {
-            self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && !self.is_dangling(p))
+            self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && !self.is_silent(*id, p))
         });
         let reason = if let Some(failed) = &slot.failed {
             failed.clone()
@@ -250,7 +251,8 @@ impl Orchestrator {
         })
     }
 
-    /// The member is silent past its deadline: a replacement is made, the old copy stays as held.
+    /// The member is silent past its deadline: a replacement is made, the old copy stays as held. Without
+    /// one it stays as it is; the parent hears of that and may have another place.
     fn replace(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
         let Some(spec) = demand.spec.clone() else { return };
         if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || demand.rests() {
@@ -262,10 +264,8 @@ impl Orchestrator {
                 self.unfilled.remove(slot_id);
             }
             Err(reason) => {
-                if !self.hand_back(slot_id, &reason, false) {
-                    self.unfilled.insert(slot_id.clone());
-                    self.say(slot_id, format!("its node is silent and there is no other place: {reason}"));
-                }
+                self.unfilled.insert(slot_id.clone());
+                self.say(slot_id, format!("its node is silent and there is no other place: {reason}"));
             }
         }
     }

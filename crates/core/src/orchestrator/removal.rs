@@ -50,6 +50,9 @@ impl Orchestrator {
     }
 
     fn is_reached_below(&self, id: MemberId) -> bool {
+        if self.revocations.contains(&format!("{REVOKE}{id}")) {
+            return false;
+        }
         self.live.values().filter(|live| live.state == MemberState::Online).any(|live| {
             let node = live.nodes.iter().find(|(path, _)| path.last() == Some(&id));
             node.is_some_and(|(_, node)| node.state == MemberState::Online)
@@ -97,7 +100,12 @@ impl Orchestrator {
 
     /// The member's certificates are void; it stays known.
     pub(super) fn revoke_member(&mut self, id: MemberId) -> Result<Reply, Refusal> {
-        if self.members.contains(&id) { self.revoke(id) } else { self.order_below(REVOKE, id) }
+        if !self.members.contains(&id) {
+            return self.order_below(REVOKE, id);
+        }
+        let done = self.revoke(id);
+        self.look_at(id);
+        done
     }
 
     fn order_below(&mut self, word: &str, id: MemberId) -> Result<Reply, Refusal> {
@@ -116,7 +124,7 @@ impl Orchestrator {
         let known = |id: &MemberId| self.members.contains(id);
         if let Some(id) = member(REVOKE).filter(known) {
             // A member that is known can be revoked.
-            let _ = self.revoke(id);
+            let _ = self.revoke_member(id);
         } else if let Some(id) = member(REMOVE).filter(known).filter(|id| !self.leaving.contains(id)) {
             let _ = self.remove_member(id);
         }

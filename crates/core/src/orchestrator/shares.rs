@@ -25,11 +25,15 @@ impl Orchestrator {
             return;
         };
         match report.verdict {
-            Verdict::Taken if report.unfilled.is_empty() => {
-                self.unfilled_below.remove(&report.id);
-            }
             Verdict::Taken => {
-                self.unfilled_below.insert(report.id, report.unfilled);
+                let news = if report.unfilled.is_empty() {
+                    self.unfilled_below.remove(&report.id).is_some()
+                } else {
+                    self.unfilled_below.insert(report.id, report.unfilled).is_none()
+                };
+                if news {
+                    self.dirty.insert(Self::slot_of(&placement));
+                }
             }
             Verdict::Refused { reason, failed } => self.share_refused(report.id, &placement, &reason, failed),
         }

@@ -17,7 +17,7 @@ pub(super) enum Standing {
     Settled,
     /// On its way, or nothing heard yet.
     Moving,
-    /// Its member is silent past the deadline.
+    /// Its member is silent past the deadline, or the node of its cluster, which has no other place.
     Dangling,
     /// The restart policy's attempts are used up there: why.
     Exhausted(String),
@@ -30,6 +30,20 @@ impl Orchestrator {
 
     pub(super) fn is_dangling(&self, placement: &Placement) -> bool {
         self.live.get(&placement.member).is_some_and(|live| live.dangling)
+    }
+
+    /// Nothing is heard of it: its member is silent past the deadline, or whoever has it below the member.
+    pub(super) fn is_silent(&self, id: AssignmentId, placement: &Placement) -> bool {
+        let dangling = |id: &AssignmentId| {
+            self.instances.get(id).is_some_and(|report| report.status.state == InstanceState::Dangling)
+        };
+        let below = self.by_share.get(&id).is_some_and(|all| all.iter().all(dangling));
+        below || self.is_dangling(placement)
+    }
+
+    /// The cluster's node is silent past the deadline, and the cluster has no other place.
+    pub(super) fn is_stranded(&self, id: AssignmentId, placement: &Placement) -> bool {
+        !placement.per_node && self.unfilled_below.contains_key(&id)
     }
 
     /// The member obeyed a list without it and reports nothing of it any more.
@@ -45,7 +59,7 @@ impl Orchestrator {
 
     pub(super) fn standing(&self, id: AssignmentId) -> Standing {
         let Some(placement) = self.placements.get(&id) else { return Standing::Moving };
-        if self.is_dangling(placement) {
+        if self.is_dangling(placement) || self.is_stranded(id, placement) {
             return Standing::Dangling;
         }
         match placement.role {

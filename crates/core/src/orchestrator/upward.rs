@@ -7,10 +7,13 @@ use holm_model::id::{AssignmentId, MemberId, WishId};
 use holm_model::item::{Item, ItemKey};
 use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
 use holm_model::message::{Down, Up};
+use holm_model::slot::SlotIndex;
 
 use super::demand::{Demand, Origin, Wanted};
 use super::event::Effect;
 use super::reunion::reigns_of;
+use super::slots::Slot;
+use super::standing::Standing;
 use super::{Orchestrator, Tier};
 use crate::held::Held;
 
@@ -106,17 +109,25 @@ impl Orchestrator {
         }
     }
 
-    /// Slots of a per-node share that nothing fills here, and why.
+    /// Slots of a per-node share that nothing fills here, or the share's slot when its node is silent and
+    /// there is no other place; and why.
     fn unfilled_of(&self, share: AssignmentId) -> Vec<UnfilledSlot> {
         let origin = Origin::Share(share);
         let per_node = self.demands.get(&origin).is_some_and(|demand| demand.slots == Wanted::PerNode);
-        let slots = per_node.then(|| self.slots_of(&origin)).into_iter().flatten();
-        let unfilled = slots.filter_map(|index| {
-            let slot = self.slots.get(&(origin.clone(), index.clone()))?;
-            let is = slot.wanted && slot.active.is_none() && !slot.reason.is_empty();
-            is.then(|| UnfilledSlot { slot: index, reason: slot.reason.clone(), since: slot.since })
+        let unfilled = self.slots.of(&origin).filter(|(index, slot)| match slot.active {
+            None => per_node && slot.wanted && !slot.reason.is_empty(),
+            Some(active) => {
+                !per_node
+                    && self.unfilled.contains(&(origin.clone(), (*index).clone()))
+                    && self.standing(active) == Standing::Dangling
+            }
         });
-        unfilled.collect()
+        let told = |(index, slot): (&SlotIndex, &Slot)| UnfilledSlot {
+            slot: index.clone(),
+            reason: slot.reason.clone(),
+            since: slot.since,
+        };
+        unfilled.map(told).collect()
     }
 
     pub(super) fn report_fact(&mut self, fact: Fact) {
@@ -137,7 +148,11 @@ impl Orchestrator {
 
     pub(super) fn report_node(&mut self, id: MemberId) {
         let (Some(member), Some(live)) = (self.members.get(&id), self.live.get(&id)) else { return };
-        let Some(facts) = live.facts.clone().filter(|_| member.role == Role::Node) else { return };
+        if member.role != Role::Node {
+            return;
+        }
+        // One that has not called in this run is known by name.
+        let facts = live.facts.clone().unwrap_or_default();
         let (name, state, usage) = (member.name.clone(), live.state, live.usage);
         self.report_fact(Fact::Node(Box::new(NodeReport { path: vec![id], name, state, facts, usage })));
     }

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! look (who is there?) ──▶ a reader for each instance ──▶ lines, over one bounded channel ──▶ printed
-//!   ▲                        │ its log breaks off: again from the last line, with back-off
-//!   └── something happened   │ the instance is not listed any more: it ends, and its place is kept
+//!   ▲             │          │ its log breaks off: again from the last line, with back-off
+//!   │             │          │ the instance is not listed any more: it ends, and its place is kept
+//!   │             └─ the first time: what several have said, merged by time, before they are followed
+//!   └── something happened
 //! ```
 
 use std::collections::BTreeMap;
@@ -15,9 +17,10 @@ use holm_model::view::query::LogQuery;
 use holm_model::view::{InstanceView, LogView};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::past;
 use super::position::Position;
 use super::prefix::Source;
 use crate::commands::pulse::Pulse;
@@ -30,6 +33,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const PATIENCE: Duration = Duration::from_millis(800);
 /// A reader goes on for so long after its instance has gone.
 const AFTERWARDS: Duration = Duration::from_secs(1);
+/// What was said already is merged as long as all logs bring something within this.
+const STALL: Duration = Duration::from_secs(2);
 /// Lines on the way from the readers: a slow terminal slows the nodes down.
 const LINES: usize = 64;
 
@@ -58,7 +63,8 @@ struct Crew {
     first: Option<LogQuery>,
     readers: JoinSet<(String, Position)>,
     read: BTreeMap<String, Reader>,
-    /// How far the logs were read whose readers have ended: the instance may be known again later.
+    /// How far the logs were read that nobody reads: what was caught up with, and instances that may
+    /// be known again later.
     places: BTreeMap<String, Position>,
     said: mpsc::Sender<(Source, Heard)>,
 }
@@ -83,8 +89,7 @@ pub(super) async fn run(
             }
             beat = pulse.beat() => {
                 beat?;
-                let Look { new, left } = crew.look().await?;
-                new.iter().try_for_each(|source| show(source, None))?;
+                let left = crew.gather(&mut show).await?;
                 if !left && crew.read.is_empty() && heard.is_empty() {
                     return Ok(());
                 }
@@ -116,6 +121,8 @@ fn warn(source: &Source, failure: &Failure, warned: &mut BTreeMap<String, String
 #[derive(Debug, Default)]
 struct Look {
     new: Vec<Source>,
+    /// From where to read these, when it is not from their start.
+    first: Option<LogQuery>,
     /// Something is there, or may come back.
     left: bool,
 }
@@ -128,34 +135,66 @@ impl Crew {
         Self { client, scopes, first: Some(first), readers, read, places, said }
     }
 
-    /// Lists what is there, and reads what is new. An orchestrator that is away is waited for.
+    /// Reads what is new from now on; tells whether something is there, or may come back.
+    async fn gather(
+        &mut self,
+        show: &mut impl FnMut(&Source, Option<LogView>) -> Result<(), Failure>,
+    ) -> Result<bool, Failure> {
+        let Look { new, first, left } = self.look().await?;
+        new.iter().try_for_each(|source| show(source, None))?;
+        if let Some(first) = first.as_ref().filter(|_| new.len() > 1) {
+            self.catch_up(&new, first, show).await?;
+        }
+        self.follow(new, first);
+        Ok(left)
+    }
+
+    /// Lists what is there. An orchestrator that is away is waited for.
     async fn look(&mut self) -> Result<Look, Failure> {
         let all = match resolve::of(&self.client, &self.scopes).await {
             Ok(all) => all,
-            Err(error) if is_for_now(&error) => return Ok(Look { new: Vec::new(), left: true }),
+            Err(error) if is_for_now(&error) => return Ok(Look { left: true, ..Look::default() }),
             Err(error) => return Err(error.into()),
         };
         let left = all.iter().any(|view| self.scopes.iter().any(|scope| scope.may_be_filled_by(view)));
-        let new = all.iter().filter_map(|view| self.start(view)).collect();
-        self.first = None;
+        let wanted = all.iter().filter(|view| self.scopes.iter().any(|scope| scope.takes(view)));
+        let new = wanted.filter_map(Source::of).filter(|source| !self.read.contains_key(&source.instance));
+        let new = new.collect();
         self.end_missing(&all);
-        Ok(Look { new, left })
+        Ok(Look { new, first: self.first.take(), left })
     }
 
-    fn start(&mut self, view: &InstanceView) -> Option<Source> {
-        let source = Source::of(view).filter(|_| self.scopes.iter().any(|scope| scope.takes(view)))?;
-        if self.read.contains_key(&source.instance) {
-            return None;
+    /// Shows what several have said until now, in one order; their readers go on behind it. What cannot
+    /// be read now is left to them.
+    async fn catch_up(
+        &mut self,
+        new: &[Source],
+        first: &LogQuery,
+        show: &mut impl FnMut(&Source, Option<LogView>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let query = LogQuery { follow: false, ..first.clone() };
+        let Ok(lines) = timeout(STALL, past::read(&self.client, new.to_vec(), &query)).await else {
+            return Ok(());
+        };
+        let mut lines = std::pin::pin!(lines);
+        while let Ok(Some((source, line))) = timeout(STALL, lines.next()).await {
+            let Ok(line) = line else { continue };
+            self.places.entry(source.instance.clone()).or_default().pass(line.at);
+            show(&source, Some(line))?;
         }
-        let reader = Reader::default();
-        let stop = reader.stop.clone();
-        self.read.insert(source.instance.clone(), reader);
-        let from_its_start = LogQuery { tail: None, since: None, follow: true };
-        let first = self.first.clone().unwrap_or(from_its_start);
-        let place = self.places.remove(&source.instance).unwrap_or_default();
-        let reading = read(self.client.clone(), source.clone(), first, place, self.said.clone(), stop);
-        self.readers.spawn(reading);
-        Some(source)
+        Ok(())
+    }
+
+    fn follow(&mut self, new: Vec<Source>, first: Option<LogQuery>) {
+        let first = first.unwrap_or(LogQuery { tail: None, since: None, follow: true });
+        for source in new {
+            let reader = Reader::default();
+            let stop = reader.stop.clone();
+            self.read.insert(source.instance.clone(), reader);
+            let place = self.places.remove(&source.instance).unwrap_or_default();
+            let reading = read(self.client.clone(), source, first.clone(), place, self.said.clone(), stop);
+            self.readers.spawn(reading);
+        }
     }
 
     /// The log of an instance that was removed is silent, and does not end.

@@ -77,6 +77,28 @@ fn what_was_deleted_since_the_copy_does_not_revive() {
 }
 
 #[test]
+fn what_was_scaled_away_does_not_revive() {
+    let fresh = || {
+        let mut fleet = fleet().cluster("vienna", nodes(1)).node("edge");
+        fleet.apply(app("shop").service("web", steady(), 4));
+        fleet.run_until_running(4);
+        let copy = fleet.orchestrators[0].disk.clone();
+        fleet.scale("shop", "web", 1);
+        fleet.run_until_running(1);
+        (fleet, copy)
+    };
+    // Whether the store has forgotten everything, or only the last change.
+    for older in [false, true] {
+        let (mut fleet, copy) = fresh();
+        replace(&mut fleet, if older { copy } else { Disk::default() });
+        adopt(&mut fleet);
+        fleet.run_secs(20);
+        assert_eq!(fleet.lines(), ["web/0 RUNNING vienna/fl-1"], "from an older copy: {older}");
+        assert_eq!(fleet.processes("web").len(), 1);
+    }
+}
+
+#[test]
 fn what_was_applied_since_the_copy_goes_on_and_is_adopted() {
     let mut fleet = fleet().node("fl-1");
     let copy = fleet.orchestrators[0].disk.clone();

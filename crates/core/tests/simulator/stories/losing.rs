@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::InstanceFilter;
+use holm_core::orchestrator::command::{Command, Expected};
+use holm_model::state::MemberState;
 
-use crate::fleet::{app, fleet, nodes, steady};
+use crate::fleet::{app, fleet, name, nodes, steady};
 use crate::world::Who;
 
 #[test]
@@ -36,6 +38,72 @@ fn a_lost_worker_without_replacement_is_taken_back() {
     fleet.heal("root/fl-1");
     fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
     assert_eq!(fleet.slot("web/0").incarnation, 1, "nothing was started anew");
+}
+
+#[test]
+fn a_lost_worker_of_a_cluster_without_replacement_is_taken_back() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 2));
+    fleet.run_until_running(2);
+    let before: Vec<_> = fleet.rows().into_iter().map(|row| (row.id, row.incarnation)).collect();
+    fleet.cut("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 DANGLING vienna/fl-1", "web/1 DANGLING vienna/fl-1"]);
+    fleet.run_secs(60);
+    assert_eq!(fleet.lines(), ["web/0 DANGLING vienna/fl-1", "web/1 DANGLING vienna/fl-1"]);
+    fleet.heal("vienna/fl-1");
+    fleet.run_until_running(2);
+    fleet.run_secs(30);
+    let after: Vec<_> = fleet.rows().into_iter().map(|row| (row.id, row.incarnation)).collect();
+    assert_eq!(before, after, "nothing was started anew");
+}
+
+#[test]
+fn it_is_taken_back_although_everybody_above_restarted_meanwhile() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let before = fleet.slot("web/0").id;
+    fleet.cut("vienna/fl-1");
+    for who in ["vienna", "root", "vienna"] {
+        fleet.run_until_lines(&["web/0 DANGLING vienna/fl-1"]);
+        fleet.run_secs(20);
+        fleet.crash(fleet.who(who), false);
+        fleet.run_secs(30);
+    }
+    fleet.heal("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let row = fleet.slot("web/0");
+    assert_eq!((row.id, row.incarnation), (before, 1), "nothing was started anew");
+}
+
+#[test]
+fn a_lost_cluster_without_replacement_is_taken_back() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let before = fleet.slot("web/0").id;
+    fleet.cut("vienna");
+    fleet.run_until_lines(&["web/0 DANGLING vienna/fl-1"]);
+    fleet.run_secs(20);
+    fleet.heal("vienna");
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    let row = fleet.slot("web/0");
+    assert_eq!((row.id, row.incarnation), (before, 1), "nothing was started anew");
+}
+
+#[test]
+fn what_a_cluster_cannot_replace_is_replaced_by_another_that_comes_later() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    fleet.cut("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 DANGLING vienna/fl-1"]);
+    fleet.run_secs(40);
+    let mut fleet = fleet.cluster("munich", nodes(1));
+    fleet.run_until("munich runs it", |fleet| fleet.processes("web").contains(&"munich/fl-1".to_owned()));
+    fleet.heal("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 RUNNING munich/fl-1"]);
+    fleet.run_until("the surplus ends", |fleet| fleet.processes("web") == ["munich/fl-1"]);
 }
 
 #[test]
@@ -134,4 +202,22 @@ fn a_surplus_copy_ends_although_the_cluster_that_replaced_it_has_lost_a_node_of_
     fleet.heal("vienna");
     fleet.run_until_lines(&["web/0 DANGLING munich/fl-1", "web/0 RUNNING munich/fl-2"]);
     assert_eq!(fleet.processes("web"), ["munich/fl-1", "munich/fl-2"]);
+}
+
+#[test]
+fn a_node_that_is_away_while_its_cluster_restarts_is_listed_as_offline() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    let vienna = fleet.orch("vienna");
+    fleet.cut("vienna/fl-1");
+    fleet.crash(Who::Orchestrator(vienna), false);
+    fleet.run_secs(20);
+    for orch in [0, vienna] {
+        let nodes = fleet.orchestrators[orch].up().nodes();
+        let rows: Vec<_> = nodes.iter().map(|node| (node.name.as_str(), node.state)).collect();
+        assert_eq!(rows, [("fl-1", MemberState::Offline)]);
+    }
+    let (project, application) = (name("default"), app("own").service("log", steady(), 1).0);
+    fleet.command(vienna, Command::Apply { project, application, expected: Expected::Anything }).unwrap();
+    let rows = fleet.orchestrators[vienna].up().instances(&InstanceFilter::default());
+    assert_eq!(rows[0].reason, "no place: fl-1: is offline");
 }

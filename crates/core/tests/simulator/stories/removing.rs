@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holm_core::orchestrator::command::{Command, Expected, Reply};
+use holm_model::state::MemberState;
 use holm_model::view::RemovalView;
 
 use crate::fleet::{app, fleet, name, nodes, steady};
@@ -98,4 +99,33 @@ fn a_node_of_a_cluster_is_told_by_its_cluster() {
     assert_eq!((view.leaving, slots(&view)), (true, vec!["web/0"]));
     fleet.run_until_lines(&["web/0 RUNNING vienna/fl-2"]);
     assert_eq!(fleet.processes("web"), ["vienna/fl-2"]);
+}
+
+#[test]
+fn a_revoked_node_cannot_be_told_and_is_cut_off_at_once() {
+    let mut fleet = fleet().cluster("vienna", nodes(2)).node("edge");
+    fleet.apply(app("shop").service("web", steady().on_node("edge"), 1));
+    fleet.apply(app("own").service("log", steady().on_node("fl-1"), 1));
+    fleet.run_until_lines(&["log/0 RUNNING vienna/fl-1", "web/0 RUNNING edge"]);
+    for (node, slot) in [("root/edge", "web/0"), ("vienna/fl-1", "log/0")] {
+        let member = fleet.member_id(node);
+        fleet.command(0, Command::RevokeMember { member }).unwrap();
+        let view = remove(&mut fleet, node);
+        assert_eq!((view.leaving, slots(&view)), (false, vec![slot]), "{node}");
+    }
+    fleet.run_secs(2);
+    let known: Vec<_> = fleet.orchestrators[0].up().nodes().into_iter().map(|node| node.name).collect();
+    assert_eq!(known, ["fl-2"]);
+}
+
+#[test]
+fn a_revoked_node_is_offline_at_once_for_everybody() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    let (vienna, member) = (fleet.orch("vienna"), fleet.member_id("vienna/fl-1"));
+    fleet.command(vienna, Command::RevokeMember { member }).unwrap();
+    fleet.run_secs(1);
+    for orch in [0, vienna] {
+        assert_eq!(fleet.orchestrators[orch].up().nodes()[0].state, MemberState::Offline);
+    }
+    assert!(!remove(&mut fleet, "vienna/fl-1").leaving);
 }
