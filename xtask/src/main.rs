@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod engine;
 mod image;
+mod mutate;
 mod packages;
 mod podman;
 mod test;
@@ -24,6 +25,8 @@ enum Task {
     Check,
     /// Measure what docs/benchmarks.md promises; prints Markdown.
     Bench(bench::Options),
+    /// Break single lines of a crate and list what its tests do not notice.
+    Mutate(mutate::Options),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Check => check::run(),
         Task::Bench(options) => bench::run(&options),
+        Task::Mutate(options) => mutate::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

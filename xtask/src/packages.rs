@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
@@ -15,6 +15,7 @@ const NEEDED: [(&str, &str); 8] = [
     ("iproute2", "/usr/sbin/ip"),
     ("nginx-light", "/usr/sbin/nginx"),
     ("redis-server", "/usr/bin/redis-server"),
+    ("tinyproxy-bin", "/usr/bin/tinyproxy"),
 ];
 
 /// Installs what is missing; returns the packages that are still not there.

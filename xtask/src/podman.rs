@@ -87,9 +87,11 @@ impl Drop for Podman {
     }
 }
 
-/// The client on the private storage below `dir`.
+/// The client on the private storage below `dir`. Started there: what watches the containers leaves files
+/// (`oom`) in the directory where the service was started.
 fn podman(dir: &Path) -> Command {
     let mut command = Command::new("podman");
+    command.current_dir(dir);
     command.env("CONTAINERS_CONF", dir.join("containers.conf"));
     for (option, place) in
         [("root", "root"), ("runroot", "run"), ("tmpdir", "tmp"), ("network-config-dir", "net")]

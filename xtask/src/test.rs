@@ -23,6 +23,7 @@ pub(crate) struct Options {
 const NEEDS_ENGINE: &str = "needs_engine";
 const NEEDS_NGINX: &str = "needs_nginx";
 const NEEDS_PODMAN: &str = "needs_podman";
+const NEEDS_PROXY: &str = "needs_proxy";
 const NEEDS_ROOT: &str = "needs_root";
 const NEEDS_VM: &str = "needs_vm";
 
@@ -39,12 +40,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let engine = attempt(NEEDS_ENGINE, &mut without, || root().and_then(|()| Engine::start()));
     let podman = attempt(NEEDS_PODMAN, &mut without, || root().and_then(|()| Podman::start()));
     let kernel = attempt(NEEDS_VM, &mut without, vm::kernel);
-    attempt(NEEDS_NGINX, &mut without, || {
-        let absent: Vec<_> =
-            ["nginx-light", "redis-server"].into_iter().filter(|p| missing.contains(p)).collect();
+    let installed = |packages: &[&str]| {
+        let absent: Vec<_> = packages.iter().copied().filter(|p| missing.contains(p)).collect();
         ensure!(absent.is_empty(), "not installed: {}", absent.join(", "));
         Ok(())
-    });
+    };
+    attempt(NEEDS_NGINX, &mut without, || installed(&["nginx-light", "redis-server"]));
+    attempt(NEEDS_PROXY, &mut without, || installed(&["tinyproxy-bin"]));
     attempt(NEEDS_ROOT, &mut without, root);
     // Doc examples first: the run ends with the summary of the real test runner.
     run_doc_tests()?;

@@ -22,15 +22,11 @@ struct Tally {
 }
 
 impl Attempts {
-    pub(crate) fn refused(&self, peer: Peer, reason: &str) {
-        if let Some(attempts) = self.tally(Instant::now()) {
-            tracing::warn!(
-                peer = place(peer),
-                attempts,
-                reason,
-                "Refused to serve somebody who is not known."
-            );
-        }
+    /// How many were refused since this was logged last, if it was now.
+    pub(crate) fn refused(&self, peer: Peer, reason: &str) -> Option<u64> {
+        let attempts = self.tally(Instant::now())?;
+        tracing::warn!(peer = place(peer), attempts, reason, "Refused to serve somebody who is not known.");
+        Some(attempts)
     }
 
     pub(crate) fn count(&self) -> u64 {

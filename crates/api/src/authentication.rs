@@ -1,30 +1,41 @@
-//! How somebody proves who he is: by having opened the Unix socket, or by an API token.
+//! How somebody proves who he is: by having opened the Unix socket, by a token, or by a browser's cookie that
+//! holds one.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use holm_core::orchestrator::command::Actor;
+use holm_orchestrator::people::login::csrf;
+use subtle::ConstantTimeEq as _;
 
-use crate::peer::{Caller, Peer, place};
+use crate::guard::changes;
+use crate::peer::{Peer, Principal};
 use crate::problem::{Fault, Kind};
 use crate::state::Api;
 
-/// Lets requests pass whose [`Caller`] is proved, and says who it is.
+/// Of browsers; `__Host-`: never of a subdomain, and over TLS only.
+const COOKIE: &str = "__Host-holm";
+/// Beside the cookie, with whatever changes something.
+const CSRF: &str = "x-holm-csrf";
+
+/// Lets requests pass whose [`Principal`] is proved, and says who it is.
 pub(crate) async fn authenticate(
     State(api): State<Api>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Fault> {
     let peer = peer(&request)?;
-    let who = match peer {
-        Peer::Unix => "admin".to_owned(),
-        Peer::Tls(_) | Peer::Plain(_) => by_token(&api, request.headers())
-            .await
-            .inspect_err(|reason| api.attempts().refused(peer, reason))
-            .map_err(|reason| Fault::new(Kind::Unauthenticated, reason))?,
+    let principal = match peer {
+        Peer::Unix => Principal::owner(),
+        Peer::Tls(_) | Peer::Plain(_) => match by_token(&api, token(&request), peer).await {
+            Ok(principal) => principal,
+            Err(fault) => {
+                api.unknown(peer, &fault).await;
+                return Err(fault);
+            }
+        },
     };
-    request.extensions_mut().insert(Caller(Actor { who, from: place(peer) }));
+    request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
 }
 
@@ -34,13 +45,51 @@ pub(crate) fn peer(request: &Request) -> Result<Peer, Fault> {
     request.extensions().get::<Peer>().copied().ok_or_else(missing)
 }
 
-async fn by_token(api: &Api, headers: &HeaderMap) -> Result<String, String> {
-    let missing = "show an API token: `Authorization: Bearer holm-api.…`";
-    let header = headers.get(header::AUTHORIZATION).ok_or(missing)?;
-    let (scheme, token) = header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(missing)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(missing.to_owned());
-    }
-    let id = api.verify(token.trim()).await?;
-    Ok(format!("token:{id}"))
+/// The cookie in which a browser keeps the token.
+pub(crate) fn cookie(token: &str, seconds: i64) -> Option<HeaderValue> {
+    let text = format!("{COOKIE}={token}; Path=/; Max-Age={seconds}; Secure; HttpOnly; SameSite=Strict");
+    HeaderValue::try_from(text).ok()
+}
+
+/// The token that comes with a request.
+fn token(request: &Request) -> Result<String, Fault> {
+    let headers = request.headers();
+    let token = match (bearer(headers), of_cookie(headers)) {
+        (Some(token), _) => token,
+        (None, Some(token)) => {
+            if changes(request) && !is_ours(headers, token) {
+                let detail = format!("a browser must send `{CSRF}` beside its cookie, as the log-in told it");
+                return Err(Fault::new(Kind::Origin, detail));
+            }
+            token
+        }
+        (None, None) => {
+            let detail = "show a token: `Authorization: Bearer holm-api.…`; `holm login` gets one";
+            return Err(Fault::new(Kind::Unauthenticated, detail));
+        }
+    };
+    Ok(token.to_owned())
+}
+
+async fn by_token(api: &Api, token: Result<String, Fault>, peer: Peer) -> Result<Principal, Fault> {
+    let unknown = |reason: String| Fault::new(Kind::Unauthenticated, reason);
+    let claims = api.verify(&token?).await.map_err(unknown)?;
+    Ok(Principal::by_token(claims, peer))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn of_cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| token)
+}
+
+/// Whether the page that sends it knows what only the log-in's answer said.
+fn is_ours(headers: &HeaderMap, token: &str) -> bool {
+    let sent = headers.get(CSRF).map(HeaderValue::as_bytes).unwrap_or_default();
+    sent.ct_eq(csrf(token).as_bytes()).into()
 }

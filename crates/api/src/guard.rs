@@ -101,7 +101,7 @@ fn is_ours(host: &str, configured: &[String]) -> bool {
 }
 
 /// WebSockets are requests that read, but their streams write.
-fn changes(request: &Request) -> bool {
+pub(crate) fn changes(request: &Request) -> bool {
     !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
         || request.headers().contains_key(header::UPGRADE)
 }

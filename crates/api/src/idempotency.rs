@@ -5,8 +5,9 @@
 //!                   └────────▶ forgotten (a failure that trying again may cure)
 //! ```
 //!
-//! Outcomes live in memory: after a restart a second request is a new one. The request runs in a
-//! task of its own, so that a client that goes away does not leave it half done and unremembered.
+//! Every request that changes something may have a key. Outcomes live in memory, as [`PROMISE`] says:
+//! after a restart a second request is a new one. The request runs in a task of its own, so that a
+//! client that goes away does not leave it half done and unremembered.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,10 @@ use crate::problem::{Fault, Kind};
 use crate::state::Api;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// What callers are told; in the description of the API.
+pub(crate) const PROMISE: &str = "Every POST, PUT, PATCH and DELETE may have an `Idempotency-Key` (1 to 128 \
+    visible characters): sent again with the same key and body, it is not done again but answered as before, \
+    for an hour, while the orchestrator runs. Outcomes are forgotten when it starts anew.";
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Bytes of a key at most.
@@ -106,7 +111,7 @@ pub(crate) async fn once(
 }
 
 fn key(request: &Request) -> Result<Option<String>, Fault> {
-    if request.method() != Method::POST && request.method() != Method::PUT {
+    if request.method().is_safe() {
         return Ok(None);
     }
     let Some(key) = request.headers().get(KEY) else { return Ok(None) };

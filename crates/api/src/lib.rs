@@ -1,9 +1,9 @@
 //! `/api/v1`: what people and programs ask of an orchestrator.
 //!
 //! ```text
-//! stream ─▶ serve ─▶ guard ─▶ authentication ─▶ idempotency ─▶ routes ─▶ state ─▶ the orchestrator's Handle
-//!         (h1, h2)  (host,     (socket or        (one outcome
-//!                    origin)    token)            per key)
+//! stream ─▶ serve ─▶ guard ─▶ authentication ─▶ rights ─▶ idempotency ─▶ routes ─▶ state ─▶ Handle
+//!         (h1, h2)  (host,     (socket, token    (one table) (one outcome
+//!                    origin)    or cookie)                    per key)
 //! ```
 //!
 //! | module | its one reason to change |
@@ -12,8 +12,10 @@
 //! | [`guard`] | what holds for every request: names, origins, headers, panics |
 //! | [`authentication`] | how somebody proves who he is |
 //! | [`attempts`] | counting those who cannot (pure but for the log) |
+//! | [`rights`] | which right each operation needs: one table |
+//! | [`denials`] | how many refused attempts are in the audit log (pure) |
 //! | [`idempotency`] | requests sent twice, done once |
-//! | [`peer`] | who sends a request |
+//! | [`peer`] | who sends a request, and what they may do |
 //! | [`state`] | how the API reaches the orchestrator: the only module that does |
 //! | [`problem`] | the table of refusals |
 //! | [`extract`] | what handlers take from a request |
@@ -22,12 +24,14 @@
 //!
 //! # A new route
 //!
-//! A handler with `#[utoipa::path]` in the module of its thing, its line in that module's `routes()`:
-//! the document has it then, and the tests ask it without credentials and for its responses.
+//! A handler with `#[utoipa::path]` in the module of its thing, its line in that module's `ROUTES`, its row in
+//! the table of [`rights`]: the document has it then, and the tests ask it without credentials, as every role,
+//! and for its responses.
 
 mod attempts;
 mod authentication;
 mod cursor;
+mod denials;
 mod extract;
 mod guard;
 mod idempotency;
@@ -35,6 +39,7 @@ mod page;
 mod peer;
 mod precondition;
 mod problem;
+mod rights;
 mod routes;
 mod serve;
 mod state;

@@ -1,13 +1,28 @@
-//! Who sends a request.
+//! Who sends a request, and what they may do.
+
+use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use holm_core::orchestrator::command::Actor;
+use holm_model::access::{Grants, Scope, Verb};
+use holm_model::view::EventView;
 pub use holm_orchestrator::Peer;
+use holm_orchestrator::people::token::{Claims, Kind as TokenKind};
 
 use crate::problem::{Fault, Kind};
 
 /// Who asks, after it was proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Principal {
+    pub(crate) actor: Actor,
+    pub(crate) grants: Grants,
+    pub(crate) peer: Peer,
+    /// None by the Unix socket.
+    pub(crate) claims: Option<Claims>,
+}
+
+/// Who asks, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller(pub(crate) Actor);
 
@@ -19,12 +34,90 @@ pub(crate) fn place(peer: Peer) -> String {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
+/// The peer's machine, if it is another.
+pub(crate) const fn address(peer: Peer) -> Option<IpAddr> {
+    match peer {
+        Peer::Unix => None,
+        Peer::Tls(address) | Peer::Plain(address) => Some(address.ip()),
+    }
+}
+
+// === impl Principal ===
+
+impl Principal {
+    /// Whoever opened the Unix socket: the data directory is theirs.
+    pub(crate) fn owner() -> Self {
+        let actor = Actor { who: "admin".to_owned(), from: place(Peer::Unix) };
+        Self { actor, grants: Grants::all(), peer: Peer::Unix, claims: None }
+    }
+
+    pub(crate) fn by_token(claims: Claims, peer: Peer) -> Self {
+        let who = match claims.kind {
+            TokenKind::Api => format!("{}/token:{}", claims.who, claims.id),
+            TokenKind::Session | TokenKind::Renewal | TokenKind::Setup => claims.who.clone(),
+        };
+        let actor = Actor { who, from: place(peer) };
+        Self { actor, grants: claims.grants.clone(), peer, claims: Some(claims) }
+    }
+
+    /// The person, or `admin`.
+    pub(crate) fn person(&self) -> &str {
+        self.claims.as_ref().map_or(&self.actor.who, |claims| &claims.who)
+    }
+
+    pub(crate) fn must_change(&self) -> bool {
+        self.claims.as_ref().is_some_and(|claims| claims.kind == TokenKind::Renewal)
+    }
+
+    /// Whether this is a person, not a program with a token.
+    pub(crate) fn is_person(&self) -> bool {
+        self.claims.as_ref().is_none_or(|claims| claims.kind != TokenKind::Api)
+    }
+
+    pub(crate) fn allows(&self, verb: Verb, scope: Scope<'_>) -> bool {
+        self.grants.allows(verb, scope)
+    }
+
+    pub(crate) fn expect(&self, verb: Verb, scope: Scope<'_>) -> Result<(), Fault> {
+        if self.allows(verb, scope) {
+            return Ok(());
+        }
+        let place = match scope {
+            Scope::Sea => "for the whole sea".to_owned(),
+            Scope::Project(project) => format!("in project `{project}`"),
+        };
+        let detail = format!("this needs the right `{verb}` {place}; `holm whoami` shows what you have");
+        Err(Fault::new(Kind::Forbidden, detail))
+    }
+
+    /// May they see what belongs to the project?
+    pub(crate) fn reads(&self, project: &str) -> bool {
+        self.allows(Verb::Read, Scope::Project(project))
+    }
+
+    /// May they see that this happened? Machines are the sea's.
+    pub(crate) fn sees(&self, event: &EventView) -> bool {
+        match event.application.split_once('/') {
+            Some((project, _)) => self.reads(project),
+            None => self.allows(Verb::Read, Scope::Sea),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Principal {
     type Rejection = Fault;
 
-    /// The middleware put it there; a route without it takes no [`Caller`].
+    /// The middleware put it there; a route without it takes no [`Principal`].
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Fault> {
         let missing = || Fault::new(Kind::Unauthenticated, "this route needs to know who you are");
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Fault> {
+        Ok(Self(Principal::from_request_parts(parts, state).await?.actor))
     }
 }

@@ -82,8 +82,16 @@ impl Fault {
 
     pub(crate) fn no_such(thing: &str, name: &str) -> Self {
         let name: String = name.chars().take(100).collect();
-        let detail = format!("there is no {thing} `{name}`; `holm get {thing}s` lists what there is");
+        let list = match thing {
+            "person" | "project" => format!("holm {thing} ls"),
+            thing => format!("holm get {thing}s"),
+        };
+        let detail = format!("there is no {thing} `{name}`; `{list}` lists what there is");
         Self::new(Kind::NotFound, detail)
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     #[cfg(test)]
@@ -155,6 +163,10 @@ pub(crate) struct Conditional;
 #[derive(Debug)]
 pub(crate) struct OfStream;
 
+/// Routes that let nobody guess fast.
+#[derive(Debug)]
+pub(crate) struct Throttled;
+
 type Responses = BTreeMap<String, RefOr<utoipa::openapi::Response>>;
 
 fn describe(statuses: &[u16]) -> Responses {
@@ -190,6 +202,12 @@ impl IntoResponses for OfWrite {
 impl IntoResponses for Conditional {
     fn responses() -> Responses {
         describe(&[412])
+    }
+}
+
+impl IntoResponses for Throttled {
+    fn responses() -> Responses {
+        describe(&[429])
     }
 }
 

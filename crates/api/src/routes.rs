@@ -1,13 +1,17 @@
 //! The routes, one module per thing, and the document made of them.
 
 mod applications;
+mod backup;
 mod events;
 mod history;
-mod instances;
+pub(crate) mod instances;
 mod join;
 mod list;
 mod logs;
 mod members;
+mod people;
+mod projects;
+mod sessions;
 mod sockets;
 mod system;
 mod tokens;
@@ -26,11 +30,12 @@ use holm_model::view::Problem;
 use crate::MAX_BODY;
 use crate::authentication::authenticate;
 use crate::guard::{guard, limit_time};
-use crate::idempotency::once;
+use crate::idempotency::{PROMISE, once};
 use crate::problem::{Fault, Kind};
+use crate::rights::authorize;
 use crate::state::Api;
 
-const PREFIX: &str = "/api/v1";
+pub(crate) const PREFIX: &str = "/api/v1";
 const SCHEME: &str = "token";
 
 /// Things under one path, with their part of the document. A function, so that the document costs memory
@@ -44,13 +49,16 @@ const ANSWERS: &[Routes] = &[
     applications::ROUTES,
     instances::ROUTES,
     members::ROUTES,
+    projects::ROUTES,
+    people::ROUTES,
+    sessions::ROUTES,
     tokens::ROUTES,
     history::ROUTES,
 ];
 /// Routes whose answers go on.
-const STREAMS: &[Routes] = &[logs::ROUTES, sockets::ROUTES, events::ROUTES];
+const STREAMS: &[Routes] = &[backup::ROUTES, logs::ROUTES, sockets::ROUTES, events::ROUTES];
 /// Routes that are for everybody.
-const OPEN: &[Routes] = &[join::ROUTES];
+const OPEN: &[Routes] = &[join::ROUTES, sessions::OPEN];
 
 /// All of the API, and a page that points to it.
 pub fn router(api: &Api) -> Router {
@@ -59,6 +67,7 @@ pub fn router(api: &Api) -> Router {
         .layer(from_fn(limit_time))
         .route_layer(from_fn_with_state(api.clone(), once))
         .merge(served(STREAMS))
+        .route_layer(from_fn_with_state(api.clone(), authorize))
         .route_layer(from_fn_with_state(api.clone(), authenticate));
     let open = served(OPEN).layer(from_fn(limit_time));
     Router::new()
@@ -104,9 +113,10 @@ fn base() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Holm")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some(
-            "One orchestrator. Lists come in pages (`limit`, `cursor`), errors as `application/problem+json`.",
-        ))
+        .description(Some(format!(
+            "One orchestrator. Lists come in pages (`limit`, `cursor`), errors as \
+             `application/problem+json`. {PROMISE}"
+        )))
         .build();
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("holm-api").build();
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];

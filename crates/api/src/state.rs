@@ -4,13 +4,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
+use axum::http::Method;
 use holm_core::orchestrator::Orchestrator;
 use holm_core::orchestrator::command::{Actor, Command, Expected, Refusal, Reply};
 use holm_link::join::{JoinAnswer, JoinRequest};
 use holm_link::session::Tunnel;
-use holm_model::id::{AssignmentId, Epoch};
+use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::name::Name;
 use holm_model::service::Application;
 use holm_model::tunnel::Purpose;
@@ -19,13 +21,16 @@ use holm_model::view::{
 };
 use holm_orchestrator::handle::{CreateTokenError, Handle};
 use holm_orchestrator::joining::JoinError;
+use holm_orchestrator::people::token::Claims;
 use holm_orchestrator::tunnels::TunnelError;
-use holm_store::{AuditFilter, ChangeFilter, ReadError};
+use holm_store::{AuditFilter, ChangeFilter, Proof, ReadError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::task::TaskTracker;
 
 use crate::attempts::Attempts;
+use crate::denials::Denials;
 use crate::idempotency::Outcomes;
+use crate::peer::{Peer, Principal, place};
 use crate::problem::{Fault, Kind};
 
 /// The API of one orchestrator; clones are the same one.
@@ -40,6 +45,7 @@ struct Shared {
     /// Host names under which plain HTTP is served, beside those of loopback; lower case.
     names: Vec<String>,
     attempts: Attempts,
+    denials: Denials,
     outcomes: Outcomes,
     /// Answers that go on (logs, events, sockets): each costs memory and a tunnel.
     streams: Arc<Semaphore>,
@@ -58,6 +64,7 @@ impl Api {
             handle,
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             attempts: Attempts::default(),
+            denials: Denials::default(),
             outcomes: Outcomes::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             connections: TaskTracker::new(),
@@ -92,6 +99,34 @@ impl Api {
 
     pub(crate) fn attempts(&self) -> &Attempts {
         &self.shared.attempts
+    }
+
+    /// Somebody did not prove who they are. Every so often it is in the log, and in the audit log.
+    pub(crate) async fn unknown(&self, peer: Peer, fault: &Fault) {
+        if let Some(attempts) = self.shared.attempts.refused(peer, fault.detail()) {
+            let actor = Actor { who: "?".to_owned(), from: place(peer) };
+            let subject = if attempts > 1 { format!("{attempts} requests") } else { String::new() };
+            self.audit_denied(actor, "authenticate", subject, fault).await;
+        }
+    }
+
+    /// Somebody who is known tried what they may not.
+    pub(crate) async fn denied(&self, actor: &Actor, method: &Method, path: &str, fault: &Fault) {
+        if let Some(times) = self.shared.denials.record(&actor.who, Instant::now()) {
+            let path: String = path.chars().take(200).collect();
+            let times = if times > 1 { format!(", and {} others", times - 1) } else { String::new() };
+            self.audit_denied(actor.clone(), "request", format!("{method} {path}{times}"), fault).await;
+        }
+    }
+
+    async fn audit_denied(&self, actor: Actor, verb: &str, subject: String, fault: &Fault) {
+        let (verb, reason) = (verb.to_owned(), fault.detail().to_owned());
+        // It is refused, as always.
+        let _ = self.shared.handle.command(actor, Command::Denied { verb, subject, reason }).await;
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.shared.handle
     }
 
     pub(crate) fn outcomes(&self) -> &Outcomes {
@@ -177,6 +212,10 @@ impl Api {
         self.shared.handle.store().last_change()
     }
 
+    pub(crate) async fn verify_audit(&self, noted: Option<&str>) -> Result<Proof, Fault> {
+        self.shared.handle.store().verify_audit(noted).await.map_err(unreadable)
+    }
+
     pub(crate) async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditView>, Fault> {
         let records = self.shared.handle.store().audit(filter).await.map_err(unreadable)?;
         let view = |numbered: holm_store::Numbered<holm_model::record::AuditRecord>| {
@@ -196,23 +235,26 @@ impl Api {
 
     pub(crate) async fn create_token(
         &self,
-        actor: Actor,
+        principal: &Principal,
         request: &TokenRequest,
     ) -> Result<TokenCreated, Fault> {
-        self.shared.handle.create_token(actor, request).await.map_err(|error| match error {
+        let made = self.shared.handle.create_token(principal.actor.clone(), &principal.grants, request);
+        made.await.map_err(|error| match error {
             CreateTokenError::Refused(refusal) => refusal.into(),
-            CreateTokenError::Random(_) => Fault::new(Kind::Internal, error),
-            CreateTokenError::Ttl | CreateTokenError::Uses => Fault::new(Kind::Invalid, error),
+            CreateTokenError::Random(_) | CreateTokenError::Sign(_) => Fault::new(Kind::Internal, error),
+            CreateTokenError::Beyond => Fault::new(Kind::Forbidden, error),
+            CreateTokenError::Ttl | CreateTokenError::Uses | CreateTokenError::Scope => {
+                Fault::new(Kind::Invalid, error)
+            }
         })
     }
 
-    /// The id of the API token `text`, if it is good.
+    /// What the token `text` says, if it is good.
     ///
     /// # Errors
     /// Why it is not, for people.
-    pub(crate) async fn verify(&self, text: &str) -> Result<String, String> {
-        let claims = self.shared.handle.verify_token(text).await.map_err(|error| error.to_string())?;
-        Ok(claims.id)
+    pub(crate) async fn verify(&self, text: &str) -> Result<Claims, String> {
+        self.shared.handle.verify_token(text).await.map_err(|error| error.to_string())
     }
 
     pub(crate) async fn join(&self, from: SocketAddr, request: JoinRequest) -> Result<JoinAnswer, Fault> {
@@ -232,12 +274,21 @@ impl Api {
 impl Api {
     /// A tunnel to the instance, granted by its node.
     pub(crate) async fn tunnel(&self, instance: AssignmentId, purpose: Purpose) -> Result<Tunnel, Fault> {
-        self.shared.handle.open_tunnel(instance, purpose).await.map_err(|error| match error {
-            TunnelError::NoInstance(_) => Fault::new(Kind::NotFound, error),
-            TunnelError::Refused(_) => Fault::new(Kind::Invalid, error),
-            TunnelError::Forbidden(_) => Fault::new(Kind::Forbidden, error),
-            _ => Fault::new(Kind::Unreachable, error),
-        })
+        self.shared.handle.open_tunnel(instance, purpose).await.map_err(no_tunnel)
+    }
+
+    /// A tunnel to the node itself, granted by it.
+    pub(crate) async fn node_tunnel(&self, node: MemberId, purpose: Purpose) -> Result<Tunnel, Fault> {
+        self.shared.handle.open_node_tunnel(node, purpose).await.map_err(no_tunnel)
+    }
+}
+
+fn no_tunnel(error: TunnelError) -> Fault {
+    match error {
+        TunnelError::NoInstance(_) | TunnelError::NoNode(_) => Fault::new(Kind::NotFound, error),
+        TunnelError::Refused(_) => Fault::new(Kind::Invalid, error),
+        TunnelError::Forbidden(_) => Fault::new(Kind::Forbidden, error),
+        _ => Fault::new(Kind::Unreachable, error),
     }
 }
 

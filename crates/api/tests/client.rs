@@ -29,7 +29,7 @@ async fn event(events: &mut Events) -> EventView {
 }
 
 fn admin() -> TokenRequest {
-    TokenRequest { role: TokenRole::Admin, ttl_seconds: Some(600), uses: None }
+    TokenRequest { ttl_seconds: Some(600), ..TokenRequest::new(TokenRole::Admin) }
 }
 
 #[tokio::test]
@@ -114,9 +114,9 @@ async fn a_token_opens_the_port_until_it_is_revoked() {
     assert_eq!(remote.status().await.unwrap().sea, local.status().await.unwrap().sea);
     remote.apply("default", "shop", &manifest("shop", 1), Condition::Any).await.unwrap();
     let audit = remote.audit(&AuditQuery::default()).await.unwrap();
-    assert!(audit.items.iter().any(|record| record.who == format!("token:{}", made.id)));
+    assert!(audit.items.iter().any(|record| record.who == format!("admin/token:{}", made.id)));
 
-    let join = TokenRequest { role: TokenRole::Node, ttl_seconds: None, uses: Some(2) };
+    let join = TokenRequest { uses: Some(2), ..TokenRequest::new(TokenRole::Node) };
     let join = remote.create_token(&join).await.unwrap();
     assert_eq!(Client::https(&address, &join.token).unwrap_err(), SetupError::Token);
     let listed = remote.tokens().await.unwrap();

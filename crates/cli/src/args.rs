@@ -6,8 +6,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
-    adopt, apply, completions, config, confirm, convert, delete, describe, events, exec, get, logs,
-    run_state, scale, schema, status, token, version,
+    adopt, apply, audit, backup, completions, config, confirm, context, convert, cp, delete, describe,
+    doctor, events, exec, get, login, logout, logs, person, port_forward, project, run_state, scale, schema,
+    shell, status, token, version, whoami,
 };
 use crate::connect::At;
 use crate::failure::Failure;
@@ -39,9 +40,26 @@ enum Command {
     Asking(Asking),
     /// Run a command inside an instance
     Exec(At<exec::Exec>),
+    /// Open a shell on a node itself, where its owner agrees
+    Shell(At<shell::Shell>),
+    /// Copy files into an instance or out of it
+    Cp(At<cp::Cp>),
+    /// Open ports of this machine that lead to an instance
+    PortForward(At<port_forward::PortForward>),
 
+    /// Log in to an orchestrator
+    ///
+    /// What is needed later is kept as a context: the server, the fingerprint of its sea, which must be the same
+    /// ever after, and a token for twelve hours. The first context is the current one; `holm context` changes
+    /// that. People log in at the root.
+    Login(login::Login),
+    /// Choose between the orchestrators that you have logged in to
+    Context(context::Contextual),
+    Restore(backup::Restore),
+    /// Find out why this machine has no link, or runs nothing, and what to do
+    Doctor(doctor::Doctor),
     /// Print the JSON Schema of manifests, for editors
-    Schema,
+    Schema(schema::Schema),
     /// Print a manifest in its normal form
     Convert(convert::Convert),
     /// Check configuration files
@@ -57,6 +75,9 @@ enum Command {
     /// What the demo runs: the building's page
     #[command(name = "__building-web", hide = true)]
     BuildingWeb(programs::web::Options),
+    /// What the demo runs: the machine's load
+    #[command(name = demo::LOGGER, hide = true)]
+    LoadLogger,
 }
 
 /// `holm cluster` and `holm cluster remove`.
@@ -106,14 +127,30 @@ enum Asking {
     Logs(At<logs::Logs>),
     /// Show what happened, or happens
     Events(At<events::Events>),
+    /// Log out: the token of the context is void, and forgotten
+    ///
+    /// The server is still known, so that `holm login` needs only a password; `holm context rm` forgets it, too.
+    Logout(At<logout::Logout>),
+    /// Show who you are there, and what you may do
+    Whoami(At<whoami::Whoami>),
+    /// Make projects and say how much each may have
+    Project(At<project::Projects>),
+    /// Say who may log in, and as what
+    Person(At<person::People>),
     /// Make, list and revoke tokens
     Token(At<token::Token>),
+    /// Show who did what, the newest last; check and export the record of it
+    Audit(At<audit::Audit>),
     /// Believe what a frozen member runs
     Adopt(At<adopt::Adopt>),
     /// Make a frozen member obey what the orchestrator believes
-    Discard(At<adopt::Adopt>),
+    Discard(At<adopt::Discard>),
     /// Start an application that came back with a restored store
     Confirm(At<confirm::Confirm>),
+    /// Back the orchestrator up: its store, its CA key and its certificates, encrypted
+    ///
+    /// It goes on running meanwhile. Keep the file and what opens it at different places.
+    Backup(At<backup::Backup>),
     /// Show which orchestrator answers, and how it is
     Status(At<status::Status>),
 }
@@ -139,6 +176,9 @@ pub(crate) fn words() -> clap::Command {
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Exec(at) => run::single(exec::run(at)),
+        Command::Shell(at) => run::single(shell::run(at)),
+        Command::Cp(at) => run::single(cp::run(at)),
+        Command::PortForward(at) => done(run::single(port_forward::run(at))),
         Command::Demo(options) => done(run::single(demo::run(options))),
         Command::Root(daemon) => done(daemon.run()),
         Command::Cluster(ClusterCommand { action, daemon }) => {
@@ -149,7 +189,12 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::SensorCollector(options) => done(programs::collector::run(&options)),
         Command::BuildingWeb(options) => done(programs::web::run(&options)),
-        Command::Schema => done(schema::run()),
+        Command::LoadLogger => done(run::single(programs::logger::run())),
+        Command::Login(login) => done(run::single(login::run(login))),
+        Command::Context(context) => done(context::run(context)),
+        Command::Restore(restore) => done(run::single(backup::restore(restore))),
+        Command::Doctor(doctor) => run::single(doctor::run(doctor)),
+        Command::Schema(schema) => done(schema::run(&schema)),
         Command::Convert(convert) => done(convert::run(&convert)),
         Command::Config(config) => done(config::run(&config)),
         Command::Version(version) => done(version::run(&version)),
@@ -177,10 +222,16 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Resume(at) => run_state::run(at, Wish::Resume).await,
         Asking::Logs(at) => logs::run(at).await,
         Asking::Events(at) => events::run(at).await,
+        Asking::Logout(at) => logout::run(at).await,
+        Asking::Whoami(at) => whoami::run(at).await,
+        Asking::Project(at) => project::run(at).await,
+        Asking::Person(at) => person::run(at).await,
+        Asking::Audit(at) => audit::run(at).await,
         Asking::Token(at) => token::run(at).await,
         Asking::Adopt(at) => adopt::adopt(at).await,
         Asking::Discard(at) => adopt::discard(at).await,
         Asking::Confirm(at) => confirm::run(at).await,
+        Asking::Backup(at) => backup::back_up(at).await,
         Asking::Status(at) => status::run(at).await,
     }
 }
@@ -190,11 +241,13 @@ mod tests {
     use super::*;
 
     /// Commands without `-o`, each with its reason.
-    const WITHOUT: [(&str, &str); 5] = [
+    const WITHOUT: [(&str, &str); 7] = [
         ("root", "a daemon"),
         ("demo", "runs until it is ended"),
         ("exec", "its output is the command's own"),
-        ("schema", "JSON always"),
+        ("shell", "its output is the shell's own"),
+        ("cp", "its output is a tar stream, if there is any"),
+        ("port-forward", "runs until it is ended"),
         ("completions", "a script for the shell"),
     ];
 
@@ -211,6 +264,8 @@ mod tests {
         assert!(leaves.len() > 30, "{leaves:?}");
         for command in leaves {
             let name = command.get_name();
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains("its connection"), "{name} says nothing of itself");
             let takes = command.get_arguments().any(|arg| arg.get_short() == Some('o'));
             let without = WITHOUT.iter().any(|(word, _)| *word == name);
             assert_ne!(takes, without, "{name}");

@@ -5,17 +5,23 @@ use std::path::PathBuf;
 
 use clap::Args;
 use holm_client::{Client, SetupError};
+use holm_model::name::Name;
 use holm_model::view::Problem;
 
+use crate::contexts::{Context, Contexts};
 use crate::failure::{Failure, chain};
 use crate::output::clean;
+use crate::output::time::now;
 use crate::{roles::directory, secret};
 
-/// Where an orchestrator is. Without any of these: the socket in the default data directory of a
-/// root, then of a cluster.
+/// Where an orchestrator is. Without any of these: the current context, then the socket in the
+/// default data directory of a root, then of a cluster.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
+    /// An orchestrator that `holm login` knows [env: HOLM_CONTEXT]
+    #[arg(long, value_name = "NAME", global = true, conflicts_with_all = ["server", "socket"])]
+    context: Option<String>,
     /// An orchestrator on another machine (`host:port`), or `http://` on this one [env: HOLM_SERVER]
     #[arg(long, value_name = "ADDRESS", global = true)]
     server: Option<String>,
@@ -30,6 +36,27 @@ pub(crate) struct Connect {
     socket: Option<PathBuf>,
 }
 
+/// The way to an orchestrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Context {
+        name: String,
+        context: Context,
+    },
+    Server(String),
+    Socket(PathBuf),
+    /// Whatever runs on this machine.
+    Local,
+}
+
+/// What somebody said, by flags or by the environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Said {
+    context: Option<String>,
+    server: Option<String>,
+    socket: Option<PathBuf>,
+}
+
 /// A command with its connection.
 #[derive(Args, Debug)]
 pub(crate) struct At<T: Args> {
@@ -39,6 +66,8 @@ pub(crate) struct At<T: Args> {
     pub(crate) connect: Connect,
 }
 
+/// Of applications whose project nobody names.
+const USUAL_PROJECT: &str = "default";
 /// An orchestrator's socket in its data directory.
 pub(crate) const SOCKET: &str = "api.sock";
 
@@ -46,23 +75,55 @@ pub(crate) const SOCKET: &str = "api.sock";
 
 impl Connect {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        // A flag wins over any environment variable, so clap does not read these two.
-        match (&self.server, &self.socket) {
-            (Some(server), _) => return self.remote(server),
-            (None, Some(socket)) => return Ok(Client::unix(socket)),
-            (None, None) => {}
-        }
-        match (variable("HOLM_SERVER")?, variable("HOLM_SOCKET")?) {
-            (Some(server), None) => return self.remote(&server),
-            (None, Some(socket)) => return Ok(Client::unix(socket)),
-            (Some(_), Some(_)) => {
-                return Err(Failure::wrong_use("both HOLM_SERVER and HOLM_SOCKET are set")
-                    .hint("unset one of them, or say --server or --socket"));
+        match self.way()? {
+            Way::Context { name, context } => self.by_context(&name, &context),
+            Way::Server(server) => self.remote(&server),
+            Way::Socket(socket) => Ok(Client::unix(socket)),
+            Way::Local => {
+                let tried = ["root", "cluster"].map(|role| directory(role).join(SOCKET));
+                let there = tried.iter().find(|path| path.exists());
+                there.map(Client::unix).ok_or_else(|| nowhere(&tried))
             }
-            (None, None) => {}
         }
-        let tried = ["root", "cluster"].map(|role| directory(role).join(SOCKET));
-        tried.iter().find(|path| path.exists()).map(Client::unix).ok_or_else(|| nowhere(&tried))
+    }
+
+    /// Flags win over the environment, which wins over the current context.
+    pub(crate) fn way(&self) -> Result<Way, Failure> {
+        // Which is why clap does not read these variables.
+        let flags =
+            Said { context: self.context.clone(), server: self.server.clone(), socket: self.socket.clone() };
+        let environment = Said {
+            context: variable("HOLM_CONTEXT")?,
+            server: variable("HOLM_SERVER")?,
+            socket: variable("HOLM_SOCKET")?.map(PathBuf::from),
+        };
+        choose(flags, environment, Contexts::read)
+    }
+
+    /// The project that a command is about: what was said to it, or the context's, or the usual one.
+    pub(crate) fn project(&self, said: Option<&Name>) -> Result<Name, Failure> {
+        match self.project_if_any(said)? {
+            Some(project) => Ok(project),
+            None => USUAL_PROJECT.parse().map_err(|e| Failure::from_error("a bug", &e)),
+        }
+    }
+
+    /// As [`Connect::project`], for commands that look at all projects when nothing is said.
+    pub(crate) fn project_if_any(&self, said: Option<&Name>) -> Result<Option<Name>, Failure> {
+        Ok(match (said, self.way()?) {
+            (Some(said), _) => Some(said.clone()),
+            (None, Way::Context { context, .. }) => context.project,
+            (None, _) => None,
+        })
+    }
+
+    fn by_context(&self, name: &str, context: &Context) -> Result<Client, Failure> {
+        let given = secret::given_or_in(self.api_token.clone(), self.api_token_file.as_deref())?;
+        let token = match &given {
+            Some(token) => token,
+            None => context.token(name, now())?,
+        };
+        Ok(Client::pinned(&context.server, context.root()?, Some(token))?)
     }
 
     fn remote(&self, server: &str) -> Result<Client, Failure> {
@@ -77,9 +138,38 @@ impl Connect {
         }
         let token = token.ok_or_else(|| {
             Failure::wrong_use(format!("no API token for {server}"))
-                .hint("make one with `holm token create --role admin` beside the orchestrator, then set HOLM_API_TOKEN or --api-token-file")
+                .hint("log in with `holm login`, or set HOLM_API_TOKEN or --api-token-file; `holm token create` makes one")
         })?;
         Ok(Client::https(server, &token)?)
+    }
+}
+
+/// `contexts` are looked at only where they matter: a damaged file stops nobody who says where to go.
+fn choose(
+    flags: Said,
+    environment: Said,
+    contexts: impl FnOnce() -> Result<Contexts, Failure>,
+) -> Result<Way, Failure> {
+    let named = |name: String, contexts: Contexts| {
+        let context = contexts.get(&name)?.clone();
+        Ok(Way::Context { name, context })
+    };
+    let said = if flags == Said::default() { environment } else { flags };
+    match said {
+        Said { context: Some(name), server: None, socket: None } => named(name, contexts()?),
+        Said { context: None, server: Some(server), socket: None } => Ok(Way::Server(server)),
+        Said { context: None, server: None, socket: Some(socket) } => Ok(Way::Socket(socket)),
+        Said { context: None, server: None, socket: None } => {
+            let contexts = contexts()?;
+            let current = contexts.current().map(|(name, _)| name.to_owned());
+            current.map_or(Ok(Way::Local), |name| named(name, contexts))
+        }
+        Said { context, server, .. } => {
+            let first = if context.is_some() { "HOLM_CONTEXT" } else { "HOLM_SERVER" };
+            let second = if context.is_some() && server.is_some() { "HOLM_SERVER" } else { "HOLM_SOCKET" };
+            Err(Failure::wrong_use(format!("both {first} and {second} are set"))
+                .hint("unset one of them, or say --context, --server or --socket"))
+        }
     }
 }
 
@@ -95,7 +185,7 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
 fn nowhere(tried: &[PathBuf]) -> Failure {
     let tried: Vec<_> = tried.iter().map(|path| path.display().to_string()).collect();
     Failure::new(format!("no orchestrator was found: nothing at {}", tried.join(" nor at ")))
-        .hint("start one with `holm root` (or try `holm demo`), or name one with --socket PATH or --server HOST:PORT and HOLM_API_TOKEN")
+        .hint("start one with `holm root` (or try `holm demo`), log in to one with `holm login HOST:PORT`, or name its socket with --socket PATH")
 }
 
 // === impl Failure ===
@@ -117,7 +207,8 @@ impl From<holm_client::Error> for Failure {
 fn problem_failure(problem: &Problem) -> Failure {
     let failure = Failure::new(problem.to_string().lines().map(clean).collect::<Vec<_>>().join("\n"));
     match problem.status {
-        401 => failure.hint("give an API token with --api-token-file or HOLM_API_TOKEN; `holm token create --role admin` makes one"),
+        401 => failure
+            .hint("log in with `holm login`, or give an API token with --api-token-file or HOLM_API_TOKEN"),
         412 => failure.hint("somebody else changed it meanwhile: look again, then try again"),
         _ => failure,
     }
@@ -126,5 +217,59 @@ fn problem_failure(problem: &Problem) -> Failure {
 impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
         Self::wrong_use(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contexts() -> Contexts {
+        let context = |server: &str| Context {
+            server: server.to_owned(),
+            fingerprint: String::new(),
+            person: "ada".to_owned(),
+            session: None,
+            project: None,
+        };
+        let mut contexts = Contexts::default();
+        contexts.put("blue", context("blue:1"));
+        contexts.put("red", context("red:1"));
+        contexts
+    }
+
+    fn chosen(flags: Said, environment: Said) -> String {
+        match choose(flags, environment, || Ok(contexts())) {
+            Ok(Way::Context { name, .. }) => name,
+            Ok(Way::Server(server)) => server,
+            Ok(Way::Socket(path)) => path.display().to_string(),
+            Ok(Way::Local) => "local".to_owned(),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_that_over_the_current_context() {
+        let context = |name: &str| Said { context: Some(name.into()), ..Said::default() };
+        let server = || Said { server: Some("s:1".into()), ..Said::default() };
+        let socket = || Said { socket: Some("/s".into()), ..Said::default() };
+        assert_eq!(chosen(server(), context("red")), "s:1");
+        assert_eq!(chosen(context("red"), server()), "red");
+        assert_eq!(chosen(Said::default(), socket()), "/s");
+        assert_eq!(chosen(Said::default(), Said::default()), "blue");
+        assert!(chosen(context("green"), Said::default()).contains("no context `green`"));
+        let both = Said { context: Some("red".into()), ..socket() };
+        assert_eq!(chosen(Said::default(), both.clone()), "both HOLM_CONTEXT and HOLM_SOCKET are set");
+        assert_eq!(chosen(socket(), both), "/s");
+    }
+
+    #[test]
+    fn a_damaged_file_stops_nobody_who_says_where_to_go() {
+        let damaged = || Err(Failure::new("damaged"));
+        let socket = Said { socket: Some("/s".into()), ..Said::default() };
+        assert_eq!(choose(socket, Said::default(), damaged).unwrap(), Way::Socket("/s".into()));
+        assert!(choose(Said::default(), Said::default(), damaged).is_err());
+        let none = || Ok(Contexts::default());
+        assert_eq!(choose(Said::default(), Said::default(), none).unwrap(), Way::Local);
     }
 }

@@ -10,7 +10,8 @@
 //! | [`demo`] | a whole sea on one machine |
 //! | [`programs`] | what the demo runs: a sensor collector and the building's page |
 //! | [`failure`], [`logging`], [`run`] | errors for people; the log; the async runtime |
-//! | [`secret`] | secrets that people give |
+//! | [`secret`], [`prompt`] | secrets that people give; questions on the terminal |
+//! | [`contexts`] | the orchestrators that somebody uses, and who they are there |
 
 #[cfg(not(feature = "full"))]
 #[path = "agent.rs"]
@@ -22,6 +23,8 @@ mod commands;
 #[cfg(feature = "full")]
 mod connect;
 #[cfg(feature = "full")]
+mod contexts;
+#[cfg(feature = "full")]
 mod demo;
 #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "commands for people use more of it"))]
 mod failure;
@@ -30,6 +33,8 @@ mod logging;
 mod output;
 #[cfg(feature = "full")]
 mod programs;
+#[cfg(feature = "full")]
+mod prompt;
 #[cfg(feature = "full")]
 mod resolve;
 mod roles;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use holm_client::Client;
+use holm_model::name::Name;
 use holm_model::view::InstanceView;
 use holm_model::view::query::InstanceQuery;
 
@@ -24,6 +25,14 @@ impl std::str::FromStr for Target {
             Some((application, service)) => (application, Some(service)),
         };
         let named = |text: &str| !text.is_empty() && !text.contains('/');
+        if let [application, service, slot] = text.split('/').collect::<Vec<_>>()[..]
+            && ![application, service, slot].contains(&"")
+        {
+            return Err(format!(
+                "this takes an application or a service with all its instances, not one slot: \
+                 `{application}/{service}` is the service"
+            ));
+        }
         if !named(application) || service.is_some_and(|service| !named(service)) {
             return Err("expected APPLICATION or APPLICATION/SERVICE".to_owned());
         }
@@ -31,24 +40,49 @@ impl std::str::FromStr for Target {
     }
 }
 
-/// The one instance that `text` names: an id, the start of one, or a slot as in `app/web/2`.
-pub(crate) async fn instance(client: &Client, text: &str) -> Result<InstanceView, Failure> {
+/// The one instance that `text` names: an id, the start of one, or a slot of the project, as in `app/web/2`.
+pub(crate) async fn instance(client: &Client, project: &Name, text: &str) -> Result<InstanceView, Failure> {
     let all = client.instances(&InstanceQuery::default()).await?;
-    only(&all, text).cloned()
+    only(&called(all, project, text), text).cloned()
+}
+
+/// The rows that `text` may mean: names are of a project, ids of the whole sea.
+fn called(all: Vec<InstanceView>, project: &Name, text: &str) -> Vec<InstanceView> {
+    let by_id = |row: &InstanceView| row.id.as_deref().is_some_and(|id| is_id_or_start(id, text));
+    all.into_iter().filter(|row| row.project == project.as_str() || by_id(row)).collect()
+}
+
+fn is_id_or_start(id: &str, text: &str) -> bool {
+    id == text || (text.len() >= 3 && id.starts_with(text))
 }
 
 fn only<'a>(all: &'a [InstanceView], text: &str) -> Result<&'a InstanceView, Failure> {
+    let none = || {
+        Failure::new(format!("no instance is called `{text}`"))
+            .hint("give an id, the start of one, or a slot as in `app/web/2` (with --project, if it is of another); `holm get instances -o wide` shows them")
+    };
+    at_most_one(all, text)?.ok_or_else(none)
+}
+
+fn at_most_one<'a>(all: &'a [InstanceView], text: &str) -> Result<Option<&'a InstanceView>, Failure> {
     match &matching(all, text)[..] {
-        [one] => Ok(one),
-        [] => Err(Failure::new(format!("no instance is called `{text}`"))
-            .hint("give an id, the start of one, or a slot as in `app/web/2`; `holm get instances -o wide` shows them")),
-        many => Err(Failure::new(format!("`{text}` may be any of {}", names(many))).hint("give more of its name")),
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        many => {
+            Err(Failure::new(format!("`{text}` may be any of {}", names(many))).hint("give more of its name"))
+        }
     }
 }
 
 /// What somebody wants to see for a while, whoever fills it meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) struct Scope {
+    project: String,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
     /// An application, or a service of it.
     Target(Target),
     /// `app/web/2`.
@@ -60,67 +94,100 @@ pub(crate) enum Scope {
 // === impl Scope ===
 
 impl Scope {
-    /// The scope that `text` names among `all`: an application, a service, a slot, or an instance.
-    fn find(all: &[InstanceView], text: &str) -> Result<Self, Failure> {
+    /// The scope that `text` names among `all`: an application, a service, a slot, or an instance; none
+    /// when nothing there is called so.
+    fn find(all: &[InstanceView], text: &str) -> Result<Option<Self>, Failure> {
+        let of = |row: &InstanceView, what| Ok(Some(Self { project: row.project.clone(), what }));
         if let Ok(target) = text.parse::<Target>()
-            && all.iter().any(|instance| belongs(instance, &target))
+            && let Some(row) = all.iter().find(|row| belongs(row, &target))
         {
-            return Ok(Self::Target(target));
+            return of(row, What::Target(target));
         }
         let is_slot = |i: &&InstanceView| format!("{}/{}", i.application, i.slot) == text || i.slot == text;
-        let mut slots: Vec<_> = all.iter().filter(is_slot).map(|i| (&i.application, &i.slot)).collect();
-        slots.dedup();
-        if let [(application, slot)] = slots[..] {
-            return Ok(Self::Slot { application: application.clone(), slot: slot.clone() });
+        let mut slots: Vec<_> = all.iter().filter(is_slot).collect();
+        slots.dedup_by_key(|row| (&row.application, &row.slot));
+        if let [row] = slots[..] {
+            return of(row, What::Slot { application: row.application.clone(), slot: row.slot.clone() });
         }
-        let one = only(all, text)?;
-        let id = one.id.clone().unwrap_or_default();
-        Ok(Self::Instance { id, application: one.application.clone(), slot: one.slot.clone() })
+        let Some(one) = at_most_one(all, text)? else { return Ok(None) };
+        let (id, application) = (one.id.clone().unwrap_or_default(), one.application.clone());
+        of(one, What::Instance { id, application, slot: one.slot.clone() })
     }
 
     /// Whether the instance is meant.
     pub(crate) fn takes(&self, instance: &InstanceView) -> bool {
-        match self {
-            Self::Instance { id, .. } => instance.id.as_ref() == Some(id),
-            Self::Target(_) | Self::Slot { .. } => self.may_be_filled_by(instance),
+        match &self.what {
+            What::Instance { id, .. } => instance.id.as_ref() == Some(id),
+            What::Target(_) | What::Slot { .. } => self.may_be_filled_by(instance),
         }
     }
 
     /// Whether the row is meant, or a slot that something which is meant may fill again.
     pub(crate) fn may_be_filled_by(&self, row: &InstanceView) -> bool {
-        match self {
-            Self::Target(target) => belongs(row, target),
-            Self::Slot { application, slot } => row.application == *application && row.slot == *slot,
-            Self::Instance { id, application, slot } => {
-                row.application == *application
-                    && row.slot == *slot
-                    && row.id.as_ref().is_none_or(|found| found == id)
+        row.project == self.project
+            && match &self.what {
+                What::Target(target) => belongs(row, target),
+                What::Slot { application, slot } => row.application == *application && row.slot == *slot,
+                What::Instance { id, application, slot } => {
+                    row.application == *application
+                        && row.slot == *slot
+                        && row.id.as_ref().is_none_or(|found| found == id)
+                }
             }
-        }
     }
 
-    fn application(&self) -> &str {
-        match self {
-            Self::Target(Target { application, .. })
-            | Self::Slot { application, .. }
-            | Self::Instance { application, .. } => application,
-        }
+    /// Project and name.
+    fn application(&self) -> (&str, &str) {
+        let (What::Target(Target { application, .. })
+        | What::Slot { application, .. }
+        | What::Instance { application, .. }) = &self.what;
+        (&self.project, application)
     }
 }
 
 /// What each of `texts` names.
-pub(crate) async fn scopes(client: &Client, texts: &[String]) -> Result<Vec<Scope>, Failure> {
+pub(crate) async fn scopes(client: &Client, project: &Name, texts: &[String]) -> Result<Vec<Scope>, Failure> {
     let all = client.instances(&InstanceQuery::default()).await?;
-    texts.iter().map(|text| Scope::find(&all, text)).collect()
+    let mut scopes = Vec::new();
+    for text in texts {
+        match Scope::find(&called(all.clone(), project, text), text)? {
+            Some(scope) => scopes.push(scope),
+            None => {
+                let applications = client.applications().await?;
+                let here = applications.iter().filter(|application| application.project == project.as_str());
+                let known: Vec<_> = here.map(|application| application.name.as_str()).collect();
+                return Err(nothing(text, project, &known));
+            }
+        }
+    }
+    Ok(scopes)
+}
+
+/// Why no row of the project is called `text` while there are the applications `known`.
+fn nothing(text: &str, project: &Name, known: &[&str]) -> Failure {
+    let application = text.split_once('/').map_or(text, |(application, _)| application);
+    if application == text && known.contains(&text) {
+        return Failure::new(format!("the application `{text}` has no instances"))
+            .hint("`holm get applications` tells how many it shall have");
+    }
+    if known.contains(&application) {
+        return Failure::new(format!("the application `{application}` has nothing called `{text}`"))
+            .hint(format!("`holm get instances --application {application}` shows what it has"));
+    }
+    let kind = if application == text { "application or instance" } else { "application" };
+    Failure::new(format!("there is no {kind} `{application}` in project `{project}`")).hint(
+        "`holm get applications` and `holm get instances -o wide` show what there is; --project names another project",
+    )
 }
 
 /// The rows of the applications that `scopes` are about.
 pub(crate) async fn of(client: &Client, scopes: &[Scope]) -> Result<Vec<InstanceView>, holm_client::Error> {
     let applications: BTreeSet<_> = scopes.iter().map(Scope::application).collect();
     let mut all = Vec::new();
-    for application in applications {
-        let application = Some(application.to_owned());
-        all.extend(client.instances(&InstanceQuery { application, ..InstanceQuery::default() }).await?);
+    for (project, application) in applications {
+        let (project, application) = (Some(project.to_owned()), Some(application.to_owned()));
+        let query = InstanceQuery { project, application, ..InstanceQuery::default() };
+        all.extend(client.instances(&query).await?);
     }
     Ok(all)
 }
@@ -140,7 +207,7 @@ fn matching<'a>(all: &'a [InstanceView], text: &str) -> Vec<&'a InstanceView> {
         &|_, id| id == text,
         &|instance, _| format!("{}/{}", instance.application, instance.slot) == text,
         &|instance, _| instance.slot == text,
-        &|_, id| text.len() >= 3 && id.starts_with(text),
+        &|_, id| is_id_or_start(id, text),
     ];
     let found =
         rules.iter().map(|rule| live().filter(|(i, id)| rule(i, id)).map(|(i, _)| i).collect::<Vec<_>>());
@@ -174,7 +241,7 @@ mod tests {
     fn a_scope_outlives_its_instances() {
         let all = [instance("1-aa-1", "web/0"), instance("1-aa-2", "web/1"), instance("2-bb-1", "db/0")];
         let mut later = instance("3-cc-1", "web/0");
-        let takes = |text: &str, view: &InstanceView| Scope::find(&all, text).unwrap().takes(view);
+        let takes = |text: &str, view: &InstanceView| Scope::find(&all, text).unwrap().unwrap().takes(view);
         for text in ["building", "building/web", "building/web/0", "web/0"] {
             assert!(takes(text, &later), "{text}");
         }
@@ -182,12 +249,41 @@ mod tests {
             assert!(!takes(text, &later), "{text}");
         }
         // As long as nothing else fills its slot, the instance may be known again.
-        let one = Scope::find(&all, "1-aa-1").unwrap();
+        let one = Scope::find(&all, "1-aa-1").unwrap().unwrap();
         assert!(!one.may_be_filled_by(&later));
         later.id = None;
         assert!(one.may_be_filled_by(&later));
-        assert!(Scope::find(&all, "nothing").is_err());
+        assert_eq!(Scope::find(&all, "nothing").unwrap(), None);
         assert!(Scope::find(&all, "1-a").is_err(), "ambiguous");
+    }
+
+    #[test]
+    fn names_are_of_a_project_and_ids_of_the_sea() {
+        let mut theirs = instance("2-bb-1", "web/0");
+        theirs.project = "red".to_owned();
+        let all = vec![instance("1-aa-1", "web/0"), theirs];
+        let found = |project: &str, text: &str| {
+            let rows = called(all.clone(), &Name::new(project).unwrap(), text);
+            Scope::find(&rows, text).unwrap().map(|scope| scope.project)
+        };
+        for text in ["building", "building/web", "building/web/0", "web/0"] {
+            assert_eq!(found("default", text).as_deref(), Some("default"), "{text}");
+            assert_eq!(found("red", text).as_deref(), Some("red"), "{text}");
+            assert_eq!(found("blue", text), None, "{text}");
+        }
+        assert_eq!(found("blue", "2-bb-1").as_deref(), Some("red"));
+        let rows = called(all.clone(), &Name::new("red").unwrap(), "building");
+        let scope = Scope::find(&rows, "building").unwrap().unwrap();
+        assert!(!scope.takes(&all[0]) && scope.takes(&all[1]));
+    }
+
+    #[test]
+    fn what_is_not_there_is_called_by_what_it_may_be() {
+        let said = |text: &str| nothing(text, &Name::new("blue").unwrap(), &["shop"]).to_string();
+        assert!(said("shpo").contains("there is no application or instance `shpo`"), "{}", said("shpo"));
+        assert!(said("shpo/web").contains("there is no application `shpo`"), "{}", said("shpo/web"));
+        assert!(said("shop").contains("`shop` has no instances"), "scaled to none: {}", said("shop"));
+        assert!(said("shop/wbe").contains("`shop` has nothing called `shop/wbe`"), "{}", said("shop/wbe"));
     }
 
     #[test]
@@ -195,7 +291,9 @@ mod tests {
         let target: Target = "shop/web".parse().unwrap();
         assert_eq!((target.application.as_str(), target.service.as_deref()), ("shop", Some("web")));
         assert!("".parse::<Target>().is_err());
-        assert!("a/b/c".parse::<Target>().is_err());
+        let slot = "shop/web/2".parse::<Target>().unwrap_err();
+        assert!(slot.contains("not one slot") && slot.contains("`shop/web`"), "{slot}");
+        assert!("a//c".parse::<Target>().is_err());
         assert!("a/".parse::<Target>().is_err());
     }
 }

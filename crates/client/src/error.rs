@@ -28,8 +28,19 @@ pub enum SetupError {
         "the text is no API token: it starts with `holm-api.`; make one with `holm token create --role admin`"
     )]
     Token,
+    #[error("`{0}` is no fingerprint: 64 hexadecimal digits, as the orchestrator prints when it starts")]
+    Fingerprint(String),
     #[error("{0} is not on this machine, and plain HTTP would show the token on the way: use `https` there")]
     NotLoopback(std::net::SocketAddr),
+}
+
+/// Nobody can be shown to people at this address.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    Unreachable(#[from] Error),
 }
 
 impl Error {

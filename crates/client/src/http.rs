@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn queries_hold_what_is_there_and_are_encoded() {
-        let query = LogQuery { tail: Some(5), since: None, follow: true };
+        let query = LogQuery { tail: Some(5), follow: true, ..LogQuery::default() };
         let call = Call::get("/x").query(&query).field("command", "a b&c=ä");
         assert_eq!(call.path, "/x?follow=true&tail=5&command=a%20b%26c%3D%C3%A4");
     }

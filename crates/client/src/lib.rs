@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`error`] | what can go wrong, for people |
 //! | [`server`] | where an orchestrator is, and how to get a byte stream to it |
+//! | [`backup`] | a backup, as it comes |
+//! | [`people`] | the methods about people, projects and log-ins |
 //! | [`token`] | what an API token says about its sea |
 //! | [`pin`] | the rule by which a server is believed: the fingerprint of the sea's root |
 //! | [`http`] | one request and its answer |
@@ -12,8 +14,10 @@
 //! | [`sse`] | server-sent events, from bytes (pure) |
 //! | [`socket`] | WebSockets: exec and ports |
 
+mod backup;
 mod error;
 mod http;
+mod people;
 mod pin;
 mod routes;
 mod server;
@@ -25,12 +29,39 @@ mod token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use error::{Error, SetupError};
+pub use error::{Error, LookError, SetupError};
+pub use pin::Fingerprint;
 pub use routes::{Condition, Manifest};
 pub use socket::{Exec, ExecReceiver, ExecSender, PortStream};
 pub use stream::{Events, Logs, Notice};
 
 use crate::server::Server;
+
+/// Which sea answers at `server`, for people to compare before they tell it a secret.
+///
+/// # Errors
+/// When nobody does, or not by TLS.
+pub async fn look(server: &str) -> Result<Fingerprint, LookError> {
+    Server::look(server).await
+}
+
+/// `server` as `host:port`, so that the same one is always called the same.
+///
+/// # Errors
+/// When it is none.
+pub fn address(server: &str) -> Result<String, SetupError> {
+    server::Authority::parse(server)
+        .map(|a| a.to_string())
+        .ok_or_else(|| SetupError::Server(server.to_owned()))
+}
+
+/// The fingerprint of the sea that signed a token.
+///
+/// # Errors
+/// When the text is no token.
+pub fn fingerprint_of(token: &str) -> Result<Fingerprint, SetupError> {
+    token::fingerprint(token.trim())
+}
 
 /// Talks to one orchestrator; clones share what is open.
 #[derive(Clone, Debug)]
@@ -53,6 +84,14 @@ impl Client {
     /// When `server` or `token` is none.
     pub fn https(server: &str, token: &str) -> Result<Self, SetupError> {
         Ok(Self::to(Server::https(server, token)?))
+    }
+
+    /// As [`Client::https`], where the sea's fingerprint is known already; without a token for logging in.
+    ///
+    /// # Errors
+    /// When `server` is none.
+    pub fn pinned(server: &str, root: Fingerprint, token: Option<&str>) -> Result<Self, SetupError> {
+        Ok(Self::to(Server::pinned(server, root, token)?))
     }
 
     /// By plain HTTP, which orchestrators offer on loopback only.

@@ -2,10 +2,11 @@
 
 use ::http::{HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
+use holm_model::view::held::HeldView;
 use holm_model::view::query::{AuditQuery, HistoryQuery, InstanceQuery};
 use holm_model::view::{
-    ApplicationView, ApplyView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, Page,
-    RemovalView, ServicePatch, StatusView, TokenCreated, TokenRequest, TokenView,
+    ApplicationView, ApplyView, AuditProofView, AuditView, ClusterView, EventView, InstanceView, MemberView,
+    NodeView, Page, RemovalView, ServicePatch, StatusView, TokenCreated, TokenRequest, TokenView,
 };
 use serde::de::DeserializeOwned;
 
@@ -52,9 +53,14 @@ impl Client {
         self.http.json(Call::get("/history").query(query)).await
     }
 
-    /// One page of the audit log, newest first.
+    /// One page of the audit log, newest first unless the query says otherwise.
     pub async fn audit(&self, query: &AuditQuery) -> Result<Page<AuditView>, Error> {
         self.http.json(Call::get("/audit").query(query)).await
+    }
+
+    /// Whether the audit log is whole: each record holds the hash of the one before.
+    pub async fn verify_audit(&self) -> Result<AuditProofView, Error> {
+        self.http.json(Call::get("/audit/verify")).await
     }
 }
 
@@ -180,6 +186,11 @@ impl Client {
         self.all(&Call::get("/members")).await
     }
 
+    /// What the member holds, and what [`Client::adopt`] and [`Client::discard`] would lead to.
+    pub async fn held(&self, member: &str) -> Result<HeldView, Error> {
+        self.http.json(Call::get(path(&["members", member, "held"]))).await
+    }
+
     /// What the member runs replaces what the orchestrator believes of it.
     pub async fn adopt(&self, member: &str) -> Result<(), Error> {
         self.done(Call::new(Method::POST, path(&["members", member, "adopt"]))).await
@@ -218,11 +229,11 @@ impl Client {
 // === impl Client: helpers ===
 
 impl Client {
-    async fn done(&self, call: Call) -> Result<(), Error> {
+    pub(crate) async fn done(&self, call: Call) -> Result<(), Error> {
         self.http.answer(call).await.map(drop)
     }
 
-    async fn all<T: DeserializeOwned>(&self, call: &Call) -> Result<Vec<T>, Error> {
+    pub(crate) async fn all<T: DeserializeOwned>(&self, call: &Call) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         let mut next = call.clone();
         loop {
@@ -270,7 +281,7 @@ fn application(project: &str, name: &str) -> String {
     path(&["projects", project, "applications", name])
 }
 
-fn json<T: serde::Serialize>(call: Call, body: &T) -> Call {
+pub(crate) fn json<T: serde::Serialize>(call: Call, body: &T) -> Call {
     // The views are plain data with string keys: writing them as JSON cannot fail.
     call.body("application/json", serde_json::to_vec(body).map_or_else(|_| Bytes::new(), Bytes::from))
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -14,7 +14,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::error::{Error, SetupError};
+use crate::error::{Error, LookError, SetupError};
+use crate::pin::Fingerprint;
 use crate::{pin, token};
 
 /// Where an orchestrator listens if nobody says otherwise.
@@ -25,7 +26,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Server {
     Unix { path: PathBuf },
-    Https { authority: Authority, token: Secret, tls: Arc<ClientConfig> },
+    Https { authority: Authority, token: Option<Secret>, tls: Arc<ClientConfig> },
     Http { address: SocketAddr, token: Option<Secret> },
 }
 
@@ -53,9 +54,26 @@ impl Server {
     }
 
     pub(crate) fn https(server: &str, token: &str) -> Result<Self, SetupError> {
+        Self::pinned(server, token::fingerprint(token.trim())?, Some(token))
+    }
+
+    pub(crate) fn pinned(server: &str, root: Fingerprint, token: Option<&str>) -> Result<Self, SetupError> {
+        Self::tls(server, pin::config(root), token)
+    }
+
+    /// Which sea answers at `server`; nothing is said to it.
+    pub(crate) async fn look(server: &str) -> Result<Fingerprint, LookError> {
+        let (tls, seen) = pin::look();
+        let server = Self::tls(server, tls, None)?;
+        server.connect().await?;
+        let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(seen.ok_or_else(|| server.protocol("it shows no certificate"))?)
+    }
+
+    fn tls(server: &str, tls: ClientConfig, token: Option<&str>) -> Result<Self, SetupError> {
         let authority = Authority::parse(server).ok_or_else(|| SetupError::Server(server.to_owned()))?;
-        let tls = Arc::new(pin::config(token::fingerprint(token.trim())?));
-        Ok(Self::Https { authority, token: Secret(token.trim().to_owned()), tls })
+        let token = token.map(|token| Secret(token.trim().to_owned()));
+        Ok(Self::Https { authority, token, tls: Arc::new(tls) })
     }
 
     pub(crate) fn http(address: SocketAddr, token: Option<&str>) -> Result<Self, SetupError> {
@@ -78,8 +96,7 @@ impl Server {
     pub(crate) fn authorization(&self) -> Option<String> {
         match self {
             Self::Unix { .. } => None,
-            Self::Https { token, .. } => Some(token.bearer()),
-            Self::Http { token, .. } => token.as_ref().map(Secret::bearer),
+            Self::Https { token, .. } | Self::Http { token, .. } => token.as_ref().map(Secret::bearer),
         }
     }
 
@@ -123,7 +140,7 @@ impl Server {
                 "only the user who runs the orchestrator may open it; others use `--server` with a token"
             }
             (Self::Https { .. }, K::InvalidData) => {
-                "check the address, and that the token was made by this orchestrator's sea"
+                "check the address: whoever answers there is not of the sea that was pinned, or that made the token"
             }
             (_, K::ConnectionRefused) => "check that the orchestrator runs and listens on this port",
             (_, K::TimedOut | K::HostUnreachable | K::NetworkUnreachable) => {
@@ -153,7 +170,7 @@ impl fmt::Display for Server {
 // === impl Authority ===
 
 impl Authority {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
         let (host, port) = match text.rsplit_once(':') {

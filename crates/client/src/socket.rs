@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use ::http::{HeaderValue, header};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
-use holm_model::tunnel::{ExecIn, ExecOut};
+use holm_model::tunnel::{CopyWay, ExecIn, ExecOut, Terminal, WindowSize};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
@@ -60,8 +60,41 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn exec(&self, instance: &str, command: &[String]) -> Result<Exec, Error> {
-        let call = Call::get(path(&["instances", instance, "exec"]));
-        let call = command.iter().fold(call, |call, word| call.field("command", word));
+        self.run(exec_call(instance, command)).await
+    }
+
+    /// Runs `command` inside an instance, in a terminal of its own.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn exec_in_terminal(
+        &self,
+        instance: &str,
+        command: &[String],
+        terminal: &Terminal,
+    ) -> Result<Exec, Error> {
+        self.run(with_terminal(exec_call(instance, command), terminal)).await
+    }
+
+    /// Copies files, as a tar stream: the standard input or output of what is returned.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn copy(&self, instance: &str, file: &str, way: CopyWay) -> Result<Exec, Error> {
+        let call = Call::get(path(&["instances", instance, "files"])).field("path", file);
+        self.run(call.field("write", if way == CopyWay::Write { "true" } else { "false" })).await
+    }
+
+    /// Opens a shell on a node itself.
+    ///
+    /// # Errors
+    /// See [`Error`]; its owner may not agree.
+    pub async fn shell(&self, node: &str, terminal: &Terminal) -> Result<Exec, Error> {
+        self.run(with_terminal(Call::get(path(&["nodes", node, "shell"])), terminal)).await
+    }
+
+    /// Opens a socket that carries frames of an exec.
+    async fn run(&self, call: Call) -> Result<Exec, Error> {
         let (sink, stream) = self.socket(call).await?.split();
         Ok(Exec {
             sender: ExecSender { http: self.http.clone(), sink },
@@ -98,6 +131,17 @@ impl Client {
         let stream = hyper::upgrade::on(response).await.map_err(|e| self.http.server().protocol(e))?;
         Ok(WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Client, None).await)
     }
+}
+
+fn exec_call(instance: &str, command: &[String]) -> Call {
+    let call = Call::get(path(&["instances", instance, "exec"]));
+    command.iter().fold(call, |call, word| call.field("command", word))
+}
+
+fn with_terminal(call: Call, terminal: &Terminal) -> Call {
+    let WindowSize { columns, rows } = terminal.size;
+    let call = call.field("terminal", &terminal.kind);
+    call.field("columns", &columns.to_string()).field("rows", &rows.to_string())
 }
 
 // === impl Exec ===

@@ -1,13 +1,11 @@
 //! What an API token says about its sea: `holm-api.<payload>.<signature>`, the payload being JSON in
 //! URL-safe base64. Only orchestrators can check the signature; a client reads the fingerprint.
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
+use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
 
 use crate::error::SetupError;
-
-/// SHA-256 of the DER of a sea's root certificate.
-pub(crate) type Fingerprint = [u8; 32];
+use crate::pin::Fingerprint;
 
 const PREFIX: &str = "holm-api.";
 
@@ -17,15 +15,13 @@ struct Payload {
     fp: String,
 }
 
-/// The fingerprint of the sea that signed the token.
+/// The fingerprint of the sea that signed the token; that of a set-up link tells what to pin.
 pub(crate) fn fingerprint(token: &str) -> Result<Fingerprint, SetupError> {
     let parse = || {
         let (payload, _signature) = token.strip_prefix(PREFIX)?.split_once('.')?;
         let payload = BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?;
         let payload: Payload = serde_json::from_slice(&payload).ok()?;
-        // A fingerprint may be shown as `sha256:…` or with colons between its bytes.
-        let hex = payload.fp.trim_start_matches("sha256:").replace(':', "");
-        HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?.try_into().ok()
+        payload.fp.parse().ok()
     };
     parse().ok_or(SetupError::Token)
 }
@@ -41,7 +37,7 @@ mod tests {
     #[test]
     fn the_fingerprint_is_read() {
         let text = token(&format!(r#"{{"id":"7","fp":"{}","exp":1}}"#, "ab".repeat(32)));
-        assert_eq!(fingerprint(&text), Ok([0xab; 32]));
+        assert_eq!(fingerprint(&text), "ab".repeat(32).parse());
     }
 
     #[test]

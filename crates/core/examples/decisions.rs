@@ -223,6 +223,7 @@ impl Site {
             secret_hash: hash,
             expires,
             uses: None,
+            grants: None,
         });
         let join = Command::Join { token: id, secret_hash, role, name: member_name(number), facts: None };
         let (reply, _) = self.command(join);
@@ -252,6 +253,7 @@ impl Site {
             state: MemberState::Online,
             facts: facts(slots),
             usage: Usage::default(),
+            frozen: false,
         };
         self.tell(link, vec![Fact::Node(Box::new(report))]);
     }

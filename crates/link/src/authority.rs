@@ -168,6 +168,10 @@ impl Authority {
         self.sign(csr, &params, serial, until)
     }
 
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.issuer.key()
+    }
+
     /// Whose authority this is.
     #[must_use]
     pub const fn identity(&self) -> &Identity {

@@ -266,7 +266,8 @@ impl SeaRoot {
     }
 
     /// When the sea was founded.
-    pub(crate) const fn since(&self) -> UnixTime {
+    #[must_use]
+    pub const fn since(&self) -> UnixTime {
         self.since
     }
 

@@ -1,23 +1,27 @@
-//! The member's connection to its orchestrator.
+//! The member's connection to its orchestrator, secured by TLS.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::captive::{self, Answer, Captive};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::listen::Channel;
+use crate::proxy::Proxies;
+use crate::reach;
 use crate::revocation::Revocations;
 use crate::tls::{self, TlsConfigError};
 use crate::verify::{OrchestratorPolicy, PeerIdentity, VerifyError};
+
+pub use crate::reach::ConnectError;
 
 /// Calls one orchestrator with one set of credentials.
 ///
@@ -28,6 +32,7 @@ pub struct Dialer {
     bulk: Arc<ClientConfig>,
     policy: OrchestratorPolicy,
     clock: Clock,
+    proxies: Proxies,
     time: Duration,
 }
 
@@ -65,16 +70,7 @@ pub enum DialError {
     Late { address: String, limit: Duration },
 }
 
-/// No address could be reached.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    #[error("`{address}` is not `host:port` or cannot be resolved; check the address and DNS")]
-    Resolve { address: String, source: io::Error },
-    #[error("`{address}` cannot be reached; check the address, the firewall, and whether it runs")]
-    Unreachable { address: String, source: io::Error },
-}
-
-/// For connecting, and again for the handshake.
+/// For each of: connecting, the proxy's answer, the handshake.
 const DIAL_TIME: Duration = Duration::from_secs(10);
 /// Named in the handshake when the address has no host name of its own; nobody looks at it.
 const ANY_NAME: &str = "holm.internal";
@@ -94,10 +90,17 @@ impl Dialer {
             Ok::<_, TlsConfigError>(Arc::new(config))
         };
         let (control, bulk) = (config(Channel::Control)?, config(Channel::Bulk)?);
-        Ok(Self { control, bulk, policy, clock, time: DIAL_TIME })
+        Ok(Self { control, bulk, policy, clock, proxies: Proxies::of_process(), time: DIAL_TIME })
     }
 
-    /// Replaces the time limit (10 s) for connecting and for the handshake.
+    /// Replaces the rules of the process.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
+    /// Replaces the time limit (10 s) for each of connecting, the proxy's answer and the handshake.
     #[must_use]
     pub const fn with_time_limit(mut self, limit: Duration) -> Self {
         self.time = limit;
@@ -110,8 +113,7 @@ impl Dialer {
             Channel::Control => &self.control,
             Channel::Bulk => &self.bulk,
         };
-        let tcp = connect_tcp(address, self.time).await?;
-        let stream = handshake(config.clone(), address, tcp, self.time).await?;
+        let stream = secured(config.clone(), address, &self.proxies, self.time).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let judged = self.policy.judge(chain, self.clock.now());
         let peer = judged.map_err(|source| DialError::Untrusted { address: address.to_owned(), source })?;
@@ -119,32 +121,28 @@ impl Dialer {
     }
 }
 
-/// A TCP connection to the first address of `address` that answers, within `limit` in all.
-pub(crate) async fn connect_tcp(address: &str, limit: Duration) -> Result<TcpStream, ConnectError> {
-    let deadline = Instant::now() + limit;
-    let resolve = |source| ConnectError::Resolve { address: address.to_owned(), source };
-    let found = timeout_at(deadline, lookup_host(address)).await;
-    let found: Vec<SocketAddr> = found.map_err(|e| resolve(e.into()))?.map_err(resolve)?.collect();
-    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
-    for (done, address) in found.iter().enumerate() {
-        // What is left is shared fairly, so that one silent address does not use up all the time.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(found.len() - done).unwrap_or(u32::MAX);
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Only a matter of latency: a failure changes nothing else.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = error,
-            Err(late) => last = late.into(),
-        }
+/// Connects to `address` as `proxies` say, and shakes hands; each step within `limit`.
+pub(crate) async fn secured(
+    config: Arc<ClientConfig>,
+    address: &str,
+    proxies: &Proxies,
+    limit: Duration,
+) -> Result<TlsStream<TcpStream>, DialError> {
+    let tcp = reach::connect(address, proxies, limit).await?;
+    let ended = handshake(config, address, tcp, limit).await;
+    if !matches!(&ended, Err(DialError::Handshake { source, .. }) if tls::is_garbage(source)) {
+        return ended;
     }
-    Err(ConnectError::Unreachable { address: address.to_owned(), source: last })
+    // What does not speak TLS is asked who it is.
+    let Ok(tcp) = reach::connect(address, proxies, limit).await else { return ended };
+    match captive::look(tcp, address).await {
+        Some(answer) => Err(ConnectError::from(Captive { address: address.to_owned(), answer }).into()),
+        None => ended,
+    }
 }
 
 /// The client's half of a TLS handshake over `tcp`.
-pub(crate) async fn handshake(
+async fn handshake(
     config: Arc<ClientConfig>,
     address: &str,
     tcp: TcpStream,
@@ -155,6 +153,9 @@ pub(crate) async fn handshake(
     match timeout(limit, handshake).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(match (tls::verdict(&error), tls::alert(&error)) {
+            (Some(VerifyError::Stranger { names }), _) => {
+                ConnectError::from(Captive { address, answer: Answer::Certificate(names) }).into()
+            }
             (Some(source), _) => DialError::Untrusted { address, source },
             (None, Some(alert)) => DialError::Refused { address, alert },
             (None, None) => DialError::Handshake { address, source: error },

@@ -24,8 +24,9 @@ use crate::authority::{Authority, AuthorityRequest, CreateAuthorityError, SignEr
 use crate::certificate::{CertificateError, SeaRoot};
 use crate::clock::Clock;
 use crate::credentials::{CredentialRequest, Credentials, InstallError};
-use crate::dial::{ConnectError, DialError, connect_tcp, handshake};
+use crate::dial::{ConnectError, DialError, secured};
 use crate::identity::Identity;
+use crate::proxy::Proxies;
 use crate::revocation::Revocations;
 use crate::tls::{self, PinnedPolicy};
 use crate::token::{JoinToken, Role, Secret, TokenId};
@@ -136,14 +137,28 @@ struct Keys {
 
 /// Bytes of an answer at most.
 const MAX_ANSWER: usize = 256 * 1024;
-/// For each of: connecting, handshake, answer.
+/// For each of: connecting, the proxy's answer, handshake, answer.
 const JOIN_TIME: Duration = Duration::from_secs(30);
 
-/// Joins the orchestrator at `address` (`host:port`).
+/// Joins the orchestrator at `address` (`host:port`), which is called as the rules of the process say.
+///
+/// # Errors
+/// See [`JoinError`].
+pub async fn join(
+    address: &str,
+    token: &JoinToken,
+    proposal: Proposal,
+    clock: &Clock,
+) -> Result<Joined, JoinError> {
+    join_by(&Proxies::of_process(), address, token, proposal, clock).await
+}
+
+/// [`join`] by rules of the caller's choice.
 ///
 /// Keys are made here and never sent. The secret is sent only to a server that has proved to be the
 /// orchestrator that made the token.
-pub async fn join(
+pub async fn join_by(
+    proxies: &Proxies,
     address: &str,
     token: &JoinToken,
     proposal: Proposal,
@@ -152,8 +167,8 @@ pub async fn join(
     let keys = Keys::new(token.role)?;
     let pinned = PinnedPolicy { fingerprint: token.fingerprint, expected: token.orchestrator.clone() };
     let config = tls::pinned_client(pinned, clock).map_err(JoinError::Tls)?;
-    let tcp = connect_tcp(address, JOIN_TIME).await?;
-    let stream = handshake(config.into(), address, tcp, JOIN_TIME).await.map_err(|e| match e {
+    let stream = secured(config.into(), address, proxies, JOIN_TIME).await.map_err(|e| match e {
+        DialError::Connect(error) => JoinError::Unreachable(error),
         DialError::Untrusted { address, source } => JoinError::WrongServer { address, source },
         other => JoinError::Handshake(other),
     })?;

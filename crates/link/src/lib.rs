@@ -6,6 +6,7 @@
 //! | [`identity`] | `holm://sea/cluster/node`: who a certificate speaks for |
 //! | [`certificate`] | serial numbers, fingerprints, the sea's root, what one certificate says |
 //! | [`authority`] | a CA: the root's or a cluster's, signing only below itself |
+//! | [`signature`] | texts that the sea has signed |
 //! | [`credentials`] | a member's (or server's) key and chain on disk |
 //! | [`revocation`] | the shared set of serial numbers that are valid no more |
 //! | [`renewal`] | when a new certificate is asked for, and taking it |
@@ -15,6 +16,8 @@
 //! | [`join`] | joining over a TLS connection pinned by the token |
 //! | [`listen`] | one port, two protocols: members and HTTP told apart by ALPN |
 //! | [`dial`], [`backoff`] | the member's connection to its orchestrator, and when to try again |
+//! | [`reach`], [`proxy`] | TCP to it: by whichever address answers, or through an HTTP proxy |
+//! | [`captive`], [`probe`] | networks that answer in its place; a look from outside, for people |
 //! | [`session`] | control frames and tunnels over one connection |
 //! | [`lane`] | the second connection of a session, for its tunnels |
 //! | [`frame`], [`cbor`] | length-prefixed frames, CBOR with limits |
@@ -23,6 +26,7 @@
 
 pub mod authority;
 pub mod backoff;
+pub mod captive;
 pub mod cbor;
 pub mod certificate;
 pub mod clock;
@@ -34,9 +38,13 @@ pub mod identity;
 pub mod join;
 pub mod lane;
 pub mod listen;
+pub mod probe;
+pub mod proxy;
+pub mod reach;
 pub mod renewal;
 pub mod revocation;
 pub mod session;
+pub mod signature;
 mod tls;
 pub mod token;
 pub mod verify;

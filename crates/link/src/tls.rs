@@ -17,6 +17,7 @@ use rustls::{
     ServerConfig, SignatureScheme,
 };
 
+use crate::captive;
 use crate::certificate::{Fingerprint, SeaRoot};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -185,6 +186,12 @@ pub(crate) fn alert(error: &io::Error) -> Option<String> {
     }
 }
 
+/// Whether what came was not TLS at all.
+pub(crate) fn is_garbage(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(Error::InvalidMessage(_)))
+}
+
 // === policies ===
 
 impl ServerPolicy for OrchestratorPolicy {
@@ -291,7 +298,10 @@ impl<P: ServerPolicy> ServerCertVerifier for ServerVerifier<P> {
         // The verdict itself travels in the error: `verdict` finds it for the caller.
         let wrap =
             |e| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::<VerifyError>::new(e))));
-        self.0.judge_server(&chain(leaf, others), now).map_err(wrap)?;
+        let chain = chain(leaf, others);
+        self.0.judge_server(&chain, now).map_err(|error| {
+            wrap(captive::strangers(&chain).map_or(error, |names| VerifyError::Stranger { names }))
+        })?;
         Ok(ServerCertVerified::assertion())
     }
 

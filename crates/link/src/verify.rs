@@ -53,6 +53,8 @@ pub enum VerifyError {
     NotMember { parent: Identity, found: Identity },
     #[error("no certificate shown has the fingerprint {0} of the sea's root; is it the right address?")]
     Fingerprint(Fingerprint),
+    #[error("the certificate is of no sea, but of {names}")]
+    Stranger { names: String },
 }
 
 /// Judges the members of one orchestrator.

@@ -74,7 +74,8 @@ pub struct ShareReport {
     pub id: AssignmentId,
     pub verdict: Verdict,
     /// Of a per-node share: the slots that nothing fills there. Of another: its slot, when its node is
-    /// silent past the deadline and there is no other place.
+    /// silent past the deadline and there is no other place, or when a frozen node may run it. Of either:
+    /// slots whose new specification has no place, so that what runs stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfilled: Vec<UnfilledSlot>,
 }
@@ -86,6 +87,9 @@ pub struct UnfilledSlot {
     /// Why not, in words.
     pub reason: String,
     pub since: Time,
+    /// A frozen node may run it: people decide there, and nobody starts it elsewhere meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 //! | [`name`] | names of people's things |
 //! | [`time`] | wall and boot time as the machines see them |
 //! | [`resources`] | CPU and memory, as quantities |
+//! | [`access`] | who may do what, and where |
 //! | [`capability`] | what a member can do that is not a quantity |
 //! | [`duration`] | spans of time as people write them |
 //! | [`template`] | `{{…}}` in commands and environment values |
@@ -23,6 +24,7 @@
 //! | [`record`] | what must survive: rows, audit records, changes |
 //! | [`view`] | what the API shows |
 
+pub mod access;
 pub mod capability;
 pub mod duration;
 pub mod fact;

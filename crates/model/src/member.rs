@@ -85,6 +85,9 @@ pub struct NodeReport {
     pub state: MemberState,
     pub facts: NodeFacts,
     pub usage: Usage,
+    /// Its orchestrator's store is older than what it obeyed: it takes nothing until people decide.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frozen: bool,
 }
 
 /// What a cluster can still take: classes of nodes, so that those above can decide and explain.

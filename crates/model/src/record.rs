@@ -29,6 +29,10 @@ pub enum Table {
     Verdict,
     /// Last known facts; written behind, never gating.
     Fact,
+    /// What members said of themselves, and when they were heard last; written behind, never gating.
+    Seen,
+    Project,
+    Person,
 }
 
 /// One row put (`Some`) or removed (`None`).
@@ -86,7 +90,7 @@ pub struct Batch {
 // === impl Table ===
 
 impl Table {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Reign,
         Self::Member,
@@ -98,6 +102,9 @@ impl Table {
         Self::Instance,
         Self::Verdict,
         Self::Fact,
+        Self::Seen,
+        Self::Project,
+        Self::Person,
     ];
 
     /// The SQL name.
@@ -115,6 +122,9 @@ impl Table {
             Self::Instance => "instance",
             Self::Verdict => "verdict",
             Self::Fact => "fact",
+            Self::Seen => "seen",
+            Self::Project => "project",
+            Self::Person => "person",
         }
     }
 }

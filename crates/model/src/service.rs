@@ -107,6 +107,7 @@ pub struct Restart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
+    /// Once it has ended, however, nobody starts it again by itself, here or elsewhere.
     Never,
     OnFailure,
     Always,

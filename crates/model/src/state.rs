@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* })*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum $name {
             $($(#[$vdoc])* #[serde(rename = $word)] $variant,)*
             /// A word of a newer version.
@@ -26,6 +26,21 @@ macro_rules! words {
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* Self::Unknown => "UNKNOWN" }
+            }
+        }
+        // By hand: the derive does not see words that come out of a macro.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                let words = [$($word,)* "Unknown"];
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .enum_values(Some(words))
+                    .into()
+            }
+        }
+        impl utoipa::ToSchema for $name {
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
             }
         }
         impl std::fmt::Display for $name {
@@ -152,6 +167,18 @@ impl InstanceState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_document_has_the_words_that_are_sent() {
+        use utoipa::PartialSchema as _;
+        let document = serde_json::to_value(ServiceState::schema()).unwrap();
+        let words = document["enum"].as_array().unwrap();
+        for state in [ServiceState::Initial, ServiceState::Error, ServiceState::Unknown] {
+            assert!(words.contains(&serde_json::to_value(state).unwrap()), "{state}");
+        }
+        assert_eq!(words.len(), 13);
+    }
+
     use InstanceState as I;
 
     const ALL: [I; 13] = [

@@ -23,9 +23,51 @@ pub enum Purpose {
     /// Frames of [`LogLine`] downstream until the end (or for ever with `follow`).
     Logs { instance: AssignmentId, tail: Option<u64>, since: Option<Time>, follow: bool },
     /// Frames of [`ExecIn`] one way and [`ExecOut`] the other.
-    Exec { instance: AssignmentId, command: Vec<String> },
+    Exec {
+        instance: AssignmentId,
+        command: Vec<String>,
+        /// `None`: three pipes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        terminal: Option<Terminal>,
+    },
     /// Plain bytes to and from a port of an instance.
     Connect { instance: AssignmentId, port: u16 },
+    /// As [`Purpose::Logs`], but only what the filter takes: an older node, which would say more than was
+    /// asked for, does not know it.
+    Search { instance: AssignmentId, filter: LogFilter },
+    /// Files of an instance as a tar stream, in the frames of an exec: it is the standard input
+    /// ([`CopyWay::Write`]) or output ([`CopyWay::Read`]) of what copies.
+    Copy { instance: AssignmentId, path: String, way: CopyWay },
+    /// A shell on the machine itself, in the frames of an exec. Meant for a node, not for an instance.
+    Shell {
+        terminal: Terminal,
+        /// Who asks, as the orchestrator knows it: for the node's own record.
+        who: String,
+    },
+}
+
+/// Which lines of a log are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFilter {
+    /// Only so many of the last lines.
+    pub tail: Option<u64>,
+    pub since: Option<Time>,
+    /// Only lines before this time.
+    pub until: Option<Time>,
+    /// A regular expression that the text contains.
+    pub pattern: Option<String>,
+    /// The incarnation before the one that runs.
+    pub previous: bool,
+    pub follow: bool,
+}
+
+/// Which way files go, seen from the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopyWay {
+    /// Out of the instance.
+    Read,
+    /// Into the instance.
+    Write,
 }
 
 /// The answer to a [`Request`].
@@ -53,10 +95,37 @@ pub enum LogStream {
     Node,
 }
 
+/// The terminal in front of somebody, as far as a program wants to know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// `TERM`; see [`Terminal::new`].
+    pub kind: String,
+    pub size: WindowSize,
+}
+
+/// In characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowSize {
+    pub columns: u16,
+    pub rows: u16,
+}
+
+/// A name that no terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a terminal's kind (`TERM`) has 1 to {MOST_KIND} letters, digits or `+-._`")]
+pub struct TerminalKindError;
+
+/// Bytes of a [`Terminal::kind`] at most.
+const MOST_KIND: usize = 64;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecIn {
     Stdin(#[serde(with = "serde_bytes")] Vec<u8>),
     StdinEnd,
+    /// The terminal has another size now. Only where one was asked for: older nodes do not know it.
+    Resize(WindowSize),
+    /// For the command's process group, by its number on Linux.
+    Signal(i32),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,3 +154,33 @@ pub struct Peer {
 
 /// How long a direct address is tried before the tunnel is used.
 pub const DIRECT_TIMEOUT: Duration = Duration::from_millis(300);
+
+// === impl Terminal ===
+
+impl Terminal {
+    /// `kind` becomes part of a program's environment: it is what terminals are called, and nothing else.
+    ///
+    /// # Errors
+    /// When it is no such name.
+    pub fn new(kind: &str, size: WindowSize) -> Result<Self, TerminalKindError> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
+        let fits = (1..=MOST_KIND).contains(&kind.len()) && kind.bytes().all(good);
+        fits.then(|| Self { kind: kind.to_owned(), size }).ok_or(TerminalKindError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_called_what_terminals_are_called() {
+        let size = WindowSize { columns: 80, rows: 24 };
+        for good in ["xterm-256color", "screen.xterm-new", "rxvt+pcfkeys", "a"] {
+            assert_eq!(Terminal::new(good, size).unwrap().kind, good);
+        }
+        for bad in ["", "a b", "a=b", "a\0", "../x", "é", &"x".repeat(65)] {
+            assert_eq!(Terminal::new(bad, size), Err(TerminalKindError), "{bad}");
+        }
+    }
+}

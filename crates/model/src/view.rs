@@ -1,14 +1,18 @@
 //! What the API shows and takes: the JSON of `/api/v1`, used by server, client, CLI and page alike.
 
+pub mod held;
+pub mod people;
 pub mod query;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::access::{Grants, Verb};
 use crate::member::{Role, RuntimeFacts, Usage};
+use crate::name::Name;
 use crate::state::{MemberState, RunState, ServiceState};
 use crate::time::Time;
 
@@ -68,6 +72,9 @@ pub struct NodeView {
     pub usage: Usage,
     /// Frozen: its orchestrator is behind what it obeyed; see `holm adopt`.
     pub frozen: bool,
+    /// It is removed as soon as it has ended what it owes.
+    #[serde(default)]
+    pub leaving: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_heard: Option<Time>,
     pub facts: NodeFactsView,
@@ -102,6 +109,12 @@ pub struct ClusterView {
     pub memory_free: String,
     pub instances: u32,
     pub frozen: bool,
+    /// Names of its nodes that wait for `holm adopt` or `holm discard` there.
+    #[serde(default)]
+    pub frozen_nodes: Vec<String>,
+    /// It is removed as soon as it has ended what it owes.
+    #[serde(default)]
+    pub leaving: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_heard: Option<Time>,
 }
@@ -183,6 +196,13 @@ pub struct TokenRequest {
     /// How many members may join with it; 1 if absent.
     #[serde(default)]
     pub uses: Option<u32>,
+    /// Where an API token's role holds; the whole sea if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub projects: Option<Vec<Name>>,
+    /// Only these of the role's verbs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verbs: Option<BTreeSet<Verb>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -192,7 +212,11 @@ pub enum TokenRole {
     Node,
     /// For joining a cluster.
     Cluster,
-    /// For people and programs: the API as administrator of the sea.
+    /// For people and programs: the API, to see.
+    Viewer,
+    /// The API, to run applications, too.
+    Operator,
+    /// The API as administrator.
     Admin,
 }
 
@@ -215,6 +239,12 @@ pub struct TokenView {
     /// Members that may still join with it; `null` for API tokens.
     pub uses_left: Option<u32>,
     pub revoked: bool,
+    /// Who made it; empty for tokens of before there were people.
+    #[serde(default)]
+    pub who: String,
+    /// What an API token allows; `null` for join tokens.
+    #[serde(default)]
+    pub grants: Option<Grants>,
 }
 
 /// A change of something's state, from the history or live.
@@ -247,6 +277,17 @@ pub struct AuditView {
     pub verb: String,
     pub subject: String,
     pub outcome: String,
+}
+
+/// Whether the audit log is whole: `GET /audit/verify`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditProofView {
+    /// Records that were looked at, from the first on.
+    pub checked: u64,
+    /// The hash of the last record: whoever writes it down elsewhere sees later that nothing before was changed.
+    pub head: String,
+    /// Where the chain is broken, and how; `null` when it is whole.
+    pub fault: Option<String>,
 }
 
 /// Who answers: `GET /api/v1/status`.
@@ -317,9 +358,15 @@ pub struct MemberView {
     pub state: MemberState,
     pub frozen: bool,
     pub unconfirmed: bool,
+    /// A cluster's nodes that wait for `holm adopt` or `holm discard` there.
+    #[serde(default)]
+    pub frozen_nodes: Vec<String>,
     /// It is removed as soon as it has ended what it owes.
     #[serde(default)]
     pub leaving: bool,
+    /// Its certificates are void: it comes back only by joining anew.
+    #[serde(default)]
+    pub revoked: bool,
 }
 
 /// What removing a node or a cluster leads to.
@@ -333,6 +380,16 @@ pub struct RemovalView {
 
 /// The first part of [`Problem::kind`]; what follows is stable.
 pub const PROBLEMS: &str = "/problems/";
+
+// === impl TokenRequest ===
+
+impl TokenRequest {
+    /// With everything else as usual.
+    #[must_use]
+    pub const fn new(role: TokenRole) -> Self {
+        Self { role, ttl_seconds: None, uses: None, projects: None, verbs: None }
+    }
+}
 
 // === impl Problem ===
 

@@ -3,11 +3,12 @@
 //! ```text
 //! link, workers, runtimes, detectors ──► inputs ──► step … step ──► commit ──► effects
 //!                                                                     │ failed
-//!                                                    undo, wait ◄─────┘
+//!                                            undo, keep a backlog ◄───┘
 //! ```
 //!
 //! Inputs that come during a commit are taken together afterwards and share the next one. Nothing is
-//! sent or started before what led to it is on the disk.
+//! obeyed or started before it is on the disk; while that takes no writes ([`Backlog`]), what happens is
+//! told all the same.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -21,8 +22,10 @@ use holm_model::message::Down;
 use holm_runtime::RuntimeEvent as DriverEvent;
 use holm_store::{CommitError, Store};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::{Backlog, probe};
 use crate::clock;
 use crate::launch::NodeSelf;
 use crate::link::{Line, Link, Order as LinkOrder};
@@ -74,8 +77,7 @@ pub(crate) struct Memory {
     /// Peers may be others now.
     list_changed: bool,
     questions: Vec<Question>,
-    /// Commits that failed in a row.
-    failures: u32,
+    backlog: Backlog,
     /// It was told that the orchestrator is behind.
     frozen: bool,
 }
@@ -85,8 +87,6 @@ const MOST: usize = 256;
 /// The machine looks at its deadlines at least this often: a sleeping timer does not count the time
 /// that the whole machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-/// First and longest wait after a failed commit.
-const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 // === impl Agent ===
 
@@ -108,13 +108,7 @@ impl Agent {
                 () = tokio::time::sleep(sleep) => batch.push(Input::Machine(NodeEvent::Tick)),
             }
             batch.drain(..).for_each(|input| self.take(input));
-            if let Err(error) = self.commit().await {
-                let wait = self.failed(&error)?;
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = tokio::time::sleep(wait) => {}
-                }
-            }
+            self.commit().await?;
             self.act();
             self.tell_freezing();
         }
@@ -136,7 +130,8 @@ impl Agent {
 
     fn sleep(&self) -> Duration {
         let until = self.machine.next_deadline().map(|at| at.saturating_sub(clock::now().boot));
-        until.map_or(LONGEST_SLEEP, |until| until.min(LONGEST_SLEEP))
+        let retry = self.memory.backlog.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
+        [until, retry].into_iter().flatten().fold(LONGEST_SLEEP, Ord::min)
     }
 
     fn take(&mut self, input: Input) {
@@ -191,34 +186,50 @@ impl Agent {
         self.machine.step(clock::now(), event);
     }
 
-    async fn commit(&mut self) -> Result<(), CommitError> {
+    async fn commit(&mut self) -> Result<(), LoadError> {
+        self.catch_up().await;
         let batch = self.machine.journal_mut().take_batch();
-        if batch.writes.is_empty() && batch.audit.is_empty() {
+        if self.memory.backlog.is_troubled() {
+            self.memory.backlog.keep(batch);
+        } else if batch.writes.is_empty() && batch.audit.is_empty() {
             // Only history, which gates nothing.
             if !batch.is_empty() {
                 self.store.write_behind(batch);
             }
-        } else {
-            self.store.commit(&batch).await?;
+        } else if let Err(error) = self.store.commit(&batch).await {
+            self.failed(&error)?;
         }
         self.machine.journal_mut().committed();
-        if std::mem::take(&mut self.memory.failures) > 0 {
-            tracing::info!("The store takes writes again.");
-        }
         Ok(())
     }
 
-    /// Goes back to what the disk says; tells how long to wait before going on.
-    fn failed(&mut self, error: &CommitError) -> Result<Duration, LoadError> {
-        if self.memory.failures == 0 {
-            let reason = crate::link::chain(error);
-            tracing::error!(reason, "Nothing can be written; instances run on, nothing new is started.");
-        }
-        let wait = WAITS.0.saturating_mul(1 << self.memory.failures.min(10)).min(WAITS.1);
-        self.memory.failures += 1;
+    /// Goes back to what the disk says, and goes on from there without it.
+    fn failed(&mut self, error: &CommitError) -> Result<(), LoadError> {
+        let why = crate::link::chain(error);
+        tracing::error!(reason = why, "Nothing can be written; instances run on, nothing new is started.");
         self.memory.list_changed = true;
         self.machine.undo()?;
-        Ok(wait)
+        self.memory.backlog.failed(why.clone(), Instant::now());
+        self.step(NodeEvent::Disk { trouble: Some(why) });
+        let batch = self.machine.journal_mut().take_batch();
+        self.memory.backlog.keep(batch);
+        Ok(())
+    }
+
+    /// Writes the backlog when it is time to try that again.
+    async fn catch_up(&mut self) {
+        if self.memory.backlog.retry_at().is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        let dir = self.data_dir.clone();
+        let fits = tokio::task::spawn_blocking(move || probe(&dir)).await.is_ok_and(|probed| probed.is_ok());
+        if fits && self.store.commit(self.memory.backlog.batch()).await.is_ok() {
+            tracing::info!("The disk takes writes again.");
+            self.memory.backlog.written(Instant::now());
+            self.step(NodeEvent::Disk { trouble: None });
+        } else {
+            self.memory.backlog.failed_again(Instant::now());
+        }
     }
 
     /// Everything that was waiting for the commit.

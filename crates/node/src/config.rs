@@ -19,7 +19,7 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// The orchestrator, `host:port`.
     pub orchestrator: String,
-    /// The text of a join token; needed at the first start only.
+    /// The text of a join token: needed at the first start, and another one when the node was revoked.
     pub token: Option<String>,
     /// The name to join with; `None`: the host name.
     pub name: Option<Name>,

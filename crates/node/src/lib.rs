@@ -12,6 +12,7 @@
 //! | [`config`] | what the operator says |
 //! | [`run`] | the order in which parts start and end |
 //! | [`agent`] | the task that owns the machine: step, commit, effects |
+//! | [`backlog`] | what waits for a disk that takes no writes |
 //! | [`workers`] | carrying out what is wanted of runtimes, one worker per instance |
 //! | [`launch`] | from an assignment to what a runtime is told; pure |
 //! | [`ports`] | whose port is which |
@@ -26,6 +27,7 @@
 //! | [`clock`] | the only clock that the machine is told of |
 
 mod agent;
+mod backlog;
 mod clock;
 mod config;
 mod directory;
@@ -46,10 +48,11 @@ mod usage;
 mod workers;
 
 pub use config::{NodeConfig, RuntimesConfig};
-pub use link::LinkTimes;
+pub use link::{AskError, LinkStatus, LinkTimes, ask};
 pub use local_api::SOCKET;
 pub use membership::MembershipError;
 pub use run::{NodeError, run, run_with};
+pub use tunnels::consent;
 
 /// Random bits for jitter and spreading; a machine without them spreads less and works all the same.
 fn random() -> u64 {

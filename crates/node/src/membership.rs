@@ -1,7 +1,11 @@
 //! Credentials: those on disk, or new ones by joining with a token.
+//!
+//! A token lets this machine in once: one that stays in the node's configuration must not undo that its
+//! certificate was revoked.
 
 use std::error::Error;
-use std::path::Path;
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use holm_link::backoff::Backoff;
@@ -9,7 +13,7 @@ use holm_link::clock::Clock;
 use holm_link::credentials::{Credentials, LoadCredentialsError};
 use holm_link::dial::DialError;
 use holm_link::join::{self, JoinError, Proposal};
-use holm_link::token::{JoinToken, ParseTokenError, Role};
+use holm_link::token::{JoinToken, ParseTokenError, Role, TokenId};
 use holm_model::member::{self, NodeFacts};
 use holm_model::message;
 use holm_model::name::Name;
@@ -34,41 +38,69 @@ pub enum MembershipError {
 }
 
 /// Who wants to join, and where.
-#[derive(Debug)]
-pub(crate) struct Applicant<'a> {
-    pub(crate) data_dir: &'a Path,
+#[derive(Clone)]
+pub(crate) struct Applicant {
+    pub(crate) data_dir: PathBuf,
     /// `host:port`
-    pub(crate) orchestrator: &'a str,
-    pub(crate) token: Option<&'a str>,
-    pub(crate) name: &'a Name,
-    pub(crate) facts: &'a NodeFacts,
+    pub(crate) orchestrator: String,
+    pub(crate) token: Option<String>,
+    pub(crate) name: Name,
+    pub(crate) facts: NodeFacts,
 }
+
+/// Holds the id of the token that was used last.
+const USED: &str = "join-token";
 
 /// Waits between tries while the orchestrator cannot be reached.
 const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 // === impl Applicant ===
 
-impl Applicant<'_> {
+impl Applicant {
     /// Credentials, however long the orchestrator is away; cancel by dropping.
     pub(crate) async fn credentials(&self, clock: &Clock) -> Result<Credentials, MembershipError> {
-        if let Some(credentials) = Credentials::load(self.data_dir)? {
+        if let Some(credentials) = Credentials::load(&self.data_dir)? {
             return Ok(credentials);
         }
-        let token: JoinToken = self.token.ok_or(MembershipError::NoToken)?.trim().parse()?;
-        if token.role != Role::Node {
-            return Err(MembershipError::Role);
+        self.join(&self.token()?.ok_or(MembershipError::NoToken)?, clock).await
+    }
+
+    /// New credentials in place of those that are void; none without a token that was not used here yet.
+    /// As patient as [`Applicant::credentials`].
+    pub(crate) async fn anew(&self, clock: &Clock) -> Result<Option<Credentials>, MembershipError> {
+        match self.token()?.filter(|token| self.used() != Some(token.id)) {
+            None => Ok(None),
+            Some(token) => self.join(&token, clock).await.map(Some),
         }
-        let credentials = self.join(&token, clock).await?;
-        credentials.save(self.data_dir).map_err(|error| MembershipError::Save(error.into()))?;
-        Ok(credentials)
+    }
+
+    fn token(&self) -> Result<Option<JoinToken>, MembershipError> {
+        let token: Option<JoinToken> = self.token.as_deref().map(|text| text.trim().parse()).transpose()?;
+        match token {
+            Some(token) if token.role != Role::Node => Err(MembershipError::Role),
+            token => Ok(token),
+        }
+    }
+
+    /// None, too, when it cannot be read: then the orchestrator says whether it was used.
+    fn used(&self) -> Option<TokenId> {
+        std::fs::read_to_string(self.data_dir.join(USED)).ok()?.trim().parse().ok()
     }
 
     async fn join(&self, token: &JoinToken, clock: &Clock) -> Result<Credentials, MembershipError> {
+        let credentials = self.ask(token, clock).await?;
+        // First: without credentials it is not looked at.
+        std::fs::write(self.data_dir.join(USED), token.id.to_string())
+            .map_err(|error| MembershipError::Save(error.into()))?;
+        credentials.save(&self.data_dir).map_err(|error| MembershipError::Save(error.into()))?;
+        Ok(credentials)
+    }
+
+    async fn ask(&self, token: &JoinToken, clock: &Clock) -> Result<Credentials, MembershipError> {
         let mut backoff = Backoff::new(WAITS.0, WAITS.1);
         let mut told = false;
         loop {
-            let error = match join::join(self.orchestrator, token, self.proposal(), clock).await {
+            let error = match join::join(&self.orchestrator, token, self.proposal(), clock).await {
                 Ok(joined) => {
                     tracing::info!(identity = %joined.credentials.identity(), "This node has joined.");
                     return Ok(joined.credentials);
@@ -76,12 +108,12 @@ impl Applicant<'_> {
                 Err(error) => error,
             };
             if !is_passing(&error) {
-                let orchestrator = self.orchestrator.to_owned();
+                let orchestrator = self.orchestrator.clone();
                 return Err(MembershipError::Join { orchestrator, source: error });
             }
             if !std::mem::replace(&mut told, true) {
                 let reason = crate::link::chain(&error);
-                tracing::warn!(orchestrator = self.orchestrator, reason, "Cannot join yet; trying again.");
+                tracing::warn!(orchestrator = %self.orchestrator, reason, "Cannot join yet; trying again.");
             }
             tokio::time::sleep(backoff.failed(random())).await;
         }
@@ -100,6 +132,13 @@ impl Applicant<'_> {
             // Plain data; without it the orchestrator hears the same over the link.
             details: serde_json::to_value(details).unwrap_or_default(),
         }
+    }
+}
+
+impl fmt::Debug for Applicant {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Applicant").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use holm_core::node::{NodeConfig as MachineConfig, NodeEvent, NodeMachine};
 use holm_core::table::LoadError;
@@ -19,7 +18,6 @@ use holm_runtime::{Runtime, RuntimeEvent};
 use holm_store::{Kind, OpenError, Snapshot, Store};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Input, Memory};
@@ -35,7 +33,7 @@ use crate::peers::Peers;
 use crate::place::Place;
 use crate::ports::Ports;
 use crate::runtimes::Runtimes;
-use crate::tunnels::Host;
+use crate::tunnels::{Host, Machine};
 use crate::usage::Meter;
 use crate::workers::{Tools, Workers};
 use crate::{clock, drivers, observe};
@@ -61,10 +59,6 @@ pub enum NodeError {
 
 /// Inputs that wait for the agent; then their senders wait.
 const INPUTS: usize = 1024;
-/// How long the agent before us may hold the store while it dies, ...
-const DYING: Duration = Duration::from_secs(2);
-/// ... and the time between two looks whether it still does.
-const AGAIN: Duration = Duration::from_millis(50);
 /// Events of runtimes that wait.
 const EVENTS: usize = 256;
 
@@ -90,7 +84,7 @@ where
     F: FnOnce(mpsc::Sender<RuntimeEvent>) -> Vec<Arc<dyn Runtime>>,
 {
     create_data_dir(&config.data_dir)?;
-    let (store, snapshot) = open(&config.data_dir).await?;
+    let (store, snapshot) = Store::succeed(&config.data_dir, Kind::Node).await?;
     let ran = match prepare(config, drivers, store.clone(), snapshot, &stop).await {
         Ok(Some((parts, credentials, clock))) => parts.run(credentials, clock, stop).await,
         Ok(None) => Ok(()),
@@ -99,17 +93,6 @@ where
     // Written and unlocked before anybody is told that it is over.
     store.close().await;
     ran
-}
-
-/// Opens the store. One that is killed lets go of it only when the kernel has cleared it away.
-async fn open(data_dir: &Path) -> Result<(Store, Snapshot), OpenError> {
-    let deadline = Instant::now() + DYING;
-    loop {
-        match Store::open(data_dir, Kind::Node).await {
-            Err(OpenError::Held { .. }) if Instant::now() < deadline => sleep(AGAIN).await,
-            opened => return opened,
-        }
-    }
 }
 
 /// Everything up to a member with its machine; none when it was stopped before.
@@ -128,13 +111,7 @@ where
     let detector = Arc::new(detector(&config));
     let Some(facts) = observe::detect(&detector, runtimes.facts().await).await else { return Ok(None) };
     let name = name(&config, &facts)?;
-    let applicant = Applicant {
-        data_dir: &config.data_dir,
-        orchestrator: &config.orchestrator,
-        token: config.token.as_deref(),
-        name: &name,
-        facts: &facts,
-    };
+    let applicant = applicant(&config, &name, &facts);
     let clock = Clock::open(&config.data_dir, config.clock.clone());
     let credentials = tokio::select! {
         () = stop.cancelled() => return Ok(None),
@@ -215,12 +192,17 @@ impl Parts {
             orchestrator: self.config.orchestrator.clone(),
             data_dir: self.config.data_dir.clone(),
             credentials,
+            applicant: applicant(&self.config, &self.name, &self.facts),
             revocations: shared.revocations.clone(),
             clock,
             times: self.config.link.clone(),
             revision: published.revision.subscribe(),
             inputs: shared.inputs.clone(),
-            host: Arc::new(Host::new(shared.directory.clone(), shared.inputs.clone())),
+            host: Arc::new(Host::new(
+                shared.directory.clone(),
+                Machine::of(&self.config),
+                shared.inputs.clone(),
+            )),
         }
     }
 
@@ -332,6 +314,16 @@ fn detector(config: &NodeConfig) -> Detector {
     }
 }
 
+fn applicant(config: &NodeConfig, name: &Name, facts: &NodeFacts) -> Applicant {
+    Applicant {
+        data_dir: config.data_dir.clone(),
+        orchestrator: config.orchestrator.clone(),
+        token: config.token.clone(),
+        name: name.clone(),
+        facts: facts.clone(),
+    }
+}
+
 /// The name that was given, or the first part of the host name.
 fn name(config: &NodeConfig, facts: &NodeFacts) -> Result<Name, NodeError> {
     if let Some(name) = &config.name {
@@ -339,20 +331,4 @@ fn name(config: &NodeConfig, facts: &NodeFacts) -> Result<Name, NodeError> {
     }
     let host = facts.hostname.split('.').next().unwrap_or_default().to_ascii_lowercase().replace('_', "-");
     Name::new(&host).map_err(|_| NodeError::NoName(facts.hostname.clone()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_predecessor_that_is_dying_is_waited_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let (predecessor, _) = open(dir.path()).await.unwrap();
-        let mut opening = std::pin::pin!(open(dir.path()));
-        let held = tokio::time::timeout(AGAIN * 4, &mut opening).await;
-        assert!(held.is_err(), "it is not given up at once");
-        predecessor.close().await;
-        opening.await.unwrap().0.close().await;
-    }
 }

@@ -13,7 +13,7 @@ use holm_model::tunnel::{Answer, LogLine, Purpose};
 use holm_node::{MembershipError, NodeError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use support::{Node, Parent, assignment, config, instance, name, part, shell, soon};
+use support::{Node, Parent, ask, assignment, config, instance, name, part, shell, soon};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -295,15 +295,6 @@ async fn the_local_api_tells_status_and_instances() {
     assert!(!dir.path().join(holm_node::SOCKET).exists());
 }
 
-async fn ask(dir: &std::path::Path, path: &str) -> serde_json::Value {
-    let mut stream = tokio::net::UnixStream::connect(dir.join(holm_node::SOCKET)).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    soon(stream.read_to_string(&mut text)).await.unwrap();
-    serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
-}
-
 /// A file system of its own that can be filled; none where the test may not mount.
 struct SmallDisk(tempfile::TempDir);
 
@@ -355,9 +346,22 @@ async fn a_full_disk_starts_nothing_and_forgets_nothing_needs_root() {
     assert!(!parent.knows(instance(10)), "started without a record");
     parent.report(instance(9), |r| runs(r) && r.status.incarnation == 1).await;
 
+    // What happens meanwhile is told, and why nothing is done about it.
+    let pid = nix::unistd::Pid::from_raw(running_pid(dir).await);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let held_back = |r: &holm_model::fact::InstanceReport| {
+        r.status.state == InstanceState::Failed && r.status.reason.contains("disk takes no writes")
+    };
+    parent.report(instance(9), held_back).await;
+    let full = |fact: &Fact| match fact {
+        Fact::Node(report) => report.facts.runtimes.iter().all(|runtime| runtime.unavailable.is_some()),
+        _ => false,
+    };
+    parent.fact(full).await;
+
     disk.free();
     parent.report(instance(10), runs).await;
-    parent.report(instance(9), |r| runs(r) && r.status.incarnation == 1).await;
+    parent.report(instance(9), |r| runs(r) && r.status.incarnation == 2).await;
     parent.list([]);
     parent.gone(instance(9)).await;
     parent.gone(instance(10)).await;

@@ -17,7 +17,9 @@ pub(crate) fn boot() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has CLOCK_BOOTTIME").into()
 }
 
-pub(crate) fn wall() -> Time {
+/// Milliseconds since 1970, by this machine's clock.
+#[must_use]
+pub fn wall() -> Time {
     // Before 1970 only when nobody has set the clock.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

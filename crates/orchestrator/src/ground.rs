@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Role};
 use crate::keys::{self, ClusterKeys, KeysError, Signer};
-use crate::people::TokenSigner;
 use crate::shell::StartError;
 
 #[derive(Debug)]
@@ -25,7 +24,6 @@ pub(crate) struct Ground {
     pub(crate) store: Store,
     pub(crate) machine: Orchestrator,
     pub(crate) signer: Signer,
-    pub(crate) people: TokenSigner,
     pub(crate) revocations: Revocations,
     pub(crate) clock: Clock,
     /// None at a root.
@@ -69,8 +67,7 @@ impl Ground {
         let machine = reign(config, &authority, snapshot, &store).await?;
         let revocations = machine.revoked().iter().filter_map(|text| text.parse().ok()).collect();
         let signer = Signer::new(authority, clock.clone(), config.certificate_life);
-        let people = TokenSigner::open(&config.data_dir, signer.identity().sea(), signer.fingerprint())?;
-        Ok(Self { store, machine, signer, people, revocations, clock, parent })
+        Ok(Self { store, machine, signer, revocations, clock, parent })
     }
 
     /// How the port shows itself.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
 use holm_core::orchestrator::{Event, Orchestrator};
+use holm_link::authority::SignError;
 use holm_link::certificate::Fingerprint;
 use holm_link::identity::Identity;
 use holm_link::join::{JoinAnswer, JoinRequest};
 use holm_link::session::Tunnel;
 use holm_link::token::{JoinToken, Role as JoinRole};
-use holm_model::id::AssignmentId;
+use holm_model::access::{Grants, Role};
+use holm_model::id::{AssignmentId, MemberId};
 use holm_model::time::Time;
 use holm_model::tunnel::Purpose;
 use holm_model::view::{EventView, StatusView, TokenCreated, TokenRequest, TokenRole};
@@ -25,7 +27,8 @@ use crate::clock;
 use crate::joining::{self, JoinError, hash_text};
 use crate::keys::Signer;
 use crate::owner::{Input, Waiter};
-use crate::people::{Claims, TokenError, TokenSigner};
+use crate::people::login::{Desk, random_id};
+use crate::people::token::Kind;
 use crate::tunnels::{Router, TunnelError};
 use crate::watch::{Watch, event_view};
 
@@ -41,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) watch: Watch,
     pub(crate) signer: Arc<Signer>,
-    pub(crate) people: TokenSigner,
+    pub(crate) desk: Desk,
     pub(crate) router: Router,
     pub(crate) data_dir: std::path::PathBuf,
     pub(crate) stopping: CancellationToken,
@@ -58,6 +61,13 @@ pub enum CreateTokenError {
     Ttl,
     #[error("only join tokens can be used up; leave out `uses` for API tokens")]
     Uses,
+    #[error("only API tokens have `projects` and `verbs`; leave them out for join tokens")]
+    Scope,
+    /// Nobody gives more than he has.
+    #[error("you may not give what you do not have yourself; `holm whoami` shows what you have")]
+    Beyond,
+    #[error("the token cannot be signed")]
+    Sign(#[from] SignError),
     #[error("the system gives no random numbers")]
     Random(#[from] getrandom::Error),
     #[error(transparent)]
@@ -164,6 +174,14 @@ impl Handle {
         self.shared.router.to_instance(instance, purpose).await
     }
 
+    /// Opens a tunnel to the node itself; granted, only its content follows.
+    ///
+    /// # Errors
+    /// See [`TunnelError`].
+    pub async fn open_node_tunnel(&self, node: MemberId, purpose: Purpose) -> Result<Tunnel, TunnelError> {
+        self.shared.router.to_node(node, purpose).await
+    }
+
     /// A machine shows a join token.
     ///
     /// # Errors
@@ -179,42 +197,63 @@ impl Handle {
     pub async fn create_token(
         &self,
         actor: Actor,
+        theirs: &Grants,
         request: &TokenRequest,
     ) -> Result<TokenCreated, CreateTokenError> {
-        let (role, uses) = (request.role, request.uses);
-        let (default, join_role) = match role {
-            TokenRole::Node => (JOIN_TTL, Some(JoinRole::Node)),
-            TokenRole::Cluster => (JOIN_TTL, Some(JoinRole::Cluster)),
-            TokenRole::Admin => (API_TTL, None),
-        };
-        let expires = expires(request.ttl_seconds.map_or(default, Duration::from_secs))?;
-        let (id, token, secret_hash, uses) = match join_role {
-            Some(join_role) => {
-                let token = JoinToken::generate(join_role, self.fingerprint(), self.identity().clone())?;
-                let uses = Some(uses.unwrap_or(1));
-                (token.id.to_string(), token.to_text(), hash_text(&token.secret.hash()), uses)
-            }
-            None if uses.is_some() => return Err(CreateTokenError::Uses),
-            None => {
-                let id = format!("{:016x}", getrandom::u64()?);
-                let token = self.shared.people.sign(&id, role, expires);
-                (id, token, String::new(), None)
-            }
-        };
-        let command = Command::CreateToken { id: id.clone(), role, secret_hash, expires, uses };
+        match request.role {
+            TokenRole::Node => self.create_join_token(actor, request, JoinRole::Node).await,
+            TokenRole::Cluster => self.create_join_token(actor, request, JoinRole::Cluster).await,
+            TokenRole::Viewer => self.create_api_token(actor, theirs, request, Role::Viewer).await,
+            TokenRole::Operator => self.create_api_token(actor, theirs, request, Role::Operator).await,
+            TokenRole::Admin => self.create_api_token(actor, theirs, request, Role::Admin).await,
+        }
+    }
+
+    async fn create_join_token(
+        &self,
+        actor: Actor,
+        request: &TokenRequest,
+        of: JoinRole,
+    ) -> Result<TokenCreated, CreateTokenError> {
+        if request.projects.is_some() || request.verbs.is_some() {
+            return Err(CreateTokenError::Scope);
+        }
+        let expires = expires(life(request, JOIN_TTL)?);
+        let token = JoinToken::generate(of, self.fingerprint(), self.identity().clone())?;
+        let (id, role) = (token.id.to_string(), request.role);
+        let (secret_hash, uses) = (hash_text(&token.secret.hash()), Some(request.uses.unwrap_or(1)));
+        let command = Command::CreateToken { id: id.clone(), role, secret_hash, expires, uses, grants: None };
+        self.command(actor, command).await?;
+        Ok(TokenCreated { id, token: token.to_text(), role, expires })
+    }
+
+    async fn create_api_token(
+        &self,
+        actor: Actor,
+        theirs: &Grants,
+        request: &TokenRequest,
+        of: Role,
+    ) -> Result<TokenCreated, CreateTokenError> {
+        if request.uses.is_some() {
+            return Err(CreateTokenError::Uses);
+        }
+        let grants = request.projects.clone().map_or_else(|| Grants::sea(of), |p| Grants::projects(of, p));
+        let grants =
+            request.verbs.as_ref().map_or_else(|| grants.clone(), |verbs| grants.clone().only(verbs));
+        if grants.is_empty() || !grants.is_within(theirs) {
+            return Err(CreateTokenError::Beyond);
+        }
+        let (id, role) = (random_id()?, request.role);
+        let life = life(request, API_TTL)?;
+        let (token, expires) = self.sign(&id, maker(&actor.who), Kind::Api, &grants, life)?;
+        let (secret_hash, uses, grants) = (String::new(), None, Some(grants));
+        let command = Command::CreateToken { id: id.clone(), role, secret_hash, expires, uses, grants };
         self.command(actor, command).await?;
         Ok(TokenCreated { id, token, role, expires })
     }
 
-    /// Whose API token this is, if it is good.
-    ///
-    /// # Errors
-    /// See [`TokenError`].
-    pub async fn verify_token(&self, text: &str) -> Result<Claims, TokenError> {
-        let claims = self.shared.people.verify(text, clock::wall())?;
-        let id = claims.id.clone();
-        let role = self.query(move |machine| machine.api_token(&id)).await.flatten();
-        if role == Some(claims.role) { Ok(claims) } else { Err(TokenError::Revoked) }
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.shared.desk
     }
 
     /// Of the sea's root certificate: what clients pin.
@@ -252,10 +291,16 @@ impl fmt::Debug for Handle {
     }
 }
 
-fn expires(ttl: Duration) -> Result<Time, CreateTokenError> {
-    if !(MIN_TTL..=MAX_TTL).contains(&ttl) {
-        return Err(CreateTokenError::Ttl);
-    }
-    let millis = i64::try_from(ttl.as_millis()).map_err(|_| CreateTokenError::Ttl)?;
-    Ok(Time(clock::wall().0 + millis))
+fn life(request: &TokenRequest, default: Duration) -> Result<Duration, CreateTokenError> {
+    let life = request.ttl_seconds.map_or(default, Duration::from_secs);
+    if (MIN_TTL..=MAX_TTL).contains(&life) { Ok(life) } else { Err(CreateTokenError::Ttl) }
+}
+
+fn expires(life: Duration) -> Time {
+    Time(clock::wall().0.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// The person behind an actor: a token's tokens are those of whoever made it.
+fn maker(who: &str) -> &str {
+    who.split_once('/').map_or(who, |(person, _)| person)
 }

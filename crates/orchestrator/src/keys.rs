@@ -202,6 +202,18 @@ impl Signer {
         self.authority.fingerprint()
     }
 
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub(crate) fn sign_text(&self, purpose: &str, text: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.authority.sign_text(purpose, text)
+    }
+
+    /// Whether the sea's root signed it, or we ourselves.
+    pub(crate) fn has_signed(&self, purpose: &str, text: &[u8], signature: &[u8]) -> bool {
+        self.root().has_signed(purpose, text, signature)
+            || self.authority.has_signed(purpose, text, signature)
+    }
+
     pub(crate) fn now(&self) -> UnixTime {
         self.clock.now()
     }

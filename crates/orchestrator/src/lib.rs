@@ -28,10 +28,12 @@
 //! | [`uplink`] | our own link to the parent |
 //! | [`tunnels`] | ways of byte streams through links |
 //! | [`keys`], [`joining`] | the CA: made, loaded, got by joining; and members that join us |
-//! | [`people`] | API tokens |
+//! | [`backup`] | a copy of all that an orchestrator is, and an orchestrator made of one |
+//! | [`people`] | passwords, API tokens, sessions |
 //! | [`serve`] | the port, the Unix socket, plain HTTP |
-//! | [`clock`], [`secret`], [`describe`] | the two clocks; a file that only we may read; errors in one line |
+//! | [`clock`], [`describe`] | the two clocks; errors in one line |
 
+pub mod backup;
 mod clock;
 pub mod config;
 mod describe;
@@ -44,7 +46,6 @@ pub mod keys;
 mod links;
 mod owner;
 pub mod people;
-mod secret;
 pub mod serve;
 mod session;
 pub mod shell;
@@ -53,6 +54,7 @@ mod upkeep;
 mod uplink;
 mod watch;
 
+pub use clock::wall as now;
 pub use config::{Config, Role};
 pub use handle::Handle;
 pub use serve::{HttpStream, OnHttp, Peer};

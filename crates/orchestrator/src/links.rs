@@ -111,10 +111,7 @@ impl Links {
                     links.tasks.spawn(serve_tunnels(router, member, session.incoming, cut.clone()));
                     links.tasks.spawn(Arc::clone(&links).ask_for_bulk(link, lane, cut.clone()));
                 }
-                let event = |message: Up| {
-                    let heard = !renew_only || matches!(message, Up::Renew { .. });
-                    heard.then_some(Event::LinkMessage { link, message })
-                };
+                let event = |message: Up| Some(Event::LinkMessage { link, message });
                 let control = (session.sender, session.receiver);
                 let end = converse(control, waiting, &limits, &cut, &inputs, event).await;
                 tracing::info!(%member, %end, "A member's link is closed.");

@@ -28,7 +28,8 @@ use crate::health::Health;
 use crate::keys::{KeysError, ServerCertificateError, Signer};
 use crate::links::Links;
 use crate::owner::{Owner, Waiters, World};
-use crate::people::TokenKeyError;
+use crate::people::login::Desk;
+use crate::people::token::TokenSigner;
 use crate::serve::{self, BindError, Doors, OnHttp};
 use crate::tunnels::Router;
 use crate::upkeep;
@@ -71,8 +72,6 @@ pub enum StartError {
     Load(#[from] LoadError),
     #[error("the new reign could not be committed")]
     Commit(#[from] CommitError),
-    #[error(transparent)]
-    TokenKey(#[from] TokenKeyError),
     #[error("the certificate for our own server cannot be made")]
     Certificate(#[from] ServerCertificateError),
     #[error("the certificate for our own server cannot be used (a bug)")]
@@ -105,7 +104,7 @@ impl Shell {
     /// # Errors
     /// See [`StartError`]; whatever was begun is closed again.
     pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, StartError> {
-        let (store, snapshot) = Store::open(&config.data_dir, Kind::Orchestrator).await?;
+        let (store, snapshot) = Store::succeed(&config.data_dir, Kind::Orchestrator).await?;
         let begun = Self::begin(config, store.clone(), snapshot, stop).await;
         if begun.is_err() {
             // The directory is free again before anybody reads the error.
@@ -149,7 +148,7 @@ impl Shell {
             store: store.clone(),
             watch,
             signer: Arc::clone(&signer),
-            people: ground.people,
+            desk: Desk::new(TokenSigner::new(Arc::clone(&signer))),
             router: router.clone(),
             data_dir: config.data_dir.clone(),
             stopping: asked.clone(),

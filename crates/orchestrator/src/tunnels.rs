@@ -35,6 +35,8 @@ pub(crate) struct Router {
 pub enum TunnelError {
     #[error("no instance `{0}` is known here; `holm get instances` lists what there is")]
     NoInstance(AssignmentId),
+    #[error("no node `{0}` is known here; `holm get nodes` lists what there is")]
+    NoNode(MemberId),
     #[error("{0}")]
     Forbidden(&'static str),
     #[error("the request's path ends at an orchestrator, which runs no instances")]
@@ -71,7 +73,17 @@ impl Router {
         purpose: Purpose,
     ) -> Result<Tunnel, TunnelError> {
         let path = self.path(instance).await.ok_or(TunnelError::NoInstance(instance))?;
-        let mut tunnel = self.down(&path, purpose).await?;
+        self.granted(&path, purpose).await
+    }
+
+    /// A tunnel to the node itself, granted by it.
+    pub(crate) async fn to_node(&self, node: MemberId, purpose: Purpose) -> Result<Tunnel, TunnelError> {
+        let path = self.inputs.query(move |machine| machine.way_to(node)).await.flatten();
+        self.granted(&path.ok_or(TunnelError::NoNode(node))?, purpose).await
+    }
+
+    async fn granted(&self, path: &[MemberId], purpose: Purpose) -> Result<Tunnel, TunnelError> {
+        let mut tunnel = self.down(path, purpose).await?;
         match read_header(&mut tunnel).await? {
             Answer::Granted => Ok(tunnel),
             Answer::Refused(reason) => Err(TunnelError::Refused(reason)),

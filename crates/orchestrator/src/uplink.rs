@@ -18,7 +18,7 @@ use holm_link::lane::Lane;
 use holm_link::listen::Channel;
 use holm_link::renewal::Renewal;
 use holm_link::revocation::Revocations;
-use holm_link::session::{IncomingTunnels, Session};
+use holm_link::session::{IncomingTunnels, Session, SessionEnd};
 use holm_link::verify::PeerIdentity;
 use holm_model::message::{Down, Up};
 use serde_bytes::ByteBuf;
@@ -71,7 +71,24 @@ enum CallError {
     #[error(transparent)]
     Dialer(#[from] DialerError),
     #[error(transparent)]
-    Dial(#[from] DialError),
+    Dial(DialError),
+    /// Only people can mend that.
+    #[error("it refused our certificate: {0}")]
+    Refused(String),
+}
+
+/// Longest time between two calls of a parent that refuses our certificate.
+const REFUSED: Duration = Duration::from_secs(5 * 60);
+
+// === impl CallError ===
+
+impl From<DialError> for CallError {
+    fn from(error: DialError) -> Self {
+        match error {
+            DialError::Refused { alert, .. } => Self::Refused(alert),
+            error => Self::Dial(error),
+        }
+    }
 }
 
 // === impl Uplink ===
@@ -94,24 +111,42 @@ impl Uplink {
         let mut backoff = Backoff::reconnect();
         let mut last = String::new();
         while !stop.is_cancelled() {
-            match self.call(&inputs, &router, &stop).await {
-                Ok(true) => backoff.succeeded(),
-                Ok(false) => {}
-                Err(error) => {
-                    let reason = describe(&error);
-                    // The same reason again is no news.
-                    if reason != last {
-                        tracing::warn!(parent = %self.parent, reason, "There is no link to the parent; it is tried again.");
-                        last = reason;
-                    }
-                }
+            let called = self.call(&inputs, &router, &stop).await;
+            if matches!(called, Ok(true)) {
+                backoff.succeeded();
+                last.clear();
             }
-            let wait = backoff.failed(getrandom::u64().unwrap_or(u64::MAX));
+            let mut wait = backoff.failed(random());
+            if let Err(error) = called {
+                if matches!(error, CallError::Refused(_)) {
+                    wait = REFUSED / 2 + Backoff::new(REFUSED / 2, REFUSED / 2).failed(random());
+                }
+                self.tell(&error, &mut last);
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => {}
             }
         }
+    }
+
+    /// Says why there is no link; the same reason again is no news.
+    fn tell(&self, error: &CallError, last: &mut String) {
+        let (parent, reason) = (&self.parent, describe(error));
+        if reason == *last {
+            return;
+        }
+        match error {
+            CallError::Refused(_) => tracing::error!(
+                %parent,
+                reason,
+                "The parent refuses this cluster, which was removed there or had its certificate revoked. What runs \
+                 here goes on. To join anew, start it with another --data-dir and a token (`holm token create --role \
+                 cluster` at the parent), and let its nodes join it again; otherwise stop it."
+            ),
+            _ => tracing::warn!(%parent, reason, "There is no link to the parent; it is tried again."),
+        }
+        *last = reason;
     }
 
     /// One link from its beginning to its end; tells whether the parent has let us in.
@@ -146,9 +181,12 @@ impl Uplink {
             () = serve_tunnels(router, session.incoming) => End::Cut,
             end = self.bulk(&lane, router) => end,
         };
-        tracing::info!(parent = %self.parent, %end, "The link to the parent is closed.");
         self.state().open = None;
         inputs.event(Event::ParentClosed).await;
+        if let End::Ended(SessionEnd::Refused(alert)) = end {
+            return Err(CallError::Refused(alert));
+        }
+        tracing::info!(parent = %self.parent, %end, "The link to the parent is closed.");
         Ok(let_in)
     }
 
@@ -280,6 +318,11 @@ impl Open {
             self.cut.cancel();
         }
     }
+}
+
+/// For jitter only: without random numbers all wait equally long.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(u64::MAX)
 }
 
 /// Serves the parent's tunnels. Never ends by itself: the control stream tells the end.

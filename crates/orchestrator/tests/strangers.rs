@@ -4,6 +4,10 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use holm_core::orchestrator::command::{Command, Expected};
 use holm_link::credentials::CredentialRequest;
 use holm_link::session::SessionEnd;
@@ -12,7 +16,8 @@ use holm_model::message::{Down, Hello, Up};
 use holm_model::service::{Application, ApplicationService, Replicas, ServiceSpec};
 use holm_model::view::TokenRole;
 use support::node::{self, Node, Wire, hello};
-use support::{admin, eventually, name, root_config, run};
+use support::{admin, cluster_config, eventually, name, root_config, run};
+use tokio::net::{TcpListener, TcpStream};
 
 async fn wire(address: std::net::SocketAddr, credentials: &holm_link::credentials::Credentials) -> Wire {
     let session = node::dial(address, credentials).await;
@@ -182,5 +187,51 @@ async fn a_certificate_is_renewed_on_an_open_link_and_good_for_the_next() {
     wire.say(&Up::Renew { csr: request.into() }).await;
     let reason = wire.refusal().await.unwrap();
     assert!(reason.contains("cannot be renewed"), "{reason}");
+    root.stop().await;
+}
+
+/// Forwards to an orchestrator, and counts the calls.
+async fn counted(to: std::net::SocketAddr) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let (address, calls) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&calls);
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut there = TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut there).await;
+            });
+        }
+    });
+    (address, calls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_was_removed_rarely_calls_again() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let root = run(root_config(dirs[0].path())).await;
+    let (address, calls) = counted(root.address).await;
+    let token = root.token(TokenRole::Cluster).await;
+    let cluster = run(cluster_config(dirs[1].path(), address, Some(token))).await;
+    let member = eventually("the cluster is linked", async || {
+        let linked = cluster.handle.status().parent == "connected";
+        let members = root.handle.query(|m| m.members()).await.unwrap();
+        linked.then(|| members[0].id.parse().unwrap())
+    })
+    .await;
+    let before = calls.load(Ordering::SeqCst);
+    root.handle.command(admin(), Command::RemoveMember { member }).await.unwrap();
+    eventually("it calls again and is refused", async || {
+        (calls.load(Ordering::SeqCst) > before && cluster.handle.status().parent == "disconnected")
+            .then_some(())
+    })
+    .await;
+    // Whoever tries again as after a broken link does so several times in five seconds.
+    let called = calls.load(Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let more = calls.load(Ordering::SeqCst) - called;
+    assert!(more <= 1, "it called {more} more times");
+    cluster.stop().await;
     root.stop().await;
 }

@@ -11,13 +11,14 @@ use holm_core::orchestrator::command::{Command, Expected, Refusal, Reply};
 use holm_link::frame::{read_header, write_header};
 use holm_link::session::Tunnel;
 use holm_link::token::JoinToken;
+use holm_model::access::Grants;
 use holm_model::id::AssignmentId;
 use holm_model::service::{Application, ApplicationService, Connect, Port, Replicas, ServiceSpec};
 use holm_model::state::MemberState;
 use holm_model::tunnel::{Answer, Purpose, Request};
 use holm_model::view::{TokenRequest, TokenRole};
 use holm_model::wish::AppKey;
-use holm_orchestrator::people::TokenError;
+use holm_orchestrator::people::token::TokenError;
 use holm_orchestrator::tunnels::TunnelError;
 use support::node::{self, Node};
 use support::{Running, admin, cluster_config, eventually, name, root_config, run};
@@ -228,12 +229,12 @@ async fn tokens_are_good_once_and_for_their_role() {
 async fn api_tokens_are_verified_until_they_are_revoked() {
     let dir = tempfile::tempdir().unwrap();
     let root = run(root_config(dir.path())).await;
-    let request = TokenRequest { role: TokenRole::Admin, ttl_seconds: Some(60), uses: None };
-    let created = root.handle.create_token(admin(), &request).await.unwrap();
+    let request = TokenRequest { ttl_seconds: Some(60), ..TokenRequest::new(TokenRole::Admin) };
+    let created = root.handle.create_token(admin(), &Grants::all(), &request).await.unwrap();
     let claims = root.handle.verify_token(&created.token).await.unwrap();
     assert_eq!((claims.id, claims.fp), (created.id.clone(), root.handle.fingerprint()));
     root.handle.command(admin(), Command::RevokeToken { id: created.id }).await.unwrap();
-    assert_eq!(root.handle.verify_token(&created.token).await, Err(TokenError::Revoked));
+    assert_eq!(root.handle.verify_token(&created.token).await, Err(TokenError::Void));
 
     let missing = AppKey { project: name("default"), application: name("none") };
     let refused =

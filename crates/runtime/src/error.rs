@@ -19,6 +19,7 @@ pub enum Step {
     Usage,
     Logs,
     Exec,
+    Copy,
     Address,
 }
 
@@ -38,6 +39,9 @@ pub enum RunError {
     #[error("program `{program}` was not found in {path}; install it on the node or correct `command:`")]
     ProgramMissing { program: String, path: String },
 
+    #[error("`{program}` cannot be executed: it is {what}; correct `command:`")]
+    NoProgram { program: String, what: &'static str },
+
     #[error("working directory `{path}` cannot be used: {source}", path = path.display())]
     WorkDir { path: PathBuf, source: io::Error },
 
@@ -54,6 +58,12 @@ pub enum RunError {
     /// The program could not be started; `step` names what its supervisor was doing.
     #[error("{step} failed: {reason}")]
     Spawn { step: String, reason: String, lasting: bool },
+
+    #[error("`{pattern}` cannot be searched for: {reason}")]
+    Pattern { pattern: String, reason: String },
+
+    #[error("instance {id} has had one incarnation only, or nothing is kept of the one before")]
+    NoPrevious { id: AssignmentId },
 
     #[error("instance {id} does not run")]
     NotRunning { id: AssignmentId },
@@ -86,7 +96,11 @@ impl RunError {
     #[must_use]
     pub const fn retry(&self) -> bool {
         match self {
-            Self::NoImage | Self::NoCommand | Self::User { .. } | Self::Unsupported { .. } => false,
+            Self::NoImage
+            | Self::NoCommand
+            | Self::Pattern { .. }
+            | Self::User { .. }
+            | Self::Unsupported { .. } => false,
             Self::Spawn { lasting, .. } => !*lasting,
             Self::Engine { status, .. } => *status != 400,
             _ => true,
@@ -118,6 +132,7 @@ impl fmt::Display for Step {
             Self::Usage => "measuring",
             Self::Logs => "reading logs",
             Self::Exec => "exec",
+            Self::Copy => "copying",
             Self::Address => "finding the bridge's address",
         })
     }

@@ -7,6 +7,7 @@
 //! | [`event`] | what a driver says by itself: how an instance ended, who survived |
 //! | [`stream`] | logs and exec |
 //! | [`error`] | why something could not be done, and whether to try again |
+//! | [`archive`] | files as a tar stream |
 //! | [`process`] | native programs, each under a supervisor that outlives the agent |
 //! | [`container`] | Docker's or Podman's engine over its Unix socket |
 //!
@@ -18,6 +19,7 @@
 //! Implement [`Runtime`] in a folder of its own, give it to the node under a new name, and run the
 //! checks of `tests/suite/contract.rs` against it.
 
+pub mod archive;
 pub mod container;
 pub mod error;
 pub mod event;
@@ -30,4 +32,4 @@ pub use error::{RunError, Step};
 pub use event::{End, EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};
 pub use launch::{Launch, PortMap, Progress};
 pub use runtime::{OnProgress, Runtime};
-pub use stream::{Exec, LogLines, LogOptions};
+pub use stream::{Control, Exec, LogLines, LogOptions, pattern};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
 use holm_model::member::{RuntimeFacts, Usage};
+use holm_model::tunnel::{CopyWay, Terminal};
 
 use crate::error::RunError;
 use crate::event::Survivor;
@@ -62,9 +63,20 @@ pub trait Runtime: Debug + Send + Sync {
     /// Lines that the instance wrote, oldest first.
     fn logs(&self, id: AssignmentId, options: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>>;
 
-    /// Starts a command beside the instance: its user, environment, limits and file system. Refused
-    /// while the instance is paused, as the command would be, too.
-    fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>>;
+    /// Starts a command beside the instance: its user, environment, limits and file system; with a
+    /// `terminal` of its own, or with three pipes. Refused while the instance is paused, as the command
+    /// would be, too.
+    fn exec(
+        &self,
+        id: AssignmentId,
+        command: Vec<String>,
+        terminal: Option<Terminal>,
+    ) -> BoxFuture<'_, Result<Exec, RunError>>;
+
+    /// Files of a running instance, with the rights of its user: a tar stream is the output or the input of
+    /// what is returned, and its exit code is 0 when all of it was copied. Names are those that the instance
+    /// sees; relative ones begin at its working directory (`container`: at its root).
+    fn copy(&self, id: AssignmentId, path: String, way: CopyWay) -> BoxFuture<'_, Result<Exec, RunError>>;
 
     /// The address under which instances of this runtime reach listeners of the node.
     fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>>;

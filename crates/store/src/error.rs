@@ -46,7 +46,7 @@ pub enum OpenError {
     )]
     Migrate { path: PathBuf, from: u32, to: u32, source: sqlx::Error },
     #[error("the disk of {} is full; free some space and start again", path.display())]
-    Full { path: PathBuf, source: sqlx::Error },
+    Full { path: PathBuf },
     #[error("cannot read {}; check the disk and the owner of the file", path.display())]
     Read { path: PathBuf, source: sqlx::Error },
 }
@@ -60,12 +60,20 @@ pub enum Cause {
     Sqlite(#[from] sqlx::Error),
 }
 
+/// A copy of the store was not made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot copy the store to {}; check free space and permissions", path.display())]
+pub struct CopyError {
+    pub(crate) path: PathBuf,
+    pub(crate) source: Cause,
+}
+
 /// Why a batch was not committed: nothing of it is visible.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Try again when there is space.
     #[error("the disk of {} is full; free some space", path.display())]
-    Full { path: PathBuf, source: sqlx::Error },
+    Full { path: PathBuf },
     /// Try again with back-off.
     #[error("cannot write {}; check the disk and the owner of the file", path.display())]
     Io { path: PathBuf, source: sqlx::Error },
@@ -97,7 +105,7 @@ impl OpenError {
     pub(crate) fn reading(path: PathBuf, source: sqlx::Error) -> Self {
         match fault(&source) {
             Fault::Damaged => Self::Damaged { path, detail: source.to_string() },
-            Fault::Full => Self::Full { path, source },
+            Fault::Full => Self::Full { path },
             Fault::Closed | Fault::Other => Self::Read { path, source },
         }
     }
@@ -108,7 +116,7 @@ impl OpenError {
 impl CommitError {
     pub(crate) fn writing(path: PathBuf, source: sqlx::Error) -> Self {
         match fault(&source) {
-            Fault::Full => Self::Full { path, source },
+            Fault::Full => Self::Full { path },
             Fault::Damaged => Self::Damaged { path, source },
             Fault::Closed | Fault::Other => Self::Io { path, source },
         }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use holm_model::record::{AuditRecord, Change};
+use holm_model::time::Time;
 use serde::de::DeserializeOwned;
 use sqlx::{QueryBuilder, Sqlite, SqlitePool};
 
@@ -47,6 +48,9 @@ pub struct AuditFilter {
     pub who: Option<String>,
     pub verb: Option<String>,
     pub subject: Option<String>,
+    /// Not before; and before.
+    pub since: Option<Time>,
+    pub until: Option<Time>,
 }
 
 /// Records of one page at most, so that no reader holds back the write-ahead log for long.
@@ -59,6 +63,8 @@ struct Page<'a> {
     cursor: Option<u64>,
     limit: Option<u32>,
     equal: [(&'static str, &'a Option<String>); 3],
+    since: Option<Time>,
+    until: Option<Time>,
 }
 
 pub(crate) async fn changes(
@@ -68,7 +74,8 @@ pub(crate) async fn changes(
 ) -> Result<Vec<Numbered<Change>>, ReadError> {
     let ChangeFilter { order, cursor, limit, kind, subject, application } = filter;
     let equal = [("kind", kind), ("subject", subject), ("application", application)];
-    let page = Page { table: "change", order: *order, cursor: *cursor, limit: *limit, equal };
+    let (since, until) = (None, None);
+    let page = Page { table: "change", order: *order, cursor: *cursor, limit: *limit, equal, since, until };
     page.read(readers, path).await
 }
 
@@ -77,9 +84,10 @@ pub(crate) async fn audit(
     path: &Path,
     filter: &AuditFilter,
 ) -> Result<Vec<Numbered<AuditRecord>>, ReadError> {
-    let AuditFilter { order, cursor, limit, who, verb, subject } = filter;
+    let AuditFilter { order, cursor, limit, who, verb, subject, since, until } = filter;
     let equal = [("who", who), ("verb", verb), ("subject", subject)];
-    let page = Page { table: "audit", order: *order, cursor: *cursor, limit: *limit, equal };
+    let (since, until) = (*since, *until);
+    let page = Page { table: "audit", order: *order, cursor: *cursor, limit: *limit, equal, since, until };
     page.read(readers, path).await
 }
 
@@ -129,6 +137,12 @@ impl Page<'_> {
             if let Some(value) = value {
                 query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
             }
+        }
+        if let Some(since) = self.since {
+            query.push(" AND at >= ").push_bind(since.0);
+        }
+        if let Some(until) = self.until {
+            query.push(" AND at < ").push_bind(until.0);
         }
         query.push(order).push_bind(self.limit.unwrap_or(MAX_PAGE).min(MAX_PAGE));
         query

@@ -19,12 +19,14 @@
 //! | `writer` | the task that owns the writing connection |
 //! | `transaction` | the SQL of one batch |
 //! | `history` | pages of changes and audit records |
+//! | `chain` | hashes that show what was changed in the audit log |
 //! | `sqlite` | connections, and the kinds of their errors |
 //! | `file` | files that are whole or not there |
 //! | `error` | what can go wrong, per operation |
 //!
 //! [`Batch`]: holm_model::record::Batch
 
+mod chain;
 mod error;
 mod file;
 mod history;
@@ -37,7 +39,8 @@ mod store;
 mod transaction;
 mod writer;
 
-pub use error::{CommitError, OpenError, ReadError};
+pub use chain::Proof;
+pub use error::{CommitError, CopyError, OpenError, ReadError};
 pub use history::{AuditFilter, ChangeFilter, MAX_PAGE, Numbered, Order};
 pub use lock::Holder;
 pub use open::Snapshot;

@@ -6,8 +6,9 @@ use holm_model::record::{Batch, Write};
 use super::*;
 use crate::schema::STEPS;
 
-const NEWER: &[&str] = &[STEPS[0], "CREATE TABLE extra (n INTEGER); INSERT INTO extra VALUES (7);"];
-const BROKEN: &[&str] = &[STEPS[0], "CREATE TABLE extra (n INTEGER); INSERT INTO nowhere VALUES (7);"];
+const NEWER: &[&str] = &[STEPS[0], STEPS[1], "CREATE TABLE extra (n INTEGER); INSERT INTO extra VALUES (7);"];
+const BROKEN: &[&str] =
+    &[STEPS[0], STEPS[1], "CREATE TABLE extra (n INTEGER); INSERT INTO nowhere VALUES (7);"];
 
 /// A closed store with `rows` wishes.
 async fn filled(dir: &Path, rows: u32) -> Snapshot {
@@ -48,7 +49,7 @@ async fn an_older_store_is_copied_and_migrated() {
     store.close().await;
 
     let elsewhere = tempfile::tempdir().unwrap();
-    let copy = dir.path().join("holm.db.v1");
+    let copy = dir.path().join("holm.db.v2");
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     fs::copy(copy, elsewhere.path().join(FILE)).unwrap();
     let (store, snapshot) = open(elsewhere.path(), Kind::Orchestrator, STEPS).await.unwrap();
@@ -56,8 +57,20 @@ async fn an_older_store_is_copied_and_migrated() {
     store.close().await;
 
     let error = refusal(dir.path(), Kind::Orchestrator, STEPS).await;
-    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error:?}");
-    assert!(error.to_string().contains("schema version 2, this holm knows versions up to 1"), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("schema version 3, this holm knows versions up to 2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_of_any_version_becomes_one_of_today() {
+    for version in 1..STEPS.len() {
+        let dir = tempfile::tempdir().unwrap();
+        create(&dir.path().join(FILE), Kind::Node, &STEPS[..version]).await.unwrap();
+        let (store, snapshot) = open(dir.path(), Kind::Node, STEPS).await.unwrap();
+        assert_eq!(snapshot.keys().copied().collect::<Vec<_>>(), Table::ALL);
+        store.close().await;
+        assert!(dir.path().join(format!("holm.db.v{version}")).exists());
+    }
 }
 
 #[tokio::test]
@@ -65,7 +78,7 @@ async fn a_migration_that_fails_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let before = filled(dir.path(), 10).await;
     let error = refusal(dir.path(), Kind::Orchestrator, BROKEN).await;
-    assert!(matches!(error, OpenError::Migrate { from: 1, to: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Migrate { from: 2, to: 3, .. }), "{error:?}");
     let (store, snapshot) = open(dir.path(), Kind::Orchestrator, NEWER).await.unwrap();
     assert_eq!(snapshot, before);
     store.close().await;

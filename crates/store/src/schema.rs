@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 /// SQL that makes version n+1 of version n; step n has index n. Never edited once released, only added to.
-pub(crate) const STEPS: &[&str] = &[include_str!("../migrations/1.sql")];
+pub(crate) const STEPS: &[&str] = &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql")];
 
 // === impl Kind ===
 
@@ -131,7 +131,7 @@ async fn apply(
 }
 
 /// Writes a consistent copy to `target`: whole and on the disk, or not there.
-async fn copy(connection: &mut SqliteConnection, target: &Path) -> Result<(), Cause> {
+pub(crate) async fn copy(connection: &mut SqliteConnection, target: &Path) -> Result<(), Cause> {
     let unfinished = with_suffix(target, ".new");
     private(&unfinished)?;
     sqlx::query("VACUUM INTO ?").bind(unfinished.to_string_lossy()).execute(connection).await?;

@@ -4,18 +4,20 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use holm_model::record::{AuditRecord, Batch, Change};
 use holm_model::time::Time;
 use sqlx::SqlitePool;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::error::{CommitError, OpenError, ReadError};
+use crate::chain::{self, Proof};
+use crate::error::{CommitError, CopyError, OpenError, ReadError};
 use crate::history::{self, AuditFilter, ChangeFilter, Numbered};
 use crate::open::{Snapshot, open};
 use crate::queue::{Queue, Reply};
-use crate::schema::{Kind, STEPS};
+use crate::schema::{self, Kind, STEPS};
 use crate::sqlite;
 use crate::transaction::PRUNED_AT_ONCE;
 use crate::writer::Writer;
@@ -63,9 +65,29 @@ pub(crate) struct Shared {
     pub(crate) last_change: AtomicU64,
 }
 
+/// How long a predecessor may hold the directory while it dies, ...
+const DYING: Duration = Duration::from_secs(2);
+/// ... and the time between two looks whether it still does.
+const AGAIN: Duration = Duration::from_millis(50);
+
 // === impl Store ===
 
 impl Store {
+    /// As [`Store::open`], for a process that takes the place of another: one that is killed lets go of
+    /// the directory only when the kernel has cleared it away, so for 2 s it is waited for.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; [`OpenError::Held`] by one that does not die.
+    pub async fn succeed(dir: &Path, kind: Kind) -> Result<(Self, Snapshot), OpenError> {
+        let deadline = Instant::now() + DYING;
+        loop {
+            match Self::open(dir, kind).await {
+                Err(OpenError::Held { .. }) if Instant::now() < deadline => sleep(AGAIN).await,
+                opened => return opened,
+            }
+        }
+    }
+
     /// Opens the store in `dir`, which is made when it is not there, and reads all rows.
     ///
     /// # Errors
@@ -153,6 +175,27 @@ impl Store {
     /// See [`ReadError`].
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Numbered<AuditRecord>>, ReadError> {
         history::audit(&self.handle.readers, &self.handle.path, filter).await
+    }
+
+    /// Writes a consistent copy of this moment to `target`, which must not exist; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// See [`CopyError`]; nothing stays at `target` then.
+    pub async fn copy_to(&self, target: &Path) -> Result<(), CopyError> {
+        // What was written behind is worth having, but no copy waits for a disk that takes nothing.
+        if let Err(error) = self.flush().await {
+            tracing::debug!(%error, "The newest facts are not in the copy.");
+        }
+        let done = async { schema::copy(&mut *self.handle.readers.acquire().await?, target).await };
+        done.await.map_err(|source| CopyError { path: target.to_owned(), source })
+    }
+
+    /// Looks through the chain of the audit log. `noted`: a head, in hexadecimal, that somebody has written down.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn verify_audit(&self, noted: Option<&str>) -> Result<Proof, ReadError> {
+        chain::verify(&self.handle.readers, &self.handle.path, noted).await
     }
 
     /// The highest number of a change so far; the cursor of one who wants only what comes. It rises

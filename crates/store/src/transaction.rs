@@ -8,6 +8,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
+use crate::chain;
 use crate::queue::Behind;
 use crate::store::Keep;
 
@@ -52,8 +53,8 @@ const ROW: Insert = Insert {
 };
 const AUDIT: Insert = Insert {
     table: "audit",
-    columns: "at, who, verb, subject, body",
-    values: "(?, ?, ?, ?, ?)",
+    columns: "at, who, verb, subject, body, hash",
+    values: "(?, ?, ?, ?, ?, ?)",
     conflict: "",
 };
 const CHANGE: Insert = Insert {
@@ -94,13 +95,30 @@ impl<'a> Transaction<'a> {
         for table in Table::ALL {
             self.write_table(table, connection).await?;
         }
-        let audit = self.audit.iter().map(|record| Entry::of_audit(record)).collect::<Result<Vec<_>, _>>()?;
-        AUDIT.run(&audit, Entry::bind, connection).await?;
+        self.write_audit(connection).await?;
         let changes =
             self.changes.iter().map(|change| Entry::of_change(change)).collect::<Result<Vec<_>, _>>()?;
         let last = CHANGE.run(&changes, Entry::bind, connection).await?;
         sqlx::query("COMMIT").execute(&mut *connection).await?;
         Ok(last)
+    }
+
+    async fn write_audit(&self, connection: &mut SqliteConnection) -> Result<(), TransactionError> {
+        if self.audit.is_empty() {
+            return Ok(());
+        }
+        let mut head = chain::head(connection).await?;
+        let mut links = Vec::with_capacity(self.audit.len());
+        for record in &self.audit {
+            let entry = Entry::of_audit(record)?;
+            head = chain::next(&head, &entry.body);
+            links.push((entry, head));
+        }
+        let bind = |statement, (entry, hash): &(Entry<'_>, chain::Hash)| {
+            Entry::bind(statement, entry).bind(hash.to_vec())
+        };
+        AUDIT.run(&links, bind, connection).await?;
+        Ok(())
     }
 
     async fn write_table(&self, table: Table, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {

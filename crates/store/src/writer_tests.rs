@@ -80,6 +80,7 @@ async fn nothing_of_a_batch_that_found_no_space_is_visible() {
 
     let error = store.commit(&batch).await.unwrap_err();
     assert!(matches!(error, CommitError::Full { .. }), "{error:?}");
+    assert!(std::error::Error::source(&error).is_none(), "its source would say the same again");
     let committed = store.commit(&told(put(Table::Meta, "later", 1))).await.unwrap();
     assert_eq!(committed, Committed { change: 1 });
     assert_eq!(store.changes(&ChangeFilter::default()).await.unwrap().len(), 1);

@@ -192,6 +192,47 @@ async fn changes_are_found_by_what_they_concern() {
 }
 
 #[tokio::test]
+async fn what_was_changed_in_the_audit_log_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let sql = async |text: &str| {
+        let url = format!("sqlite://{}", dir.path().join("holm.db").display());
+        let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text.to_owned())).execute(&mut connection).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+    };
+    let proof = async |noted: Option<&str>| {
+        let (store, _) = Store::open(dir.path(), Kind::Orchestrator).await.unwrap();
+        let proof = store.verify_audit(noted).await.unwrap();
+        store.close().await;
+        proof
+    };
+    assert_eq!(proof(None).await.checked, 0);
+    let (store, _) = Store::open(dir.path(), Kind::Orchestrator).await.unwrap();
+    for batch in 0..3 {
+        let records = (0..70).map(|n| audit(n, "ada", &format!("verb-{batch}"))).collect();
+        store.commit(&Batch { audit: records, ..Batch::default() }).await.unwrap();
+    }
+    store.close().await;
+    let whole = proof(None).await;
+    assert_eq!((whole.checked, whole.broken_at), (210, None));
+    assert!(proof(Some(&whole.head)).await.has_noted);
+    assert!(!proof(Some(&"0".repeat(64))).await.has_noted);
+    // The newest is taken out: only somebody who has noted the head can tell.
+    sql("DELETE FROM audit WHERE seq = 210").await;
+    assert_eq!(proof(None).await.broken_at, None);
+    assert!(!proof(Some(&whole.head)).await.has_noted);
+    for (text, broken) in [
+        ("UPDATE audit SET body = replace(body, 'ada', 'eve') WHERE seq = 140", 140),
+        ("DELETE FROM audit WHERE seq = 100", 101),
+        ("UPDATE audit SET hash = NULL WHERE seq = 50", 50),
+        ("INSERT INTO audit SELECT 0, at, who, verb, subject, body, hash FROM audit WHERE seq = 7", 0),
+    ] {
+        sql(text).await;
+        assert_eq!(proof(None).await.broken_at, Some(broken), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn audit_records_are_found_and_never_pruned() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path()).await;
@@ -239,4 +280,24 @@ async fn a_caller_that_gives_up_leaves_no_half_batch() {
     store.close().await;
     let snapshot = open(dir.path()).await.1;
     assert_eq!((snapshot[&Table::Item].len(), snapshot[&Table::Meta].len()), (1_000, 1));
+}
+
+#[tokio::test]
+async fn a_predecessor_that_is_dying_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (predecessor, _) = Store::succeed(dir.path(), Kind::Node).await.unwrap();
+    let mut opening = std::pin::pin!(Store::succeed(dir.path(), Kind::Node));
+    let held = tokio::time::timeout(Duration::from_millis(200), &mut opening).await;
+    assert!(held.is_err(), "it is not given up at once");
+    predecessor.close().await;
+    opening.await.unwrap().0.close().await;
+}
+
+#[tokio::test]
+async fn one_that_lives_is_not_waited_for_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, _) = Store::open(dir.path(), Kind::Node).await.unwrap();
+    let second = Store::succeed(dir.path(), Kind::Node).await;
+    assert!(matches!(second, Err(OpenError::Held { .. })), "{second:?}");
+    first.close().await;
 }

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::list::{Listing, link};
 use crate::extract::{self, Body, Path, Query, media_type};
 use crate::page::page;
-use crate::peer::Caller;
+use crate::peer::{Caller, Principal};
 use crate::precondition::{etag, expected};
 use crate::problem::{Common, Conditional, Fault, Kind, OfThing, OfWrite};
 use crate::state::Api;
@@ -54,16 +54,18 @@ struct ServicePath {
     service: String,
 }
 
-/// Applications of all projects.
+/// Applications of all projects that one may see.
 #[utoipa::path(get, path = "/applications",
     operation_id = "list_applications", tag = "applications", params(PageQuery),
     responses((status = 200, body = Page<ApplicationView>), Common))]
 async fn list(
     State(api): State<Api>,
+    principal: Principal,
     OriginalUri(uri): OriginalUri,
     Query(query): Query<PageQuery>,
 ) -> Result<Listing<ApplicationView>, Fault> {
-    let applications = api.query(|machine| machine.applications()).await?;
+    let mut applications = api.query(|machine| machine.applications()).await?;
+    applications.retain(|app| principal.reads(&app.project));
     listing(uri, applications, &query)
 }
 

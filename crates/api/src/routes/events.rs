@@ -27,6 +27,7 @@ use utoipa_axum::routes;
 
 use crate::cursor::Cursor;
 use crate::extract::{Query, one_of};
+use crate::peer::Principal;
 use crate::problem::{Common, Fault, Kind, OfStream};
 use crate::state::Api;
 
@@ -46,6 +47,7 @@ pub(super) const ROUTES: super::Routes = &[|| routes!(events)];
     responses((status = 200, body = EventView, content_type = "text/event-stream"), Common, OfStream))]
 async fn events(
     State(api): State<Api>,
+    principal: Principal,
     Query(query): Query<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Fault> {
@@ -55,7 +57,7 @@ async fn events(
     let after = last.or(query.after.as_deref()).map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|error| Fault::new(Kind::BadRequest, error))?;
     let permit = api.stream()?;
-    let filter = Filter { application: query.application, kind: query.kind };
+    let filter = Filter { principal, application: query.application, kind: query.kind };
     let feed = Feed::new(api, filter, after, permit).await?;
     let stream = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
@@ -65,8 +67,9 @@ async fn events(
 }
 
 /// Which events are wanted; what is None does not matter.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Filter {
+    principal: Principal,
     application: Option<String>,
     kind: Option<String>,
 }
@@ -92,7 +95,7 @@ struct Feed {
 impl Filter {
     fn takes(&self, event: &EventView) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
-        is(&self.application, &event.application) && is(&self.kind, &event.kind)
+        is(&self.application, &event.application) && is(&self.kind, &event.kind) && self.principal.sees(event)
     }
 
     fn past(&self, after: u64) -> ChangeFilter {
@@ -147,20 +150,21 @@ impl Feed {
     }
 
     async fn next_of_past(&mut self) -> Result<Option<EventView>, Fault> {
-        let Some(page) = &mut self.past else { return Ok(None) };
-        if page.is_empty() {
-            *page = self.api.past(&self.filter.past(self.last)).await?.into();
-        }
-        match page.pop_front() {
-            Some(event) => {
-                self.last = event.cursor;
-                Ok(Some(event))
+        while let Some(page) = &mut self.past {
+            if page.is_empty() {
+                *page = self.api.past(&self.filter.past(self.last)).await?.into();
             }
-            None => {
-                self.past = None;
-                Ok(None)
+            match page.pop_front() {
+                Some(event) => {
+                    self.last = event.cursor;
+                    if self.filter.principal.sees(&event) {
+                        return Ok(Some(event));
+                    }
+                }
+                None => self.past = None,
             }
         }
+        Ok(None)
     }
 
     async fn next_live(&mut self) -> Option<Event> {

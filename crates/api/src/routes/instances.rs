@@ -12,13 +12,14 @@ use utoipa_axum::routes;
 use super::list::{Listing, link};
 use crate::extract::{Path, Query, one_of};
 use crate::page::page;
+use crate::peer::Principal;
 use crate::problem::{Common, Fault, OfThing};
 use crate::state::Api;
 
 pub(super) const ROUTES: super::Routes = &[|| routes!(list), || routes!(get)];
 
 /// The id of an instance in a path.
-pub(super) fn parse_id(text: &str) -> Result<AssignmentId, Fault> {
+pub(crate) fn parse_id(text: &str) -> Result<AssignmentId, Fault> {
     text.parse().map_err(|_| Fault::no_such("instance", text))
 }
 
@@ -28,13 +29,15 @@ pub(super) fn parse_id(text: &str) -> Result<AssignmentId, Fault> {
     responses((status = 200, body = Page<InstanceView>), Common))]
 async fn list(
     State(api): State<Api>,
+    principal: Principal,
     OriginalUri(uri): OriginalUri,
     Query(query): Query<InstanceQuery>,
 ) -> Result<Listing<InstanceView>, Fault> {
     let InstanceQuery { project, application, service, node, cluster, state, limit, cursor } = query;
     one_of("state", state.as_deref(), &INSTANCE_STATES)?;
     let filter = InstanceFilter { project, application, service, cluster, node, state };
-    let instances = api.query(move |machine| machine.instances(&filter)).await?;
+    let mut instances = api.query(move |machine| machine.instances(&filter)).await?;
+    instances.retain(|instance| principal.reads(&instance.project));
     Ok(Listing::new(uri, page(instances, sort_key, limit, cursor.as_deref())?))
 }
 

@@ -29,7 +29,9 @@ async fn join(
         // The socket lies on this machine.
         Peer::Unix => SocketAddr::from(([127, 0, 0, 1], 0)),
     };
-    let refused = |_: &Fault| api.attempts().refused(peer, "a join was refused");
+    let refused = |_: &Fault| {
+        api.attempts().refused(peer, "a join was refused");
+    };
     let answer = api.join(from, request).await.inspect_err(refused)?;
     Ok((StatusCode::CREATED, axum::Json(answer)))
 }

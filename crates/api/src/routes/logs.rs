@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures::{Stream, StreamExt as _};
-use holm_model::tunnel::{LogLine, Purpose};
+use holm_model::id::AssignmentId;
+use holm_model::tunnel::{LogFilter, LogLine, Purpose};
 use holm_model::view::LogView;
 use holm_model::view::query::LogQuery;
 use utoipa_axum::routes;
@@ -27,17 +28,30 @@ pub(super) const ROUTES: super::Routes = &[|| routes!(logs)];
 async fn logs(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Query(LogQuery { tail, since, follow }): Query<LogQuery>,
+    Query(query): Query<LogQuery>,
 ) -> Result<Response, Fault> {
     let permit = api.stream()?;
     let instance = parse_id(&id)?;
-    let tunnel = api.tunnel(instance, Purpose::Logs { instance, tail, since, follow }).await?;
+    let tunnel = api.tunnel(instance, purpose(instance, query)).await?;
     let lines = lines(frames(tunnel)).take_until(Box::pin(api.stopped()));
     let body = Body::from_stream(lines.map(move |line| {
         let _until_the_end = &permit;
         line
     }));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// Nodes of every version read a whole log; only those that know how search one.
+fn purpose(instance: AssignmentId, query: LogQuery) -> Purpose {
+    match query {
+        LogQuery { tail, since, until: None, grep: None, previous: false, follow } => {
+            Purpose::Logs { instance, tail, since, follow }
+        }
+        LogQuery { tail, since, until, grep: pattern, previous, follow } => {
+            let filter = LogFilter { tail, since, until, pattern, previous, follow };
+            Purpose::Search { instance, filter }
+        }
+    }
 }
 
 /// Each frame's line as JSON. After an error nothing more comes; the answer is cut off then, since

@@ -5,6 +5,7 @@ use axum::extract::{OriginalUri, State};
 use axum::http::StatusCode;
 use holm_core::orchestrator::command::{Actor, Command, Reply};
 use holm_model::id::MemberId;
+use holm_model::view::held::HeldView;
 use holm_model::view::query::PageQuery;
 use holm_model::view::{ClusterView, MemberView, NodeView, Page, RemovalView};
 use utoipa_axum::routes;
@@ -23,6 +24,7 @@ pub(super) const ROUTES: super::Routes = &[
     || routes!(clusters),
     || routes!(cluster, remove_cluster),
     || routes!(members),
+    || routes!(held),
     || routes!(adopt),
     || routes!(discard),
 ];
@@ -120,6 +122,16 @@ async fn members(
     let members = api.query(|machine| machine.members()).await?;
     let key = |member: &MemberView| format!("{}/{}", member.name, member.id);
     Ok(Listing::new(uri, page(members, key, query.limit, query.cursor.as_deref())?))
+}
+
+/// What the member holds, and what `adopt` and `discard` would lead to.
+#[utoipa::path(get, path = "/members/{id}/held", tag = "members", params(("id" = String, Path)),
+    responses((status = 200, body = HeldView), Common, OfThing))]
+async fn held(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<HeldView>, Fault> {
+    let member = find_member(&api, &id).await?;
+    let held = api.query(move |machine| machine.held_by(member)).await?;
+    // It may have been removed in between.
+    held.map(Json).ok_or_else(|| Fault::no_such("member", &id))
 }
 
 /// What the member runs replaces what this orchestrator believes of it.

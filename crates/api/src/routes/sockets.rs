@@ -4,6 +4,8 @@
 //! whoever sent it. A port's bytes end one way with an empty message, so that half-closed
 //! connections keep their meaning.
 
+use std::time::Instant;
+
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -12,30 +14,39 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
-use holm_model::tunnel::Purpose;
+use holm_core::orchestrator::command::Command;
+use holm_model::tunnel::{CopyWay, ExecOut, Purpose, Terminal, WindowSize};
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
+use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::instances::parse_id;
-use crate::extract::Path;
+use crate::extract::{Path, Query};
+use crate::peer::Caller;
 use crate::problem::{Common, Fault, Kind, OfStream};
 use crate::state::Api;
 
 /// Bytes of a frame at most.
 pub(super) const MAX_FRAME: usize = 1 << 20;
+/// Bytes of a frame that may tell an exit code.
+const SHORT: usize = 32;
 /// Bytes read from a port at once.
 const BUFFER: usize = 16 * 1024;
 /// Words of a command at most, and bytes of all of them.
 const WORDS: usize = 1_024;
 const WORD_BYTES: usize = 32 * 1024;
+/// Bytes of a path at most, as on Linux.
+const PATH_BYTES: usize = 4096;
 
 /// A tunnel, or what tests put in its place.
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-pub(super) const ROUTES: super::Routes = &[|| routes!(exec), || routes!(port)];
+pub(super) const ROUTES: super::Routes =
+    &[|| routes!(exec), || routes!(files), || routes!(port), || routes!(shell)];
 
 /// The frames of a tunnel: a big-endian length, then so many bytes.
 pub(super) fn frames<T: AsyncRead + AsyncWrite>(tunnel: T) -> Framed<T, LengthDelimitedCodec> {
@@ -47,7 +58,10 @@ pub(super) fn frames<T: AsyncRead + AsyncWrite>(tunnel: T) -> Framed<T, LengthDe
 ///
 /// A WebSocket; binary messages hold CBOR: `ExecIn` to the program, `ExecOut` from it.
 #[utoipa::path(get, path = "/instances/{id}/exec", tag = "instances",
-    params(("id" = String, Path), ("command" = Vec<String>, Query, description = "Program and arguments")),
+    params(("id" = String, Path), ("command" = Vec<String>, Query, description = "Program and arguments"),
+        ("terminal" = Option<String>, Query, description = "Run it in a terminal of this kind (`TERM`)"),
+        ("columns" = Option<u16>, Query, description = "Of the terminal; 80 without it"),
+        ("rows" = Option<u16>, Query, description = "Of the terminal; 24 without it")),
     responses((status = 101, description = "The WebSocket begins"), Common, OfStream))]
 async fn exec(
     State(api): State<Api>,
@@ -56,10 +70,47 @@ async fn exec(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Fault> {
     let upgrade = websocket(upgrade)?;
-    let command = command(&uri)?;
+    let (command, terminal) = (command(&uri)?, terminal(&uri)?);
     let permit = api.stream()?;
     let instance = parse_id(&id)?;
-    let tunnel = api.tunnel(instance, Purpose::Exec { instance, command }).await?;
+    let tunnel = api.tunnel(instance, Purpose::Exec { instance, command, terminal }).await?;
+    let stopped = api.stopped();
+    Ok(upgrade.on_upgrade(move |socket| until(stopped, permit, carry_frames(socket, tunnel))))
+}
+
+/// What is copied, and which way.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct FilesQuery {
+    /// A file or directory, as the instance sees it.
+    path: String,
+    /// Into the instance; out of it without it.
+    #[serde(default)]
+    write: bool,
+}
+
+/// Copy files into an instance or out of it, as a tar stream.
+///
+/// A WebSocket; binary messages hold CBOR as those of an exec: the stream is its input (`write`) or its output,
+/// what could not be copied is said on standard error, and the exit code is 0 when nothing was left out.
+#[utoipa::path(get, path = "/instances/{id}/files", tag = "instances",
+    params(("id" = String, Path), FilesQuery),
+    responses((status = 101, description = "The WebSocket begins"), Common, OfStream))]
+async fn files(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(FilesQuery { path, write }): Query<FilesQuery>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Fault> {
+    let upgrade = websocket(upgrade)?;
+    if path.is_empty() || path.len() > PATH_BYTES || path.contains('\0') {
+        let detail = format!("a path has 1 to {PATH_BYTES} bytes and no NUL");
+        return Err(Fault::new(Kind::BadRequest, detail));
+    }
+    let way = if write { CopyWay::Write } else { CopyWay::Read };
+    let permit = api.stream()?;
+    let instance = parse_id(&id)?;
+    let tunnel = api.tunnel(instance, Purpose::Copy { instance, path, way }).await?;
     let stopped = api.stopped();
     Ok(upgrade.on_upgrade(move |socket| until(stopped, permit, carry_frames(socket, tunnel))))
 }
@@ -83,6 +134,50 @@ async fn port(
     Ok(upgrade.on_upgrade(move |socket| until(stopped, permit, carry_bytes(socket, tunnel))))
 }
 
+/// Open a shell on a node itself, where its owner agrees.
+///
+/// A WebSocket as that of an exec. Its beginning and its end are in the audit log.
+#[utoipa::path(get, path = "/nodes/{id}/shell", tag = "nodes",
+    params(("id" = String, Path),
+        ("terminal" = Option<String>, Query, description = "The terminal's kind (`TERM`); `dumb` without it"),
+        ("columns" = Option<u16>, Query, description = "Of the terminal; 80 without it"),
+        ("rows" = Option<u16>, Query, description = "Of the terminal; 24 without it")),
+    responses((status = 101, description = "The WebSocket begins"), Common, OfStream))]
+async fn shell(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Caller(actor): Caller,
+    uri: Uri,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Fault> {
+    let upgrade = websocket(upgrade)?;
+    let size = WindowSize { columns: 80, rows: 24 };
+    let terminal = terminal(&uri)?.unwrap_or_else(|| Terminal { kind: "dumb".to_owned(), size });
+    let permit = api.stream()?;
+    let node = id.parse().map_err(|_| Fault::no_such("node", &id))?;
+    let tunnel = api.node_tunnel(node, Purpose::Shell { terminal, who: actor.who.clone() }).await?;
+    // What cannot be written down is not done.
+    api.command(actor.clone(), Command::Shell { node: id.clone(), what: "opened".to_owned() }).await?;
+    let (stopped, begun) = (api.stopped(), Instant::now());
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let mut exit = None;
+        until(stopped, permit, carry(socket, tunnel, |frame| exit = exit_code(frame).or(exit))).await;
+        let code = exit.map_or_else(|| "cut off".to_owned(), |code| format!("exit code {code}"));
+        let what = format!("ended after {} s, {code}", begun.elapsed().as_secs());
+        if let Err(fault) = api.command(actor, Command::Shell { node: id, what }).await {
+            tracing::error!(detail = fault.detail(), "The end of a shell is not in the audit log.");
+        }
+    }))
+}
+
+/// The exit code, if the frame tells one: such a frame is short.
+fn exit_code(frame: &[u8]) -> Option<i32> {
+    match holm_link::cbor::decode(frame, SHORT) {
+        Ok(ExecOut::Exit(code)) => Some(code),
+        _ => None,
+    }
+}
+
 fn websocket(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<WebSocketUpgrade, Fault> {
@@ -93,12 +188,27 @@ fn websocket(
     Ok(upgrade.map_err(wrong)?.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME))
 }
 
-/// The fields `command` of the query, in their order.
-fn command(uri: &Uri) -> Result<Vec<String>, Fault> {
+/// The fields `name` of the query, in their order.
+fn fields<'a>(uri: &'a Uri, name: &'a str) -> impl Iterator<Item = String> + 'a {
     let query = uri.query().unwrap_or_default();
-    let fields = form_urlencoded::parse(query.as_bytes());
-    let words: Vec<String> =
-        fields.filter(|(key, _)| key == "command").map(|(_, word)| word.into()).collect();
+    form_urlencoded::parse(query.as_bytes()).filter(move |(key, _)| key == name).map(|(_, word)| word.into())
+}
+
+/// What the query says of a terminal, if it wants one.
+fn terminal(uri: &Uri) -> Result<Option<Terminal>, Fault> {
+    let Some(kind) = fields(uri, "terminal").next() else { return Ok(None) };
+    let number = |name, default: u16| {
+        let said = fields(uri, name).next().map_or(Ok(default), |text| text.parse());
+        let detail = || format!("`{name}` is a number from 1 to {}", u16::MAX);
+        said.ok().filter(|number| *number > 0).ok_or_else(|| Fault::new(Kind::BadRequest, detail()))
+    };
+    let size = WindowSize { columns: number("columns", 80)?, rows: number("rows", 24)? };
+    Terminal::new(&kind, size).map(Some).map_err(|error| Fault::new(Kind::BadRequest, error))
+}
+
+/// The fields `command` of the query.
+fn command(uri: &Uri) -> Result<Vec<String>, Fault> {
+    let words: Vec<String> = fields(uri, "command").collect();
     let bytes: usize = words.iter().map(String::len).sum();
     if words.first().is_none_or(String::is_empty) {
         let detail = "name a program: `?command=…`, once for it and once for each argument";
@@ -125,6 +235,11 @@ async fn until(
 }
 
 async fn carry_frames(socket: WebSocket, tunnel: impl Stream) {
+    carry(socket, tunnel, |_| {}).await;
+}
+
+/// `seen` is called with each frame from the node.
+async fn carry(socket: WebSocket, tunnel: impl Stream, mut seen: impl FnMut(&[u8])) {
     let (mut sink, mut messages) = socket.split();
     let (mut to_node, mut from_node) = frames(tunnel).split();
     let up = async {
@@ -144,6 +259,7 @@ async fn carry_frames(socket: WebSocket, tunnel: impl Stream) {
             let Ok(frame) = frame.map(BytesMut::freeze) else {
                 return close(&mut sink, close_code::ERROR, "the way to the instance broke").await;
             };
+            seen(&frame);
             if sink.send(Message::Binary(frame)).await.is_err() {
                 return;
             }

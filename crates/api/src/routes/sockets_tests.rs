@@ -92,3 +92,19 @@ fn commands_are_words_in_their_order() {
         assert_eq!(parse(bad).unwrap_err().kind(), Kind::BadRequest, "{bad}");
     }
 }
+
+#[test]
+fn a_terminal_has_a_kind_and_a_size() {
+    let parse = |uri: &'static str| terminal(&Uri::from_static(uri));
+    assert_eq!(parse("/x?command=sh").unwrap(), None);
+    let usual = parse("/x?terminal=xterm").unwrap().unwrap();
+    assert_eq!((usual.kind.as_str(), usual.size), ("xterm", WindowSize { columns: 80, rows: 24 }));
+    let wide = parse("/x?terminal=xterm&columns=200&rows=50").unwrap().unwrap();
+    assert_eq!(wide.size, WindowSize { columns: 200, rows: 50 });
+    for bad in
+        ["terminal=", "terminal=a%0ab", "terminal=x&rows=0", "terminal=x&columns=70000", "terminal=x&rows=-1"]
+    {
+        let uri: Uri = format!("/x?{bad}").parse().unwrap();
+        assert_eq!(terminal(&uri).unwrap_err().kind(), Kind::BadRequest, "{bad}");
+    }
+}

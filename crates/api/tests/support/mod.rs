@@ -10,13 +10,14 @@ use holm_api::{Api, on_http};
 use holm_client::{Client, Manifest};
 use holm_model::name::Name;
 use holm_model::view::{TokenRequest, TokenRole};
-use holm_orchestrator::{Config, Role, Shell};
+use holm_orchestrator::{Config, Handle, Role, Shell};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub struct Root {
     pub api: Api,
+    pub handle: Handle,
     pub address: SocketAddr,
     pub dir: TempDir,
     stop: CancellationToken,
@@ -47,14 +48,14 @@ impl Root {
         let config = Config { listen, ..Config::new(dir.path().to_owned(), name, Role::Root { sea: None }) };
         let shell = Shell::start(config, stop.clone()).await.unwrap();
         let (api, address) = (Api::new(shell.handle().clone(), &[]), shell.address().unwrap());
-        let http = on_http(api.clone());
+        let (http, handle) = (on_http(api.clone()), shell.handle().clone());
         let serving = tokio::spawn(async move { shell.serve(http).await.unwrap() });
-        Self { api, address, dir, stop, serving }
+        Self { api, handle, address, dir, stop, serving }
     }
 
     /// Makes a cluster that joins by a token, over the port.
     pub async fn cluster(&self, name: &str) -> Cluster {
-        let request = TokenRequest { role: TokenRole::Cluster, ttl_seconds: None, uses: None };
+        let request = TokenRequest::new(TokenRole::Cluster);
         let token = self.client().create_token(&request).await.unwrap().token;
         let role = Role::Cluster { parent: self.address.to_string(), token: Some(token.parse().unwrap()) };
         let (dir, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());

@@ -43,15 +43,15 @@ pub(crate) async fn run(At { args, connect }: At<Apply>) -> Result<(), Failure> 
     // All of them are read before the first is sent.
     let manifests = args.files.iter().chain(&args.file).map(|file| manifest::read(file));
     let manifests = manifests.collect::<Result<Vec<_>, _>>()?;
-    let client = connect.client()?;
+    let (client, project) = (connect.client()?, args.project.of(&connect)?);
     for manifest in manifests {
-        one(&client, &args, manifest).await?;
+        one(&client, &args, project.as_str(), manifest).await?;
     }
     Ok(())
 }
 
-async fn one(client: &Client, args: &Apply, manifest: Manifest) -> Result<(), Failure> {
-    let (project, name) = (args.project.project.as_str(), manifest.application.name.as_str());
+async fn one(client: &Client, args: &Apply, project: &str, manifest: Manifest) -> Result<(), Failure> {
+    let name = manifest.application.name.as_str();
     let body = Body::Yaml(manifest.text);
     if args.plan {
         let plan = client.plan(project, name, &body).await?;
@@ -63,19 +63,15 @@ async fn one(client: &Client, args: &Apply, manifest: Manifest) -> Result<(), Fa
     args.output.print(&applied, || people(&applied, "is"))?;
     match args.wait {
         None => Ok(()),
-        Some(Span(limit)) => wait_for(client, args, &applied, limit).await,
+        Some(Span(limit)) => {
+            let wanted = Wanted { project, name: &applied.application, generation: applied.generation };
+            wait_for(client, args, wanted, limit).await
+        }
     }
 }
 
-async fn wait_for(
-    client: &Client,
-    args: &Apply,
-    applied: &ApplyView,
-    limit: Duration,
-) -> Result<(), Failure> {
+async fn wait_for(client: &Client, args: &Apply, wanted: Wanted<'_>, limit: Duration) -> Result<(), Failure> {
     let patience = Patience { limit, stable: args.stable.0 };
-    let project = args.project.project.as_str();
-    let wanted = Wanted { project, name: &applied.application, generation: applied.generation };
     match args.output.format {
         Format::Table | Format::Wide => {
             wait::until_running(client, wanted, patience, &mut Seen::default()).await

@@ -18,7 +18,8 @@ pub(crate) struct Confirm {
 }
 
 pub(crate) async fn run(At { args, connect }: At<Confirm>) -> Result<(), Failure> {
-    connect.client()?.confirm(args.project.project.as_str(), &args.application).await?;
+    let project = args.project.of(&connect)?;
+    connect.client()?.confirm(project.as_str(), &args.application).await?;
     let application = &args.application;
     args.output.print_done("confirmed", application, || format!("application {application} is wanted again"))
 }

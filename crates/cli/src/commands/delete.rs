@@ -39,7 +39,8 @@ enum What {
 
 pub(crate) async fn run(At { args, connect }: At<Delete>) -> Result<(), Failure> {
     let What::Application { name, wait, project, output } = &args.what;
-    let (client, project) = (connect.client()?, project.project.as_str());
+    let (client, project) = (connect.client()?, project.of(&connect)?);
+    let project = project.as_str();
     client.delete_application(project, name, Condition::Any).await?;
     if let Some(Span(limit)) = wait {
         until_gone(&client, project, name, *limit).await?;

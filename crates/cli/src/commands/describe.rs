@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use holm_client::Client;
+use holm_model::name::Name;
 use holm_model::view::query::{HistoryQuery, InstanceQuery};
 use holm_model::view::{ApplicationView, ClusterView, EventView, InstanceView, NodeView};
 
@@ -35,6 +36,8 @@ enum What {
     Instance {
         name: String,
         #[command(flatten)]
+        project: Project,
+        #[command(flatten)]
         output: Output,
     },
     /// A node: what it is, and what runs there
@@ -60,9 +63,11 @@ pub(crate) async fn run(At { args, connect }: At<Describe>) -> Result<(), Failur
     let client = connect.client()?;
     match &args.what {
         What::Application { name, project, output } => {
-            application(&client, project.project.as_str(), name, *output).await
+            application(&client, project.of(&connect)?.as_str(), name, *output).await
         }
-        What::Instance { name, output } => instance(&client, name, *output).await,
+        What::Instance { name, project, output } => {
+            instance(&client, &project.of(&connect)?, name, *output).await
+        }
         What::Node { name, output } => node(&client, name, *output).await,
         What::Cluster { name, output } => cluster(&client, name, *output).await,
     }
@@ -81,8 +86,8 @@ async fn application(client: &Client, project: &str, name: &str, output: Output)
     })
 }
 
-async fn instance(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
-    let view = resolve::instance(client, name).await?;
+async fn instance(client: &Client, project: &Name, name: &str, output: Output) -> Result<(), Failure> {
+    let view = resolve::instance(client, project, name).await?;
     let events =
         history(client, HistoryQuery { subject: view.id.clone(), ..HistoryQuery::default() }).await?;
     output.print(&view, || about_instance(&view) + &happened(&events))
@@ -191,7 +196,7 @@ fn about_node(view: &NodeView) -> String {
         ("node", view.name.clone()),
         ("id", view.id.clone()),
         ("cluster", view.cluster.clone().unwrap_or_default()),
-        ("state", rows::with_note(view.state.word(), view.frozen, "frozen")),
+        ("state", rows::standing(view.state, view.frozen, view.leaving)),
         ("heard", view.last_heard.map(when).unwrap_or_default()),
         ("host", facts.hostname.clone()),
         ("addresses", join(&facts.addresses)),
@@ -227,7 +232,7 @@ fn about_cluster(view: &ClusterView) -> String {
     let pairs = [
         ("cluster", view.name.clone()),
         ("id", view.id.clone()),
-        ("state", rows::with_note(view.state.word(), view.frozen, "frozen")),
+        ("state", rows::standing(view.state, view.frozen, view.leaving)),
         ("nodes", format!("{} online of {}", view.online, view.nodes)),
         ("cpu", format!("{} ({} free)", view.cpu, view.cpu_free)),
         ("memory", format!("{} ({} free)", view.memory, view.memory_free)),

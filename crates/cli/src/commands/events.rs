@@ -8,7 +8,7 @@ use holm_model::view::EventView;
 use holm_model::view::query::{EVENT_KINDS, EventQuery, HistoryQuery};
 
 use super::Project;
-use crate::connect::At;
+use crate::connect::{At, Connect};
 use crate::failure::Failure;
 use crate::output::rows::{change, subject};
 use crate::output::time::{local, now};
@@ -36,21 +36,33 @@ pub(crate) struct Events {
 
 pub(crate) async fn run(At { args, connect }: At<Events>) -> Result<(), Failure> {
     let client = connect.client()?;
-    if args.watch { watch(&client, &args).await } else { list(&client, &args).await }
+    let asked = Asked { application: args.application(&connect)?, args };
+    if asked.args.watch { watch(&client, &asked).await } else { list(&client, &asked).await }
+}
+
+/// What was asked for, with the application's full name.
+struct Asked {
+    args: Events,
+    application: Option<String>,
 }
 
 // === impl Events ===
 
 impl Events {
-    fn application(&self) -> Option<String> {
-        self.application.as_ref().map(|name| format!("{}/{name}", self.project.project))
+    fn application(&self, connect: &Connect) -> Result<Option<String>, Failure> {
+        let full = |name| Ok(format!("{}/{name}", self.project.of(connect)?));
+        self.application.as_ref().map(full).transpose()
     }
+}
 
+// === impl Asked ===
+
+impl Asked {
     async fn past(&self, client: &Client) -> Result<Vec<EventView>, Failure> {
         let query = HistoryQuery {
-            application: self.application(),
-            kind: self.kind.clone(),
-            limit: Some(self.tail),
+            application: self.application.clone(),
+            kind: self.args.kind.clone(),
+            limit: Some(self.args.tail),
             ..HistoryQuery::default()
         };
         let mut events = client.history(&query).await?.items;
@@ -60,20 +72,23 @@ impl Events {
     }
 }
 
-async fn list(client: &Client, args: &Events) -> Result<(), Failure> {
-    let events = args.past(client).await?;
-    args.output.print(&events, || table::render(&events, args.output.is_wide(), now(), stdout_ink()))
+async fn list(client: &Client, asked: &Asked) -> Result<(), Failure> {
+    let events = asked.past(client).await?;
+    asked
+        .args
+        .output
+        .print(&events, || table::render(&events, asked.args.output.is_wide(), now(), stdout_ink()))
 }
 
-async fn watch(client: &Client, args: &Events) -> Result<(), Failure> {
-    let past = args.past(client).await?;
+async fn watch(client: &Client, asked: &Asked) -> Result<(), Failure> {
+    let past = asked.past(client).await?;
     let after = past.last().map(|event| event.cursor.to_string());
-    past.iter().try_for_each(|event| args.output.print_one(event, || line(event)))?;
-    let query = EventQuery { after, application: args.application(), kind: args.kind.clone() };
+    past.iter().try_for_each(|event| asked.args.output.print_one(event, || line(event)))?;
+    let query = EventQuery { after, application: asked.application.clone(), kind: asked.args.kind.clone() };
     let mut events = client.events(&query).await?;
     while let Some(notice) = events.next().await {
         match notice? {
-            Notice::Event(event) => args.output.print_one(&*event, || line(&event))?,
+            Notice::Event(event) => asked.args.output.print_one(&*event, || line(&event))?,
             Notice::Resync => eprintln!("(some events may be missing here)"),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use holm_client::Client;
+use holm_model::name::Name;
 use holm_model::view::query::{AuditQuery, INSTANCE_STATES, InstanceQuery};
 
 use super::pulse::Pulse;
@@ -39,9 +40,8 @@ enum What {
     /// Applications
     #[command(visible_aliases = ["application", "apps", "app", "a"])]
     Applications {
-        /// Of one project only
-        #[arg(long, env = "HOLM_PROJECT", value_name = "NAME")]
-        project: Option<String>,
+        #[command(flatten)]
+        projects: Projects,
         #[command(flatten)]
         list: List,
     },
@@ -75,9 +75,8 @@ struct List {
 
 #[derive(Args, Clone, Debug)]
 struct Filter {
-    /// Of a project
-    #[arg(long, env = "HOLM_PROJECT", value_name = "NAME")]
-    project: Option<String>,
+    #[command(flatten)]
+    projects: Projects,
     /// Of an application
     #[arg(short, long, value_name = "NAME")]
     application: Option<String>,
@@ -95,10 +94,36 @@ struct Filter {
     state: Option<String>,
 }
 
-impl From<Filter> for InstanceQuery {
-    fn from(Filter { project, application, service, node, cluster, state }: Filter) -> Self {
+/// One project, or all that one may see.
+#[derive(Args, Clone, Debug)]
+struct Projects {
+    /// Of one project only [default: the context's, or all]
+    #[arg(short, long, env = "HOLM_PROJECT", value_name = "NAME")]
+    project: Option<Name>,
+    /// Of all projects, whatever the context says
+    #[arg(short = 'A', long)]
+    all_projects: bool,
+}
+
+// === impl Projects ===
+
+impl Projects {
+    fn one(&self, connect: &Connect) -> Result<Option<String>, Failure> {
+        if self.all_projects {
+            return Ok(None);
+        }
+        Ok(connect.project_if_any(self.project.as_ref())?.map(|project| project.to_string()))
+    }
+}
+
+// === impl Filter ===
+
+impl Filter {
+    fn query(self, connect: &Connect) -> Result<InstanceQuery, Failure> {
+        let project = self.projects.one(connect)?;
+        let Self { application, service, node, cluster, state, .. } = self;
         let state = state.map(|state| state.to_ascii_uppercase());
-        Self { project, application, service, node, cluster, state, limit: None, cursor: None }
+        Ok(InstanceQuery { project, application, service, node, cluster, state, limit: None, cursor: None })
     }
 }
 
@@ -107,17 +132,17 @@ type Listing<T> = Result<Vec<T>, holm_client::Error>;
 pub(crate) async fn run(At { args: Get { what }, connect }: At<Get>) -> Result<(), Failure> {
     match what {
         What::Instances { filter, list } => {
-            let query = InstanceQuery::from(filter);
+            let query = filter.query(&connect)?;
             list.show(&connect, async |client: &Client| client.instances(&query).await).await
         }
         What::Nodes(list) => list.show(&connect, async |client: &Client| client.nodes().await).await,
         What::Clusters(list) => list.show(&connect, async |client: &Client| client.clusters().await).await,
-        What::Applications { project: None, list } => {
-            list.show(&connect, async |client: &Client| client.applications().await).await
-        }
-        What::Applications { project: Some(project), list } => {
-            list.show(&connect, async |client: &Client| client.applications_of(&project).await).await
-        }
+        What::Applications { projects, list } => match projects.one(&connect)? {
+            None => list.show(&connect, async |client: &Client| client.applications().await).await,
+            Some(project) => {
+                list.show(&connect, async |client: &Client| client.applications_of(&project).await).await
+            }
+        },
         What::Members(list) => list.show(&connect, async |client: &Client| client.members().await).await,
         What::Tokens(list) => list.show(&connect, async |client: &Client| client.tokens().await).await,
         What::Audit { tail, list } => {

@@ -2,34 +2,61 @@
 
 pub(crate) mod adopt;
 pub(crate) mod apply;
+mod attached;
+pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod confirm;
+pub(crate) mod consent;
+pub(crate) mod context;
 pub(crate) mod convert;
+pub(crate) mod cp;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod get;
+pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod manifest;
+pub(crate) mod person;
+mod pick;
+pub(crate) mod port_forward;
+pub(crate) mod project;
 pub(crate) mod pulse;
 pub(crate) mod remove;
 pub(crate) mod run_state;
 pub(crate) mod scale;
 pub(crate) mod schema;
+pub(crate) mod shell;
 pub(crate) mod status;
 mod steady;
 pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod wait;
+pub(crate) mod whoami;
 
 use clap::Args;
+use holm_model::name::Name;
+
+use crate::connect::Connect;
+use crate::failure::Failure;
 
 /// Who owns what the command is about.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Project {
-    /// The project that owns the application
-    #[arg(long, env = "HOLM_PROJECT", default_value = "default", value_name = "NAME")]
-    pub(crate) project: holm_model::name::Name,
+    /// The project that owns the application [default: the context's, or `default`]
+    #[arg(short, long, env = "HOLM_PROJECT", value_name = "NAME")]
+    project: Option<Name>,
+}
+
+// === impl Project ===
+
+impl Project {
+    pub(crate) fn of(&self, connect: &Connect) -> Result<Name, Failure> {
+        connect.project(self.project.as_ref())
+    }
 }

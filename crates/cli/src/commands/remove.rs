@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
 
+use super::consent;
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{Output, clean};
@@ -22,6 +23,8 @@ pub(crate) enum NodeAction {
     Remove(At<Member>),
     /// Make a node's certificates void; it stays known
     Revoke(At<Member>),
+    /// On the machine itself, as its owner: whether people may open a shell there
+    Consent(consent::Consent),
 }
 
 /// On a cluster.
@@ -36,6 +39,7 @@ pub(crate) enum ClusterAction {
 impl NodeAction {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Consent(consent) => consent.run(),
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_node(&args.name).await?;
                 tell("node", &args, &removal)

@@ -1,6 +1,7 @@
 //! `holm restart|stop|start|pause|resume`.
 
 use clap::Args;
+use holm_client::Client;
 use holm_model::state::RunState;
 use holm_model::view::ServicePatch;
 
@@ -67,9 +68,11 @@ impl Wish {
 }
 
 pub(crate) async fn run(At { args, connect }: At<Change>, wish: Wish) -> Result<(), Failure> {
-    let (client, project) = (connect.client()?, args.project.project.as_str());
+    let (client, project) = (connect.client()?, args.project.of(&connect)?);
+    let project = project.as_str();
     let Target { application, service } = &args.target;
     let target = match service {
+        _ if wish == Wish::Resume => resume(&client, project, &args.target).await?,
         None => {
             client.patch_application(project, application, &wish.patch()).await?;
             application.clone()
@@ -80,4 +83,28 @@ pub(crate) async fn run(At { args, connect }: At<Change>, wish: Wish) -> Result<
         }
     };
     args.output.print_done(wish.done(), &target, || format!("{target} {}", wish.outcome()))
+}
+
+/// Ends pauses, and nothing else: what is stopped stays stopped.
+async fn resume(client: &Client, project: &str, target: &Target) -> Result<String, Failure> {
+    let Target { application, service } = target;
+    let known = client.application(project, application).await?;
+    let chosen = |name: &String| service.as_ref().is_none_or(|service| service == name);
+    let paused = known.services.iter().filter(|known| chosen(&known.name) && known.run == RunState::Pause);
+    let paused: Vec<_> = paused.map(|known| &known.name).collect();
+    let target = service.as_ref().map_or_else(|| application.clone(), |name| format!("{application}/{name}"));
+    if let Some(name) =
+        service.as_ref().filter(|name| known.services.iter().all(|known| known.name != **name))
+    {
+        // Refused, with the services that there are.
+        client.patch_service(project, application, name, &Wish::Resume.patch()).await?;
+    }
+    if paused.is_empty() {
+        return Err(Failure::new(format!("nothing of {target} is paused"))
+            .hint(format!("`holm start {target}` starts what is stopped")));
+    }
+    for name in paused {
+        client.patch_service(project, application, name, &Wish::Resume.patch()).await?;
+    }
+    Ok(target)
 }

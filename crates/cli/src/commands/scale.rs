@@ -37,7 +37,8 @@ pub(crate) async fn run(At { args, connect }: At<Scale>) -> Result<(), Failure> 
             .hint(format!("write `holm scale {application}/SERVICE {}`", args.replicas)));
     };
     let patch = ServicePatch { replicas: Some(args.replicas), ..ServicePatch::default() };
-    connect.client()?.patch_service(args.project.project.as_str(), application, service, &patch).await?;
+    let project = args.project.of(&connect)?;
+    connect.client()?.patch_service(project.as_str(), application, service, &patch).await?;
     let scaled = Scaled { scaled: format!("{application}/{service}"), replicas: args.replicas };
     args.output.print(&scaled, || format!("{} shall have {} replicas", scaled.scaled, scaled.replicas))
 }

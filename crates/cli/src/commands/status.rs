@@ -1,5 +1,7 @@
 //! `holm status`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use holm_model::view::StatusView;
 use serde::Serialize;
@@ -18,8 +20,15 @@ pub(crate) async fn run(At { args, connect }: At<Status>) -> Result<(), Failure>
     let client = connect.client()?;
     let status = client.status().await?;
     let members = client.members().await?;
+    let below = members.iter().filter(|member| !member.frozen_nodes.is_empty());
+    let frozen_nodes = below.map(|member| (member.name.clone(), member.frozen_nodes.clone())).collect();
     let frozen = members.into_iter().filter(|member| member.frozen || member.unconfirmed);
-    let seen = Seen { status, frozen: frozen.map(|member| member.name).collect() };
+    let frozen = frozen.map(|member| member.name).collect();
+    // Whoever may not see applications may see the rest.
+    let applications = client.applications().await.unwrap_or_default();
+    let unconfirmed = applications.into_iter().filter(|application| application.unconfirmed);
+    let unconfirmed = unconfirmed.map(|application| format!("{}/{}", application.project, application.name));
+    let seen = Seen { status, frozen, frozen_nodes, unconfirmed: unconfirmed.collect() };
     args.output.print(&seen, || people(&seen))
 }
 
@@ -30,9 +39,13 @@ struct Seen {
     status: StatusView,
     /// Names of members that wait for `adopt` or `discard`.
     frozen: Vec<String>,
+    /// By cluster, names of its nodes that wait for the same there.
+    frozen_nodes: BTreeMap<String, Vec<String>>,
+    /// Applications that came back with a restored store and wait for `confirm`, as `project/name`.
+    unconfirmed: Vec<String>,
 }
 
-fn people(Seen { status, frozen }: &Seen) -> String {
+fn people(Seen { status, frozen, frozen_nodes, unconfirmed }: &Seen) -> String {
     let writes = status.read_only.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"));
     let pairs = [
         ("orchestrator", format!("{} ({})", status.name, status.role)),
@@ -47,6 +60,16 @@ fn people(Seen { status, frozen }: &Seen) -> String {
     let mut text = table::pairs(&pairs, stdout_ink());
     for name in frozen {
         text.push_str(&format!("\n{}\n", rows::frozen(name)));
+    }
+    for note in frozen_nodes.iter().filter_map(|(cluster, nodes)| rows::frozen_nodes(cluster, nodes)) {
+        text.push_str(&format!("\n{note}\n"));
+    }
+    if !unconfirmed.is_empty() {
+        text.push_str(&format!(
+            "\n{} came back with a restored store and start nothing new: `holm get applications`, then \
+             `holm confirm` each that is still wanted\n",
+            unconfirmed.join(", ")
+        ));
     }
     text
 }

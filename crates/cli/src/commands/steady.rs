@@ -29,6 +29,9 @@ pub(super) struct Crashes {
 /// A program that was started again so often, and failed again, will not come up by waiting.
 const MOST_CRASHES: u32 = 3;
 
+/// What a node says of an instance that it does not try again.
+const NO_ATTEMPT: &str = "no attempt is left";
+
 // === impl Steady ===
 
 impl Steady {
@@ -60,6 +63,15 @@ impl Crashes {
     pub(super) fn hear(&mut self, happened: Vec<EventView>) {
         let failed = happened.into_iter().filter(|event| event.to == "FAILED");
         self.reasons.extend(failed.map(|event| (event.subject, event.reason)));
+    }
+
+    /// A line for each slot that its orchestrator cannot place since nothing is tried on its node any more.
+    /// Whoever has not failed yet may find a place later; this one needs people.
+    pub(super) fn given_up(instances: &[InstanceView]) -> String {
+        let given_up = |i: &&InstanceView| i.state == "REQUESTED" && i.reason.contains(NO_ATTEMPT);
+        let line =
+            |i: &InstanceView| format!("\n  {}", crate::output::clean(&format!("{}  {}", i.slot, i.reason)));
+        instances.iter().filter(given_up).map(line).collect()
     }
 
     /// A line for each that was started again [`MOST_CRASHES`] times while we looked.
@@ -99,6 +111,19 @@ mod tests {
         steady.broken();
         assert_eq!(steady.held(&[one.clone()], begin + 3 * second), Some(begin + 5 * second));
         assert_eq!(Steady::new(Duration::ZERO).held(&[one], begin), None);
+    }
+
+    #[test]
+    fn what_nobody_tries_any_more_is_given_up() {
+        let mut one = instance("1-aa-1", "web/0");
+        one.state = "REQUESTED".to_owned();
+        one.reason = "no place: fl-1: no room".to_owned();
+        assert_eq!(Crashes::given_up(&[one.clone()]), "", "room may come");
+        one.reason = "no place: fl-1: refused; no attempt is left on this node".to_owned();
+        assert_eq!(
+            Crashes::given_up(&[one]),
+            "\n  web/0  no place: fl-1: refused; no attempt is left on this node"
+        );
     }
 
     #[test]

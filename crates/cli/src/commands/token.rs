@@ -1,7 +1,10 @@
 //! `holm token create|ls|revoke`.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand, ValueEnum};
+use holm_model::access::Verb;
 use holm_model::duration::Span;
+use holm_model::name::Name;
 use holm_model::view::{TokenRequest, TokenRole};
 
 use crate::connect::{At, Connect};
@@ -19,7 +22,7 @@ pub(crate) struct Token {
 enum Action {
     /// Make a token; it is printed once
     Create(Create),
-    /// List tokens, without their secrets
+    /// List your tokens and those that you may revoke, without their secrets
     #[command(visible_alias = "list")]
     Ls {
         #[command(flatten)]
@@ -36,9 +39,15 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct Create {
-    /// What it lets somebody do: join as a node or cluster, or administer by the API
+    /// What it lets somebody do: join as a node or cluster, or use the API as a person of this role may
     #[arg(long, value_enum)]
     role: RoleWord,
+    /// Where an API token's role holds; may be given several times [default: the whole sea]
+    #[arg(short, long, value_name = "NAME")]
+    project: Vec<Name>,
+    /// Only these of the role's rights, as in `--verb read,logs`
+    #[arg(long, value_name = "RIGHT", value_delimiter = ',', value_parser = PossibleValuesParser::new(Verb::ALL.map(Verb::word)).try_map(|word| word.parse::<Verb>()))]
+    verb: Vec<Verb>,
     /// How long it is valid [default: 1h for joining, 30d for the API]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<Span>,
@@ -53,6 +62,8 @@ struct Create {
 enum RoleWord {
     Node,
     Cluster,
+    Viewer,
+    Operator,
     Admin,
 }
 
@@ -61,6 +72,8 @@ impl From<RoleWord> for TokenRole {
         match word {
             RoleWord::Node => Self::Node,
             RoleWord::Cluster => Self::Cluster,
+            RoleWord::Viewer => Self::Viewer,
+            RoleWord::Operator => Self::Operator,
             RoleWord::Admin => Self::Admin,
         }
     }
@@ -85,6 +98,8 @@ async fn create(create: &Create, connect: &Connect) -> Result<(), Failure> {
         role: create.role.into(),
         ttl_seconds: create.ttl.map(|ttl| ttl.0.as_secs()),
         uses: create.uses,
+        projects: (!create.project.is_empty()).then(|| create.project.clone()),
+        verbs: (!create.verb.is_empty()).then(|| create.verb.iter().copied().collect()),
     };
     let created = connect.client()?.create_token(&request).await?;
     // The token alone on standard output, so that `$(holm token create …)` is the token.

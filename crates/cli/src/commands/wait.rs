@@ -126,7 +126,7 @@ async fn reach(
                 Some(end) => end,
             },
         };
-        let hopeless = crashes.again_and_again(&instances);
+        let hopeless = crashes.again_and_again(&instances) + &Crashes::given_up(&instances);
         if !hopeless.is_empty() {
             return Err(failed(wanted, &hopeless));
         }

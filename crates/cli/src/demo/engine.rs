@@ -1,62 +1,129 @@
-//! Whether a container engine answers, and which of its images has a shell. Nothing is ever pulled.
+//! The container engine of this machine: whether one answers, and the image that the demo lends it.
 
-use std::io::{Read as _, Write as _};
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holm_runtime::container::ContainerConfig;
-use serde::Deserialize;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Image {
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
+use super::image::Layer;
+
+/// An image of ours in an engine.
+#[derive(Clone, Debug)]
+pub(super) struct Lent {
+    pub(super) image: String,
+    /// How the program in it is started, without its arguments.
+    pub(super) program: Vec<String>,
 }
 
-const LIMIT: Duration = Duration::from_secs(2);
-/// More images than anybody has.
-const BYTES: u64 = 16 << 20;
-/// Small images that are known to have a shell, the smallest first.
-const SHELLS: [&str; 4] = ["busybox", "alpine", "debian", "ubuntu"];
-
-/// A local image with a shell; none without an engine.
-pub(super) fn image() -> Option<String> {
-    let answer = images(&ContainerConfig::usual_socket()?).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.starts_with("HTTP/1.").then(|| choose(body))?
+/// Why no container joins.
+#[derive(Debug)]
+pub(super) enum NoEngine {
+    NoSocket,
+    Silent { socket: PathBuf, reason: String },
+    NoImage { reason: String },
 }
 
-fn choose(json: &str) -> Option<String> {
-    let images: Vec<Image> = serde_json::from_str(json).ok()?;
-    let tags: Vec<_> = images.into_iter().filter_map(|image| image.repo_tags).flatten().collect();
-    let repository =
-        |tag: &str| -> Option<String> { Some(tag.rsplit_once(':')?.0.rsplit('/').next()?.to_owned()) };
-    SHELLS.iter().find_map(|shell| tags.iter().find(|tag| repository(tag).as_deref() == Some(shell)).cloned())
+/// An engine says at once that it is there, and takes its time with an image.
+const ANSWER: Duration = Duration::from_secs(2);
+const IMPORT: Duration = Duration::from_secs(60);
+/// More than any answer to us.
+const BYTES: u64 = 1 << 20;
+const REPOSITORY: &str = "holm-demo";
+
+// === impl NoEngine ===
+
+impl fmt::Display for NoEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSocket => f.write_str("there is no socket of Docker or Podman"),
+            Self::Silent { socket, reason } => {
+                write!(f, "the container engine at {} does not answer: {reason}", socket.display())
+            }
+            Self::NoImage { reason } => write!(f, "the container engine did not take its image: {reason}"),
+        }
+    }
 }
 
-/// By HTTP/1.0: the answer ends with the connection.
-fn images(socket: &Path) -> std::io::Result<String> {
+/// The name of the image of the demo with this process id.
+pub(super) fn name(pid: i32) -> String {
+    format!("{REPOSITORY}:{pid}")
+}
+
+/// Gives the engine of this machine an image of `program`. It may take seconds.
+pub(super) fn lend(image: &str, program: &Path) -> Result<Lent, NoEngine> {
+    let socket = ContainerConfig::usual_socket().ok_or(NoEngine::NoSocket)?;
+    let silent = |reason: String| NoEngine::Silent { socket: socket.clone(), reason };
+    call(&socket, ANSWER, "GET", "/version", &[]).map_err(silent)?;
+    let no_image = |reason: String| NoEngine::NoImage { reason };
+    let layer = Layer::of(program).map_err(|e| no_image(e.to_string()))?;
+    let (repository, tag) = image.split_once(':').unwrap_or((image, "latest"));
+    let path = format!("/images/create?fromSrc=-&repo={repository}&tag={tag}");
+    call(&socket, IMPORT, "POST", &path, &layer.tar).map_err(no_image)?;
+    // The answer to the import is 200 before it has begun.
+    call(&socket, ANSWER, "GET", &format!("/images/{image}/json"), &[]).map_err(no_image)?;
+    Ok(Lent { image: image.to_owned(), program: layer.program })
+}
+
+/// Takes the image away again, if the engine has it. Its containers must be gone.
+pub(super) fn take_back(image: &str) {
+    let Some(socket) = ContainerConfig::usual_socket() else { return };
+    match call(&socket, IMPORT, "DELETE", &format!("/images/{image}?force=true"), &[]) {
+        Err(reason) if !reason.starts_with("404") => {
+            eprintln!("warning: the image {image} cannot be removed: {reason}");
+        }
+        _ => {}
+    }
+}
+
+/// The body of a good answer. By HTTP/1.0: the answer ends with the connection.
+fn call(socket: &Path, limit: Duration, method: &str, path: &str, body: &[u8]) -> Result<String, String> {
+    let answer = exchange(socket, limit, method, path, body).map_err(|error| error.to_string())?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("it answers in no way that we know")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    if status.starts_with('2') { Ok(body.to_owned()) } else { Err(format!("{status}: {}", body.trim())) }
+}
+
+fn exchange(socket: &Path, limit: Duration, method: &str, path: &str, body: &[u8]) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(LIMIT))?;
-    stream.set_write_timeout(Some(LIMIT))?;
-    stream.write_all(b"GET /images/json HTTP/1.0\r\nhost: engine\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(BYTES).read_to_string(&mut answer)?;
-    Ok(answer)
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nhost: engine\r\ncontent-type: application/x-tar\r\ncontent-length: {length}\r\n\r\n"
+    )?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.take(BYTES).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
+
+    fn answering(answer: &'static str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        (dir, socket)
+    }
 
     #[test]
-    fn an_image_with_a_shell_is_chosen() {
-        let json = r#"[{"RepoTags":["postgres:16"]},{"RepoTags":null},{"Other":1},
-                       {"RepoTags":["registry:5000/library/alpine:3","docker.io/library/busybox:1.36"]}]"#;
-        assert_eq!(choose(json).as_deref(), Some("docker.io/library/busybox:1.36"));
-        assert_eq!(choose("[]"), None);
-        assert_eq!(choose("nonsense"), None);
+    fn an_answer_is_good_or_says_why_not() {
+        let (_dir, socket) = answering("HTTP/1.0 200 OK\r\ncontent-type: x\r\n\r\nfine");
+        assert_eq!(call(&socket, ANSWER, "GET", "/version", &[]).as_deref(), Ok("fine"));
+        let (_dir, socket) = answering("HTTP/1.0 404 Not Found\r\n\r\nno such image\n");
+        assert_eq!(call(&socket, ANSWER, "GET", "/images/x/json", &[]), Err("404: no such image".to_owned()));
+        assert!(call(Path::new("/nonexistent"), ANSWER, "GET", "/", &[]).is_err());
     }
 }

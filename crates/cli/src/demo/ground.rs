@@ -27,6 +27,9 @@ pub(super) struct Record {
     pub(super) namespaces: Vec<String>,
     #[serde(default)]
     pub(super) bridge: Option<String>,
+    /// In the container engine.
+    #[serde(default)]
+    pub(super) image: Option<String>,
 }
 
 pub(super) const PREFIX: &str = "demo-";
@@ -40,7 +43,7 @@ impl Ground {
         let dir = home.join(format!("{PREFIX}{pid}"));
         let own = i32::try_from(pid).ok().and_then(Process::now);
         let demo = own.ok_or_else(|| Failure::new("/proc does not show our own process"))?;
-        let record = Record { demo, children: Vec::new(), namespaces: Vec::new(), bridge: None };
+        let record = Record { demo, children: Vec::new(), namespaces: Vec::new(), bridge: None, image: None };
         let ground = Self { dir, record };
         ground.make().map_err(|e| {
             Failure::from_error(format!("{} cannot be made", ground.dir.display()), &e)

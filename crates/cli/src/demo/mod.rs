@@ -12,7 +12,8 @@
 //! | [`child`], [`process`] | one daemon of ours; processes told apart for sure |
 //! | [`network`] | a network namespace for each node (`--isolated`) |
 //! | [`sweep`] | what a demo that was killed has left |
-//! | [`engine`] | whether a container engine is there, and with which image |
+//! | [`engine`] | whether a container engine is there, and lending it an image |
+//! | [`image`] | what is in that image |
 //! | [`forward`] | the address under which the readings are seen |
 //! | [`show`] | the live table |
 //! | [`check`] | `--once` |
@@ -22,6 +23,7 @@ mod child;
 mod engine;
 mod forward;
 mod ground;
+mod image;
 mod network;
 mod plan;
 mod process;
@@ -45,6 +47,7 @@ use crate::output::say;
 use crate::roles;
 use forward::Forward;
 use ground::Ground;
+pub(crate) use plan::LOGGER;
 use sea::Sea;
 
 #[derive(Args, Debug)]
@@ -55,7 +58,8 @@ pub(crate) struct Options {
     /// Give each node a network namespace that drops incoming connections (as root)
     #[arg(long)]
     isolated: bool,
-    /// Where the demo's directory is made [default: ~/.local/share/holm, or /var/lib/holm for root]
+    /// Where the demo's directory is made [default: ~/.local/share/holm, or /var/lib/holm for root]. What a demo
+    /// leaves that is killed, the next one with the same directory cleans up
     #[arg(long, value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
     /// How long a step may take
@@ -129,7 +133,11 @@ async fn play(sea: &mut Sea, options: &Options) -> Result<(), Failure> {
 
 /// Applies the demo's application.
 async fn stage(sea: &mut Sea, client: Client, limit: Duration) -> Result<Stage, Failure> {
-    let application = plan::application(engine::image().as_deref())?;
+    let lent = sea.lend().await?;
+    if let Err(why) = &lent {
+        say(&format!("No container joins: {why}."))?;
+    }
+    let application = plan::application(lent.ok().as_ref())?;
     let name = application.name.clone();
     let body = Manifest::Yaml(manifest::show(&application));
     let begun = Instant::now();

@@ -4,6 +4,7 @@ use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory, Resources};
 use holm_model::service::{Application, ApplicationService, Replicas, Restart, RestartPolicy, ServiceSpec};
 
+use super::engine::Lent;
 use crate::commands::manifest;
 use crate::failure::Failure;
 
@@ -24,28 +25,30 @@ pub(super) const NODES: [Node; 4] = [
     Node { name: "web-1", cluster: "munich", labels: &["zone=server-room"] },
 ];
 
+/// The hidden command of [`crate::programs::logger`].
+pub(crate) const LOGGER: &str = "__load-logger";
+
 /// What must be read at the end.
 pub(super) const FLOORS: [&str; 3] = ["1", "2", "3"];
 
 const MANIFEST: &str = include_str!("../../../../examples/building-management/app.yaml");
 
-/// The example, and with an engine's image one service more.
-pub(super) fn application(image: Option<&str>) -> Result<Application, Failure> {
+/// The example, and with an engine one service more.
+pub(super) fn application(lent: Option<&Lent>) -> Result<Application, Failure> {
     let manifest = manifest::parse(MANIFEST.to_owned(), "examples/building-management/app.yaml")?;
     let mut application = manifest.application;
-    if let Some(image) = image {
+    if let Some(lent) = lent {
         let logger = Name::new("load-logger").map_err(Failure::new)?;
-        application.services.insert(logger, container(image).map_err(Failure::new)?);
+        application.services.insert(logger, container(lent).map_err(Failure::new)?);
     }
     Ok(application)
 }
 
-/// Writes the load into its log; ends at once when it is told to.
-fn container(image: &str) -> Result<ApplicationService, holm_model::name::NameError> {
-    let script = "trap 'exit 0' TERM; while :; do cat /proc/loadavg; sleep 5 & wait $!; done";
-    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+/// Writes the load into its log.
+fn container(lent: &Lent) -> Result<ApplicationService, holm_model::name::NameError> {
+    let command = [&lent.program[..], &[LOGGER.to_owned()]].concat();
     let mut spec = ServiceSpec::new(Name::new("container")?, command);
-    spec.image = Some(image.to_owned());
+    spec.image = Some(lent.image.clone());
     spec.resources = Resources::new(Cpu(50), Memory(32 << 20));
     spec.placement.labels.insert("zone".to_owned(), "server-room".to_owned());
     spec.restart = Restart { policy: RestartPolicy::Always, ..Restart::default() };
@@ -67,7 +70,8 @@ mod tests {
 
     #[test]
     fn an_engine_brings_one_service_more() {
-        let with = application(Some("busybox:latest")).unwrap();
+        let lent = Lent { image: "holm-demo:1".to_owned(), program: vec!["/holm".to_owned()] };
+        let with = application(Some(&lent)).unwrap();
         assert_eq!(with.services.len(), 3);
         let text = holm_model::manifest::show(&with);
         assert_eq!(manifest::parse(text, "shown").unwrap().application, with);

@@ -11,6 +11,7 @@ use holm_model::view::{TokenRequest, TokenRole};
 use tokio::time::{Instant, sleep};
 
 use super::child::{Child, Ready};
+use super::engine::{self, Lent, NoEngine};
 use super::ground::Ground;
 use super::network::{self, Network};
 use super::plan::{CLUSTERS, NODES, Node};
@@ -143,13 +144,23 @@ impl Sea {
         self.children.iter_mut().find_map(ended)
     }
 
+    /// Gives the machine's container engine an image of our program; or says why not.
+    pub(super) async fn lend(&mut self) -> Result<Result<Lent, NoEngine>, Failure> {
+        let image = engine::name(self.ground.record().demo.pid);
+        let (noted, program) = (image.clone(), self.ground.program());
+        // Before it is there: a demo that is killed meanwhile leaves word of it.
+        self.ground.note(|record| record.image = Some(noted))?;
+        let lending = tokio::task::spawn_blocking(move || engine::lend(&image, &program));
+        lending.await.map_err(|e| Failure::from_error("a bug: no image was made", &e))
+    }
+
     pub(super) fn applied(&mut self, client: Client, name: &str) {
         self.applied = Some((client, name.to_owned()));
     }
 }
 
 async fn token(client: &Client, role: TokenRole, uses: u32) -> Result<String, Failure> {
-    let request = TokenRequest { role, ttl_seconds: Some(600), uses: Some(uses) };
+    let request = TokenRequest { ttl_seconds: Some(600), uses: Some(uses), ..TokenRequest::new(role) };
     Ok(client.create_token(&request).await?.token)
 }
 
@@ -196,6 +207,7 @@ impl Sea {
         for node in NODES {
             sweep::node(&self.ground.path(node.name), &self.ground.program()).await;
         }
+        sweep::image(self.ground.record()).await;
         network::remove(self.ground.record());
         deleted.and(self.ground.remove())
     }

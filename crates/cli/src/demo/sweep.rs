@@ -10,9 +10,9 @@ use holm_runtime::process::cgroup::Cgroups;
 use holm_runtime::process::{ProcessConfig, ProcessRuntime};
 use tokio::sync::mpsc;
 
-use super::ground::{self, PREFIX};
-use super::network;
+use super::ground::{self, PREFIX, Record};
 use super::plan::NODES;
+use super::{engine, network};
 use crate::failure::Failure;
 use crate::output::say;
 
@@ -44,9 +44,18 @@ async fn demo(dir: &Path) -> Result<(), Failure> {
         node(&dir.join(name), &dir.join("holm")).await;
     }
     if let Some(record) = &record {
+        image(record).await;
         network::remove(record);
     }
     ground::remove_dir(dir)
+}
+
+/// Takes the image back that an engine was lent. All containers of the demo must be gone.
+pub(super) async fn image(record: &Record) {
+    if let Some(image) = record.image.clone() {
+        // Only a panic could be told, and it tells itself.
+        let _ = tokio::task::spawn_blocking(move || engine::take_back(&image)).await;
+    }
 }
 
 /// Where a node with this data directory keeps its processes.

@@ -1,11 +1,16 @@
 //! Which columns things have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
+use holm_model::access::{Grants, Role as PersonRole, Verb};
 use holm_model::member::{Role, Usage};
+use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory};
+use holm_model::state::MemberState;
 use holm_model::time::Time;
+use holm_model::view::held::HeldItem;
+use holm_model::view::people::{PersonView, ProjectView, Roles};
 use holm_model::view::{
     ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, TokenRole,
     TokenView,
@@ -49,13 +54,31 @@ pub(crate) fn with_note(state: &str, note: bool, word: &str) -> String {
     if note { format!("{state}, {word}") } else { state.to_owned() }
 }
 
+/// The state of a member, and what else is to be known of it at a glance.
+pub(crate) fn standing(state: MemberState, frozen: bool, leaving: bool) -> String {
+    with_note(&with_note(state.word(), frozen, "frozen"), leaving, "leaving")
+}
+
 /// What a frozen member is, and what to do about it.
 pub(crate) fn frozen(name: &str) -> String {
     format!(
         "{name} is frozen: it obeyed a newer store than the one here, so it runs on and takes nothing new.\n  \
          `holm adopt {name}`    what it runs is right: the store learns it\n  \
-         `holm discard {name}`  the store is right: what it does not know is ended there"
+         `holm discard {name}`  the store is right: what it does not know is ended there\n  \
+         With `--dry-run` either of them shows what it would do, and does nothing."
     )
+}
+
+/// Nodes of a cluster that wait for people: what to do about them, there.
+pub(crate) fn frozen_nodes(cluster: &str, nodes: &[String]) -> Option<String> {
+    let names = nodes.join("`, `");
+    (!nodes.is_empty()).then(|| {
+        format!(
+            "The store of {cluster} is older than what its nodes `{names}` obeyed: they run on, nothing that they \
+             may run is started elsewhere, and they take nothing new.\n  \
+             `holm adopt <node>` or `holm discard <node>` at {cluster} decides for each"
+        )
+    })
 }
 
 // === impl Listed ===
@@ -91,14 +114,16 @@ impl Listed for InstanceView {
 
 impl Listed for NodeView {
     fn note(&self) -> Option<String> {
-        self.frozen.then(|| frozen(&self.name))
+        let below = |cluster: &String| frozen_nodes(cluster, std::slice::from_ref(&self.name));
+        let itself = || Some(frozen(&self.name));
+        self.cluster.as_ref().map_or_else(itself, below).filter(|_| self.frozen)
     }
 
     const COLUMNS: &'static [Column<Self>] = &[
         C::wide("ID", |n, _| n.id.clone()),
         C::new("NAME", |n, _| n.name.clone()),
         C::new("CLUSTER", |n, _| n.cluster.clone().unwrap_or_default()),
-        C::new("STATE", |n, _| with_note(n.state.word(), n.frozen, "frozen")),
+        C::new("STATE", |n, _| standing(n.state, n.frozen, n.leaving)),
         C::new("ARCH", |n, _| format!("{}/{}", n.os, n.arch)),
         C::new("CPU", |n, _| of(n.cpu_free.as_deref(), &n.cpu)),
         C::new("MEMORY", |n, _| of(n.memory_free.as_deref(), &n.memory)),
@@ -119,13 +144,13 @@ impl Listed for NodeView {
 
 impl Listed for ClusterView {
     fn note(&self) -> Option<String> {
-        self.frozen.then(|| frozen(&self.name))
+        self.frozen.then(|| frozen(&self.name)).or_else(|| frozen_nodes(&self.name, &self.frozen_nodes))
     }
 
     const COLUMNS: &'static [Column<Self>] = &[
         C::wide("ID", |c, _| c.id.clone()),
         C::new("NAME", |c, _| c.name.clone()),
-        C::new("STATE", |c, _| with_note(c.state.word(), c.frozen, "frozen")),
+        C::new("STATE", |c, _| standing(c.state, c.frozen, c.leaving)),
         C::new("NODES", |c, _| format!("{}/{}", c.online, c.nodes)),
         C::new("CPU", |c, _| of(Some(&c.cpu_free), &c.cpu)),
         C::new("MEMORY", |c, _| of(Some(&c.memory_free), &c.memory)),
@@ -162,7 +187,8 @@ impl Listed for ApplicationView {
 
 impl Listed for MemberView {
     fn note(&self) -> Option<String> {
-        (self.frozen || self.unconfirmed).then(|| frozen(&self.name))
+        let itself = (self.frozen || self.unconfirmed).then(|| frozen(&self.name));
+        itself.or_else(|| frozen_nodes(&self.name, &self.frozen_nodes))
     }
 
     const COLUMNS: &'static [Column<Self>] = &[
@@ -174,9 +200,11 @@ impl Listed for MemberView {
             }
             .to_owned()
         }),
-        C::new("STATE", |m, _| m.state.word().to_owned()),
+        C::new("STATE", |m, _| with_note(&standing(m.state, m.frozen, m.leaving), m.revoked, "revoked")),
         C::known("NOTE", |m, _| {
-            let notes = [(m.frozen, "frozen: adopt or discard"), (m.unconfirmed, "unconfirmed")];
+            let below = !m.frozen_nodes.is_empty();
+            let notes =
+                [(m.frozen, "adopt or discard"), (m.unconfirmed, "unconfirmed"), (below, "frozen nodes")];
             notes.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
         }),
         C::new("ID", |m, _| m.id.clone()),
@@ -187,10 +215,32 @@ impl Listed for MemberView {
     }
 }
 
+impl Listed for HeldItem {
+    const COLUMNS: &'static [Column<Self>] = &[
+        C::wide("ID", |h, _| h.id.clone()),
+        C::wide("PROJECT", |h, _| h.project.clone()),
+        C::new("APPLICATION", |h, _| h.application.clone()),
+        C::new("SLOT", |h, _| h.slot.clone()),
+        C::new("HELD THERE", |h, _| generation(h.generation)),
+        C::new("KNOWN HERE", |h, _| generation(h.known)),
+        C::new("ADOPT", |h, _| h.adopt.to_string()),
+        C::new("DISCARD", |h, _| h.discard.to_string()),
+    ];
+
+    fn names(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+}
+
+fn generation(generation: Option<u64>) -> String {
+    generation.map(|number| format!("generation {number}")).unwrap_or_default()
+}
+
 impl Listed for TokenView {
     const COLUMNS: &'static [Column<Self>] = &[
         C::new("ID", |t, _| t.id.clone()),
         C::new("ROLE", |t, _| role(t.role).to_owned()),
+        C::known("WHO", |t, _| t.who.clone()),
         C::new("STATE", |t, now| {
             match (t.revoked, t.expires <= now, t.uses_left) {
                 (true, ..) => "revoked",
@@ -202,6 +252,7 @@ impl Listed for TokenView {
         }),
         C::new("EXPIRES IN", |t, now| left(t.expires, now)),
         C::new("USES LEFT", |t, _| t.uses_left.map_or_else(|| "any".to_owned(), |uses| uses.to_string())),
+        C::known("ALLOWS", |t, _| t.grants.as_ref().map(allows).unwrap_or_default()),
     ];
 
     fn names(&self) -> Vec<String> {
@@ -214,8 +265,84 @@ pub(crate) const fn role(role: TokenRole) -> &'static str {
     match role {
         TokenRole::Node => "node",
         TokenRole::Cluster => "cluster",
+        TokenRole::Viewer => "viewer",
+        TokenRole::Operator => "operator",
         TokenRole::Admin => "admin",
     }
+}
+
+/// `sea: viewer; blue: operator; red: logs,read`.
+fn allows(grants: &Grants) -> String {
+    let what = |role: Option<&str>, verbs| role.map_or_else(|| rights(verbs), str::to_owned);
+    let sea =
+        (!grants.sea.is_empty()).then(|| format!("sea: {}", what(role_of(&grants.sea, None), &grants.sea)));
+    let projects = grants.projects.iter();
+    let projects =
+        projects.map(|(name, verbs)| format!("{name}: {}", what(role_of(verbs, Some(name)), verbs)));
+    sea.into_iter().chain(projects).collect::<Vec<_>>().join("; ")
+}
+
+/// The role that allows exactly this, in the project or for the whole sea.
+pub(crate) fn role_of(verbs: &BTreeSet<Verb>, project: Option<&Name>) -> Option<&'static str> {
+    let is = |role: &PersonRole| match project {
+        None => Grants::sea(*role).sea == *verbs,
+        Some(name) => Grants::projects(*role, [name.clone()]).projects.get(name) == Some(verbs),
+    };
+    PersonRole::ALL.into_iter().find(is).map(PersonRole::word)
+}
+
+pub(crate) fn rights(verbs: &BTreeSet<Verb>) -> String {
+    verbs.iter().map(|verb| verb.word()).collect::<Vec<_>>().join(",")
+}
+
+impl Listed for PersonView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        C::new("NAME", |p, _| p.name.clone()),
+        C::new("ROLES", |p, _| roles(&p.roles)),
+        C::known(
+            "NOTE",
+            |p, _| if p.must_change { "has to change the password".to_owned() } else { String::new() },
+        ),
+        C::new("AGE", |p, now| age(p.created, now)),
+    ];
+
+    fn names(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+}
+
+/// `sea: viewer; blue: operator`.
+pub(crate) fn roles(roles: &Roles) -> String {
+    let sea = roles.sea.map(|role| format!("sea: {role}"));
+    let projects = roles.projects.iter().map(|(project, role)| format!("{project}: {role}"));
+    sea.into_iter().chain(projects).collect::<Vec<_>>().join("; ")
+}
+
+impl Listed for ProjectView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        C::new("NAME", |p, _| p.name.clone()),
+        C::new("APPLICATIONS", |p, _| p.applications.to_string()),
+        C::new("CPU", |p, _| used_of(p.used.cpu.as_ref(), p.quota.cpu.as_ref())),
+        C::new("MEMORY", |p, _| used_of(p.used.memory.as_ref(), p.quota.memory.as_ref())),
+        C::new("INSTANCES", |p, _| used_of(p.used.instances.as_ref(), p.quota.instances.as_ref())),
+        C::new("PORTS", |p, _| used_of(p.used.ports.as_ref(), p.quota.ports.as_ref())),
+        C::new("AGE", age_of),
+    ];
+
+    fn names(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+}
+
+/// The first project was made by nobody.
+pub(crate) fn age_of(project: &ProjectView, now: Time) -> String {
+    if project.created == Time(0) { String::new() } else { age(project.created, now) }
+}
+
+/// `2/8`, or `2` where there is no limit.
+pub(crate) fn used_of<T: Display>(used: Option<&T>, most: Option<&T>) -> String {
+    let used = used.map_or_else(|| "0".to_owned(), T::to_string);
+    most.map_or_else(|| used.clone(), |most| format!("{used}/{most}"))
 }
 
 impl Listed for AuditView {

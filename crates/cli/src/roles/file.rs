@@ -2,16 +2,17 @@
 //!
 //! ```toml
 //! log-format = "json"
+//! proxy = "http://proxy.example:3128"
 //! [node]
 //! parent = "root.example:7700"
 //! label = ["floor=1", "zone=indoor"]
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::options::{ClusterOptions, NodeOptions, RootOptions};
+use super::options::{ClusterOptions, NodeOptions, ProxyOptions, RootOptions};
 use crate::failure::Failure;
 use crate::logging::LogFormat;
 
@@ -21,6 +22,8 @@ pub(crate) struct ConfigFile {
     pub(crate) log_format: Option<LogFormat>,
     /// As often as `-v` would be given.
     pub(crate) verbose: Option<u8>,
+    pub(crate) proxy: Option<String>,
+    pub(crate) proxy_credentials_file: Option<PathBuf>,
     pub(crate) root: Option<RootOptions>,
     pub(crate) cluster: Option<ClusterOptions>,
     pub(crate) node: Option<NodeOptions>,
@@ -29,6 +32,11 @@ pub(crate) struct ConfigFile {
 // === impl ConfigFile ===
 
 impl ConfigFile {
+    pub(crate) fn proxy(&self) -> ProxyOptions {
+        let (proxy, proxy_credentials_file) = (self.proxy.clone(), self.proxy_credentials_file.clone());
+        ProxyOptions { proxy, proxy_credentials_file }
+    }
+
     /// Which roles it configures.
     #[cfg(feature = "full")]
     pub(crate) fn roles(&self) -> Vec<&'static str> {
@@ -61,10 +69,11 @@ mod tests {
 
     #[test]
     fn every_flag_is_a_key() {
-        let text = "log-format = \"json\"\n[root]\nlisten = \"127.0.0.1:7700\"\nunknown-after = \"5s\"\n\
+        let text = "log-format = \"json\"\nproxy = \"http://p:1\"\nproxy-credentials-file = \"/x\"\n[root]\nlisten = \"127.0.0.1:7700\"\nunknown-after = \"5s\"\n\
                     [node]\nlabel = [\"floor=1\"]\ncapability = [\"hardware/ble\"]\nreserve-memory = \"64Mi\"\n";
         let file = parse(text).unwrap();
         assert_eq!(file.roles(), ["root", "node"]);
+        assert_eq!(file.proxy().proxy.as_deref(), Some("http://p:1"));
         let node = file.node.unwrap();
         assert_eq!(node.label.unwrap()[0].value, "1");
         assert_eq!(node.capability.unwrap()[0].to_string(), "hardware/ble");

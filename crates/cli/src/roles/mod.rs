@@ -5,6 +5,7 @@
 //! | [`options`] | what each role can be told: the same words as flag, environment variable and key |
 //! | [`file`] | the configuration file |
 //! | [`orchestrator`] | running a root or a cluster orchestrator |
+//! | [`setup_link`] | how the first administrator comes in |
 //! | [`node`] | running the agent of a node |
 
 pub(crate) mod file;
@@ -13,6 +14,8 @@ pub(crate) mod node;
 pub(crate) mod options;
 #[cfg(feature = "full")]
 pub(crate) mod orchestrator;
+#[cfg(feature = "full")]
+mod setup_link;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::logging::{self, Log};
 use file::ConfigFile;
+use options::ProxyOptions;
 
 /// What every daemon can be told beside its own options.
 #[derive(Args, Debug)]
@@ -31,17 +35,20 @@ pub(crate) struct Setup {
     #[arg(long, env = "HOLM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
+    proxy: ProxyOptions,
+    #[command(flatten)]
     log: Log,
 }
 
 // === impl Setup ===
 
 impl Setup {
-    /// Starts the log; returns what the file says.
+    /// Starts the log and sets the way out of this network; returns what the file says.
     fn begin(self) -> Result<ConfigFile, Failure> {
         let file = self.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), file::read)?;
         let format = self.log.log_format.or(file.log_format).unwrap_or_default();
         logging::start(format, self.log.verbose.max(file.verbose.unwrap_or_default()));
+        self.proxy.or(file.proxy()).rules()?.install();
         Ok(file)
     }
 }

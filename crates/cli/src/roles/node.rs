@@ -1,8 +1,10 @@
 //! Running the agent of a node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use clap::Args;
+use holm_model::duration::Span;
 use holm_model::resources::Resources;
 use holm_node::NodeConfig;
 
@@ -19,6 +21,9 @@ pub(crate) struct NodeDaemon {
     #[command(flatten)]
     setup: Setup,
 }
+
+/// See [`at_least`].
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 // === impl NodeDaemon ===
 
@@ -44,8 +49,8 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     config.capabilities = options.capability.unwrap_or_default().into_iter().collect::<BTreeSet<_>>();
     let (cpu, memory) = (options.reserve_cpu.unwrap_or_default(), options.reserve_memory.unwrap_or_default());
     config.reserve = Resources::new(cpu, memory);
-    if let Some(interval) = options.interval {
-        config.interval = interval.0;
+    if let Some(Span(interval)) = options.interval {
+        config.interval = at_least(SHORTEST_INTERVAL, interval)?;
     }
     if let Some(user) = options.process_user {
         config.runtimes.process_user = user;
@@ -54,6 +59,15 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
         config.runtimes.engine = options.engine;
     }
     Ok(config)
+}
+
+/// Usage that is measured all the time is mostly that of measuring.
+fn at_least(shortest: Duration, interval: Duration) -> Result<Duration, Failure> {
+    if interval >= shortest {
+        return Ok(interval);
+    }
+    Err(Failure::wrong_use(format!("usage cannot be reported every {}", Span(interval)))
+        .hint(format!("give --interval {} or more", Span(shortest))))
 }
 
 /// Until a signal says stop. Ends nothing that runs here.

@@ -2,20 +2,55 @@
 //! variable, under the same word; nothing has its default here, so that it shows what was said.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use holm_link::proxy::{ParseProxyError, Proxies, Proxy};
 use holm_model::capability::Capability;
 use holm_model::duration::Span;
 use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory};
 use serde::{Deserialize, Deserializer};
 
+use crate::failure::{Failure, chain};
+use crate::secret;
+
 /// A label of a node, `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Label {
     pub(crate) key: String,
     pub(crate) value: String,
+}
+
+/// Says that no proxy is used, whatever the environment says.
+const NO_PROXY: &str = "none";
+
+// === impl ProxyOptions ===
+
+impl ProxyOptions {
+    /// Which addresses are called through which proxy. Nothing that is said here is ever repeated: it
+    /// may hold a password.
+    pub(crate) fn rules(&self) -> Result<Proxies, Failure> {
+        let file = self.proxy_credentials_file.as_deref();
+        match (self.proxy.as_deref().filter(|proxy| !proxy.is_empty()), file) {
+            (Some(NO_PROXY), _) => Ok(Proxies::none()),
+            (Some(url), file) => named(url, file).map(Proxies::all),
+            (None, Some(_)) => Err(Failure::wrong_use("there are credentials for a proxy, but no proxy")
+                .hint("name it with --proxy http://HOST:PORT or HOLM_PROXY")),
+            (None, None) => Proxies::from_variables(|name| std::env::var(name).ok()).map_err(|error| {
+                Failure::wrong_use(chain(&error)).hint("HOLM_PROXY wins over it; `none` stands for no proxy")
+            }),
+        }
+    }
+}
+
+fn named(url: &str, credentials: Option<&Path>) -> Result<Proxy, Failure> {
+    let unusable = |error: ParseProxyError| Failure::wrong_use(format!("the proxy cannot be used: {error}"));
+    let proxy: Proxy = url.parse().map_err(unusable)?;
+    match secret::given_or_in(None, credentials)? {
+        Some(credentials) => proxy.with_credentials(&credentials).map_err(unusable),
+        None => Ok(proxy),
+    }
 }
 
 // === impl Label ===
@@ -55,6 +90,16 @@ macro_rules! options {
         }
     };
 }
+
+options!(
+    /// How a member calls the orchestrator above.
+    ProxyOptions {
+        /// An HTTP proxy, `http://host:port`, or `none` [default: as HTTPS_PROXY, ALL_PROXY and NO_PROXY say]
+        proxy: String = (env = "HOLM_PROXY", hide_env_values = true, value_name = "URL");
+        /// A file that holds `user:password` for that proxy
+        proxy_credentials_file: PathBuf = (env = "HOLM_PROXY_CREDENTIALS_FILE", value_name = "FILE");
+    }
+);
 
 options!(
     /// Of a root orchestrator.
@@ -145,3 +190,34 @@ options!(
         engine: PathBuf = (env = "HOLM_ENGINE", value_name = "SOCKET");
     }
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(proxy: &str, file: Option<PathBuf>) -> Result<Proxies, Failure> {
+        ProxyOptions { proxy: Some(proxy.to_owned()), proxy_credentials_file: file }.rules()
+    }
+
+    #[test]
+    fn a_proxy_is_named_with_credentials_in_a_file_or_none_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "me:secret\n").unwrap();
+        let rules = said("http://proxy:3128", Some(file.path().to_owned())).unwrap();
+        assert_eq!(rules.for_address("127.0.0.1:7700").map(Proxy::address), Some("proxy:3128"));
+        assert!(said(NO_PROXY, None).unwrap().for_address("root.example:7700").is_none());
+        std::fs::write(file.path(), "secret").unwrap();
+        let error = said("http://proxy:3128", Some(file.path().to_owned())).unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_refused_without_its_password() {
+        for url in ["https://me:secret@proxy:1", "http://me:secret@proxy", "http://me:secret@:1"] {
+            let error = said(url, None).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+        let options = ProxyOptions { proxy: None, proxy_credentials_file: Some("file".into()) };
+        assert!(options.rules().unwrap_err().to_string().contains("no proxy"));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use holm_api::{Api, serve_stream};
@@ -13,7 +14,7 @@ use holm_model::name::Name;
 use holm_orchestrator::{Config, Role, Shell};
 
 use super::options::{ClusterOptions, RootOptions};
-use super::{Setup, data_dir, stopped_by_signal};
+use super::{Setup, data_dir, setup_link, stopped_by_signal};
 use crate::connect::SOCKET;
 use crate::failure::Failure;
 use crate::output::say;
@@ -21,6 +22,8 @@ use crate::{run, secret};
 
 /// Where an orchestrator listens if nobody says otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 7700);
+/// How often a member says that it is alive.
+const BEAT: Duration = Duration::from_secs(5);
 /// Before the address in the line that says that everything is ready; the demo reads it.
 pub(crate) const READY: &str = "listening on ";
 
@@ -122,6 +125,14 @@ fn finish(
         )
         .hint("check --unknown-after <= --offline-after <= --replace-after"));
     }
+    if deadlines.unknown <= BEAT {
+        let beat = Span(BEAT);
+        return Err(Failure::wrong_use(format!(
+            "a healthy member says every {beat} that it is alive: after {} it cannot count as unknown",
+            Span(deadlines.unknown)
+        ))
+        .hint(format!("make --unknown-after longer than {beat}")));
+    }
     let server_name = |host: String| host.parse().map_or_else(|_| ServerName::Dns(host), ServerName::Ip);
     let names = hosts.into_iter().map(server_name).collect();
     Ok(Config { listen: listen.unwrap_or(LISTEN), http, names, deadlines, ..config })
@@ -134,17 +145,18 @@ async fn serve(config: Config) -> Result<(), Failure> {
         ServerName::Dns(host) => Some(host.clone()),
         ServerName::Ip(_) => None,
     });
-    let (hosts, socket) = (hosts.collect::<Vec<_>>(), config.data_dir.join(SOCKET));
+    let (hosts, data_dir, names) = (hosts.collect::<Vec<_>>(), config.data_dir.clone(), config.names.clone());
     let what = format!("{} cannot start", config.name);
     let shell = Shell::start(config, stop).await.map_err(|e| Failure::from_error(&what, &e))?;
-    announce(&shell, &socket)?;
+    let setup = setup_link::offer(&shell, &data_dir, &names).await?;
+    announce(&shell, &data_dir.join(SOCKET), &setup)?;
     let api = Api::new(shell.handle().clone(), &hosts);
     let on_http = move |stream, peer| drop(tokio::spawn(serve_stream(stream, peer, api.clone())));
     shell.serve(Arc::new(on_http)).await.map_err(|e| Failure::from_error("the orchestrator had to stop", &e))
 }
 
 /// Says where it can be reached, for people and for those who started it.
-fn announce(shell: &Shell, socket: &std::path::Path) -> Result<(), Failure> {
+fn announce(shell: &Shell, socket: &std::path::Path, setup: &str) -> Result<(), Failure> {
     let unknown = |e| Failure::from_error("the system does not tell our address", &e);
     let mut lines = format!("{READY}https://{}\n", shell.address().map_err(unknown)?);
     if let Some(http) = shell.http_address().map_err(unknown)? {
@@ -153,6 +165,7 @@ fn announce(shell: &Shell, socket: &std::path::Path) -> Result<(), Failure> {
     let handle = shell.handle();
     lines.push_str(&format!("fingerprint of the sea {}: {}\n", handle.sea(), handle.fingerprint()));
     lines.push_str(&format!("export HOLM_SOCKET={}\n", socket.display()));
+    lines.push_str(setup);
     // Whoever started us need not listen.
     let _ = say(&lines);
     Ok(())

@@ -91,6 +91,36 @@ fn ctrl_c_ends_everything() {
 }
 
 #[test]
+fn a_container_joins_when_an_engine_answers_and_its_image_goes_needs_engine() {
+    let Ok(engine) = std::env::var("HOLM_TEST_DOCKER") else {
+        println!("skipped: HOLM_TEST_DOCKER names no container engine");
+        return;
+    };
+    let (dir, user) = (state_dir(), state_dir());
+    // One of the places where an engine is looked for.
+    fs::create_dir(user.path().join("podman")).unwrap();
+    let socket = engine.trim_start_matches("unix://");
+    std::os::unix::fs::symlink(socket, user.path().join("podman/podman.sock")).unwrap();
+    let images = || {
+        let mut list = command("docker");
+        list.args(["-H", &engine, "images", "-q", "holm-demo"]);
+        run(list, "").done().stdout
+    };
+    let mut call = call(dir.path(), &[]);
+    call.env("XDG_RUNTIME_DIR", user.path());
+    let demo = Running::start(call);
+    demo.line(|line| {
+        assert!(!line.starts_with("No container joins"), "{line}");
+        line.starts_with("building/load-logger/0  RUNNING")
+    });
+    demo.line(|line| line.starts_with("node "));
+    assert!(!images().is_empty());
+    kill(Pid::from_raw(demo.pid()), Signal::SIGINT).unwrap();
+    tidied_up(dir.path());
+    assert_eq!(images(), "");
+}
+
+#[test]
 fn a_terminal_that_goes_ends_everything() {
     let dir = state_dir();
     let demo = Running::start(call(dir.path(), &[]));

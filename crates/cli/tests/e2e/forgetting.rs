@@ -173,7 +173,10 @@ fn an_older_store_stops_nothing_and_revives_nothing() {
 fn an_older_store_whose_members_are_discarded_is_what_counts() {
     let (sea, before) = with_an_older_store();
     frozen(&sea);
-    sea.holm(&["discard", "vienna"]).done();
+    let plan = sea.holm(&["discard", "vienna", "--dry-run"]).done().stdout;
+    assert!(plan.contains("later") && plan.contains("end") && plan.contains("kept"), "{plan}");
+    sea.holm(&["discard", "vienna"]).refused(1, &["later/web/0 ends", "--yes", "holm adopt vienna"]);
+    sea.holm(&["discard", "vienna", "--yes"]).done();
     thawed(&sea);
     wait_for("what the store does not know is ended", || {
         sea.programs().iter().all(|program| program.application != "later").then_some(())

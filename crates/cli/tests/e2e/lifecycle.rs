@@ -159,6 +159,8 @@ fn stop_start_pause_resume_restart_scale_delete() {
     sea.holm(&["stop", "shop"]).done();
     sea.until("shop", "STOPPED", |all| all.len() == 2 && all.iter().all(|i| i.state == "STOPPED"));
     assert!(sea.programs().is_empty());
+    sea.holm(&["pause", "shop"]).refused(1, &["nothing to pause", "holm start"]);
+    sea.holm(&["resume", "shop"]).refused(1, &["nothing of shop is paused", "holm start"]);
     sea.holm(&["start", "shop"]).done();
     assert_eq!(ids(&sea.running("shop", 2)), before, "they stay where they are placed");
     let second = sea.programs();

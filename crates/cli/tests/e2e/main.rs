@@ -10,29 +10,37 @@
 //! | [`lifecycle`] | restart policies, and what people can do with a service |
 //! | [`streams`] | logs and exec |
 //! | [`networks`] | nodes that nobody can connect to (root only) |
+//! | [`proxy`] | proxies, guest networks, forgetful NATs, IPv6 |
+//! | [`doctor`] | what `holm doctor` finds |
+//! | [`backup`] | a root that is lost with its disk, and restored |
 //! | [`certificates`] | their renewal while everything runs, and after they have expired |
 //! | [`joining`] | tokens and revocation |
 //! | [`manifests`] | bad input |
+//! | [`people_login`] | set-up, log-in, contexts, log-out |
+//! | [`people`] | projects and rights: who sees and does what |
 //! | [`applying`] | what `apply` tells: that it runs, that it does not, that it never will |
 //! | [`containers`] | the container runtime (engine only) |
 //! | [`disks`] | full disks (root only) |
 //! | [`demo`] | what `holm demo` does, and that it leaves nothing |
 //! | [`examples`] | the README's example of software that nobody here wrote (nginx and redis only) |
+//! | [`ways_in`] | terminals, ports and files of instances |
 //! | [`surface`] | what programs may rely on: fields, events, audit, exit codes |
 //! | [`api`] | the REST API as other programs meet it |
 //!
-//! Names end in `needs_root`, `needs_engine` or `needs_nginx` when more than a toolchain is needed; the engine is the
+//! Names have `needs_root`, `needs_engine`, `needs_nginx` or `needs_proxy` when more than a toolchain is needed; the engine is the
 //! one that `HOLM_TEST_DOCKER` names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod api;
 mod applying;
+mod backup;
 mod certificates;
 mod containers;
 mod crashes;
 mod demo;
 mod disks;
+mod doctor;
 mod examples;
 mod forgetting;
 mod harness;
@@ -41,5 +49,11 @@ mod lifecycle;
 mod losses;
 mod manifests;
 mod networks;
+mod people;
+mod people_login;
+mod proxy;
 mod streams;
 mod surface;
+mod ways_in;
+mod ways_in_shell;
+mod ways_in_terminal;

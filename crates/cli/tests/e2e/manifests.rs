@@ -108,6 +108,9 @@ fn wrong_use_is_exit_code_two() {
     holm(&["cluster", "--name", "vienna"]).refused(2, &["--parent"]);
     holm(&["cluster", "--name", "Vienna!"]).refused(2, &["Vienna!"]);
     holm(&["root", "--unknown-after", "30s", "--offline-after", "10s"]).refused(2, &["unknown", "offline"]);
+    holm(&["root", "--unknown-after", "5s"]).refused(2, &["every 5s", "--unknown-after"]);
+    let node = ["node", "--parent", "127.0.0.1:1", "--interval", "0s"];
+    holm(&node).refused(2, &["--interval 100ms"]);
     holm(&["get", "instances"]).refused(1, &["no orchestrator was found", "holm root"]);
 }
 

@@ -116,6 +116,39 @@ fn following_goes_on_over_restarts_of_everybody_without_losing_or_doubling_a_lin
 }
 
 #[test]
+fn what_was_said_while_the_orchestrator_was_away_is_in_the_order_of_time() {
+    let mut sea = talking();
+    let follow = Running::start(sea.call_at("root", &["logs", "-f", "--tail", "1", "talk", "-o", "json"]));
+    let said = |line: &str| -> serde_json::Value { serde_json::from_str(line).unwrap() };
+    let at = |line: &serde_json::Value| line["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    follow.line(|line| said(line)["slot"] == "web/0");
+    follow.line(|line| said(line)["slot"] == "web/1");
+    sea.kill("root");
+    let away = jiff::Timestamp::now();
+    let near =
+        || sea.holm_at("vienna", &["logs", "--since", "1s", "--tail", "1", "talk", "-o", "json"]).stdout;
+    let long = away + jiff::SignedDuration::from_secs(2);
+    wait_for("much is said meanwhile", || {
+        let late = near().lines().filter(|line| at(&said(line)) > long).count();
+        (late == 2).then_some(())
+    });
+    sea.start("root");
+    let mut meanwhile = Vec::new();
+    let mut after = std::collections::BTreeSet::new();
+    while after.len() < 2 {
+        let line = said(&follow.line(|_| true));
+        if at(&line) > long {
+            after.insert(line["slot"].to_string());
+        } else if at(&line) > away {
+            meanwhile.push((at(&line), line["slot"].to_string()));
+        }
+    }
+    let of = |slot: &str| meanwhile.iter().filter(|(_, said)| said.contains(slot)).count();
+    assert!(of("web/0") > 10 && of("web/1") > 10, "{meanwhile:?}");
+    assert!(meanwhile.is_sorted_by_key(|(at, _)| *at), "{meanwhile:?}");
+}
+
+#[test]
 fn following_picks_up_what_starts_later_and_ends_with_the_application() {
     let sea = sea().cluster("vienna", &["fl-1", "fl-2"]).start();
     sea.deploy(&TALKER.replace("replicas: 2", "replicas: 1"));

@@ -142,7 +142,7 @@ fn a_slot_that_nothing_fills_is_shown_with_its_own_state() {
 }
 
 /// As from another machine: no socket, no home.
-fn away(server: &str, token: &str, words: &[&str]) -> Ran {
+pub(crate) fn away(server: &str, token: &str, words: &[&str]) -> Ran {
     let mut call = command(PROGRAM);
     call.args(words).env("HOME", "/nonexistent").env("HOLM_SERVER", server).env("HOLM_API_TOKEN", token);
     run(call, "")
@@ -253,7 +253,7 @@ fn the_audit_has_every_write_with_who_what_when_and_outcome() {
     for (verb, subject) in [("scale", "nothing"), ("adopt", ""), ("scale", "other"), ("join", "posing")] {
         assert_ne!(text(find(verb, subject), "outcome"), "done", "a refused write is recorded as refused");
     }
-    assert_eq!(text(find("scale", "other"), "who"), format!("token:{id}"));
+    assert_eq!(text(find("scale", "other"), "who"), format!("admin/token:{id}"));
     let secret = token.rsplit(['.', '-', '_']).next().unwrap();
     assert!(!format!("{all:?}").contains(secret), "no secrets in the audit");
     let sequences: Vec<_> = all.iter().map(|record| record["sequence"].as_u64().unwrap()).collect();
@@ -265,9 +265,11 @@ fn completions_schema_version_and_config_check() {
     for (shell, word) in [("bash", "complete"), ("zsh", "#compdef holm"), ("fish", "complete -c holm")] {
         let script = holm(&["completions", shell]).done().stdout;
         assert!(script.contains(word) && script.contains("scale"), "{shell}");
-        assert!(!script.contains("__supervise"), "{shell}: what is hidden stays so");
+        assert!(!script.contains("__sensor") && !script.contains("__building"), "{shell}: hidden");
     }
     let schema: Value = holm(&["schema"]).done().json();
+    assert_eq!(holm(&["schema", "-o", "json"]).done().json::<Value>(), schema);
+    assert!(holm(&["schema", "-o", "yaml"]).done().stdout.contains("properties:"));
     assert!(schema["$schema"].is_string() && schema["properties"]["services"].is_object(), "{schema}");
     let version = holm(&["version"]).done().stdout;
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");

@@ -51,7 +51,12 @@ pub(super) struct Situation<'a> {
     /// A back-off is not over.
     pub(super) waiting: bool,
     pub(super) node: Option<&'a NodeFacts>,
+    /// Why the disk takes no writes.
+    pub(super) trouble: Option<&'a str>,
 }
+
+/// Why something is stopped that would have started while it is paused.
+const PAUSED: &str = "paused; it starts when it is resumed";
 
 /// How long after a halt or pause that failed it is asked for again.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
@@ -114,7 +119,7 @@ fn idle(at: Situation<'_>, wanted: &Wanted) -> Move {
     use InstanceState as I;
     let (record, state) = (at.record, at.record.state);
     match wanted.run {
-        RunState::Stop if !matches!(state, I::Stopped | I::Completed) => {
+        RunState::Stop if !matches!(state, I::Stopped | I::Completed) || record.reason == PAUSED => {
             Move::Settle(I::Stopped, Cause::Person, "stopped on request".to_owned())
         }
         // What failed and would be tried again waits for people now.
@@ -122,7 +127,7 @@ fn idle(at: Situation<'_>, wanted: &Wanted) -> Move {
             if matches!(state, I::ScheduledNode | I::Stopping)
                 || (state == I::Failed && !record.exhausted && !wanted.held) =>
         {
-            Move::Settle(I::Stopped, Cause::Person, "paused; it starts when it is resumed".to_owned())
+            Move::Settle(I::Stopped, Cause::Person, PAUSED.to_owned())
         }
         RunState::Run if !wanted.held => launch(at, wanted),
         _ if state == I::Stopping => Move::Settle(I::Stopped, Cause::Node, String::new()),
@@ -144,8 +149,21 @@ fn launch(at: Situation<'_>, wanted: &Wanted) -> Move {
         // Asked for anew, and still not possible: said once.
         Some(_) if given_up => Move::Rest,
         Some(reason) => Move::GiveUp(reason),
-        None => Move::Launch,
+        None => at.trouble.map_or(Move::Launch, |trouble| hold_back(record, trouble)),
     }
+}
+
+/// A launch has to be on the disk before it happens.
+fn hold_back(record: &InstanceRecord, trouble: &str) -> Move {
+    let reason = format!("not started: {}", no_writes(trouble));
+    if record.reason == reason {
+        return Move::Rest;
+    }
+    Move::Settle(record.state, Cause::Node, reason)
+}
+
+pub(super) fn no_writes(trouble: &str) -> String {
+    format!("this node's disk takes no writes: {trouble}")
 }
 
 fn unreadable(wanted: &Wanted) -> Option<String> {

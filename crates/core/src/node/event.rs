@@ -29,6 +29,11 @@ pub enum NodeEvent {
     },
     Facts(NodeFacts),
     NodeUsage(Usage),
+    /// Why the disk takes no writes, or that it takes them again. Meanwhile nothing new is obeyed or
+    /// launched; what happens is told all the same, and whatever the journal holds waits.
+    Disk {
+        trouble: Option<String>,
+    },
     /// [`NodeMachine::next_deadline`](super::NodeMachine::next_deadline) has passed.
     Tick,
 }

@@ -65,6 +65,7 @@ impl NodeMachine {
             doing: life.map(|life| life.doing).unwrap_or_default(),
             waiting: life.is_some_and(|life| life.wait.is_some()),
             node: self.facts.as_ref(),
+            trouble: self.trouble.as_deref(),
         })
     }
 

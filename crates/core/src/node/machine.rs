@@ -52,6 +52,8 @@ pub struct NodeMachine {
     pub(super) member: Option<MemberId>,
     pub(super) facts: Option<NodeFacts>,
     pub(super) usage: Usage,
+    /// Why the disk takes no writes, if it does not.
+    pub(super) trouble: Option<String>,
     /// Instances to look at before the step ends.
     pub(super) touched: BTreeSet<AssignmentId>,
 }
@@ -100,6 +102,7 @@ impl NodeMachine {
             member: None,
             facts: None,
             usage: Usage::default(),
+            trouble: None,
             touched: BTreeSet::new(),
         };
         machine.derive();
@@ -130,6 +133,7 @@ impl NodeMachine {
                 self.usage = usage;
                 self.report_node();
             }
+            NodeEvent::Disk { trouble } => self.disk(trouble),
             NodeEvent::Tick => {}
         }
         self.touch_due(now);
@@ -141,6 +145,16 @@ impl NodeMachine {
         }
         let facts = self.reporter.take(self.held.revision());
         self.effects.extend(facts.into_iter().map(NodeEffect::Send));
+    }
+
+    fn disk(&mut self, trouble: Option<String>) {
+        if self.trouble.is_some() && trouble.is_none() && self.linked {
+            // What was said meanwhile was not obeyed; it is said again to a new session.
+            self.effects.push(NodeEffect::Reconnect);
+        }
+        self.trouble = trouble;
+        self.report_node();
+        self.touch_all();
     }
 
     pub fn take_effects(&mut self) -> Vec<NodeEffect> {

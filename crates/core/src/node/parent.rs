@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use holm_model::fact::{Fact, FactKey};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::{EndpointsKey, ItemKey};
-use holm_model::member::{NodeReport, Role};
+use holm_model::member::{NodeFacts, NodeReport, Role};
 use holm_model::message::{Down, Welcome};
 use holm_model::state::MemberState;
 
+use super::decide::no_writes;
 use super::event::NodeEffect;
 use super::machine::NodeMachine;
 use super::wanted::Wanted;
@@ -29,6 +30,11 @@ impl NodeMachine {
     }
 
     pub(super) fn received(&mut self, down: Down) {
+        let obeys =
+            matches!(down, Down::Change(_) | Down::Catalog { .. } | Down::Alive { .. } | Down::Thaw { .. });
+        if obeys && self.trouble.is_some() {
+            return;
+        }
         let received = self.held.receive(&down, &mut self.journal);
         self.effects.extend(received.replies.into_iter().map(NodeEffect::Send));
         self.effects.extend(received.unreadable.iter().map(NodeEffect::unreadable));
@@ -100,9 +106,22 @@ impl NodeMachine {
             path: self.path(),
             name: self.config.name.clone(),
             state: MemberState::Online,
-            facts: facts.clone(),
+            facts: self.offered(facts),
             usage: self.usage,
+            // Its orchestrator tells that.
+            frozen: false,
         })));
+    }
+
+    /// A disk that takes no writes makes every runtime unavailable.
+    fn offered(&self, facts: &NodeFacts) -> NodeFacts {
+        let mut facts = facts.clone();
+        if let Some(trouble) = &self.trouble {
+            for runtime in &mut facts.runtimes {
+                runtime.unavailable = Some(no_writes(trouble));
+            }
+        }
+        facts
     }
 
     pub(super) fn report(&mut self, id: AssignmentId) {

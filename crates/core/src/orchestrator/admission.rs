@@ -6,21 +6,22 @@ use holm_model::record::AuditRecord;
 use holm_model::state::RunState;
 
 use super::Orchestrator;
-use super::command::{Actor, Command, Expected, Refusal, Reply};
+use super::command::{Actor, Command, Expected, ProjectCommand, Refusal, Reply};
 use super::event::{Effect, Ticket};
 use super::patch::Patch;
+use super::rows::Token;
 
 impl Orchestrator {
     pub(super) fn admit(&mut self, ticket: Ticket, actor: &Actor, command: Command) {
         let (verb, subject) = describe(&command);
         let about = application_of(&command);
-        let result = self.execute(command);
+        let result = self.execute(actor, command);
         if let (Some(app), Ok(_)) = (about, &result) {
             self.note(
                 "application",
                 app.clone(),
                 app,
-                ("", verb),
+                ("", &verb),
                 ("person", &format!("{} asked", actor.who)),
             );
         }
@@ -29,13 +30,13 @@ impl Orchestrator {
             Err(refusal) => format!("refused: {refusal}"),
         };
         let (who, from) = (actor.who.clone(), actor.from.clone());
-        let (at, verb) = (self.now.wall, verb.to_owned());
+        let at = self.now.wall;
         self.journal.audit(AuditRecord { at, who, from, verb, subject, outcome });
         // Slots are made before the answer, so that who asks next sees them.
         self.effects.push(Effect::Reply { ticket, result });
     }
 
-    fn execute(&mut self, command: Command) -> Result<Reply, Refusal> {
+    fn execute(&mut self, actor: &Actor, command: Command) -> Result<Reply, Refusal> {
         match command {
             Command::Apply { project, application, expected } => {
                 self.apply(&project, &application, &expected)
@@ -44,10 +45,22 @@ impl Orchestrator {
             Command::Patch { app, service, replicas, run, restart, expected } => {
                 self.patch(&app, &expected, &Patch { service, replicas, run, restart })
             }
-            Command::CreateToken { id, role, secret_hash, expires, uses } => {
-                self.create_token(id, role, secret_hash, expires, uses)
+            Command::CreateToken { id, role, secret_hash, expires, uses, grants } => {
+                let (who, uses_left) = (actor.who.clone(), uses);
+                self.create_token(
+                    id,
+                    Token { role, secret_hash, expires, uses_left, revoked: false, who, grants },
+                )
             }
             Command::RevokeToken { id } => self.revoke_token(id),
+            Command::People(command) => self.people_command(command),
+            Command::Project(command) => self.project_command(command),
+            Command::LoggedIn | Command::Backup | Command::Shell { .. } => Ok(Reply::Done),
+            Command::LogOut { session } => {
+                self.void_token(&session);
+                Ok(Reply::Done)
+            }
+            Command::Denied { reason, .. } => Err(Refusal::Forbidden(reason)),
             Command::Join { token, secret_hash, role, name, facts } => {
                 self.join(&token, &secret_hash, role, name, facts)
             }
@@ -77,7 +90,15 @@ fn application_of(command: &Command) -> Option<String> {
 }
 
 /// Verb and subject for the audit log; never a secret.
-fn describe(command: &Command) -> (&'static str, String) {
+fn describe(command: &Command) -> (String, String) {
+    let (verb, subject) = match command {
+        Command::Denied { verb, subject, .. } => return (verb.clone(), subject.clone()),
+        command => words(command),
+    };
+    (verb.to_owned(), subject)
+}
+
+fn words(command: &Command) -> (&'static str, String) {
     match command {
         Command::Apply { project, application, .. } => {
             ("apply", format!("application {project}/{}", application.name))
@@ -98,6 +119,22 @@ fn describe(command: &Command) -> (&'static str, String) {
         }
         Command::CreateToken { id, .. } => ("token.create", format!("token {id}")),
         Command::RevokeToken { id } => ("token.revoke", format!("token {id}")),
+        Command::People(command) => {
+            let (verb, name) = command.words();
+            (verb, format!("person {name}"))
+        }
+        Command::Project(ProjectCommand::Create { name, .. }) => {
+            ("project.create", format!("project {name}"))
+        }
+        Command::Project(ProjectCommand::SetQuota { name, .. }) => {
+            ("project.quota", format!("project {name}"))
+        }
+        Command::Project(ProjectCommand::Delete { name }) => ("project.delete", format!("project {name}")),
+        Command::LoggedIn => ("log-in", String::new()),
+        Command::Backup => ("backup", String::new()),
+        Command::Shell { node, what } => ("shell", format!("node {node}: {what}")),
+        Command::LogOut { session } => ("log-out", format!("session {session}")),
+        Command::Denied { .. } => ("", String::new()),
         Command::Join { token, name, role, .. } => {
             let role = if *role == Role::Node { "node" } else { "cluster" };
             ("join", format!("{role} {name} with token {token}"))

@@ -6,19 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::id::{AssignmentId, MemberId, WishId};
-use holm_model::item::{Item, Obeyed, Part, ShareSlots};
+use holm_model::item::{Item, ItemKey, Obeyed, PackedItem, Part, ShareSlots};
 use holm_model::member::Role;
 use holm_model::message::Down;
-use holm_model::name::Name;
 use holm_model::service::Replicas;
-use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
+use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::wish::{AppKey, ServiceWish, Wish};
 
 use super::Orchestrator;
 use super::command::{Refusal, Reply};
-use super::demand::{Demand, Origin, SlotId, Wanted};
+use super::demand::{Origin, SlotId, Wanted};
 use super::event::Effect;
-use super::members::{Holding, Live};
+use super::members::Live;
 use super::rows::{Phase, Placement, WishRow};
 
 impl Orchestrator {
@@ -56,39 +55,27 @@ impl Orchestrator {
         }
     }
 
-    /// A frozen member that may have filled this slot before this store forgot it.
-    pub(super) fn frozen_with(&self, slot_id: &SlotId, demand: &Demand) -> Option<&Name> {
-        let mut frozen = self.live.iter().filter(|(_, live)| live.frozen).peekable();
-        frozen.peek()?;
-        let service = ServiceKey { wish: demand.part.wish, service: demand.part.service.clone() };
-        let slot = SlotKey::new(service, slot_id.1.clone());
-        let (id, _) = frozen.find(|(_, live)| live.holding.may_have(&slot))?;
-        self.members.get(id).map(|member| &member.name)
-    }
-
     /// What people write about an application must not be overridden by an adoption that is still to come.
     ///
     /// # Errors
     /// When a frozen member holds a part of it, or has not shown yet whether it does.
     pub(super) fn expect_decided(&self, app: &AppKey) -> Result<(), Refusal> {
-        let concerned = |live: &Live| {
-            let showing = live.link.is_some() && !live.holding.complete;
-            live.frozen && (showing || live.holding.apps.contains(app))
+        let listed = |id: MemberId| {
+            let mut placed = self.placements_on(id).into_iter().filter_map(|id| self.placements.get(&id));
+            placed.any(|placement| placement.part.app == *app)
         };
-        let Some((id, _)) = self.live.iter().find(|(_, live)| concerned(live)) else { return Ok(()) };
+        let concerned = |id: MemberId, live: &Live| {
+            let showing = live.link.is_some() && !live.holding.complete;
+            // What it does not hold of our list may have been deleted since.
+            live.frozen && (showing || live.holding.apps.contains(app) || listed(id))
+        };
+        let Some((id, _)) = self.live.iter().find(|(id, live)| concerned(**id, live)) else { return Ok(()) };
         Err(Refusal::Frozen { app: app.clone(), member: self.member_name(*id) })
     }
 
     pub(super) fn adopt(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         self.expect_frozen(id)?;
-        let Some(live) = self.live.get_mut(&id) else { return Err(Refusal::no_member(id)) };
-        if live.frozen && !live.holding.complete {
-            return Err(Refusal::Conflict(format!(
-                "member `{}` has not shown all that it holds; try again when it is connected",
-                self.member_name(id)
-            )));
-        }
-        let Holding { items, .. } = std::mem::take(&mut live.holding);
+        let items = self.take_holding(id);
         let mut placements = BTreeMap::new();
         for packed in items {
             match packed.unpack() {
@@ -118,27 +105,49 @@ impl Orchestrator {
             placed.iter().filter_map(|p| self.placements.get(p)).map(|p| p.part.wish).collect();
         wishes.dedup();
         wishes.into_iter().for_each(|wish| self.confirm(wish));
+        self.retire_ended(id, placed);
         self.thaw(id);
         Ok(Reply::Done)
     }
 
-    fn expect_frozen(&self, id: MemberId) -> Result<(), Refusal> {
-        let live = self.live.get(&id).ok_or_else(|| Refusal::no_member(id))?;
-        let unknown = self.members.get(&id).is_some_and(|member| member.unconfirmed);
-        if (live.frozen || unknown) && live.link.is_some() {
-            Ok(())
-        } else if live.link.is_none() {
-            let name = self.member_name(id);
-            Err(Refusal::Conflict(format!("member `{name}` is not connected; decide when it is")))
-        } else {
-            let name = self.member_name(id);
-            Err(Refusal::Conflict(format!(
-                "member `{name}` is not frozen: it obeys this orchestrator already"
-            )))
+    /// What the member does not hold any more has ended since this store was written. Its id is not used
+    /// for a second life: another assignment fills the slot. One that is not frozen holds our list.
+    fn retire_ended(&mut self, id: MemberId, placed: Vec<AssignmentId>) {
+        if self.live.get(&id).is_none_or(|live| !live.frozen) {
+            return;
+        }
+        let held: BTreeSet<ItemKey> = self.take_holding(id).into_iter().map(|item| item.key).collect();
+        for placement in placed {
+            let key = self.placements.get(&placement).map(|p| p.key(placement));
+            if key.is_some_and(|key| !held.contains(&key)) {
+                self.set_phase(placement, Phase::Retiring);
+            }
         }
     }
 
-    fn share_index(&self, id: MemberId) -> SlotIndex {
+    fn take_holding(&mut self, id: MemberId) -> Vec<PackedItem> {
+        let holding = self.live.get_mut(&id).map(|live| std::mem::take(&mut live.holding));
+        holding.unwrap_or_default().items
+    }
+
+    /// # Errors
+    /// When there is nothing to decide about the member, or it has not told yet what it is about.
+    fn expect_frozen(&self, id: MemberId) -> Result<(), Refusal> {
+        let live = self.live.get(&id).ok_or_else(|| Refusal::no_member(id))?;
+        let unknown = self.members.get(&id).is_some_and(|member| member.unconfirmed);
+        let why = if live.link.is_none() {
+            "is not connected; decide when it is"
+        } else if !live.frozen && !unknown {
+            "is not frozen: it obeys this orchestrator already"
+        } else if live.frozen && !live.holding.complete {
+            "has not shown yet all that it holds; try again in a moment"
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::Conflict(format!("member `{}` {why}", self.member_name(id))))
+    }
+
+    pub(super) fn share_index(&self, id: MemberId) -> SlotIndex {
         SlotIndex::Node(self.members.get(&id).map(|member| member.name.clone()).into_iter().collect())
     }
 
@@ -227,26 +236,32 @@ impl Orchestrator {
         filled.max().unwrap_or(0)
     }
 
-    /// A wish as far as a part of it tells. `false`: it was deleted, or another creation of the same
-    /// application came after it, or our parent does not want it here; none of them is revived.
-    fn restore_wish(&mut self, placement: &Placement) -> bool {
-        let part = &placement.part;
+    /// Whether an adoption takes the part back. `false`: its wish was deleted, or another creation of the
+    /// same application came after it, or our parent does not want it here; none of them is revived.
+    pub(super) fn takes_back(&self, part: &Part) -> bool {
         if self.held_share_of(part.wish) {
             return true;
         }
-        if self.parent_open && self.is_made_above(part.wish) {
+        let above = self.parent.open && self.is_made_above(part.wish);
+        let outlived = self.apps.get(&part.app).is_some_and(|rival| *rival > part.wish);
+        let deleted = self.wishes.get(&part.wish).is_some_and(|row| row.wish.deleted.is_some());
+        !(above || outlived || deleted)
+    }
+
+    /// A wish as far as a part of it tells. `false`: it is not revived.
+    fn restore_wish(&mut self, placement: &Placement) -> bool {
+        let part = &placement.part;
+        if !self.takes_back(part) {
             return false;
         }
-        match self.apps.get(&part.app).copied() {
-            Some(rival) if rival > part.wish => return false,
-            Some(rival) if rival < part.wish => self.bury_wish(rival),
-            _ => {}
+        if self.held_share_of(part.wish) {
+            return true;
+        }
+        if let Some(rival) = self.apps.get(&part.app).copied().filter(|rival| *rival < part.wish) {
+            self.bury_wish(rival);
         }
         let known = self.wishes.get(&part.wish).cloned();
         let mut row = known.unwrap_or_else(|| WishRow::restored(part, self.now.wall));
-        if row.wish.deleted.is_some() {
-            return false;
-        }
         row.wish.unconfirmed = false;
         row.trusted = Some(self.epoch);
         row.wish.version = row.wish.version.max(part.version);
@@ -289,10 +304,11 @@ impl Orchestrator {
         if let Some(live) = self.live.get_mut(&id) {
             (live.frozen, live.ahead, live.obeyed) = (false, None, 0);
         }
+        self.report_node(id);
         self.capacity_changed = true;
         self.unsync(id);
         self.send_thaw(id);
-        self.dirty_origins.extend(self.demands.keys().cloned());
+        self.todo.origins.extend(self.demands.keys().cloned());
     }
 
     /// Our list counts for the member again; revision 0, since it has none of it yet.

@@ -39,6 +39,9 @@ impl Orchestrator {
         expected: &Expected,
     ) -> Result<(WishRow, ApplyView), Refusal> {
         let key = AppKey { project: project.clone(), application: application.name.clone() };
+        if !self.has_project(project) {
+            return Err(Refusal::no_project(project));
+        }
         self.expect_generation(&key, expected)?;
         self.check(application)?;
         self.expect_decided(&key)?;
@@ -47,6 +50,7 @@ impl Orchestrator {
         let nothing = BTreeMap::new();
         let old = known.map_or(&nothing, |wish| &wish.services);
         let (services, changes) = plan::merge(old, application, version.generation);
+        self.check_quota(&key, &services)?;
         let same = known.filter(|wish| wish.services == services && !wish.unconfirmed);
         let now = self.now.wall;
         let wish = Wish {
@@ -167,7 +171,7 @@ impl Orchestrator {
             row.wish.changed = now;
             row.gone_at = Some(revision);
         });
-        self.deleted = true;
+        self.this_step.deleted = true;
         self.apps.remove(&key);
         self.refresh_demands(id);
     }
@@ -182,12 +186,12 @@ impl Orchestrator {
             .collect();
         for origin in old {
             self.demands.remove(&origin);
-            self.dirty_origins.insert(origin);
+            self.todo.origins.insert(origin);
         }
         if let Some(row) = self.wishes.get(&id).filter(|row| row.wish.deleted.is_none()) {
             let new: Vec<_> = Demand::of_wish(&row.wish, &mut self.specs).collect();
             for (origin, demand) in new {
-                self.dirty_origins.insert(origin.clone());
+                self.todo.origins.insert(origin.clone());
                 self.demands.insert(origin, demand);
             }
         }

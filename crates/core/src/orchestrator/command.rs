@@ -1,18 +1,20 @@
 //! What people ask an orchestrator to do, and why it may say no.
 
+use holm_model::access::Grants;
 use holm_model::id::{MemberId, WishId};
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
 use holm_model::service::Application;
 use holm_model::state::RunState;
 use holm_model::time::Time;
+use holm_model::view::people::{Quota, Roles};
 use holm_model::view::{ApplyView, RemovalView, TokenRole};
 use holm_model::wish::AppKey;
 
 /// Who asks, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `admin` by Unix socket, `token:<id>`, `join:<token id>`.
+    /// `admin` by Unix socket, a person's name, `<who made it>/token:<id>`, `join:<token id>`.
     pub who: String,
     /// `unix`, or the peer's address.
     pub from: String,
@@ -57,9 +59,32 @@ pub enum Command {
         secret_hash: String,
         expires: Time,
         uses: Option<u32>,
+        /// What an API token allows.
+        grants: Option<Grants>,
     },
     RevokeToken {
         id: String,
+    },
+    People(PeopleCommand),
+    Project(ProjectCommand),
+    /// Somebody proved who they are by a password. For the audit log.
+    LoggedIn,
+    /// Somebody opened a shell on a node, or it ended. For the audit log.
+    Shell {
+        node: String,
+        what: String,
+    },
+    /// A backup of everything is made. For the audit log.
+    Backup,
+    /// A session ends before its time.
+    LogOut {
+        session: String,
+    },
+    /// Somebody tried what they may not. For the audit log: it is always refused.
+    Denied {
+        verb: String,
+        subject: String,
+        reason: String,
     },
     /// Somebody shows a join token.
     Join {
@@ -95,6 +120,45 @@ pub enum Command {
     Confirm {
         app: AppKey,
     },
+}
+
+/// About people. Passwords are Argon2id, in the PHC string format.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PeopleCommand {
+    /// The first administrator; refused as soon as there is anybody.
+    First {
+        name: Name,
+        password: String,
+    },
+    Create {
+        name: Name,
+        password: String,
+        roles: Roles,
+    },
+    SetRoles {
+        name: Name,
+        roles: Roles,
+    },
+    SetPassword {
+        name: Name,
+        password: String,
+        must_change: bool,
+    },
+    Delete {
+        name: Name,
+    },
+    /// All tokens that were made for them are void.
+    LogOut {
+        name: Name,
+    },
+}
+
+/// About projects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProjectCommand {
+    Create { name: Name, quota: Quota },
+    SetQuota { name: Name, quota: Quota },
+    Delete { name: Name },
 }
 
 /// What was done.
@@ -141,9 +205,37 @@ fn generation(current: Option<u64>) -> String {
     current.map_or_else(|| "not there".to_owned(), |now| format!("of generation {now} now"))
 }
 
+// === impl PeopleCommand ===
+
+impl PeopleCommand {
+    /// Verb and person, for the audit log.
+    pub(super) const fn words(&self) -> (&'static str, &Name) {
+        match self {
+            Self::First { name, .. } => ("set-up", name),
+            Self::Create { name, .. } => ("person.create", name),
+            Self::SetRoles { name, .. } => ("person.roles", name),
+            Self::SetPassword { name, .. } => ("person.password", name),
+            Self::Delete { name } => ("person.delete", name),
+            Self::LogOut { name } => ("person.log-out", name),
+        }
+    }
+}
+
+/// Without the password.
+impl std::fmt::Debug for PeopleCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (verb, name) = self.words();
+        write!(f, "{verb} {name}")
+    }
+}
+
 // === impl Refusal ===
 
 impl Refusal {
+    pub(super) fn no_project(name: &Name) -> Self {
+        Self::NotFound { kind: "project", name: name.to_string() }
+    }
+
     /// One that nobody has a name for.
     pub(super) fn no_member(id: MemberId) -> Self {
         Self::NotFound { kind: "member", name: id.to_string() }

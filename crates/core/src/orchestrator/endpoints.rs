@@ -19,26 +19,26 @@ pub(super) type Consumers = BTreeMap<EndpointsKey, BTreeMap<MemberId, u32>>;
 
 impl Orchestrator {
     pub(super) fn consume(&mut self, member: MemberId, key: &EndpointsKey) {
-        *self.consumers.entry(key.clone()).or_default().entry(member).or_default() += 1;
-        self.endpoints_dirty.insert(key.clone());
+        *self.index.consumers.entry(key.clone()).or_default().entry(member).or_default() += 1;
+        self.todo.endpoints.insert(key.clone());
     }
 
     pub(super) fn stop_consuming(&mut self, member: MemberId, key: &EndpointsKey) {
-        if let Some(count) = self.consumers.get_mut(key).and_then(|members| members.get_mut(&member)) {
+        if let Some(count) = self.index.consumers.get_mut(key).and_then(|members| members.get_mut(&member)) {
             *count = count.saturating_sub(1);
-            self.endpoints_dirty.insert(key.clone());
+            self.todo.endpoints.insert(key.clone());
         }
     }
 
     pub(super) fn derive_endpoints(&mut self) {
-        self.endpoints_dirty.extend(self.consumers.keys().cloned());
+        self.todo.endpoints.extend(self.index.consumers.keys().cloned());
         self.refresh_endpoints();
     }
 
     /// Brings the endpoints on the lists up to date, where something that they follow from has changed.
     pub(super) fn refresh_endpoints(&mut self) {
-        for key in std::mem::take(&mut self.endpoints_dirty) {
-            let Some(members) = self.consumers.get(&key).cloned() else { continue };
+        for key in std::mem::take(&mut self.todo.endpoints) {
+            let Some(members) = self.index.consumers.get(&key).cloned() else { continue };
             let item = Item::Endpoints(self.endpoints(&key));
             for (member, count) in &members {
                 let item = (*count > 0).then_some(&item);
@@ -47,9 +47,9 @@ impl Orchestrator {
             let mut left = members;
             left.retain(|_, count| *count > 0);
             if left.is_empty() {
-                self.consumers.remove(&key);
+                self.index.consumers.remove(&key);
             } else {
-                self.consumers.insert(key, left);
+                self.index.consumers.insert(key, left);
             }
         }
     }
@@ -93,7 +93,8 @@ impl Orchestrator {
     /// Whether something on `member` connects to this instance's port: a tunnel may be opened.
     #[must_use]
     pub fn may_connect(&self, member: MemberId, instance: holm_model::id::AssignmentId, port: u16) -> bool {
-        let needs = self.consumers.iter().filter(|(_, members)| members.get(&member).is_some_and(|n| *n > 0));
+        let needs =
+            self.index.consumers.iter().filter(|(_, members)| members.get(&member).is_some_and(|n| *n > 0));
         needs
             .map(|(key, _)| key)
             .any(|key| self.endpoints(key).endpoints.iter().any(|e| e.instance == instance && e.port == port))

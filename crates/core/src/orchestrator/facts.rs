@@ -78,14 +78,14 @@ impl Orchestrator {
     fn look_at_leftovers(&mut self, id: MemberId) {
         let placed = self.load.get(&id).into_iter().flat_map(|load| &load.leftovers);
         let slots: Vec<_> = placed.filter_map(|id| self.placements.get(id)).map(Self::slot_of).collect();
-        self.dirty.extend(slots);
+        self.todo.slots.extend(slots);
     }
 
     /// Instances of the member that its snapshot does not have are gone.
     fn end_of_snapshot(&mut self, id: MemberId) {
         let Some(live) = self.live.get_mut(&id) else { return };
         live.reported = true;
-        let snapshot = std::mem::take(&mut live.snapshot);
+        let (snapshot, forgot) = (std::mem::take(&mut live.snapshot), live.forgot);
         let missing: Vec<AssignmentId> = self
             .instances
             .iter()
@@ -94,10 +94,16 @@ impl Orchestrator {
             })
             .map(|(instance, _)| *instance)
             .collect();
-        missing.into_iter().for_each(|instance| self.instance_gone(instance));
+        for instance in missing {
+            if forgot {
+                self.instance_lost(instance, "its member has lost what it knew of it");
+            } else {
+                self.instance_gone(instance);
+            }
+        }
         let placed = self.placements_on(id);
         for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
-            self.dirty.insert(Self::slot_of(placement));
+            self.todo.slots.insert(Self::slot_of(placement));
         }
     }
 
@@ -125,6 +131,7 @@ impl Orchestrator {
                     self.ask_anew(id);
                     self.dirty_per_node();
                     self.touch_endpoints_of(id);
+                    self.remember(id);
                 }
                 if let Some(live) = self.live.get_mut(&id) {
                     live.usage = report.usage;
@@ -161,7 +168,7 @@ impl Orchestrator {
     pub(super) fn forget_instances(&mut self, id: MemberId) {
         let gone: Vec<_> =
             self.instances.iter().filter(|(_, r)| r.node.first() == Some(&id)).map(|(id, _)| *id).collect();
-        gone.into_iter().for_each(|instance| self.instance_gone(instance));
+        gone.into_iter().for_each(|instance| self.instance_lost(instance, "its member was removed"));
     }
 
     /// A node speaks of instances placed on it; a cluster of those in its shares or of its own wishes.
@@ -218,9 +225,9 @@ impl Orchestrator {
         self.put_report(&report);
         if settled {
             self.touch_endpoints(&report);
-            self.dirty.extend(slot.clone());
-            if let Some((origin, _)) = slot.filter(|(origin, _)| self.updating.contains(origin)) {
-                self.dirty_origins.insert(origin);
+            self.todo.slots.extend(slot.clone());
+            if let Some((origin, _)) = slot.filter(|(origin, _)| self.todo.updating.contains(origin)) {
+                self.todo.origins.insert(origin);
             }
         }
         if changed {
@@ -231,8 +238,8 @@ impl Orchestrator {
     }
 
     pub(super) fn derive_instances(&mut self) {
-        self.by_share.clear();
-        self.by_service.clear();
+        self.index.by_share.clear();
+        self.index.by_service.clear();
         for report in self.instances.values().cloned().collect::<Vec<_>>() {
             self.index_instance(&report);
         }
@@ -248,37 +255,50 @@ impl Orchestrator {
 
     fn index_instance(&mut self, report: &InstanceReport) {
         if let Some(share) = report.share {
-            self.by_share.entry(share).or_default().insert(report.id);
+            self.index.by_share.entry(share).or_default().insert(report.id);
         }
-        self.by_service.entry(service_of(report)).or_default().insert(report.id);
+        self.index.by_service.entry(service_of(report)).or_default().insert(report.id);
     }
 
     fn unindex_instance(&mut self, report: &InstanceReport) {
         if let Some(share) = report.share {
-            remove_from(&mut self.by_share, &share, report.id);
+            remove_from(&mut self.index.by_share, &share, report.id);
         }
-        remove_from(&mut self.by_service, &service_of(report), report.id);
+        remove_from(&mut self.index.by_service, &service_of(report), report.id);
     }
 
     pub(super) fn instances_of(&self, service: &ServiceKey) -> impl Iterator<Item = &InstanceReport> {
-        let ids = self.by_service.get(service).into_iter().flatten();
+        let ids = self.index.by_service.get(service).into_iter().flatten();
         ids.filter_map(|id| self.instances.get(id))
     }
 
     fn instance_gone(&mut self, id: AssignmentId) {
+        self.drop_instance(id, InstanceState::Terminated, "it is gone");
+    }
+
+    /// Nobody tells of it any more, and nobody said that it has ended.
+    fn instance_lost(&mut self, id: AssignmentId, why: &str) {
+        let live = self.instances.get(&id).is_some_and(|report| report.status.state.is_live());
+        if live {
+            self.drop_instance(id, InstanceState::Dangling, &format!("{why}; it may still run there"));
+        } else {
+            self.drop_instance(id, InstanceState::Terminated, why);
+        }
+    }
+
+    fn drop_instance(&mut self, id: AssignmentId, state: InstanceState, why: &str) {
         let Some(report) = self.instances.remove(&mut self.behind, &id) else { return };
         self.unindex_instance(&report);
         let placement = self.placements.get(&id).or_else(|| self.placements.get(&report.share?));
         let slot = placement.map(Self::slot_of);
-        self.dirty.extend(slot);
+        self.todo.slots.extend(slot);
         self.touch_endpoints(&report);
         if let Some(member) = report.node.first() {
             // What it had may be free: ports, too, of which no aggregate tells.
             self.ask_anew(*member);
         }
         if report.status.state != InstanceState::Terminated {
-            let change = (report.status.state, InstanceState::Terminated);
-            self.note_instance(&report, change, ("node", "it is gone"));
+            self.note_instance(&report, (report.status.state, state), ("node", why));
         }
         self.unreport(&FactKey::Instance(id));
     }
@@ -287,7 +307,7 @@ impl Orchestrator {
     pub(super) fn dirty_per_node(&mut self) {
         let per_node = self.demands.iter().filter(|(_, d)| d.slots == super::demand::Wanted::PerNode);
         let origins: Vec<_> = per_node.map(|(origin, _)| origin.clone()).collect();
-        self.dirty_origins.extend(origins);
+        self.todo.origins.extend(origins);
     }
 
     /// Addresses of nodes there have changed.
@@ -295,14 +315,14 @@ impl Orchestrator {
         let there = |key: &EndpointsKey| {
             self.instances_of(&key.service).any(|report| report.node.first() == Some(&id))
         };
-        let keys: Vec<_> = self.consumers.keys().filter(|key| there(key)).cloned().collect();
-        self.endpoints_dirty.extend(keys);
+        let keys: Vec<_> = self.index.consumers.keys().filter(|key| there(key)).cloned().collect();
+        self.todo.endpoints.extend(keys);
     }
 
     fn touch_endpoints(&mut self, report: &InstanceReport) {
         let service = service_of(report);
         for port in report.status.ports.keys() {
-            self.endpoints_dirty.insert(EndpointsKey { service: service.clone(), port: port.clone() });
+            self.todo.endpoints.insert(EndpointsKey { service: service.clone(), port: port.clone() });
         }
     }
 

@@ -71,7 +71,12 @@ impl Orchestrator {
             .values()
             .map(|report| self.instance_view(report))
             .chain(self.slots.iter().filter_map(|(origin, index, slot)| self.slot_view(origin, index, slot)))
-            .chain(self.unfilled_below.iter().flat_map(|(share, slots)| self.unfilled_views(*share, slots)))
+            .chain(
+                self.index
+                    .unfilled_below
+                    .iter()
+                    .flat_map(|(share, slots)| self.unfilled_views(*share, slots)),
+            )
             .filter(|view| filter.takes(view))
             .collect();
         rows.sort_by(|a, b| {
@@ -100,6 +105,7 @@ impl Orchestrator {
         let state = self.state_of(report);
         let reason = match state {
             InstanceState::Dangling => "its node is silent past the deadline".to_owned(),
+            _ if report.status.reason.is_empty() => self.why_not_updated(report).unwrap_or_default(),
             _ => report.status.reason.clone(),
         };
         InstanceView {
@@ -124,6 +130,19 @@ impl Orchestrator {
             ports: report.status.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
             usage: report.status.usage,
         }
+    }
+
+    /// Why the slot's new specification waits.
+    fn why_not_updated(&self, report: &InstanceReport) -> Option<String> {
+        let id = self.placements.get(&report.id).map(|_| report.id).or(report.share)?;
+        let placement = self.placements.get(&id)?;
+        let slot = self.slots.get(&Self::slot_of(placement)).filter(|slot| slot.halted);
+        let below = || {
+            let older = report.generation < placement.part.generation;
+            let told = self.index.unfilled_below.get(&id).filter(|_| older)?;
+            told.iter().find(|told| told.slot == report.slot).map(|told| told.reason.clone())
+        };
+        slot.map(|slot| slot.reason.clone()).or_else(below)
     }
 
     /// Nobody above the cluster that has the node asked for it.
@@ -163,14 +182,15 @@ impl Orchestrator {
 
     /// A cluster was told; `None`: it has reported an instance, or reports slots of its own.
     fn shared(&self, share: AssignmentId, placed: &Placement, slot: &Slot, demand: &Demand) -> Option<Said> {
-        let filled = self.by_share.get(&share).is_some_and(|all| !all.is_empty());
+        let filled = self.index.by_share.get(&share).is_some_and(|all| !all.is_empty());
         if filled || placed.per_node {
             return None;
         }
         let (state, reason) = if demand.rests() {
             (InstanceState::Stopped.word(), String::new())
         } else {
-            (SlotState::ScheduledCluster.word(), slot.reason.clone())
+            let told = self.index.unfilled_below.get(&share).and_then(|told| told.first());
+            (SlotState::ScheduledCluster.word(), told.map_or(&slot.reason, |told| &told.reason).clone())
         };
         let cluster = Some(self.member_name(placed.member));
         Some(Said { state, reason, since: slot.since, cluster, ..Said::default() })
@@ -190,6 +210,9 @@ impl Orchestrator {
             let resting =
                 if demand.rests() { InstanceState::Stopped.word() } else { SlotState::Requested.word() };
             let SlotIndex::Node(path) = &unfilled.slot else { return None };
+            if self.is_reported(share, &unfilled.slot) {
+                return None;
+            }
             let said = Said {
                 state: resting,
                 reason: unfilled.reason.clone(),
@@ -200,6 +223,13 @@ impl Orchestrator {
             };
             Some(unreported(demand, &unfilled.slot, None, said))
         })
+    }
+
+    /// An instance speaks for the slot of the share.
+    pub(super) fn is_reported(&self, share: AssignmentId, slot: &SlotIndex) -> bool {
+        let mut of_share =
+            self.index.by_share.get(&share).into_iter().flatten().filter_map(|id| self.instances.get(id));
+        of_share.any(|report| report.slot == *slot)
     }
 
     /// Names of the cluster and the node at the end of a path of ids.
@@ -252,7 +282,7 @@ fn unreported(demand: &Demand, index: &SlotIndex, owner: Option<String>, said: S
 }
 
 /// `web/10` after `web/9`.
-fn natural(slot: &str) -> (String, u32, String) {
+pub(super) fn natural(slot: &str) -> (String, u32, String) {
     let (service, index) = slot.split_once('/').unwrap_or((slot, ""));
     (service.to_owned(), index.parse().unwrap_or(u32::MAX), index.to_owned())
 }

@@ -3,7 +3,6 @@
 use holm_model::id::MemberId;
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
-use holm_model::time::Time;
 use holm_model::view::TokenRole;
 
 use super::command::{Refusal, Reply};
@@ -75,22 +74,14 @@ impl Orchestrator {
         }
     }
 
-    pub(super) fn create_token(
-        &mut self,
-        id: String,
-        role: TokenRole,
-        secret_hash: String,
-        expires: Time,
-        uses: Option<u32>,
-    ) -> Result<Reply, Refusal> {
-        if role == TokenRole::Cluster && self.config.tier == Tier::Cluster {
+    pub(super) fn create_token(&mut self, id: String, mut token: Token) -> Result<Reply, Refusal> {
+        if token.role == TokenRole::Cluster && self.config.tier == Tier::Cluster {
             return Err(Refusal::Invalid("a cluster takes nodes only; create the token at the root".into()));
         }
-        let uses_left = match role {
-            TokenRole::Admin => None,
-            TokenRole::Node | TokenRole::Cluster => Some(uses.unwrap_or(1)),
+        token.uses_left = match token.role {
+            TokenRole::Node | TokenRole::Cluster => Some(token.uses_left.unwrap_or(1)),
+            TokenRole::Viewer | TokenRole::Operator | TokenRole::Admin => None,
         };
-        let token = Token { role, secret_hash, expires, uses_left, revoked: false };
         self.tokens.put(&mut self.journal, id, token);
         Ok(Reply::Done)
     }
@@ -100,6 +91,9 @@ impl Orchestrator {
             return Err(Refusal::NotFound { kind: "token", name: id });
         }
         self.tokens.change(&mut self.journal, &id, |token| token.revoked = true);
+        if self.tokens.get(&id).is_some_and(|token| token.grants.is_some()) {
+            self.void_token(&id);
+        }
         Ok(Reply::Done)
     }
 
@@ -137,13 +131,6 @@ impl Orchestrator {
         for id in self.members.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
             self.put_revocations(id);
         }
-    }
-
-    /// The role of an API token that is known, not revoked and not expired.
-    #[must_use]
-    pub fn api_token(&self, id: &str) -> Option<TokenRole> {
-        let token = self.tokens.get(&id.to_owned())?;
-        (!token.revoked && token.expires > self.now.wall).then_some(token.role)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::id::MemberId;
-use holm_model::item::{Digest, Item, ItemKey, Items, Obeyed};
+use holm_model::item::{Digest, Item, ItemKey, Items, Obeyed, PackedItem};
 use holm_model::message::{Down, ListChange};
 use serde_bytes::ByteBuf;
 
@@ -33,6 +33,10 @@ impl List {
     /// The member has it, or it is on its way on the open link.
     pub(super) const fn is_in_step(&self) -> bool {
         self.sent.is_some()
+    }
+
+    pub(super) fn items(&self) -> impl Iterator<Item = &PackedItem> {
+        self.items.values()
     }
 
     fn set(&mut self, key: ItemKey, item: Option<&Item>) -> bool {
@@ -65,8 +69,8 @@ impl Orchestrator {
     pub(super) fn derive_lists(&mut self) {
         self.lists = self.members.iter().map(|(id, _)| (*id, List::default())).collect();
         let placements: Vec<_> =
-            self.placements.iter().filter_map(|(id, p)| Some((p.member, p.item(*id)?))).collect();
-        for (member, (key, item)) in placements {
+            self.placements.iter().filter_map(|(id, p)| Some((p.member, p.key(*id), p.item(*id)?))).collect();
+        for (member, key, item) in placements {
             if let Some(list) = self.lists.get_mut(&member) {
                 list.set(key, Some(&item));
             }
@@ -80,7 +84,7 @@ impl Orchestrator {
             list.removed.clear();
             list.changed = self.revision;
         }
-        self.touched.clear();
+        self.todo.members.clear();
     }
 
     pub(super) fn set_item(&mut self, member: MemberId, key: ItemKey, item: Option<&Item>) {
@@ -88,16 +92,16 @@ impl Orchestrator {
             return;
         }
         if self.lists.entry(member).or_default().set(key, item) {
-            self.touched.insert(member);
+            self.todo.members.insert(member);
         }
     }
 
     /// One revision for all lists that this step changed; members in step get the change.
     pub(super) fn flush_lists(&mut self) {
-        if !self.touched.is_empty() || std::mem::take(&mut self.deleted) {
+        if !self.todo.members.is_empty() || std::mem::take(&mut self.this_step.deleted) {
             self.revision += 1;
         }
-        for member in std::mem::take(&mut self.touched) {
+        for member in std::mem::take(&mut self.todo.members) {
             let Some(list) = self.lists.get_mut(&member) else { continue };
             let put = std::mem::take(&mut list.put);
             let removed = std::mem::take(&mut list.removed);
@@ -148,9 +152,8 @@ impl Orchestrator {
         } else {
             list.sent = None;
             list.catalog = Some(revision);
-            let entry = |(key, item): (&ItemKey, &holm_model::item::PackedItem)| {
-                (key.clone(), ByteBuf::from(item.hash().to_vec()))
-            };
+            let entry =
+                |(key, item): (&ItemKey, &PackedItem)| (key.clone(), ByteBuf::from(item.hash().to_vec()));
             Down::Catalog { revision, entries: list.items.iter().map(entry).collect() }
         };
         self.effects.push(Effect::Send { link, message });

@@ -10,6 +10,7 @@ use holm_model::view::{ClusterView, MemberView, NodeFactsView, NodeView, TokenVi
 
 use super::Orchestrator;
 use super::members::Live;
+use super::rows::Member;
 
 impl Orchestrator {
     #[must_use]
@@ -18,7 +19,7 @@ impl Orchestrator {
         for (id, member) in self.members.iter() {
             let Some(live) = self.live.get(id) else { continue };
             match member.role {
-                Role::Node => rows.push(self.own_node(*id, &member.name, live, member.unconfirmed)),
+                Role::Node => rows.push(self.own_node(*id, member, live)),
                 Role::Cluster => {
                     for (path, report) in &live.nodes {
                         // A silent cluster's nodes are as unknown as it is itself.
@@ -27,6 +28,7 @@ impl Orchestrator {
                             node_view(path.last(), &report.name, &report.facts, report.usage, state);
                         view.cluster = Some(member.name.to_string());
                         view.instances = self.count(|r| r.node == *path);
+                        view.frozen = report.frozen;
                         rows.push(view);
                     }
                 }
@@ -35,16 +37,29 @@ impl Orchestrator {
         rows
     }
 
-    fn own_node(&self, id: MemberId, name: &Name, live: &Live, unconfirmed: bool) -> NodeView {
+    /// The way to a node, by its id.
+    #[must_use]
+    pub fn way_to(&self, node: MemberId) -> Option<Vec<MemberId>> {
+        match self.members.get(&node) {
+            Some(member) => (member.role == Role::Node).then(|| vec![node]),
+            None => {
+                let mut paths = self.live.values().flat_map(|live| live.nodes.keys());
+                paths.find(|path| path.last() == Some(&node)).cloned()
+            }
+        }
+    }
+
+    fn own_node(&self, id: MemberId, member: &Member, live: &Live) -> NodeView {
         let none = NodeFacts::default();
-        let facts = live.facts.as_ref().unwrap_or(&none);
-        let mut view = node_view(Some(&id), name, facts, live.usage, live.state);
+        let facts = self.last_facts(id).unwrap_or(&none);
+        let mut view = node_view(Some(&id), &member.name, facts, live.usage, live.state);
         let used = self.load.get(&id).map(|load| load.used).unwrap_or_default();
         let free = facts.allocatable.less(&used);
         view.cluster = (self.config.tier == super::Tier::Cluster).then(|| self.config.name.to_string());
         (view.cpu_free, view.memory_free) = (Some(free.cpu.to_string()), Some(free.memory.to_string()));
         view.instances = self.count(|report| report.node.first() == Some(&id));
-        view.frozen = live.frozen || unconfirmed;
+        view.frozen = live.frozen || member.unconfirmed;
+        view.leaving = member.leaving;
         view.last_heard = live.heard_at;
         view
     }
@@ -75,6 +90,8 @@ impl Orchestrator {
                 memory_free: free.memory.to_string(),
                 instances: self.count(|report| report.node.first() == Some(id)),
                 frozen: live.frozen || member.unconfirmed,
+                frozen_nodes: frozen_nodes(live),
+                leaving: member.leaving,
                 last_heard: live.heard_at,
             })
         });
@@ -92,6 +109,8 @@ impl Orchestrator {
                 state: live.state,
                 frozen: live.frozen,
                 unconfirmed: member.unconfirmed,
+                frozen_nodes: frozen_nodes(live),
+                revoked: self.is_cut_off(member, live),
                 leaving: member.leaving,
             })
         });
@@ -106,8 +125,16 @@ impl Orchestrator {
             expires: token.expires,
             uses_left: token.uses_left,
             revoked: token.revoked,
+            who: token.who.clone(),
+            grants: token.grants.clone(),
         };
         self.tokens.iter().map(view).collect()
+    }
+
+    /// Every certificate that it may hold is void.
+    fn is_cut_off(&self, member: &Member, live: &Live) -> bool {
+        let void = || !member.serials.is_empty() && member.serials.iter().all(|s| self.is_revoked(s));
+        live.revoked || (live.link.is_none() && void())
     }
 
     /// As people know it; its id once it is forgotten.
@@ -121,10 +148,15 @@ impl Orchestrator {
         match self.config.tier {
             super::Tier::Root => "none",
             super::Tier::Cluster if self.held.is_frozen() => "behind",
-            super::Tier::Cluster if self.parent_open => "connected",
+            super::Tier::Cluster if self.parent.open => "connected",
             super::Tier::Cluster => "disconnected",
         }
     }
+}
+
+/// Nodes of a cluster about which people decide there.
+fn frozen_nodes(live: &Live) -> Vec<String> {
+    live.nodes.values().filter(|node| node.frozen).map(|node| node.name.to_string()).collect()
 }
 
 fn node_view(
@@ -152,6 +184,7 @@ fn node_view(
         instances: 0,
         usage,
         frozen: false,
+        leaving: false,
         last_heard: None,
         facts: NodeFactsView {
             hostname: facts.hostname.clone(),

@@ -41,6 +41,8 @@ pub(super) struct Live {
     pub(super) reported: bool,
     /// We are behind what it obeyed: it takes nothing until a person decides.
     pub(super) frozen: bool,
+    /// It holds no list: it is new, or has lost its store.
+    pub(super) forgot: bool,
     /// What it obeyed then.
     pub(super) ahead: Option<Obeyed>,
     /// What a frozen member holds, once it is complete.
@@ -87,7 +89,7 @@ impl Holding {
     }
 }
 
-fn part_of(item: &Item) -> Option<&Part> {
+pub(super) fn part_of(item: &Item) -> Option<&Part> {
     match item {
         Item::Assignment(assignment) => Some(&assignment.part),
         Item::Share(share) => Some(&share.part),
@@ -96,7 +98,7 @@ fn part_of(item: &Item) -> Option<&Part> {
 }
 
 /// The slot that an item fills; per-node slots are nobody else's.
-fn slot_of(item: Item) -> Option<SlotKey> {
+pub(super) fn slot_of(item: Item) -> Option<SlotKey> {
     let (part, index) = match item {
         Item::Assignment(assignment) => (assignment.part, assignment.slot),
         Item::Share(share) => match share.slots {
@@ -121,6 +123,7 @@ impl Live {
             revoked: false,
             reported: false,
             frozen: false,
+            forgot: false,
             ahead: None,
             holding: Holding::default(),
             obeyed: 0,
@@ -141,15 +144,14 @@ impl Orchestrator {
             return self.close(link, "this certificate was revoked; join anew with a token");
         }
         if renew_only {
-            // No session: the only thing that is heard on it is `Renew`.
-            self.links.insert(link, id);
+            self.links.renewing.insert(link, id);
             return;
         }
         if let Some(old) = self.live.get_mut(&id).and_then(|live| live.link.replace(link)) {
-            self.links.remove(&old);
+            self.links.open.remove(&old);
             self.close(old, "the same member opened another link");
         }
-        self.links.insert(link, id);
+        self.links.open.insert(link, id);
         if let Some(live) = self.live.get_mut(&id) {
             (live.heard, live.revoked) = (self.now.boot, false);
         }
@@ -160,7 +162,8 @@ impl Orchestrator {
     }
 
     pub(super) fn link_closed(&mut self, link: LinkId) {
-        let Some(id) = self.links.remove(&link) else { return };
+        self.links.renewing.remove(&link);
+        let Some(id) = self.links.open.remove(&link) else { return };
         if let Some(live) = self.live.get_mut(&id).filter(|live| live.link == Some(link)) {
             live.link = None;
             self.unsync(id);
@@ -168,9 +171,14 @@ impl Orchestrator {
     }
 
     pub(super) fn link_message(&mut self, link: LinkId, message: Up) {
-        let Some(id) = self.links.get(&link).copied() else { return };
+        let renewing = self.links.renewing.get(&link).copied();
+        let Some(id) = self.links.open.get(&link).copied().or(renewing) else { return };
         if let Up::Renew { csr } = message {
             self.effects.push(Effect::Sign { link, member: id, csr: csr.into_vec() });
+            return;
+        }
+        if renewing.is_some() {
+            // A member greets before it knows that its certificate has expired.
             return;
         }
         if let Up::Hello(hello) = message {
@@ -205,6 +213,7 @@ impl Orchestrator {
             Up::Leave => self.member_leaves(link, id),
             Up::Holding { .. } | Up::Hello(_) | Up::Renew { .. } => {}
         }
+        self.remember_from_time_to_time(id);
     }
 
     fn hello(&mut self, link: LinkId, id: MemberId, hello: &Hello) {
@@ -225,10 +234,11 @@ impl Orchestrator {
         let behind = behind && !decided;
         let Some(live) = self.live.get_mut(&id) else { return };
         live.link = Some(link);
-        live.session = self.sessions;
+        live.session = self.links.sessions;
         live.sequence = 0;
         let freezes = behind && !live.frozen;
         live.frozen = behind;
+        live.forgot = hello.obeyed.is_none();
         live.ahead = hello.obeyed.filter(|_| behind);
         self.capacity_changed = true;
         live.holding = Holding::default();
@@ -245,6 +255,7 @@ impl Orchestrator {
             self.send_thaw(id);
         }
         self.look_at(id);
+        self.report_node(id);
     }
 
     /// Its certificate is ours, this store has forgotten it: known again, but obeyed by nobody.
@@ -258,11 +269,11 @@ impl Orchestrator {
 
     /// Begins a session.
     fn welcome(&mut self, protocol: u16, member: MemberId, name: Name) -> Welcome {
-        self.sessions += 1;
+        self.links.sessions += 1;
         Welcome {
             protocol,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            session: self.sessions,
+            session: self.links.sessions,
             member,
             name,
             path: match self.config.tier {
@@ -297,13 +308,15 @@ impl Orchestrator {
         self.forget_instances(id);
         self.lists.remove(&id);
         self.members.remove(&mut self.journal, &id);
+        self.seen.remove(&mut self.behind, &id);
         self.aggregate_stale = true;
         self.capacity_changed = true;
-        self.dirty_origins.extend(self.demands.keys().cloned());
+        self.todo.origins.extend(self.demands.keys().cloned());
     }
 
     pub(super) fn close(&mut self, link: LinkId, reason: &str) {
-        if let Some(id) = self.links.remove(&link)
+        self.links.renewing.remove(&link);
+        if let Some(id) = self.links.open.remove(&link)
             && let Some(live) = self.live.get_mut(&id).filter(|live| live.link == Some(link))
         {
             live.link = None;
@@ -340,23 +353,15 @@ impl Orchestrator {
         self.capacity_changed |= state == MemberState::Online || given_up;
         let placed = self.placements_on(id);
         for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
-            self.dirty.insert(Self::slot_of(placement));
+            self.todo.slots.insert(Self::slot_of(placement));
         }
         if dangled != dangling {
             self.report_instances_of(id);
         }
         if old != state {
             self.note_member(id, old, state);
+            self.remember(id);
         }
-    }
-
-    fn note_freezing(&mut self, id: MemberId) {
-        let Some(member) = self.members.get(&id) else { return };
-        let (kind, name) = (member.role.word(), member.name.to_string());
-        let reason = format!(
-            "this store is older than what it obeyed; decide: `holm adopt {name}` or `holm discard {name}`"
-        );
-        self.note(kind, name, String::new(), ("", "frozen"), ("policy", &reason));
     }
 
     fn note_member(&mut self, id: MemberId, old: MemberState, state: MemberState) {

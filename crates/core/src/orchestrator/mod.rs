@@ -16,55 +16,65 @@
 //! | --- | --- |
 //! | [`command`], [`event`], [`config`] | the machine's inputs and outputs |
 //! | [`rows`] | what must survive |
+//! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`place`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`place`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`] | members come and go |
-//! | [`members`], [`facts`], [`shares`] | links, silence, what members report |
+//! | [`people`], [`projects`] | who may ask, and for how much |
+//! | [`members`], [`facts`], [`seen`], [`shares`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`] | what each member is told |
-//! | [`upward`], [`adopt`], [`reunion`] | our own parent; a store that forgot |
+//! | [`awaited`] | what those not heard yet may run |
+//! | [`upward`], [`adopt`], [`reunion`], [`restored`] | our own parent; a store that forgot |
 //! | [`rhythm`] | what every step ends in |
-//! | [`views`], [`instance_views`], [`member_views`] | what the API shows |
+//! | [`views`], [`instance_views`], [`member_views`], [`held_views`] | what the API shows |
 
 mod admission;
 mod adopt;
 mod advice;
 mod applications;
+mod awaited;
 pub mod command;
 pub mod config;
 mod demand;
 mod endpoints;
 pub mod event;
 mod facts;
+mod held_views;
 mod instance_views;
 mod joining;
+mod kept;
 mod lists;
 mod member_views;
 mod members;
 mod patch;
 mod patience;
+pub mod people;
 mod place;
 mod plan;
+pub mod projects;
 mod reconcile;
 mod removal;
+pub mod restored;
 mod reunion;
 mod rhythm;
 pub mod rows;
+mod seen;
 mod shares;
 mod slots;
 mod specs;
 mod standing;
+mod updating;
 mod upward;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holm_model::fact::{InstanceReport, UnfilledSlot, Verdict};
+use holm_model::fact::{InstanceReport, Verdict};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
-use holm_model::item::EndpointsKey;
+use holm_model::name::Name;
 use holm_model::record::{Batch, Table};
-use holm_model::slot::ServiceKey;
 use holm_model::time::Now;
 use holm_model::wish::AppKey;
 
@@ -76,12 +86,15 @@ pub use config::{Config, Deadlines, Tier};
 pub use event::{Effect, Event, LinkId, Ticket};
 pub use instance_views::{InstanceFilter, Whereabouts};
 
-use demand::{Demand, Origin, SlotId};
-use endpoints::Consumers;
+use awaited::Gathering;
+use demand::{Demand, Origin};
+use kept::{Index, Links, Parent, ThisStep, Todo};
 use lists::List;
 use members::Live;
-use place::{Full, Load};
-use rows::{Member, Placement, Reign, Revocation, Token, WishRow};
+use people::Person;
+use place::Load;
+use projects::Project;
+use rows::{Member, Placement, Reign, Revocation, Seen, Token, WishRow};
 use slots::Slots;
 use specs::Specs;
 
@@ -102,13 +115,13 @@ pub struct Orchestrator {
     verdicts: Rows<AssignmentId, Verdict>,
     held: Held,
     journal: Journal,
+    projects: Rows<Name, Project>,
+    people: Rows<Name, Person>,
 
     // Facts: written behind, known again from the members' snapshots.
     instances: Rows<AssignmentId, InstanceReport>,
+    seen: Rows<MemberId, Seen>,
     behind: Journal,
-
-    /// Slots of shares that their clusters cannot fill, or cannot replace while a node is silent.
-    unfilled_below: BTreeMap<AssignmentId, Vec<UnfilledSlot>>,
 
     // Follows from the rows above; `derive` makes it anew.
     revision: u64,
@@ -118,38 +131,19 @@ pub struct Orchestrator {
     slots: Slots,
     load: BTreeMap<MemberId, Load>,
     lists: BTreeMap<MemberId, List>,
-    /// Members that are removed as soon as they have ended what they owe.
-    leaving: BTreeSet<MemberId>,
-    by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
-    by_service: BTreeMap<ServiceKey, BTreeSet<AssignmentId>>,
-    consumers: Consumers,
+    index: Index,
 
     // Of this run only.
     live: BTreeMap<MemberId, Live>,
-    links: BTreeMap<LinkId, MemberId>,
-    sessions: u64,
-    reporter: Reporter,
-    parent_open: bool,
-    /// As it told in its last welcome.
-    parent_reigns: BTreeSet<Epoch>,
-    dirty: BTreeSet<SlotId>,
-    dirty_origins: BTreeSet<Origin>,
-    updating: BTreeSet<Origin>,
-    unfilled: BTreeSet<SlotId>,
-    endpoints_dirty: BTreeSet<EndpointsKey>,
-    /// Shares of which the parent may have to hear something new.
-    shares_dirty: BTreeSet<AssignmentId>,
+    gathering: Gathering,
+    links: Links,
+    parent: Parent,
+    todo: Todo,
     capacity_changed: bool,
-    touched: BTreeSet<MemberId>,
     /// What the parent was told of our capacity does not hold any more.
     aggregate_stale: bool,
-    /// Of this step only.
-    full: Option<Full>,
-    /// Of this step only: whether any member is frozen, once a slot wanted to know.
-    frozen: Option<bool>,
+    this_step: ThisStep,
     specs: Specs,
-    /// This step takes a revision even if it changes no list: a tombstone waits for it.
-    deleted: bool,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -167,27 +161,43 @@ impl Orchestrator {
     /// # Errors
     /// When a row cannot be read.
     pub fn load(mut snapshot: Snapshot, config: Config, random: u64) -> Result<Self, LoadError> {
-        let held = Held::load(&mut snapshot)?;
         let reigns = Rows::<Epoch, Reign>::load(Table::Reign, &mut snapshot)?;
         let last = reigns.iter().next_back().map_or(0, |(epoch, _)| epoch.number);
-        let epoch = Epoch::new(last + 1, random);
+        let mut machine = Self::read(snapshot, config, reigns, Epoch::new(last + 1, random))?;
+        machine.begin_reign();
+        machine.forget_strays();
+        machine.derive();
+        machine.recall();
+        Ok(machine)
+    }
+
+    /// The rows alone: nothing that follows from them.
+    fn read(
+        mut snapshot: Snapshot,
+        config: Config,
+        reigns: Rows<Epoch, Reign>,
+        epoch: Epoch,
+    ) -> Result<Self, LoadError> {
         let first = reigns.iter().next().map_or(epoch, |(epoch, _)| *epoch);
-        let mut machine = Self {
+        let rows = &mut snapshot;
+        Ok(Self {
             config,
             epoch,
             store: StoreId(Uid { epoch: first, counter: 0 }),
-            members: Rows::load(Table::Member, &mut snapshot)?,
-            wishes: Rows::load(Table::Wish, &mut snapshot)?,
-            placements: Rows::load(Table::Placement, &mut snapshot)?,
-            tokens: Rows::load(Table::Token, &mut snapshot)?,
-            revocations: Rows::load(Table::Revocation, &mut snapshot)?,
-            verdicts: Rows::load(Table::Verdict, &mut snapshot)?,
-            instances: Rows::load(Table::Fact, &mut snapshot)?,
+            held: Held::load(rows)?,
+            members: Rows::load(Table::Member, rows)?,
+            wishes: Rows::load(Table::Wish, rows)?,
+            placements: Rows::load(Table::Placement, rows)?,
+            tokens: Rows::load(Table::Token, rows)?,
+            revocations: Rows::load(Table::Revocation, rows)?,
+            verdicts: Rows::load(Table::Verdict, rows)?,
+            projects: Rows::load(Table::Project, rows)?,
+            people: Rows::load(Table::Person, rows)?,
+            instances: Rows::load(Table::Fact, rows)?,
+            seen: Rows::load(Table::Seen, rows)?,
             reigns,
-            held,
             journal: Journal::default(),
             behind: Journal::default(),
-            unfilled_below: BTreeMap::new(),
             revision: 0,
             counter: 0,
             apps: BTreeMap::new(),
@@ -195,37 +205,20 @@ impl Orchestrator {
             slots: Slots::default(),
             load: BTreeMap::new(),
             lists: BTreeMap::new(),
-            leaving: BTreeSet::new(),
-            by_share: BTreeMap::new(),
-            by_service: BTreeMap::new(),
-            consumers: Consumers::new(),
+            index: Index::default(),
             live: BTreeMap::new(),
-            links: BTreeMap::new(),
-            sessions: 0,
-            reporter: Reporter::default(),
-            parent_open: false,
-            parent_reigns: BTreeSet::new(),
-            dirty: BTreeSet::new(),
-            dirty_origins: BTreeSet::new(),
-            updating: BTreeSet::new(),
-            unfilled: BTreeSet::new(),
-            endpoints_dirty: BTreeSet::new(),
-            shares_dirty: BTreeSet::new(),
+            gathering: Gathering::default(),
+            links: Links::default(),
+            parent: Parent::default(),
+            todo: Todo::default(),
             capacity_changed: false,
-            touched: BTreeSet::new(),
             aggregate_stale: true,
-            full: None,
-            frozen: None,
+            this_step: ThisStep::default(),
             specs: Specs::default(),
-            deleted: false,
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),
-        };
-        machine.begin_reign();
-        machine.forget_strays();
-        machine.derive();
-        Ok(machine)
+        })
     }
 
     /// Revisions go on over reigns, so that one number orders the lists of one store.
@@ -242,12 +235,17 @@ impl Orchestrator {
         for id in strays {
             self.instances.remove(&mut self.behind, &id);
         }
+        let strays: Vec<_> =
+            self.seen.iter().map(|(id, _)| *id).filter(|id| !self.members.contains(id)).collect();
+        for id in strays {
+            self.seen.remove(&mut self.behind, &id);
+        }
     }
 
     /// Takes one event. Effects wait in [`Self::take_effects`], writes in [`Self::journal_mut`].
     pub fn step(&mut self, now: Now, event: Event) {
         self.wake(now);
-        (self.full, self.frozen) = (None, None);
+        self.this_step = ThisStep::default();
         match event {
             Event::Tick => self.tick(),
             Event::Command { ticket, actor, command } => self.admit(ticket, &actor, command),
@@ -294,17 +292,19 @@ impl Orchestrator {
                 Table::Token => self.tokens.restore(&key, old),
                 Table::Revocation => self.revocations.restore(&key, old),
                 Table::Verdict => self.verdicts.restore(&key, old),
+                Table::Project => self.projects.restore(&key, old),
+                Table::Person => self.people.restore(&key, old),
                 Table::Meta | Table::Item => self.held.restore(table, &key, old),
-                Table::Instance | Table::Fact => Ok(()),
+                Table::Instance | Table::Fact | Table::Seen => Ok(()),
             };
             debug_assert!(restored.is_ok(), "{restored:?}");
         }
         self.effects.clear();
-        self.deleted = false;
+        self.this_step = ThisStep::default();
         self.parent_closed();
-        self.reporter = Reporter::default();
+        self.parent.reporter = Reporter::default();
         self.derive();
-        for link in self.links.keys().copied().collect::<Vec<_>>() {
+        for link in self.links.open.keys().chain(self.links.renewing.keys()).copied().collect::<Vec<_>>() {
             let reason = "the orchestrator could not write to its disk; call again".to_owned();
             self.effects.push(Effect::Close { link, reason });
         }
@@ -314,8 +314,8 @@ impl Orchestrator {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let idle = self.members.is_empty()
-            && self.unfilled.is_empty()
-            && self.updating.is_empty()
+            && self.todo.unfilled.is_empty()
+            && self.todo.updating.is_empty()
             && self.wishes.values().all(|row| row.wish.deleted.is_none());
         (!idle).then(|| self.ticked + TICK)
     }

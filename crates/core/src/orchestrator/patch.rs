@@ -34,7 +34,24 @@ impl Patch {
         if self.run == Some(RunState::Unknown) {
             return Err(Refusal::Invalid("run is one of run, stop, pause".to_owned()));
         }
+        let mut chosen = wish.services.iter().filter(|(name, _)| self.chooses(name)).peekable();
+        if chosen.peek().is_some() && chosen.all(|(_, service)| self.pauses_nothing(service)) {
+            let what = self.service.as_ref().map_or_else(String::new, |name| format!("/{name}"));
+            return Err(Refusal::Conflict(format!(
+                "{}{what} is stopped, so there is nothing to pause; `holm start` starts it",
+                wish.key
+            )));
+        }
         Ok(())
+    }
+
+    fn chooses(&self, service: &Name) -> bool {
+        self.service.as_ref().is_none_or(|chosen| chosen == service)
+    }
+
+    /// What is stopped stays stopped: a pause is for what runs.
+    fn pauses_nothing(&self, service: &ServiceWish) -> bool {
+        (self.run, service.run) == (Some(RunState::Pause), RunState::Stop)
     }
 
     fn change(&self, name: &Name, service: &mut ServiceWish) -> Result<(), Refusal> {
@@ -46,7 +63,7 @@ impl Patch {
             }
             service.replicas = Replicas::Number(number);
         }
-        service.run = self.run.unwrap_or(service.run);
+        service.run = self.run.filter(|_| !self.pauses_nothing(service)).unwrap_or(service.run);
         service.restarts += u64::from(self.restart);
         Ok(())
     }
@@ -68,10 +85,11 @@ impl Orchestrator {
         patch.check(&row.wish)?;
         let before = row.wish.clone();
         for (name, service) in &mut row.wish.services {
-            if patch.service.as_ref().is_none_or(|chosen| chosen == name) {
+            if patch.chooses(name) {
                 patch.change(name, service)?;
             }
         }
+        self.check_quota(app, &row.wish.services)?;
         if row.wish != before {
             let generation = self.last_generation(app) + 1;
             row.wish.version = Version { epoch: self.epoch, generation };

@@ -68,12 +68,12 @@ impl Slot {
 impl Orchestrator {
     /// The member offers more than when it said no: the slots that wait ask it at once.
     pub(super) fn ask_anew(&mut self, member: MemberId) {
-        for slot_id in &self.unfilled {
+        for slot_id in &self.todo.unfilled {
             let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.forgives(member)) else {
                 continue;
             };
             slot.refused.remove(&member);
-            self.dirty.insert(slot_id.clone());
+            self.todo.slots.insert(slot_id.clone());
         }
     }
 
@@ -81,8 +81,8 @@ impl Orchestrator {
     pub(super) fn ask_again(&mut self) {
         let now = self.now.boot;
         let due = |slot: &Slot| slot.has_waited(now);
-        let waiting = self.unfilled.iter().filter(|id| self.slots.get(id).is_some_and(due));
-        self.dirty.extend(waiting.cloned());
+        let waiting = self.todo.unfilled.iter().filter(|id| self.slots.get(id).is_some_and(due));
+        self.todo.slots.extend(waiting.cloned());
     }
 }
 

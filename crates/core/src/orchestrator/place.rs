@@ -71,7 +71,8 @@ impl Takes {
 // === impl Load ===
 
 impl Load {
-    pub(super) fn add(&mut self, id: AssignmentId, placement: &Placement, takes: Takes) {
+    /// `obeyed`: what the member reports includes everything up to this revision.
+    pub(super) fn add(&mut self, id: AssignmentId, placement: &Placement, takes: Takes, obeyed: u64) {
         if placement.phase != Phase::Active {
             self.leftovers.insert(id);
         }
@@ -79,7 +80,7 @@ impl Load {
         for port in &takes.ports {
             *self.ports.entry(*port).or_default() += 1;
         }
-        if placement.role == Role::Cluster && !placement.per_node {
+        if placement.role == Role::Cluster && !placement.per_node && placement.revision > obeyed {
             self.recent.insert((placement.revision, id), takes.resources);
             self.debit += &takes.resources;
         }
@@ -102,6 +103,16 @@ impl Load {
             }
         }
         Some(takes)
+    }
+
+    /// What is used, resources and fixed host ports, without one placement.
+    pub(super) fn without(&self, id: AssignmentId) -> (Resources, BTreeMap<u16, u32>) {
+        let (mut used, mut ports) = (self.used, self.ports.clone());
+        if let Some(takes) = self.placements.get(&id) {
+            used -= &takes.resources;
+            ports.retain(|port, count| *count > u32::from(takes.ports.contains(port)));
+        }
+        (used, ports)
     }
 
     /// The member's aggregate includes everything up to `revision`.
@@ -177,7 +188,7 @@ impl Orchestrator {
     /// First-fit. Without refusals, members that were full a moment ago are not asked again.
     fn find(&self, ask: &Ask<'_>, spec: &SpecBytes) -> (Result<MemberId, String>, Option<Full>) {
         let anew = !ask.refused.is_empty();
-        let full = self.full.as_ref().filter(|full| !anew && full.spec == *spec);
+        let full = self.this_step.full.as_ref().filter(|full| !anew && full.spec == *spec);
         if let Some(reason) = full.and_then(|full| full.reason.clone()) {
             return (Err(reason), None);
         }
@@ -199,7 +210,7 @@ impl Orchestrator {
         match &slot_id.1 {
             SlotIndex::Number(_) => {
                 let (found, full) = self.find(&ask, &demand.part.spec);
-                self.full = full.or(self.full.take());
+                self.this_step.full = full.or(self.this_step.full.take());
                 found
             }
             SlotIndex::Node(path) => self.on_its_node(&ask, path.last()),
@@ -273,7 +284,7 @@ impl Orchestrator {
         }
         let asked = reasons.iter().map(|(who, why)| format!("{who}: {why}"));
         let words: Vec<_> = asked.chain(self.not_asked()).collect();
-        format!("no place: {}", few(&words))
+        format!("no place: {}", few(&words, "; "))
     }
 
     /// Members that are no candidates: they leave, or have not told of themselves in this run.
@@ -287,8 +298,8 @@ impl Orchestrator {
 }
 
 /// The first few of many reasons; nobody reads five hundred.
-fn few(words: &[String]) -> String {
+pub(super) fn few(words: &[String], between: &str) -> String {
     const MOST: usize = 8;
-    let shown = words[..words.len().min(MOST)].join("; ");
-    if words.len() > MOST { format!("{shown}; and {} more", words.len() - MOST) } else { shown }
+    let shown = words[..words.len().min(MOST)].join(between);
+    if words.len() > MOST { format!("{shown}{between}and {} more", words.len() - MOST) } else { shown }
 }

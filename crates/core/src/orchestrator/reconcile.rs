@@ -15,12 +15,12 @@ use std::collections::BTreeSet;
 use holm_model::fact::Verdict;
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
+use holm_model::service::RestartPolicy;
 use holm_model::slot::SlotIndex;
-use holm_model::state::MemberState;
+use holm_model::state::RunState;
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin, SlotId, Wanted};
-use super::members::Live;
 use super::patience::No;
 use super::rows::{Phase, Placement};
 use super::slots::Slot;
@@ -33,7 +33,7 @@ impl Orchestrator {
     /// All slots of an origin: those wanted are looked at, the others are given up.
     pub(super) fn reconcile(&mut self, origin: &Origin) {
         let demand = self.demands.get(origin).cloned();
-        if demand.is_none() && !self.parent_open && self.is_unclaimed(origin) {
+        if demand.is_none() && !self.parent.open && self.is_unclaimed(origin) {
             // Our parent's, to whom it is left when it is back.
             return;
         }
@@ -73,13 +73,13 @@ impl Orchestrator {
     pub(super) fn reconcile_slot(&mut self, slot_id: &SlotId) {
         if let Origin::Share(share) = slot_id.0 {
             // What is known already is not told again.
-            self.shares_dirty.insert(share);
+            self.todo.shares.insert(share);
         }
         self.tidy(slot_id);
         let Some(slot) = self.slots.get_mut(slot_id) else { return };
         if slot.is_over() {
             self.slots.remove(slot_id);
-            self.unfilled.remove(slot_id);
+            self.todo.unfilled.remove(slot_id);
             return;
         }
         let Some(demand) = self.demands.get(&slot_id.0).cloned().filter(|_| slot.wanted) else { return };
@@ -89,6 +89,7 @@ impl Orchestrator {
             slot.forgive_all();
         }
         slot.end_waits(self.now.boot);
+        slot.may_run = false;
         match slot.active {
             Some(active) => self.keep(slot_id, &demand, active),
             None => self.fill(slot_id, &demand),
@@ -98,14 +99,15 @@ impl Orchestrator {
     /// Placements that are not active: back into force, given up, or forgotten.
     fn tidy(&mut self, slot_id: &SlotId) {
         let Some(slot) = self.slots.get(slot_id) else { return };
-        let (active, others) = (slot.active, slot.others.clone());
-        for id in others {
+        for id in slot.others.clone() {
+            // Another one may be back in force by now.
+            let active = self.slots.get(slot_id).and_then(|slot| slot.active);
             let Some(placement) = self.placements.get(&id).cloned() else { continue };
             match placement.phase {
                 Phase::Superseded => {
                     let back = self.online(&placement);
                     match active {
-                        Some(active) if back && self.standing(active) == Standing::Settled => {
+                        Some(active) if back && self.succeeds(active, &placement) => {
                             self.set_phase(id, Phase::Retiring);
                         }
                         None if back => self.set_phase(id, Phase::Active),
@@ -122,6 +124,17 @@ impl Orchestrator {
         }
     }
 
+    /// The successor runs, or nothing is meant to; or it has failed, and was made for another specification.
+    fn succeeds(&self, active: AssignmentId, before: &Placement) -> bool {
+        let Some(part) = self.placements.get(&active).map(|placement| &placement.part) else { return false };
+        match self.standing(active) {
+            _ if part.run == RunState::Stop => true,
+            Standing::Settled => true,
+            Standing::Exhausted(_) => part.generation != before.part.generation,
+            Standing::Moving | Standing::Dangling => false,
+        }
+    }
+
     fn fill(&mut self, slot_id: &SlotId, demand: &Demand) {
         let Some(slot) = self.slots.get(slot_id) else { return };
         let clearing = slot.others.iter().any(|id| {
@@ -133,11 +146,9 @@ impl Orchestrator {
             "it was restored and nobody has confirmed it; see `holm confirm`".to_owned()
         } else if demand.rests() {
             "stopped".to_owned()
-        } else if self.some_frozen()
-            && let Some(frozen) = self.frozen_with(slot_id, demand).cloned()
-        {
-            self.unfilled.insert(slot_id.clone());
-            format!("it may run on `{frozen}`, which is frozen; see `holm adopt` and `holm discard`")
+        } else if let Some(reason) = self.may_run_already(slot_id, demand) {
+            self.todo.unfilled.insert(slot_id.clone());
+            reason
         } else if self.is_refused(&slot_id.0) {
             return;
         } else if clearing {
@@ -149,12 +160,12 @@ impl Orchestrator {
                 }
                 Some(spec) => match self.place(slot_id, demand, &spec) {
                     Ok(_) => {
-                        self.unfilled.remove(slot_id);
+                        self.todo.unfilled.remove(slot_id);
                         return;
                     }
                     Err(reason) if !self.is_gathering() && self.hand_back(slot_id, &reason, false) => return,
                     Err(reason) => {
-                        self.unfilled.insert(slot_id.clone());
+                        self.todo.unfilled.insert(slot_id.clone());
                         reason
                     }
                 },
@@ -163,21 +174,13 @@ impl Orchestrator {
         self.say(slot_id, reason);
     }
 
-    /// Asked for every empty slot of a step; members freeze and thaw only before it settles.
-    fn some_frozen(&mut self) -> bool {
-        *self.frozen.get_or_insert_with(|| self.live.values().any(|live| live.frozen))
-    }
-
-    /// We started a moment ago and some member has not called yet: what fits nowhere now may fit then.
-    fn is_gathering(&self) -> bool {
-        let awaited = |live: &Live| live.session == 0 && live.link.is_none();
-        self.live.values().any(|live| awaited(live) && live.state == MemberState::Silent)
-    }
-
     fn keep(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
         let Some(placement) = self.placements.get(&active).cloned() else { return };
         if placement.part.generation != demand.part.generation {
-            return self.update(slot_id, demand, active, placement);
+            return self.update(slot_id, demand, active, &placement);
+        }
+        if let Some(slot) = self.slots.get_mut(slot_id) {
+            slot.halted = false;
         }
         let differs =
             (placement.part.run, placement.part.restarts) != (demand.part.run, demand.part.restarts);
@@ -192,79 +195,34 @@ impl Orchestrator {
         }
         match self.standing(active) {
             Standing::Settled => {
-                self.unfilled.remove(slot_id);
+                self.todo.unfilled.remove(slot_id);
                 if let Some(slot) = self.slots.get_mut(slot_id) {
                     slot.forgive_all();
                 }
             }
             Standing::Moving => {
-                self.unfilled.remove(slot_id);
+                self.todo.unfilled.remove(slot_id);
             }
             Standing::Dangling => self.replace(slot_id, demand, active),
             Standing::Exhausted(why) => self.try_elsewhere(slot_id, demand, active, &why),
         }
     }
 
-    /// Another specification: slot by slot, in place where a cluster has it, anew where a node has it.
-    fn update(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId, placement: Placement) {
-        if self.others_move(slot_id, demand) {
-            self.updating.insert(slot_id.0.clone());
-            return;
-        }
-        let fits_there = placement.role == Role::Cluster
-            && demand.spec.as_ref().is_some_and(|spec| {
-                let nobody = std::collections::BTreeMap::new();
-                let ask = crate::scheduler::Ask::new(spec, &nobody);
-                placement.per_node
-                    || self.candidate(placement.member).is_some_and(|c| c.never(&ask).is_none())
-            });
-        if fits_there {
-            let mut changed = placement;
-            changed.part = demand.part.clone();
-            changed.failures = demand.failures;
-            changed.revision = self.coming_revision();
-            self.put_placement(active, changed);
-        } else {
-            self.set_phase(active, Phase::Retiring);
-            self.dirty.insert(slot_id.clone());
-        }
-        self.updating.insert(slot_id.0.clone());
-    }
-
-    /// Whether another slot of the origin is being updated and has not settled in time.
-    fn others_move(&self, slot_id: &SlotId, demand: &Demand) -> bool {
-        let settle = self.config.deadlines.settle;
-        self.slots.of(&slot_id.0).filter(|(index, _)| **index != slot_id.1).any(|(_, slot)| {
-            if self.now.boot.saturating_sub(slot.moved) > settle {
-                return false;
-            }
-            match slot.active {
-                None => slot.others.iter().any(|id| {
-                    self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && self.online(p))
-                }),
-                Some(id) => self.placements.get(&id).is_some_and(|p| {
-                    p.part.generation == demand.part.generation
-                        && self.online(p)
-                        && self.standing(id) == Standing::Moving
-                }),
-            }
-        })
-    }
-
     /// The member is silent past its deadline: a replacement is made, the old copy stays as held. Without
     /// one it stays as it is; the parent hears of that and may have another place.
     fn replace(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
         let Some(spec) = demand.spec.clone() else { return };
-        if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || demand.rests() {
+        let done = self.is_done(active, &spec);
+        if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || demand.rests() || done {
             return;
         }
         match self.place(slot_id, demand, &spec) {
             Ok(_) => {
                 self.set_phase(active, Phase::Superseded);
-                self.unfilled.remove(slot_id);
+                self.todo.unfilled.remove(slot_id);
             }
             Err(reason) => {
-                self.unfilled.insert(slot_id.clone());
+                self.todo.unfilled.insert(slot_id.clone());
                 self.say(slot_id, format!("its node is silent and there is no other place: {reason}"));
             }
         }
@@ -275,7 +233,8 @@ impl Orchestrator {
         let Some(placement) = self.placements.get(&active).cloned() else { return };
         let failures = placement.failures + 1;
         let (Some(spec), SlotIndex::Number(_)) = (demand.spec.clone(), &slot_id.1) else { return };
-        if failures >= ASSIGNMENTS || demand.quiet || demand.rests() {
+        let once = spec.restart.policy == RestartPolicy::Never;
+        if failures >= ASSIGNMENTS || once || demand.quiet || demand.rests() {
             return;
         }
         let (now, deadlines) = (self.now.boot, &self.config.deadlines);
@@ -295,7 +254,7 @@ impl Orchestrator {
     /// A share that cannot be filled here is refused, once and for ever, while the parent listens.
     fn hand_back(&mut self, slot_id: &SlotId, reason: &str, failed: bool) -> bool {
         let Origin::Share(share) = slot_id.0 else { return false };
-        if !self.parent_open || matches!(slot_id.1, SlotIndex::Node(_)) {
+        if !self.parent.open || matches!(slot_id.1, SlotIndex::Node(_)) {
             return false;
         }
         let verdict = Verdict::Refused { reason: reason.to_owned(), failed };
@@ -317,11 +276,11 @@ impl Orchestrator {
         for id in &all {
             self.set_phase(*id, Phase::Retiring);
         }
-        self.unfilled.remove(slot_id);
+        self.todo.unfilled.remove(slot_id);
         self.reconcile_slot(slot_id);
     }
 
-    fn say(&mut self, slot_id: &SlotId, reason: String) {
+    pub(super) fn say(&mut self, slot_id: &SlotId, reason: String) {
         if let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.reason != reason) {
             slot.reason = reason;
             slot.since = self.now.wall;

@@ -12,6 +12,7 @@ use holm_model::view::{InstanceView, RemovalView};
 use super::Orchestrator;
 use super::command::{Refusal, Reply};
 use super::lists::List;
+use super::place::few;
 use super::rows::{Phase, Revocation};
 
 /// What is ordered about a node of a cluster; the word stands before its id in the item's key.
@@ -67,12 +68,12 @@ impl Orchestrator {
     /// All that the member was given leaves its list; its slots are filled elsewhere when that is gone.
     fn begin_leaving(&mut self, id: MemberId) {
         self.members.change(&mut self.journal, &id, |member| member.leaving = true);
-        self.leaving.insert(id);
+        self.todo.leaving.insert(id);
         for placement in self.placements_on(id) {
             self.set_phase(placement, Phase::Retiring);
         }
         self.aggregate_stale = true;
-        self.dirty_origins.extend(self.demands.keys().cloned());
+        self.todo.origins.extend(self.demands.keys().cloned());
     }
 
     /// Members that leave are cut off when nothing of ours is left there, or nobody can tell any more.
@@ -82,17 +83,19 @@ impl Orchestrator {
     pub(super) fn end_leavings(&mut self) -> bool {
         let offline = |id: &MemberId| self.live.get(id).is_none_or(|l| l.state == MemberState::Offline);
         let over = |id: &&MemberId| self.placements_on(**id).is_empty() || offline(id);
-        let ended: Vec<MemberId> = self.leaving.iter().filter(over).copied().collect();
+        let ended: Vec<MemberId> = self.todo.leaving.iter().filter(over).copied().collect();
         ended.iter().for_each(|id| self.cut_off(*id));
         !ended.is_empty()
     }
 
     /// The member's certificates are void and it is forgotten.
     fn cut_off(&mut self, id: MemberId) {
-        self.leaving.remove(&id);
+        self.todo.leaving.remove(&id);
         let (Some(member), Some(live)) = (self.members.get(&id), self.live.get(&id)) else { return };
         let (role, name, state) = (member.role, member.name.to_string(), live.state);
-        self.note(role.word(), name, String::new(), (state.word(), "removed"), ("person", ""));
+        let left = self.live_on(|report| report.node.first() == Some(&id));
+        let reason = may_still_run(&left);
+        self.note(role.word(), name, String::new(), (state.word(), "removed"), ("person", &reason));
         // It is known: see above.
         let _ = self.revoke(id);
         self.forget_member(id);
@@ -125,7 +128,7 @@ impl Orchestrator {
         if let Some(id) = member(REVOKE).filter(known) {
             // A member that is known can be revoked.
             let _ = self.revoke_member(id);
-        } else if let Some(id) = member(REMOVE).filter(known).filter(|id| !self.leaving.contains(id)) {
+        } else if let Some(id) = member(REMOVE).filter(known).filter(|id| !self.todo.leaving.contains(id)) {
             let _ = self.remove_member(id);
         }
     }
@@ -159,4 +162,10 @@ impl Orchestrator {
         });
         self.revocations.iter().map(|(text, _)| text.clone()).chain(told).collect()
     }
+}
+
+/// What nobody saw end, for people; nothing, if there is nothing.
+fn may_still_run(left: &[InstanceView]) -> String {
+    let named: Vec<_> = left.iter().map(|view| format!("{}/{}", view.application, view.slot)).collect();
+    if named.is_empty() { String::new() } else { format!("there may still run {}", few(&named, ", ")) }
 }

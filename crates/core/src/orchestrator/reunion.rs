@@ -46,7 +46,7 @@ impl Orchestrator {
             self.put_placement(id, placement);
             self.pass_report(id, share);
         }
-        self.dirty.insert(from);
+        self.todo.slots.insert(from);
     }
 
     /// The parent hears of the instance as of the share's.
@@ -69,12 +69,12 @@ impl Orchestrator {
             self.refresh_demands(id);
         }
         let unclaimed: Vec<Origin> = self.slots.origins().filter(|o| self.is_unclaimed(o)).cloned().collect();
-        self.dirty_origins.extend(unclaimed);
+        self.todo.origins.extend(unclaimed);
     }
 
     /// A wish that our parent made, as far as it has told its reigns in this run.
     pub(super) fn is_made_above(&self, wish: WishId) -> bool {
-        self.parent_reigns.contains(&wish.0.epoch)
+        self.parent.reigns.contains(&wish.0.epoch)
     }
 
     /// Adopted as a part of our parent's wish, and no share for it is known yet.

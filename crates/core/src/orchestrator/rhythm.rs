@@ -25,6 +25,9 @@ impl Orchestrator {
             }
             self.ticked = now.boot;
         }
+        if first {
+            self.gathering.begin(now.boot);
+        }
         self.now = now;
     }
 
@@ -32,19 +35,20 @@ impl Orchestrator {
         self.ticked = self.now.boot;
         self.look_at_members();
         self.ask_again();
-        self.dirty_origins.append(&mut self.updating);
+        self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
+        self.todo.origins.append(&mut self.todo.updating);
         self.bury();
     }
 
     /// Makes true what something happened to, then tells those concerned.
     pub(super) fn settle(&mut self) {
         if std::mem::take(&mut self.capacity_changed) {
-            self.dirty.append(&mut self.unfilled);
+            self.todo.slots.append(&mut self.todo.unfilled);
         }
         loop {
-            if let Some(origin) = self.dirty_origins.pop_first() {
+            if let Some(origin) = self.todo.origins.pop_first() {
                 self.reconcile(&origin);
-            } else if let Some(slot) = self.dirty.pop_first() {
+            } else if let Some(slot) = self.todo.slots.pop_first() {
                 self.reconcile_slot(&slot);
             } else if !self.end_leavings() {
                 break;
@@ -76,10 +80,11 @@ impl Orchestrator {
         for id in members {
             self.live.entry(id).or_insert_with(|| Live::new(self.now.boot));
         }
-        self.leaving = self.members.iter().filter(|(_, member)| member.leaving).map(|(id, _)| *id).collect();
+        self.todo.leaving =
+            self.members.iter().filter(|(_, member)| member.leaving).map(|(id, _)| *id).collect();
         self.aggregate_stale = true;
-        self.dirty_origins.extend(self.demands.keys().cloned());
-        self.dirty_origins.extend(self.slots.origins().cloned());
+        self.todo.origins.extend(self.demands.keys().cloned());
+        self.todo.origins.extend(self.slots.origins().cloned());
     }
 
     pub(super) fn next_id(&mut self) -> Uid {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holm_model::access::Grants;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::{Assignment, Item, ItemKey, Obeyed, Part, Share, ShareSlots};
-use holm_model::member::Role;
+use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
 use holm_model::slot::SlotIndex;
 use holm_model::time::Time;
@@ -37,6 +38,15 @@ pub struct Member {
     /// People removed it: it takes nothing new, and is cut off when it has ended what it owes.
     #[serde(default)]
     pub leaving: bool,
+}
+
+/// What is kept of a member beside its [`Member`] row; written behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Not long before it was heard last.
+    pub heard: Time,
+    /// A node's.
+    pub facts: Option<NodeFacts>,
 }
 
 /// A wish and, once it is deleted, what its tombstone waits for.
@@ -89,6 +99,11 @@ pub struct Token {
     pub expires: Time,
     pub uses_left: Option<u32>,
     pub revoked: bool,
+    #[serde(default)]
+    pub who: String,
+    /// What an API token allows.
+    #[serde(default)]
+    pub grants: Option<Grants>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,9 +142,18 @@ impl WishRow {
 // === impl Placement ===
 
 impl Placement {
+    /// What the member's list calls it.
+    #[must_use]
+    pub const fn key(&self, id: AssignmentId) -> ItemKey {
+        match self.role {
+            Role::Cluster => ItemKey::Share(id),
+            Role::Node => ItemKey::Assignment(id),
+        }
+    }
+
     /// The item for the member's list, or `None` when it is off the list.
     #[must_use]
-    pub fn item(&self, id: AssignmentId) -> Option<(ItemKey, Item)> {
+    pub fn item(&self, id: AssignmentId) -> Option<Item> {
         if self.phase == Phase::Retiring {
             return None;
         }
@@ -141,11 +165,11 @@ impl Placement {
                     SlotIndex::Number(number) if !self.per_node => ShareSlots::Number(*number),
                     _ => ShareSlots::PerNode,
                 };
-                (ItemKey::Share(id), Item::Share(Share { id, part, slots, failures, held }))
+                Item::Share(Share { id, part, slots, failures, held })
             }
             (Role::Node, index) => {
                 let slot = index.clone();
-                (ItemKey::Assignment(id), Item::Assignment(Assignment { id, part, slot, held }))
+                Item::Assignment(Assignment { id, part, slot, held })
             }
         })
     }

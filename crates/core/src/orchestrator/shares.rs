@@ -27,12 +27,13 @@ impl Orchestrator {
         match report.verdict {
             Verdict::Taken => {
                 let news = if report.unfilled.is_empty() {
-                    self.unfilled_below.remove(&report.id).is_some()
+                    self.index.unfilled_below.remove(&report.id).is_some()
                 } else {
-                    self.unfilled_below.insert(report.id, report.unfilled).is_none()
+                    let known = self.index.unfilled_below.insert(report.id, report.unfilled.clone());
+                    known.as_ref() != Some(&report.unfilled)
                 };
                 if news {
-                    self.dirty.insert(Self::slot_of(&placement));
+                    self.todo.slots.insert(Self::slot_of(&placement));
                 }
             }
             Verdict::Refused { reason, failed } => self.share_refused(report.id, &placement, &reason, failed),

@@ -31,7 +31,13 @@ pub(super) struct Slot {
     pub(super) failed: Option<String>,
     /// (restarts, generation) that `failures` and `failed` are about.
     pub(super) tried: (u64, u64),
-    /// Why nothing fills it.
+    /// A member may run it that this store has forgotten: it is not started elsewhere meanwhile.
+    pub(super) may_run: bool,
+    /// Generation of the update that members were asked about last.
+    pub(super) asked: u64,
+    /// Its new specification has no place: what runs stays, and the update waits.
+    pub(super) halted: bool,
+    /// Why nothing fills it, or why its update waits.
     pub(super) reason: String,
     pub(super) since: Time,
     /// When its placement changed last, for updates that pass over what does not settle (boot time).
@@ -121,7 +127,7 @@ impl Orchestrator {
     pub(super) fn derive_slots(&mut self) {
         self.slots.clear();
         self.load.clear();
-        self.consumers.clear();
+        self.index.consumers.clear();
         let placements: Vec<_> = self.placements.iter().map(|(id, p)| (*id, p.clone())).collect();
         for (id, placement) in placements {
             self.index(id, &placement);
@@ -144,39 +150,28 @@ impl Orchestrator {
         }
         self.index(id, &placement);
         let item = placement.item(id);
-        let member = placement.member;
-        let key = item.as_ref().map_or_else(
-            || match placement.role {
-                holm_model::member::Role::Cluster => ItemKey::Share(id),
-                holm_model::member::Role::Node => ItemKey::Assignment(id),
-            },
-            |(key, _)| key.clone(),
-        );
+        let (member, key) = (placement.member, placement.key(id));
         self.placements.put(&mut self.journal, id, placement);
-        self.set_item(member, key, item.as_ref().map(|(_, item)| item));
+        self.set_item(member, key, item.as_ref());
     }
 
     /// Forgets a placement; its item leaves the list.
     pub(super) fn drop_placement(&mut self, id: AssignmentId) {
         let Some(old) = self.placements.remove(&mut self.journal, &id) else { return };
         self.unindex(id, &old);
-        let key = match old.role {
-            holm_model::member::Role::Cluster => ItemKey::Share(id),
-            holm_model::member::Role::Node => ItemKey::Assignment(id),
-        };
-        self.set_item(old.member, key, None);
-        self.unfilled_below.remove(&id);
+        self.set_item(old.member, old.key(id), None);
+        self.index.unfilled_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
-        self.dirty.insert(slot);
+        self.todo.slots.insert(slot);
     }
 
     fn index(&mut self, id: AssignmentId, placement: &Placement) {
         let now = self.now;
         let slot = self.slots.obtain(Self::slot_of(placement), Slot::default);
+        slot.moved = now.boot;
         if placement.phase == Phase::Active {
             slot.active = Some(id);
-            slot.moved = now.boot;
             slot.since = placement.since;
             slot.failures = slot.failures.max(placement.failures);
             slot.tried = (placement.part.restarts, placement.part.generation);
@@ -187,7 +182,8 @@ impl Orchestrator {
         for key in &takes.connects {
             self.consume(placement.member, key);
         }
-        self.load.entry(placement.member).or_default().add(id, placement, takes);
+        let obeyed = self.live.get(&placement.member).map_or(0, |live| live.obeyed);
+        self.load.entry(placement.member).or_default().add(id, placement, takes, obeyed);
         self.aggregate_stale = true;
     }
 
@@ -202,7 +198,7 @@ impl Orchestrator {
         for key in taken.iter().flat_map(|takes| &takes.connects) {
             self.stop_consuming(placement.member, key);
         }
-        self.full = None;
+        self.this_step.full = None;
         self.aggregate_stale = true;
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use holm_model::fact::InstanceReport;
+use holm_model::fact::{InstanceReport, UnfilledSlot};
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
+use holm_model::service::{RestartPolicy, ServiceSpec};
 use holm_model::state::{InstanceState, MemberState, RunState};
 
 use super::Orchestrator;
@@ -37,13 +38,15 @@ impl Orchestrator {
         let dangling = |id: &AssignmentId| {
             self.instances.get(id).is_some_and(|report| report.status.state == InstanceState::Dangling)
         };
-        let below = self.by_share.get(&id).is_some_and(|all| all.iter().all(dangling));
+        let below = self.index.by_share.get(&id).is_some_and(|all| all.iter().all(dangling));
         below || self.is_dangling(placement)
     }
 
-    /// The cluster's node is silent past the deadline, and the cluster has no other place.
+    /// The cluster has no place: its node is silent past the deadline, or the new specification needs more.
+    /// What a frozen node may run is not without one.
     pub(super) fn is_stranded(&self, id: AssignmentId, placement: &Placement) -> bool {
-        !placement.per_node && self.unfilled_below.contains_key(&id)
+        let without = |slots: &Vec<UnfilledSlot>| slots.iter().any(|slot| !slot.frozen);
+        !placement.per_node && self.index.unfilled_below.get(&id).is_some_and(without)
     }
 
     /// The member obeyed a list without it and reports nothing of it any more.
@@ -53,8 +56,20 @@ impl Orchestrator {
             && live.obeyed >= placement.revision
             && match placement.role {
                 Role::Node => !self.instances.contains(&id),
-                Role::Cluster => self.by_share.get(&id).is_none_or(BTreeSet::is_empty),
+                Role::Cluster => self.index.by_share.get(&id).is_none_or(BTreeSet::is_empty),
             }
+    }
+
+    /// It has ended and is not started again by itself, whatever becomes of its node.
+    pub(super) fn is_done(&self, id: AssignmentId, spec: &ServiceSpec) -> bool {
+        let over = |report: &InstanceReport| match report.status.state {
+            InstanceState::Completed => true,
+            InstanceState::Failed => spec.restart.policy == RestartPolicy::Never,
+            _ => false,
+        };
+        let shared = self.index.by_share.get(&id).into_iter().flatten();
+        let mut copies = shared.chain([&id]).filter_map(|id| self.instances.get(id)).peekable();
+        copies.peek().is_some() && copies.all(over)
     }
 
     pub(super) fn standing(&self, id: AssignmentId) -> Standing {
@@ -74,7 +89,8 @@ impl Orchestrator {
     /// Copies on nodes that are silent to the cluster say nothing: it replaces them, or waits for them.
     fn standing_of_share(&self, id: AssignmentId, placement: &Placement) -> Standing {
         let obeyed = self.live.get(&placement.member).map_or(0, |live| live.obeyed);
-        let shared = self.by_share.get(&id).into_iter().flatten().filter_map(|id| self.instances.get(id));
+        let shared =
+            self.index.by_share.get(&id).into_iter().flatten().filter_map(|id| self.instances.get(id));
         let mut heard = shared.filter(|r| r.status.state != InstanceState::Dangling).peekable();
         let none = heard.peek().is_none();
         let settled = heard

@@ -25,9 +25,9 @@ impl Orchestrator {
     }
 
     pub(super) fn parent_closed(&mut self) {
-        self.parent_open = false;
+        self.parent.open = false;
         self.held.disconnected();
-        self.reporter.disconnected();
+        self.parent.reporter.disconnected();
     }
 
     pub(super) fn parent_message(&mut self, message: &Down) {
@@ -38,24 +38,24 @@ impl Orchestrator {
         }
         let received = self.held.receive(message, &mut self.journal);
         if let Some(welcome) = received.welcome {
-            self.parent_reigns = reigns_of(&welcome);
+            self.parent.reigns = reigns_of(&welcome);
             self.report_everything();
-            self.reporter.welcome(welcome.session);
+            self.parent.reporter.welcome(welcome.session);
         }
         if matches!(message, Down::Thaw { .. }) {
-            self.reporter.repeat();
+            self.parent.reporter.repeat();
         }
         // Slots without a place may be handed back now.
-        let completed = !self.parent_open && self.held.is_current();
+        let completed = !self.parent.open && self.held.is_current();
         self.capacity_changed |= completed;
-        self.parent_open = self.held.is_current();
+        self.parent.open = self.held.is_current();
         self.effects.extend(received.replies.into_iter().map(Effect::SendParent));
         for key in received.put.iter().chain(&received.removed) {
             self.parent_item(key);
         }
         let shared: BTreeSet<WishId> =
             received.put.iter().filter_map(|key| self.wish_of_share(key)).collect();
-        if self.parent_open && (completed || !shared.is_empty()) {
+        if self.parent.open && (completed || !shared.is_empty()) {
             self.yield_wishes(&shared);
         }
     }
@@ -69,7 +69,7 @@ impl Orchestrator {
         match key {
             ItemKey::Share(id) => self.share_changed(*id),
             ItemKey::Endpoints(key) => {
-                self.endpoints_dirty.insert(key.clone());
+                self.todo.endpoints.insert(key.clone());
             }
             ItemKey::Revocation(text) => {
                 self.obey_order(text);
@@ -97,7 +97,7 @@ impl Orchestrator {
                 self.unreport(&FactKey::Share(id));
             }
         }
-        self.dirty_origins.insert(origin);
+        self.todo.origins.insert(origin);
     }
 
     // --- facts upward ---
@@ -109,16 +109,16 @@ impl Orchestrator {
         }
     }
 
-    /// Slots of a per-node share that nothing fills here, or the share's slot when its node is silent and
-    /// there is no other place; and why.
+    /// What the parent has to hear of the share's slots: see [`ShareReport::unfilled`].
     fn unfilled_of(&self, share: AssignmentId) -> Vec<UnfilledSlot> {
         let origin = Origin::Share(share);
         let per_node = self.demands.get(&origin).is_some_and(|demand| demand.slots == Wanted::PerNode);
         let unfilled = self.slots.of(&origin).filter(|(index, slot)| match slot.active {
-            None => per_node && slot.wanted && !slot.reason.is_empty(),
+            None => (per_node || slot.may_run) && slot.wanted && !slot.reason.is_empty(),
+            Some(_) if slot.halted => true,
             Some(active) => {
                 !per_node
-                    && self.unfilled.contains(&(origin.clone(), (*index).clone()))
+                    && self.todo.unfilled.contains(&(origin.clone(), (*index).clone()))
                     && self.standing(active) == Standing::Dangling
             }
         });
@@ -126,18 +126,19 @@ impl Orchestrator {
             slot: index.clone(),
             reason: slot.reason.clone(),
             since: slot.since,
+            frozen: slot.may_run,
         };
         unfilled.map(told).collect()
     }
 
     pub(super) fn report_fact(&mut self, fact: Fact) {
         if self.config.tier == Tier::Cluster {
-            self.reporter.set(fact);
+            self.parent.reporter.set(fact);
         }
     }
 
     pub(super) fn unreport(&mut self, key: &FactKey) {
-        self.reporter.remove(key);
+        self.parent.reporter.remove(key);
     }
 
     pub(super) fn report_instance(&mut self, report: &InstanceReport) {
@@ -151,10 +152,11 @@ impl Orchestrator {
         if member.role != Role::Node {
             return;
         }
-        // One that has not called in this run is known by name.
-        let facts = live.facts.clone().unwrap_or_default();
-        let (name, state, usage) = (member.name.clone(), live.state, live.usage);
-        self.report_fact(Fact::Node(Box::new(NodeReport { path: vec![id], name, state, facts, usage })));
+        // One that has never told is known by name.
+        let facts = self.last_facts(id).cloned().unwrap_or_default();
+        let (name, state, usage, frozen) = (member.name.clone(), live.state, live.usage, self.is_frozen(id));
+        let path = vec![id];
+        self.report_fact(Fact::Node(Box::new(NodeReport { path, name, state, facts, usage, frozen })));
     }
 
     fn report_everything(&mut self) {
@@ -175,14 +177,14 @@ impl Orchestrator {
             return;
         }
         // Nobody asks for it while there is no session; its snapshot will have it.
-        if self.reporter.is_heard() && std::mem::take(&mut self.aggregate_stale) {
-            self.reporter.set(Fact::Aggregate(self.aggregate()));
+        if self.parent.reporter.is_heard() && std::mem::take(&mut self.aggregate_stale) {
+            self.parent.reporter.set(Fact::Aggregate(self.aggregate()));
         }
-        for share in std::mem::take(&mut self.shares_dirty) {
+        for share in std::mem::take(&mut self.todo.shares) {
             self.tell_verdict(share);
         }
         let revision = self.held.revision();
-        self.effects.extend(self.reporter.take(revision).into_iter().map(Effect::SendParent));
+        self.effects.extend(self.parent.reporter.take(revision).into_iter().map(Effect::SendParent));
     }
 
     /// For our own parent, every few seconds while nothing else is said: what we obeyed.

@@ -90,7 +90,10 @@ impl Orchestrator {
             .filter(|(index, slot)| matches!(index, SlotIndex::Node(_)) && slot.wanted)
             .map(|(_, slot)| match slot.active {
                 None => 1,
-                Some(share) => self.unfilled_below.get(&share).map_or(0, Vec::len),
+                Some(share) => {
+                    let told = self.index.unfilled_below.get(&share).into_iter().flatten();
+                    told.filter(|told| !self.is_reported(share, &told.slot)).count()
+                }
             })
             .sum()
     }
@@ -136,7 +139,8 @@ fn service_state(
         return ServiceState::Degraded;
     }
     if states.is_empty() {
-        return if slots == 0 { ServiceState::Running } else { ServiceState::Initial };
+        // Without slots nothing of it runs, and nothing is meant to.
+        return if slots == 0 { ServiceState::Stopped } else { ServiceState::Initial };
     }
     if any(I::Running) { ServiceState::Scaling } else { ServiceState::Instantiating }
 }

@@ -16,7 +16,7 @@ use holm_model::wish::SpecBytes;
 
 use crate::support::*;
 
-fn facts(runtimes: &[&str]) -> NodeEvent {
+pub(crate) fn facts(runtimes: &[&str]) -> NodeEvent {
     let runtime = |text: &&str| RuntimeFacts {
         name: name(text),
         version: String::new(),

@@ -2,8 +2,10 @@
 //! commits that fail.
 
 use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent, SurvivorState};
+use holm_model::fact::Fact;
 use holm_model::id::StoreId;
 use holm_model::item::ItemKey;
+use holm_model::message::Up;
 use holm_model::service::RestartPolicy;
 use holm_model::state::InstanceState as I;
 
@@ -133,6 +135,41 @@ fn an_undone_step_is_made_good_from_what_the_runtimes_say() {
     let survivor = survivor(1, 1, SurvivorState::Exited(Outcome::exited(1)));
     node.step(NodeEvent::Survivors(vec![survivor]));
     assert_eq!(node.launched().incarnation, 2);
+}
+
+/// What was told last of the node's only runtime.
+fn unavailable(node: &Node) -> Option<String> {
+    let facts = node.effects.iter().rev().filter_map(|effect| match effect {
+        NodeEffect::Send(Up::Facts(facts)) => Some(&facts.put),
+        _ => None,
+    });
+    let report = facts.flatten().find_map(|fact| match fact {
+        Fact::Node(report) => Some(report),
+        _ => None,
+    });
+    report.unwrap().facts.runtimes[0].unavailable.clone()
+}
+
+/// What a node that cannot write sees is told; what has to be on the disk first waits.
+#[test]
+fn a_full_disk_is_told_and_nothing_is_obeyed_or_launched_until_it_takes_writes() {
+    let (mut node, mut parent) = running(&with_policy(RestartPolicy::Always));
+    node.step(crate::rules::facts(&["process"]));
+    node.step(NodeEvent::Disk { trouble: Some("full".to_owned()) });
+    assert_eq!(unavailable(&node).as_deref(), Some("this node's disk takes no writes: full"));
+    node.take();
+    node.exit(1, 1, 1);
+    let status = node.told(1).unwrap();
+    assert_eq!((status.state, status.exhausted), (I::Failed, false));
+    assert_eq!(status.reason, "not started: this node's disk takes no writes: full");
+    assert_eq!(node.orders(), []);
+    change(&mut parent, &mut node, &assignment(2));
+    assert!(node.machine.instance(id(2)).is_none() && node.orders().is_empty());
+
+    node.step(NodeEvent::Disk { trouble: None });
+    assert_eq!(unavailable(&node), None);
+    assert!(node.take().contains(&NodeEffect::Reconnect), "what was not obeyed is asked for again");
+    assert_eq!(node.machine.instance(id(1)).unwrap().incarnation, 2);
 }
 
 #[test]

@@ -212,17 +212,28 @@ impl World {
                 return Err(format!("slot {slot} (wanted: {wanted}) runs as {at:?}"));
             }
         }
+        let halted = self.is_halted(orch, wished, &found);
         for slot in &numbers {
-            self.slot_settled(
-                orch,
-                wish,
-                (service, wished),
-                slot,
-                found.get(slot).map_or(&[][..], |all| all),
-            )
-            .map_err(|error| format!("slot {slot}: {error}"))?;
+            let copies = found.get(slot).map_or(&[][..], |all| all);
+            self.slot_settled(orch, wish, (service, wished), slot, copies, halted)
+                .map_err(|error| format!("slot {slot}: {error}"))?;
         }
         Ok(())
+    }
+
+    /// An update is halted by a slot that has no place for the new specification, so that the old one stays.
+    fn is_halted(
+        &self,
+        orch: Orch,
+        wished: &ServiceWish,
+        found: &BTreeMap<SlotIndex, Vec<(NodeAt, AssignmentId, &Process)>>,
+    ) -> bool {
+        let without_place = |slot, id| self.place_for(orch, wished, slot, Some(id)).is_none();
+        found.iter().flat_map(|(slot, all)| all.iter().map(move |copy| (slot, copy))).any(
+            |(slot, (_, id, process))| {
+                process.part.generation != wished.generation && without_place(slot, *id)
+            },
+        )
     }
 
     /// The slots of a per-node service: one for each node that it suits.
@@ -258,6 +269,7 @@ impl World {
         (service, wished): (&Name, &ServiceWish),
         slot: &SlotIndex,
         processes: &[(NodeAt, AssignmentId, &Process)],
+        halted: bool,
     ) -> Result<(), String> {
         let filter = InstanceFilter {
             application: Some(wish.id.to_string()),
@@ -278,7 +290,7 @@ impl World {
             let found = rows.iter().find(|row| row.id == Some(id.to_string())).cloned();
             let place = &self.nodes[*node].path;
             let row = found.ok_or_else(|| format!("{id} on {place} is not shown; there is {rows:?}"))?;
-            copy_settled(&row, process, wished)?;
+            copy_settled(&row, process, wished, halted)?;
             // Whoever vanished is shown as what it was last; nothing else is shown beside it.
             rows.retain(|other| other.id != row.id && other.state != "DANGLING" && !other.held);
             return if rows.is_empty() { Ok(()) } else { Err(format!("more rows than copies: {rows:?}")) };
@@ -286,7 +298,7 @@ impl World {
         if wished.run == RunState::Stop && matches!(slot, SlotIndex::Node(_)) {
             return Ok(());
         }
-        let place = self.place_for(orch, wished, slot);
+        let place = self.place_for(orch, wished, slot, None);
         let fine = rows.iter().any(|row| match row.state.as_str() {
             "FAILED" if row.reason.contains("next attempt") => false,
             "FAILED" => !row.reason.is_empty(),
@@ -301,8 +313,14 @@ impl World {
         if fine { Ok(()) } else { Err(format!("nothing runs (place: {place:?}), and the rows are {rows:?}")) }
     }
 
-    /// A node that could take the slot, by what its list leaves free.
-    fn place_for(&self, orch: Orch, wished: &ServiceWish, slot: &SlotIndex) -> Option<String> {
+    /// A node that could take the slot, by what its list leaves free, `instead` of what is there.
+    fn place_for(
+        &self,
+        orch: Orch,
+        wished: &ServiceWish,
+        slot: &SlotIndex,
+        instead: Option<AssignmentId>,
+    ) -> Option<String> {
         let spec = wished.spec.decode().unwrap();
         let wanted: BTreeSet<u16> = spec.ports.values().filter_map(|port| port.host).collect();
         let suited = self.nodes_for(orch, wished);
@@ -312,7 +330,9 @@ impl World {
             let here = matches!(slot, SlotIndex::Number(_)) || *slot == index;
             let (mut free, mut ports) = (site.facts.allocatable, BTreeSet::new());
             for item in machine.held().items() {
-                if let Ok(Item::Assignment(assignment)) = item.unpack() {
+                if let Ok(Item::Assignment(assignment)) = item.unpack()
+                    && Some(assignment.id) != instead
+                {
                     let taken = assignment.part.spec.decode().unwrap();
                     free = free.less(&taken.resources);
                     ports.extend(taken.ports.values().filter_map(|port| port.host));
@@ -357,13 +377,18 @@ impl World {
 }
 
 /// A copy that runs is shown as what it is.
-fn copy_settled(row: &InstanceView, process: &Process, wished: &ServiceWish) -> Result<(), String> {
+fn copy_settled(
+    row: &InstanceView,
+    process: &Process,
+    wished: &ServiceWish,
+    halted: bool,
+) -> Result<(), String> {
     let state = match (process.state, wished.run) {
         (ProcessState::Running, RunState::Run) => "RUNNING",
         (ProcessState::Paused, RunState::Pause) => "PAUSED",
         (state, run) => return Err(format!("{run:?} is wished, and there is {state:?}: {row:?}")),
     };
-    if row.state == state && !row.held && process.part.generation == wished.generation {
+    if row.state == state && !row.held && (halted || process.part.generation == wished.generation) {
         return Ok(());
     }
     let (state, generation) = (process.state, process.part.generation);

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use holm_core::table::Snapshot;
-use holm_model::record::{AuditRecord, Batch, Table};
+use holm_model::record::{AuditRecord, Batch, Change, Table};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     pub(crate) rows: BTreeMap<(Table, String), Vec<u8>>,
     pub(crate) audit: Vec<AuditRecord>,
+    pub(crate) history: Vec<Change>,
 }
 
 impl Disk {
@@ -20,6 +21,7 @@ impl Disk {
             };
         }
         self.audit.extend(batch.audit);
+        self.history.extend(batch.changes);
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

@@ -117,6 +117,12 @@ impl Spec {
         self
     }
 
+    /// It is never started again by itself.
+    pub(crate) fn once(mut self) -> Self {
+        self.0.restart.policy = RestartPolicy::Never;
+        self
+    }
+
     pub(crate) fn version(mut self, version: &str) -> Self {
         self.0.env.insert("VERSION".to_owned(), version.to_owned());
         self
@@ -231,7 +237,8 @@ impl World {
         let now = self.orchestrators[orch].clock.at(self.now).wall;
         let (id, secret_hash) = (token.to_owned(), token.to_owned());
         let expires = Time(now.0 + 3_600_000);
-        self.command(orch, Command::CreateToken { id, role, secret_hash, expires, uses: Some(uses) })
+        let uses = Some(uses);
+        self.command(orch, Command::CreateToken { id, role, secret_hash, expires, uses, grants: None })
     }
 
     pub(crate) fn show_token(

@@ -139,7 +139,8 @@ fn after(state: &App, command: &Command) -> Option<App> {
                     continue;
                 }
                 wish.replicas = replicas.map_or(wish.replicas, Replicas::Number);
-                wish.run = run.unwrap_or(wish.run);
+                let pauses_nothing = (*run, wish.run) == (Some(RunState::Pause), RunState::Stop);
+                wish.run = run.filter(|_| !pauses_nothing).unwrap_or(wish.run);
                 wish.restarts += u64::from(*restart);
             }
             Some(Some(services))

@@ -1,7 +1,9 @@
 //! Examples to read: calm worlds, one thing happens, and this is what follows.
 
 mod changing;
+mod ending;
 mod forgetting;
+mod frozen_below;
 mod joining;
 mod losing;
 mod owners;
@@ -9,3 +11,4 @@ mod placing;
 mod refusing;
 mod removing;
 mod reunion;
+mod updating;

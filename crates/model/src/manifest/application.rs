@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::keys;
 use super::read::At;
 use super::service;
-use super::tree::Node;
+use super::tree::{Node, Value};
 use crate::name::Name;
 use crate::service::{Application, Connect};
 
@@ -35,7 +35,8 @@ fn format(at: &At<'_>) -> Option<()> {
 
 fn services(at: &At<'_>) -> Option<BTreeMap<Name, crate::service::ApplicationService>> {
     let entries = at.entries("a mapping of services", |key| Name::new(key).map_err(|e| e.to_string()))?;
-    if entries.is_empty() {
+    // Not `entries`: those with a wrong name were noted already.
+    if matches!(&at.node().value, Value::Map(all) if all.is_empty()) {
         return at.refuse("expected at least one service");
     }
     if entries.len() > MOST_SERVICES {

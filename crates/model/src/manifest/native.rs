@@ -62,7 +62,9 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Scalar")]
     pub(super) user: Option<String>,
-    /// Directories of the node, or named volumes, inside the instance.
+    /// Directories of the node, or named volumes, inside the instance. On a node, all replicas of all services of
+    /// an application share a named volume; it stays when the application is deleted, until somebody
+    /// removes it with the engine's own `docker volume rm holm-<application id>-<name>`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub(super) volumes: Vec<Volume>,
@@ -204,7 +206,9 @@ pub(super) struct Placement {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Restart {
-    /// When it is started again; default `on-failure`.
+    /// When it is started again; default `on-failure`. With `never`, nobody but people starts again what
+    /// has ended, here or elsewhere; what had not ended when its node was lost or removed is started once
+    /// more on another one.
     #[schemars(default = "policy", with = "Policy")]
     pub(super) policy: RestartPolicy,
     /// Attempts on one node before another node is tried once; default 5.

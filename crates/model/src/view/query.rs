@@ -98,10 +98,28 @@ pub struct AuditQuery {
     pub who: Option<String>,
     pub verb: Option<String>,
     pub subject: Option<String>,
+    /// Not before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Time>,
+    /// Before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Time>,
+    /// The oldest first, for exports; else the newest.
+    #[serde(default)]
+    pub oldest_first: bool,
     /// Items of the page at most; 1000 if absent or larger.
     pub limit: Option<u32>,
     /// `next` of the page before.
     pub cursor: Option<String>,
+}
+
+/// `GET /audit/verify`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ProofQuery {
+    /// The head of an earlier answer, which must still be in the chain.
+    pub head: Option<String>,
 }
 
 /// `GET /instances/{id}/logs`.
@@ -114,6 +132,16 @@ pub struct LogQuery {
     /// Only lines of this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     pub since: Option<Time>,
+    /// Only lines before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Time>,
+    /// Only lines that contain this regular expression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grep: Option<String>,
+    /// Only what the incarnation before the last one said.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub previous: bool,
     /// Go on with the lines that come.
     #[serde(default)]
     pub follow: bool,

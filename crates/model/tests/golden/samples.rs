@@ -18,7 +18,9 @@ use holm_model::service::{Connect, Placement, Port, Replicas, Restart, RestartPo
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::{InstanceState, MemberState, RunState};
 use holm_model::time::Time;
-use holm_model::tunnel::{Answer, ExecIn, ExecOut, LogLine, LogStream, Purpose, Request};
+use holm_model::tunnel::{
+    Answer, CopyWay, ExecIn, ExecOut, LogFilter, LogLine, LogStream, Purpose, Request, Terminal, WindowSize,
+};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
@@ -118,9 +120,36 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     let command = vec!["sh".to_owned(), "-c".to_owned(), "true".to_owned()];
     vec![
         ("tunnel-request-logs", request(Purpose::Logs { instance, tail: Some(10), since, follow: true })),
-        ("tunnel-request-exec", request(Purpose::Exec { instance, command })),
+        (
+            "tunnel-request-exec",
+            request(Purpose::Exec { instance, command: command.clone(), terminal: None }),
+        ),
+        ("tunnel-request-terminal", request(Purpose::Exec { instance, command, terminal: Some(terminal()) })),
         ("tunnel-request-connect", request(Purpose::Connect { instance, port: 8080 })),
+        ("tunnel-request-search", request(Purpose::Search { instance, filter: log_filter() })),
+        ("tunnel-request-read", request(Purpose::Copy { instance, path: path(), way: CopyWay::Read })),
+        ("tunnel-request-write", request(Purpose::Copy { instance, path: path(), way: CopyWay::Write })),
+        ("tunnel-request-shell", request(Purpose::Shell { terminal: terminal(), who: "ada".to_owned() })),
     ]
+}
+
+fn path() -> String {
+    "/srv/data".to_owned()
+}
+
+fn log_filter() -> LogFilter {
+    LogFilter {
+        tail: Some(10),
+        since: Some(Time(1_800_000_000_000)),
+        until: Some(Time(1_800_000_060_000)),
+        pattern: Some("err(or)?".to_owned()),
+        previous: true,
+        follow: false,
+    }
+}
+
+fn terminal() -> Terminal {
+    Terminal { kind: "xterm-256color".to_owned(), size: WindowSize { columns: 132, rows: 43 } }
 }
 
 pub(crate) fn answers() -> Vec<(&'static str, Answer)> {
@@ -133,7 +162,12 @@ pub(crate) fn log_line() -> LogLine {
 }
 
 pub(crate) fn exec_in() -> Vec<(&'static str, ExecIn)> {
-    vec![("exec-in-stdin", ExecIn::Stdin(b"a\n".to_vec())), ("exec-in-end", ExecIn::StdinEnd)]
+    vec![
+        ("exec-in-stdin", ExecIn::Stdin(b"a\n".to_vec())),
+        ("exec-in-end", ExecIn::StdinEnd),
+        ("exec-in-resize", ExecIn::Resize(terminal().size)),
+        ("exec-in-signal", ExecIn::Signal(15)),
+    ]
 }
 
 pub(crate) fn exec_out() -> Vec<(&'static str, ExecOut)> {
@@ -237,7 +271,7 @@ fn node() -> Fact {
     };
     let usage = Usage { cpu_millis: 250, memory: 1 << 20 };
     let (path, state) = (vec![member(1), member(2)], MemberState::Online);
-    Fact::Node(Box::new(NodeReport { path, name: name("fl-1"), state, facts, usage }))
+    Fact::Node(Box::new(NodeReport { path, name: name("fl-1"), state, facts, usage, frozen: false }))
 }
 
 fn aggregate() -> Fact {

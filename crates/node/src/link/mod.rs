@@ -4,12 +4,14 @@
 //!          connected                    welcome, changes, keep-alives
 //!   Down ────────────→ LinkUp(line) ───────────────────────────────→ …
 //!     ▲  ◄─ back-off      │ vanished, silent, refused, told to reconnect
-//!     └──────────── LinkDown ◄─┘
+//!     ├──────────── LinkDown ◄─┘
+//!     └─ joined anew ◄─ revoked, and there is a new token
 //! ```
 //!
 //! The session's messages go to the agent, which owns the machine; keep-alives, certificates and
 //! tunnels are the link's own business, so that a slow disk never looks like a lost node.
 
+mod ask;
 mod session;
 mod upward;
 
@@ -23,16 +25,19 @@ use holm_link::credentials::Credentials;
 use holm_link::dial::{Connected, DialError, Dialer, DialerError};
 use holm_link::lane::Lane;
 use holm_link::listen::Channel;
+use holm_link::proxy::Proxies;
 use holm_link::revocation::Revocations;
 use holm_model::time::Time;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::ask::{AskError, ask};
 use self::session::End;
 pub(crate) use self::session::Line;
 use crate::agent::Input;
+use crate::membership::Applicant;
 use crate::tunnels::Host;
 use crate::{clock, random};
 
@@ -68,15 +73,18 @@ pub(crate) enum Order {
     Reconnect,
 }
 
-/// For people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct LinkStatus {
-    pub(crate) orchestrator: String,
-    pub(crate) up: bool,
-    pub(crate) since: Time,
+/// How a link is, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    pub orchestrator: String,
+    /// The proxy by which it is called, `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    pub up: bool,
+    pub since: Time,
     /// Why it is not up; empty when it is.
-    pub(crate) reason: String,
-    pub(crate) certificate_expires: Time,
+    pub reason: String,
+    pub certificate_expires: Time,
 }
 
 /// What a link needs; it owns the credentials.
@@ -87,6 +95,8 @@ pub(crate) struct Settings {
     /// Where renewed credentials are kept.
     pub(crate) data_dir: PathBuf,
     pub(crate) credentials: Credentials,
+    /// Joins anew when the credentials are void.
+    pub(crate) applicant: Applicant,
     pub(crate) revocations: Revocations,
     pub(crate) clock: Clock,
     pub(crate) times: LinkTimes,
@@ -112,8 +122,11 @@ impl Link {
     /// Dials until `stop`; then the session is closed and the task ends.
     pub(crate) fn start(settings: Settings, stop: CancellationToken) -> (Self, JoinHandle<()>) {
         let (orders, inbox) = mpsc::unbounded_channel();
+        let proxies = Proxies::of_process();
+        let proxy = proxies.for_address(&settings.orchestrator).map(ToString::to_string);
         let (status, status_seen) = watch::channel(LinkStatus {
             orchestrator: settings.orchestrator.clone(),
+            proxy,
             up: false,
             since: clock::now().wall,
             reason: "not dialled yet".to_owned(),
@@ -159,9 +172,7 @@ impl Caller {
                 () = stop.cancelled() => return,
                 dialled = self.dial() => match dialled {
                     Ok(connected) => self.session(connected, &stop, &mut backoff).await,
-                    Err(DialError::Refused { address, alert }) => {
-                        End::Refused(format!("{address} refused the connection: {alert}"))
-                    }
+                    Err(DialError::Refused { alert, .. }) => End::by_alert(&alert),
                     Err(error) => End::Broken(chain(&error)),
                 },
             };
@@ -170,6 +181,11 @@ impl Caller {
                 End::Renewed => continue,
                 End::Broken(reason) => self.down(&reason, backoff.failed(random())),
                 End::Refused(reason) => self.refused(&reason),
+                End::Revoked => match stop.run_until_cancelled(self.join_anew()).await {
+                    None => return,
+                    Some(true) => continue,
+                    Some(false) => self.revoked(),
+                },
             };
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -205,10 +221,38 @@ impl Caller {
     fn refused(&self, reason: &str) -> Duration {
         if self.set_status(false, reason) {
             let orchestrator = &self.settings.orchestrator;
-            tracing::error!(%orchestrator, reason, "The orchestrator refuses this node; join it again if that is not wanted.");
+            tracing::error!(%orchestrator, reason, "The orchestrator refuses this node.");
         }
         let half = self.settings.times.refused / 2;
         half + Backoff::new(half, half).failed(random())
+    }
+
+    /// As [`Caller::refused`]: only a new token mends it.
+    fn revoked(&self) -> Duration {
+        self.refused(
+            "this node was revoked or removed; to let it join anew, make a token there with \
+             `holm token create --role node` and start it again with `holm node --token …`: \
+             what it runs goes on until then, and ends if its new list does not name it",
+        )
+    }
+
+    /// Whether there are new credentials: with a token that was not used here yet, as another member.
+    async fn join_anew(&mut self) -> bool {
+        let Settings { applicant, clock, .. } = &mut self.settings;
+        match applicant.anew(clock).await {
+            Ok(Some(credentials)) => {
+                self.settings.credentials = credentials;
+                self.certificate_changed();
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "This node was revoked, and cannot join anew.");
+                // What was refused once is not asked again.
+                applicant.token = None;
+                false
+            }
+        }
     }
 
     fn certificate_changed(&self) {

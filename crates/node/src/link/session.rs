@@ -42,6 +42,8 @@ pub(super) enum End {
     Broken(String),
     /// Trying again soon is of no use.
     Refused(String),
+    /// The credentials are void: this node was revoked or removed.
+    Revoked,
 }
 
 /// A session's own memory.
@@ -65,6 +67,20 @@ const MOST_GARBLED: u32 = 100;
 /// Control frames that wait for a slow network; more of them cut the link, and the next session
 /// begins with a snapshot.
 const QUEUE: usize = 1024;
+/// The TLS alert for a certificate that was revoked.
+const REVOKED: &str = "CertificateRevoked";
+
+// === impl End ===
+
+impl End {
+    /// By the TLS alert with which the orchestrator refused our certificate.
+    pub(super) fn by_alert(alert: &str) -> Self {
+        if alert == REVOKED {
+            return Self::Revoked;
+        }
+        Self::Refused(format!("the orchestrator refused us: {alert}"))
+    }
+}
 
 // === impl Line ===
 
@@ -256,7 +272,7 @@ fn limits() -> Limits {
 
 fn ended(end: SessionEnd) -> End {
     match end {
-        SessionEnd::Refused(alert) => End::Refused(format!("the orchestrator refused us: {alert}")),
+        SessionEnd::Refused(alert) => End::by_alert(&alert),
         other => End::Broken(other.to_string()),
     }
 }

@@ -12,6 +12,7 @@ use holm_model::name::Name;
 use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
+use holm_model::tunnel::{CopyWay, Terminal};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use holm_runtime::{
     Exec, LogLines, LogOptions, OnProgress, Outcome as End, Progress, RunError, Runtime,
@@ -81,8 +82,16 @@ impl Runtime for Fake {
     fn logs(&self, id: AssignmentId, _: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>> {
         async move { Err(RunError::NotRunning { id }) }.boxed()
     }
-    fn exec(&self, id: AssignmentId, _: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>> {
+    fn exec(
+        &self,
+        id: AssignmentId,
+        _: Vec<String>,
+        _: Option<Terminal>,
+    ) -> BoxFuture<'_, Result<Exec, RunError>> {
         async move { Err(RunError::NotRunning { id }) }.boxed()
+    }
+    fn copy(&self, id: AssignmentId, _: String, _: CopyWay) -> BoxFuture<'_, Result<Exec, RunError>> {
+        std::future::ready(Err(RunError::NotRunning { id })).boxed()
     }
     fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>> {
         async { Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)) }.boxed()

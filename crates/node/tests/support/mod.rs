@@ -17,6 +17,7 @@ use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use holm_node::{LinkTimes, NodeConfig, NodeError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -107,4 +108,14 @@ pub(crate) fn config(dir: &Path, parent: &Parent) -> NodeConfig {
         ..LinkTimes::default()
     };
     config
+}
+
+/// What the local API answers.
+pub(crate) async fn ask(dir: &Path, path: &str) -> serde_json::Value {
+    let mut stream = tokio::net::UnixStream::connect(dir.join(holm_node::SOCKET)).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    soon(stream.read_to_string(&mut text)).await.unwrap();
+    serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
 }

@@ -13,6 +13,7 @@ use holm_link::cbor;
 use holm_link::certificate::{Serial, Usage};
 use holm_link::clock::Clock;
 use holm_link::frame::{read_header, write_header};
+use holm_link::join::{Der, JoinAnswer, JoinRequest};
 use holm_link::listen::{Accepted, Acceptor, Channel, HandshakeLimits, ServerCertificate};
 use holm_link::revocation::Revocations;
 use holm_link::session::{ControlSender, IncomingTunnels, Limits, Session, Tunnel, Tunnels};
@@ -27,6 +28,7 @@ use serde_bytes::ByteBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::server::TlsStream;
 
 use super::signing::{leaf, node_identity, sign, sign_at};
 use super::{name, soon, uid};
@@ -35,6 +37,7 @@ use super::{name, soon, uid};
 pub(crate) struct Parent {
     pub(crate) address: SocketAddr,
     authority: Arc<Authority>,
+    revocations: Revocations,
     shared: Arc<Shared>,
 }
 
@@ -59,6 +62,10 @@ struct State {
     renewals: Vec<Serial>,
     /// Of the certificate by which the node was let in last.
     shown: Option<Serial>,
+    /// Let in whoever shows a token, whichever it is.
+    open: bool,
+    /// How many were let in by a token.
+    joined: u64,
 }
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -73,10 +80,11 @@ impl Parent {
         let authority = Authority::create_sea("sea", founded).unwrap();
         let own = sign(&authority, "holm://sea", Usage::Server, Duration::from_secs(3600));
         let certificate = ServerCertificate::new(&own).unwrap();
+        let revocations = Revocations::default();
         let policy = MemberPolicy {
             root: authority.root().clone(),
             parent: authority.identity().clone(),
-            revocations: Revocations::default(),
+            revocations: revocations.clone(),
             rejoin_window: REJOIN_WINDOW,
         };
         let acceptor =
@@ -94,9 +102,28 @@ impl Parent {
                 let session = Session::server(*stream, &Limits::default());
                 tokio::spawn(Arc::clone(&accepting).talk(session, peer, Arc::clone(&signer)));
             }
-            Accepted::Http { stream } => drop(tokio::spawn(refuse(*stream))),
+            Accepted::Http { stream } => {
+                tokio::spawn(Arc::clone(&accepting).join(*stream, Arc::clone(&signer)));
+            }
         }));
-        Self { address, authority, shared }
+        Self { address, authority, revocations, shared }
+    }
+
+    /// From now on every token lets somebody in.
+    pub(crate) fn open(&self) {
+        self.shared.change(|state| state.open = true);
+    }
+
+    /// The certificate is void, and whoever showed it is cut off.
+    pub(crate) fn revoke(&self, serial: Serial) {
+        self.revocations.revoke([serial]);
+        self.cut();
+        self.mend();
+    }
+
+    /// How many were let in by a token.
+    pub(crate) fn joined(&self) -> u64 {
+        self.shared.state.lock().unwrap().joined
     }
 
     /// Puts valid credentials into the data directory, as joining would.
@@ -285,6 +312,53 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Answers a join request: with a certificate, or as a real orchestrator would answer a used token.
+    async fn join(self: Arc<Self>, mut stream: TlsStream<TcpStream>, authority: Arc<Authority>) {
+        // An answer before the whole request would be another kind of failure.
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            let Ok(1..) = stream.read_buf(&mut request).await else { return };
+        }
+        let body = request.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        let joined = self.change(|state| {
+            state.joined += u64::from(state.open);
+            state.open.then_some(state.joined)
+        });
+        let answer = match joined {
+            None => {
+                let body = r#"{"title":"Forbidden","detail":"the token was used already"}"#;
+                let head = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json";
+                format!("{head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+            }
+            Some(count) => {
+                let request: JoinRequest = serde_json::from_slice(&request[body..]).unwrap();
+                let body = serde_json::to_string(&admitted(&authority, &request.csr.0, 5 + count)).unwrap();
+                let head = "HTTP/1.1 201 Created\r\ncontent-type: application/json";
+                format!("{head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+            }
+        };
+        let _ = stream.write_all(answer.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        // What the client still sends must find a reader, or its side is reset.
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    }
+}
+
+fn admitted(authority: &Authority, csr: &[u8], member: u64) -> JoinAnswer {
+    let who = format!("holm://sea/{}", uid(member));
+    let leaf = leaf(&who, Usage::Client, Duration::from_secs(3600));
+    let issued = authority.sign_leaf(csr, &leaf, UnixTime::now()).unwrap();
+    JoinAnswer {
+        member: uid(member).to_string(),
+        identity: who.parse().unwrap(),
+        chain: issued.chain.iter().map(|der| Der(der.to_vec())).collect(),
+        authority_chain: None,
+        root: Der(authority.root().der().to_vec()),
+        orchestrator: authority.identity().clone(),
+    }
+}
+
 impl State {
     fn digest(&self) -> Digest {
         Digest::of(&self.items)
@@ -309,7 +383,7 @@ impl State {
                     protocol: PROTOCOL.1,
                     version: hello.version,
                     session: self.sessions,
-                    member: MemberId(uid(5)),
+                    member: MemberId(uid(5 + self.joined)),
                     name: hello.name,
                     path: vec![name("vienna")],
                     store: StoreId(uid(2)),
@@ -373,20 +447,4 @@ async fn echo(mut tunnel: Tunnel) {
     write.write_all(format!("{port}:").as_bytes()).await.unwrap();
     let _ = tokio::io::copy(&mut read, &mut write).await;
     let _ = write.shutdown().await;
-}
-
-/// Answers a join request as a real orchestrator would answer a used token.
-async fn refuse(mut stream: tokio_rustls::server::TlsStream<TcpStream>) {
-    let body = r#"{"title":"Forbidden","detail":"the token was used already"}"#;
-    let head = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/problem+json\r\nconnection: close";
-    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    // An answer before the whole request would be another kind of failure.
-    let mut request = Vec::new();
-    while !request.ends_with(b"}") {
-        let Ok(1..) = stream.read_buf(&mut request).await else { return };
-    }
-    let _ = stream.write_all(answer.as_bytes()).await;
-    let _ = stream.shutdown().await;
-    // What the client still sends must find a reader, or its side is reset.
-    let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
 }

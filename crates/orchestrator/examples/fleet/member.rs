@@ -146,6 +146,7 @@ impl Member {
             state: MemberState::Online,
             facts: facts(self.name.as_str(), self.offered),
             usage,
+            frozen: false,
         }))
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use holm_core::orchestrator::command::Actor;
 use holm_link::token::JoinToken;
+use holm_model::access::Grants;
 use holm_model::name::Name;
 use holm_model::view::{TokenRequest, TokenRole};
 use holm_orchestrator::{Config, Handle, HttpStream, OnHttp, Peer, Role, Shell};
@@ -60,8 +61,8 @@ impl Running {
 
     /// A join token for the role.
     pub(crate) async fn token(&self, role: TokenRole) -> JoinToken {
-        let request = TokenRequest { role, ttl_seconds: None, uses: None };
-        self.handle.create_token(admin(), &request).await.unwrap().token.parse().unwrap()
+        let request = TokenRequest::new(role);
+        self.handle.create_token(admin(), &Grants::all(), &request).await.unwrap().token.parse().unwrap()
     }
 }
 

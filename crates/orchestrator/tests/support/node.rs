@@ -148,6 +148,7 @@ impl Node {
             state: MemberState::Online,
             facts: facts(),
             usage: Usage::default(),
+            frozen: false,
         };
         node.tell(FactsPart::Whole, vec![Fact::Node(Box::new(report))]).await;
         node

@@ -1,21 +1,22 @@
 //! Logs that the engine keeps.
 
+use std::collections::VecDeque;
 use std::io;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use holm_model::id::AssignmentId;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use holm_model::time::Time;
 use holm_model::tunnel::{LogLine, LogStream};
 
-use super::spec;
 use crate::stream::{LogLines, LogOptions};
 
 /// The engine's lines behind our own `notes`; following ends with the container.
-pub(super) fn read(client: &Docker, id: AssignmentId, options: LogOptions, notes: Vec<LogLine>) -> LogLines {
-    let tail = options.tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
+pub(super) fn read(client: &Docker, name: &str, options: LogOptions, notes: Vec<LogLine>) -> LogLines {
+    // What the engine counts is not yet searched.
+    let counts = options.pattern.is_none() && options.until.is_none();
+    let tail = options.tail.filter(|_| counts).map_or_else(|| "all".to_owned(), |tail| tail.to_string());
     let mut wanted = LogsOptionsBuilder::new()
         .stdout(true)
         .stderr(true)
@@ -26,14 +27,32 @@ pub(super) fn read(client: &Docker, id: AssignmentId, options: LogOptions, notes
         // Whole seconds only; the rest is left out below.
         wanted = wanted.since(i32::try_from(since.0 / 1000).unwrap_or(0));
     }
-    let lines = client.logs(&spec::name(id), Some(wanted.build()));
+    let lines = client.logs(name, Some(wanted.build()));
     let lines = lines.map_ok(line).map_err(io::Error::other);
     let notes = if options.tail.is_some() { Vec::new() } else { notes };
-    let since = options.since;
-    stream::iter(notes.into_iter().map(Ok))
+    let own_tail = options.tail.filter(|_| !counts && !options.follow);
+    let lines = stream::iter(notes.into_iter().map(Ok))
         .chain(lines)
-        .try_filter(move |line| std::future::ready(since.is_none_or(|since| line.at >= since)))
-        .boxed()
+        .try_filter(move |line| std::future::ready(options.takes(line)));
+    match own_tail {
+        None => lines.boxed(),
+        Some(tail) => stream::once(last(lines, tail)).try_flatten().boxed(),
+    }
+}
+
+/// The last of them, once all are known.
+async fn last(
+    lines: impl Stream<Item = io::Result<LogLine>> + Send,
+    count: u64,
+) -> io::Result<impl Stream<Item = io::Result<LogLine>> + Send> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let kept = lines.try_fold(VecDeque::new(), |mut kept, line| {
+        kept.push_back(line);
+        let surplus = kept.len().saturating_sub(count);
+        kept.drain(..surplus);
+        std::future::ready(Ok(kept))
+    });
+    Ok(stream::iter(kept.await?.into_iter().map(Ok)))
 }
 
 /// `2026-11-22T00:39:55.123456789Z text\n`

@@ -4,6 +4,8 @@
 //! Which containers are this node's is in their labels ([`spec`]); one task reads the engine's events
 //! and lists anew after a gap ([`events`]).
 
+mod abandoned;
+mod copy;
 mod engine;
 mod events;
 mod exec;
@@ -27,7 +29,7 @@ use holm_model::id::AssignmentId;
 use holm_model::member::{RuntimeFacts, Usage};
 use holm_model::name::Name;
 use holm_model::time::Time;
-use holm_model::tunnel::{LogLine, LogStream};
+use holm_model::tunnel::{CopyWay, LogLine, LogStream, Terminal};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -182,18 +184,41 @@ impl Runtime for ContainerRuntime {
     fn logs(&self, id: AssignmentId, options: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>> {
         async move {
             let client = self.shared.engine.client(Step::Logs).await?;
+            if options.previous {
+                // What an engine says of a container goes with it.
+                return Err(RunError::NoPrevious { id });
+            }
+            // Lines come later than the word that there will be some: an engine that is gone, or has no
+            // such container, must be known now.
+            let there = client.inspect_container(&spec::name(id), None).await;
+            there.map_err(|error| self.shared.engine.failed(Step::Logs, error))?;
             let notes = self.shared.known().get(&id).map(|known| known.notes.clone()).unwrap_or_default();
-            Ok(logs::read(client, id, options, notes))
+            Ok(logs::read(client, &spec::name(id), options, notes))
         }
         .boxed()
     }
 
-    fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>> {
+    fn exec(
+        &self,
+        id: AssignmentId,
+        command: Vec<String>,
+        terminal: Option<Terminal>,
+    ) -> BoxFuture<'_, Result<Exec, RunError>> {
         async move {
             if self.shared.known().get(&id).is_some_and(|known| known.paused) {
                 return Err(RunError::Paused { id });
             }
-            exec::start(&self.shared.engine, id, command).await
+            exec::start(&self.shared.engine, id, command, terminal).await
+        }
+        .boxed()
+    }
+
+    fn copy(&self, id: AssignmentId, path: String, way: CopyWay) -> BoxFuture<'_, Result<Exec, RunError>> {
+        async move {
+            match way {
+                CopyWay::Read => copy::read(&self.shared.engine, id, &path).await,
+                CopyWay::Write => copy::write(&self.shared.engine, id, path).await,
+            }
         }
         .boxed()
     }

@@ -14,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::record;
 use super::segments;
+use super::start;
 use super::sys;
 use crate::stream::{LogLines, LogOptions};
 
@@ -33,6 +34,18 @@ struct Tail {
     /// Wakes when the directory changes; `None` when the end of the file is the end.
     changes: Option<AsyncFd<OwnedFd>>,
     options: LogOptions,
+    lives: Lives,
+}
+
+/// Which incarnations' lines are wanted. Each begins with a note of its number.
+#[derive(Debug)]
+enum Lives {
+    All,
+    Only {
+        incarnation: u32,
+        /// Whether the line before was one of it.
+        within: bool,
+    },
 }
 
 /// Read and handed on at once.
@@ -45,7 +58,8 @@ const CHUNK: u64 = 64 * 1024;
 pub(crate) fn read(dir: &Path, options: LogOptions) -> io::Result<LogLines> {
     let changes = options.follow.then(|| watch(dir)).transpose()?;
     let reader = Reader { dir: dir.to_owned(), segment: None, begun: Vec::new() };
-    let tail = Tail { reader, ready: VecDeque::new(), changes, options };
+    let lives = Lives::All;
+    let tail = Tail { reader, ready: VecDeque::new(), changes, options, lives };
     let lines = stream::once(tail.start()).map(|started| match started {
         Ok(tail) => stream::try_unfold(tail, Tail::next).boxed(),
         Err(error) => stream::once(async { Err(error) }).boxed(),
@@ -66,6 +80,9 @@ fn watch(dir: &Path) -> io::Result<AsyncFd<OwnedFd>> {
 impl Tail {
     /// Goes to the wanted place.
     async fn start(mut self) -> io::Result<Self> {
+        if self.options.previous {
+            self.lives = Lives::before_the_last(&self.reader.dir).await?;
+        }
         let Some(tail) = self.options.tail else { return Ok(self) };
         let tail = usize::try_from(tail).unwrap_or(usize::MAX);
         loop {
@@ -93,7 +110,6 @@ impl Tail {
 
     /// The next wanted lines; none at the end.
     async fn batch(&mut self) -> io::Result<Vec<LogLine>> {
-        let since = self.options.since;
         loop {
             let dir = self.reader.dir.clone();
             let mut reader =
@@ -106,7 +122,7 @@ impl Tail {
             .map_err(io::Error::other)?;
             self.reader = reader;
             let Some(mut lines) = read? else { return Ok(Vec::new()) };
-            lines.retain(|line| since.is_none_or(|since| line.at >= since));
+            lines.retain(|line| self.lives.takes(line) && self.options.takes(line));
             if !lines.is_empty() {
                 return Ok(lines);
             }
@@ -125,6 +141,35 @@ impl Tail {
         while events.next().is_ok() {}
         guard.clear_ready();
         Ok(true)
+    }
+}
+
+// === impl Lives ===
+
+impl Lives {
+    /// Reads the log once to find the last incarnation; the one before may end without a note.
+    async fn before_the_last(dir: &Path) -> io::Result<Self> {
+        let mut reader = Reader { dir: dir.to_owned(), segment: None, begun: Vec::new() };
+        let read = move || {
+            let mut last = 0;
+            while let Some(lines) = reader.chunk()? {
+                last = lines.iter().filter_map(start::incarnation).next_back().unwrap_or(last);
+            }
+            Ok(Self::Only { incarnation: u32::saturating_sub(last, 1), within: false })
+        };
+        tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+    }
+
+    fn takes(&mut self, line: &LogLine) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only { incarnation, within } => {
+                if let Some(begins) = start::incarnation(line) {
+                    *within = begins == *incarnation;
+                }
+                *within
+            }
+        }
     }
 }
 

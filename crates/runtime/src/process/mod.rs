@@ -17,13 +17,16 @@ mod exec;
 mod live;
 mod logs;
 mod plan;
-mod proc;
+pub(crate) mod proc;
 mod program;
 mod record;
 mod segments;
+mod session;
+mod shell;
 mod start;
 pub mod supervise;
 mod sys;
+mod terminal;
 mod user;
 mod watch;
 
@@ -38,11 +41,13 @@ use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
 use holm_model::member::{RuntimeFacts, Usage};
 use holm_model::name::Name;
+use holm_model::tunnel::{CopyWay, Terminal};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) use live::millis_of_core;
 pub use segments::LogLimits;
+pub use shell::{own_user, shell};
 
 use crate::error::{RunError, Step};
 use crate::event::{EventKind, RuntimeEvent, Survivor};
@@ -237,16 +242,36 @@ impl Runtime for ProcessRuntime {
         std::future::ready(lines).boxed()
     }
 
-    fn exec(&self, id: AssignmentId, command: Vec<String>) -> BoxFuture<'_, Result<Exec, RunError>> {
+    fn exec(
+        &self,
+        id: AssignmentId,
+        command: Vec<String>,
+        terminal: Option<Terminal>,
+    ) -> BoxFuture<'_, Result<Exec, RunError>> {
         let start = || {
-            // It would join the frozen group and wait there unheard.
-            if self.shared.live(id)?.paused() {
-                return Err(RunError::Paused { id });
-            }
-            let (program, arguments) = &self.shared.config.supervisor;
-            let mut helper = tokio::process::Command::new(program);
-            helper.args(arguments).arg("exec").arg(&self.shared.dir(id).0).args(command);
-            exec::start(helper).map_err(RunError::file(Step::Exec, program))
+            self.shared.awake(id)?;
+            let role = if terminal.is_some() { "terminal" } else { "exec" };
+            let mut helper = self.shared.helper(role, id);
+            helper.args(terminal.as_ref().map(|terminal| &terminal.kind)).args(command);
+            let started = match terminal {
+                Some(terminal) => terminal::start(helper, terminal.size),
+                None => exec::start(helper),
+            };
+            started.map_err(RunError::file(Step::Exec, &self.shared.config.supervisor.0))
+        };
+        std::future::ready(start()).boxed()
+    }
+
+    fn copy(&self, id: AssignmentId, path: String, way: CopyWay) -> BoxFuture<'_, Result<Exec, RunError>> {
+        let start = || {
+            self.shared.awake(id)?;
+            let role = match way {
+                CopyWay::Read => "pack",
+                CopyWay::Write => "unpack",
+            };
+            let mut helper = self.shared.helper(role, id);
+            helper.arg(path);
+            exec::start(helper).map_err(RunError::file(Step::Copy, &self.shared.config.supervisor.0))
         };
         std::future::ready(start()).boxed()
     }
@@ -269,6 +294,19 @@ impl Shared {
 
     fn live(&self, id: AssignmentId) -> Result<Arc<Live>, RunError> {
         self.live.get(id).ok_or(RunError::NotRunning { id })
+    }
+
+    /// Whether something can join the instance: in a frozen group it would wait unheard.
+    fn awake(&self, id: AssignmentId) -> Result<(), RunError> {
+        if self.live(id)?.paused() { Err(RunError::Paused { id }) } else { Ok(()) }
+    }
+
+    /// The supervisor's program in one of its other roles.
+    fn helper(&self, role: &str, id: AssignmentId) -> tokio::process::Command {
+        let (program, arguments) = &self.config.supervisor;
+        let mut helper = tokio::process::Command::new(program);
+        helper.args(arguments).arg(role).arg(&self.dir(id).0);
+        helper
     }
 
     fn usable(&self) -> Result<(), RunError> {

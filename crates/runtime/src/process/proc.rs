@@ -46,6 +46,12 @@ pub(crate) fn charge_below(pid: i32) -> Charge {
     sum
 }
 
+/// The processes of the session that `leader` made, itself included.
+pub(crate) fn session(leader: i32) -> Vec<i32> {
+    let stats = all_processes().into_iter().flatten().filter_map(|process| process.ok()?.stat().ok());
+    stats.filter(|stat| stat.session == leader).map(|stat| stat.pid).collect()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "2^52 ticks are more than a million years")]
 fn seconds(ticks: u64) -> f64 {
     ticks as f64 / procfs::ticks_per_second() as f64

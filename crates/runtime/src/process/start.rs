@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use holm_model::tunnel::{LogLine, LogStream};
+
 use super::Shared;
 use super::dir::{self, Handshake, InstanceDir, Running};
 use super::live::{Live, open_pidfd};
@@ -78,11 +80,25 @@ fn take_lock(dir: &InstanceDir) -> Result<File, RunError> {
     open().map_err(RunError::file(Step::Start, &path))
 }
 
+/// The first note of an incarnation.
+fn beginning(launch: &Launch) -> String {
+    format!("starting {} (attempt {})", launch.name, launch.incarnation)
+}
+
+/// The incarnation that begins with this line, if one does.
+pub(super) fn incarnation(line: &LogLine) -> Option<u32> {
+    if line.stream != LogStream::Node {
+        return None;
+    }
+    let text = std::str::from_utf8(&line.text).ok()?.strip_prefix("starting ")?;
+    text.rsplit_once(" (attempt ")?.1.strip_suffix(')')?.parse().ok()
+}
+
 fn write_plan(shared: &Shared, launch: &Launch, dir: &InstanceDir, task: Task) -> Result<Plan, RunError> {
     let limits = plan::limits(&shared.config, launch);
     let (group, mut notes) =
         shared.cgroups.create(&launch.id.to_string(), limits).map_err(RunError::system(Step::Start))?;
-    notes.insert(0, format!("starting {} (attempt {})", launch.name, launch.incarnation));
+    notes.insert(0, beginning(launch));
     let plan = Plan {
         id: launch.id,
         incarnation: launch.incarnation,

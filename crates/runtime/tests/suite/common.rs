@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use holm_model::id::{AssignmentId, Epoch, Uid, WishId};
 use holm_model::name::Name;
 use holm_model::service::ServiceSpec;
-use holm_model::tunnel::{ExecOut, LogStream};
+use holm_model::tunnel::{ExecOut, LogStream, Terminal, WindowSize};
 use holm_runtime::process::cgroup::Cgroups;
 use holm_runtime::process::{ProcessConfig, ProcessRuntime};
 use holm_runtime::{EventKind, Exec, Launch, LogOptions, Outcome, Runtime, RuntimeEvent};
@@ -218,6 +218,57 @@ pub(crate) async fn outputs(mut exec: Exec) -> (String, String, Option<i32>) {
     };
     tokio::time::timeout(SOON, collect).await.expect("the command ends soon");
     (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), code)
+}
+
+pub(crate) fn terminal(columns: u16, rows: u16) -> Terminal {
+    Terminal::new("vt100", WindowSize { columns, rows }).unwrap()
+}
+
+/// A command in a terminal, and what it has shown.
+pub(crate) struct Shown {
+    pub(crate) exec: Exec,
+    seen: String,
+}
+
+impl Shown {
+    pub(crate) fn new(exec: Exec) -> Self {
+        Self { exec, seen: String::new() }
+    }
+
+    /// Waits for `text`, and forgets what came before it.
+    pub(crate) async fn until(&mut self, text: &str) {
+        self.before(text).await;
+    }
+
+    /// What comes before `text`; both are forgotten.
+    pub(crate) async fn before(&mut self, text: &str) -> String {
+        let wait = async {
+            loop {
+                if let Some(at) = self.seen.find(text) {
+                    let before = self.seen[..at].to_owned();
+                    self.seen.drain(..at + text.len());
+                    return before;
+                }
+                match self.exec.output.try_next().await.unwrap() {
+                    Some(ExecOut::Stdout(bytes)) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
+                    other => panic!("{other:?} instead of {text:?} behind {:?}", self.seen),
+                }
+            }
+        };
+        tokio::time::timeout(SOON, wait).await.unwrap_or_else(|_| panic!("no {text:?}"))
+    }
+
+    pub(crate) async fn exit(&mut self) -> i32 {
+        let wait = async {
+            loop {
+                if let ExecOut::Exit(code) = self.exec.output.try_next().await.unwrap().expect("an exit code")
+                {
+                    return code;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, wait).await.expect("it ends soon")
+    }
 }
 
 pub(crate) fn alive(pid: i32) -> bool {

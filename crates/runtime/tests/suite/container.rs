@@ -11,8 +11,8 @@ use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use holm_runtime::container::{ContainerConfig, ContainerRuntime};
 use holm_runtime::{Launch, LogOptions, PortMap, RunError, Runtime as _, RuntimeEvent};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::mpsc;
 
 use crate::common::{self, exited, first_line, launch, lines, until};
@@ -132,6 +132,36 @@ with_each_engine! {
     the_files_of_the_node_are_seen_and_read_only
     other_nodes_containers_are_not_ours
     what_is_replaced_goes_and_never_runs_beside_its_successor
+}
+
+/// Answers as an engine that has nothing, until it is aborted.
+async fn hollow_engine(socket: UnixListener) {
+    const BODY: &str = r#"{"ApiVersion":"1.41","MinAPIVersion":"1.24","ServerVersion":"20"}"#;
+    while let Ok((mut stream, _)) = socket.accept().await {
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head).await;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{BODY}",
+            BODY.len()
+        );
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn logs_of_an_engine_that_has_died_are_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("engine.sock");
+    let engine = tokio::spawn(hollow_engine(UnixListener::bind(&socket).unwrap()));
+    let (runtime, _events) = driver(socket);
+    assert_eq!(runtime.facts().await.unavailable, None, "it was there");
+    engine.abort();
+    assert!(engine.await.unwrap_err().is_cancelled());
+    for follow in [false, true] {
+        let options = LogOptions { follow, ..LogOptions::default() };
+        let Err(error) = runtime.logs(common::fresh_id(), options).await else { panic!("granted") };
+        assert!(matches!(error, RunError::NoEngine { .. }), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -5,15 +5,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use holm_model::resources::{Cpu, Memory};
+use holm_model::tunnel::{CopyWay, ExecOut, Terminal, WindowSize};
 use holm_runtime::container::{ContainerConfig, ContainerRuntime};
 use holm_runtime::{
-    End, EventKind, Launch, LogOptions, Outcome, RunError, Runtime, RuntimeEvent, SurvivorState,
+    End, EventKind, Exec, Launch, LogOptions, Outcome, RunError, Runtime, RuntimeEvent, SurvivorState,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
-use crate::common::{self, Home, Processes, exited, first_line, launch, lines, notes, outputs, until};
+use crate::common::{
+    self, Home, Processes, Shown, exited, first_line, launch, lines, notes, outputs, terminal, until,
+};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -61,6 +65,11 @@ impl Subject {
     fn restarted(self) -> Self {
         drop(self.runtime);
         Self::from(self.again, self.says_oom)
+    }
+
+    async fn exec(&self, launch: &Launch, script: &str, terminal: Option<Terminal>) -> Exec {
+        let words = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        self.runtime.exec(launch.id, words, terminal).await.unwrap()
     }
 
     fn sh(&self, script: &str) -> Launch {
@@ -172,12 +181,93 @@ async fn exec_runs_beside_the_instance(s: Subject) {
     s.runtime.start(&launch).await.unwrap();
     first_line(&*s.runtime, launch.id).await;
     let command = |script: &str| ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    let exec = s.runtime.exec(launch.id, command("echo $GREETING; echo no >&2; exit 9")).await.unwrap();
+    let exec = s.runtime.exec(launch.id, command("echo $GREETING; echo no >&2; exit 9"), None).await.unwrap();
     assert_eq!(outputs(exec).await, ("hello\n".into(), "no\n".into(), Some(9)));
-    let mut exec = s.runtime.exec(launch.id, command("read line; echo \"<$line>\"")).await.unwrap();
+    let mut exec = s.runtime.exec(launch.id, command("read line; echo \"<$line>\""), None).await.unwrap();
     exec.stdin.write_all(b"typed\n").await.unwrap();
     exec.stdin.flush().await.unwrap();
     assert_eq!(outputs(exec).await.0, "<typed>\n");
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn exec_has_a_real_terminal(s: Subject) {
+    let launch = s.start("echo ready; while :; do sleep 0.02; done").await;
+    first_line(&*s.runtime, launch.id).await;
+    let script = "trap 'echo interrupted; exit 3' INT; trap 'stty size' WINCH; echo $TERM; tty; stty size
+        while :; do sleep 0.02; done";
+    let mut shell = Shown::new(s.exec(&launch, script, Some(terminal(100, 40))).await);
+    shell.until("vt100").await;
+    shell.until("/dev/").await;
+    shell.until("40 100").await;
+    shell.exec.control.resize(WindowSize { columns: 120, rows: 50 }).await.unwrap();
+    shell.until("50 120").await;
+    shell.exec.stdin.write_all(b"\x03").await.unwrap();
+    shell.exec.stdin.flush().await.unwrap();
+    shell.until("interrupted").await;
+    assert_eq!(shell.exit().await, 3);
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn a_command_ends_with_whoever_wanted_it(s: Subject) {
+    let launch = s.start("echo ready; while :; do sleep 0.02; done").await;
+    first_line(&*s.runtime, launch.id).await;
+    for with_terminal in [false, true] {
+        let script = "trap '' HUP; echo pid $$ is; while :; do sleep 0.02; done";
+        let mut shown = Shown::new(s.exec(&launch, script, with_terminal.then(|| terminal(80, 24))).await);
+        shown.until("pid ").await;
+        let pid = shown.before(" is").await;
+        let there = format!("kill -0 {pid} 2>/dev/null");
+        assert_eq!(outputs(s.exec(&launch, &there, None).await).await.2, Some(0));
+        drop(shown);
+        until("it ends", async || outputs(s.exec(&launch, &there, None).await).await.2 != Some(0)).await;
+    }
+    s.runtime.remove(launch.id).await.unwrap();
+}
+
+async fn files_go_in_and_out(s: Subject) {
+    let launch = s.start("mkdir -p /tmp/$$; cd /tmp/$$; pwd; while :; do sleep 0.02; done").await;
+    let dir = first_line(&*s.runtime, launch.id).await;
+    let from = tempfile::tempdir().unwrap();
+    std::fs::create_dir(from.path().join("tree")).unwrap();
+    std::fs::write(from.path().join("tree/big"), vec![b'x'; 300_000]).unwrap();
+    let mut sent = Vec::new();
+    holm_runtime::archive::pack(&from.path().join("tree"), &mut sent).unwrap();
+    // Under its own name into a directory, and under a new one.
+    for (to, named) in [(dir.clone(), "tree"), (format!("{dir}/new"), "new")] {
+        let mut copy = s.runtime.copy(launch.id, to, CopyWay::Write).await.unwrap();
+        let mut stdin = std::mem::replace(&mut copy.stdin, Box::new(tokio::io::sink()));
+        let bytes = sent.clone();
+        let typing = tokio::spawn(async move {
+            stdin.write_all(&bytes).await.unwrap();
+            stdin.shutdown().await.unwrap();
+        });
+        assert_eq!(outputs(copy).await, (String::new(), String::new(), Some(0)));
+        typing.await.unwrap();
+        let look = format!("wc -c < {dir}/{named}/big; test -O {dir}/{named}/big && echo mine");
+        let seen = outputs(s.exec(&launch, &look, None).await).await;
+        assert_eq!(seen.0.split_whitespace().collect::<Vec<_>>(), ["300000", "mine"], "{seen:?}");
+    }
+    let mut copy = s.runtime.copy(launch.id, format!("{dir}/tree"), CopyWay::Read).await.unwrap();
+    let mut got = Vec::new();
+    let code = loop {
+        match copy.output.try_next().await.unwrap().unwrap() {
+            ExecOut::Stdout(bytes) => got.extend(bytes),
+            ExecOut::Exit(code) => break code,
+            ExecOut::Stderr(said) => panic!("{}", String::from_utf8_lossy(&said)),
+        }
+    };
+    assert_eq!(code, 0);
+    let back = tempfile::tempdir().unwrap();
+    let target = holm_runtime::archive::Target::of(back.path(), true).unwrap();
+    holm_runtime::archive::unpack(&got[..], &target).unwrap();
+    assert_eq!(std::fs::read(back.path().join("tree/big")).unwrap(), vec![b'x'; 300_000]);
+    let missing = s.runtime.copy(launch.id, format!("{dir}/none"), CopyWay::Read).await;
+    let refused = match missing {
+        Err(_) => true,
+        Ok(copy) => outputs(copy).await.2 == Some(1),
+    };
+    assert!(refused);
+    outputs(s.exec(&launch, &format!("rm -r {dir}"), None).await).await;
     s.runtime.remove(launch.id).await.unwrap();
 }
 
@@ -186,10 +276,10 @@ async fn exec_is_refused_while_paused(s: Subject) {
     first_line(&*s.runtime, launch.id).await;
     s.runtime.pause(launch.id).await.unwrap();
     let hello = || vec!["/bin/echo".to_owned(), "hello".to_owned()];
-    let refused = tokio::time::timeout(common::SOON, s.runtime.exec(launch.id, hello())).await.unwrap();
+    let refused = tokio::time::timeout(common::SOON, s.runtime.exec(launch.id, hello(), None)).await.unwrap();
     assert!(matches!(refused, Err(RunError::Paused { id }) if id == launch.id), "{refused:?}");
     s.runtime.resume(launch.id).await.unwrap();
-    assert_eq!(outputs(s.runtime.exec(launch.id, hello()).await.unwrap()).await.0, "hello\n");
+    assert_eq!(outputs(s.runtime.exec(launch.id, hello(), None).await.unwrap()).await.0, "hello\n");
     s.runtime.remove(launch.id).await.unwrap();
 }
 
@@ -257,7 +347,7 @@ async fn nothing_is_done_to_strangers(s: Subject) {
     s.runtime.remove(id).await.unwrap();
     assert!(matches!(s.runtime.pause(id).await, Err(RunError::NotRunning { .. })));
     assert!(s.runtime.usage(id).await.is_err());
-    assert!(s.runtime.exec(id, vec!["true".into()]).await.is_err());
+    assert!(s.runtime.exec(id, vec!["true".into()], None).await.is_err());
     assert_eq!(s.runtime.facts().await.unavailable, None);
     s.runtime.local_address().await.unwrap();
 }
@@ -279,6 +369,9 @@ contract! {
     survivors_are_found_and_watched
     another_incarnation_replaces_the_last
     exec_runs_beside_the_instance
+        exec_has_a_real_terminal
+        files_go_in_and_out
+        a_command_ends_with_whoever_wanted_it
     exec_is_refused_while_paused
     the_last_lines_are_found
     a_memory_limit_kills_or_is_said

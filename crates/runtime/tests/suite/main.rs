@@ -21,4 +21,5 @@ mod common;
 mod container;
 mod contract;
 mod process;
+mod terminals;
 mod vm;

@@ -315,7 +315,7 @@ async fn exec_finds_no_program() {
     let p = Processes::new();
     let launch = sh("exec sleep 1000");
     p.runtime.start(&launch).await.unwrap();
-    let exec = p.runtime.exec(launch.id, vec!["no-such-program".into()]).await.unwrap();
+    let exec = p.runtime.exec(launch.id, vec!["no-such-program".into()], None).await.unwrap();
     let (_, err, code) = outputs(exec).await;
     assert_eq!(code, Some(127));
     assert!(err.contains("`no-such-program` was not found"), "{err}");
@@ -333,7 +333,7 @@ fn a_command_that_was_paused_holds_no_agent_up() {
             p.runtime.start(&launch).await.unwrap();
             first_line(&p.runtime, launch.id).await;
             let words = ["/bin/sh", "-c", "echo in; sleep 1000"].map(str::to_owned).to_vec();
-            let mut exec = p.runtime.exec(launch.id, words).await.unwrap();
+            let mut exec = p.runtime.exec(launch.id, words, None).await.unwrap();
             exec.output.try_next().await.unwrap().unwrap();
             p.runtime.pause(launch.id).await.unwrap();
             // As a tunnel does that is waiting for the command when the agent is asked to end.
@@ -357,4 +357,25 @@ async fn volumes_that_a_process_cannot_have_are_refused() {
     launch.spec.volumes.push(holm_model::service::Volume { source, target, read_only: false });
     let error = p.runtime.start(&launch).await.unwrap_err();
     assert!(error.to_string().starts_with("runtime `process` cannot show `data` at `/data`"), "{error}");
+}
+
+#[tokio::test]
+async fn the_life_before_is_found_in_the_log() {
+    let mut p = Processes::new();
+    let mut launch = sh("echo first; echo again >&2");
+    let previous = || LogOptions { previous: true, ..LogOptions::default() };
+    p.runtime.start(&launch).await.unwrap();
+    exited(&mut p.events, &launch).await;
+    assert_eq!(lines(&p.runtime, launch.id, previous()).await, [""; 0], "there was none before");
+    for (incarnation, word) in [(2, "second"), (3, "third")] {
+        launch.incarnation = incarnation;
+        launch.spec.command[2] = format!("echo {word}");
+        p.runtime.start(&launch).await.unwrap();
+        exited(&mut p.events, &launch).await;
+    }
+    assert_eq!(lines(&p.runtime, launch.id, previous()).await, ["o second"]);
+    let pattern = Some(holm_runtime::pattern("^(fir|thi)").unwrap());
+    let found = LogOptions { pattern, ..LogOptions::default() };
+    assert_eq!(lines(&p.runtime, launch.id, found).await, ["o first", "o third"]);
+    p.runtime.remove(launch.id).await.unwrap();
 }

@@ -20,6 +20,8 @@ export PATH=/bin HOME=/ RUST_BACKTRACE=0
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+mkdir /dev/pts
+mount -t devpts pts /dev/pts
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ln -s /proc/self/fd/1 /dev/stdout
 chmod 1777 /tmp

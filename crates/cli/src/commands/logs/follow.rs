@@ -1,12 +1,14 @@
 //! `holm logs -f`: what comes, from whatever fills the slots meanwhile.
 //!
 //! ```text
-//! look (who is there?) ──▶ a reader for each instance ──▶ lines, over one bounded channel ──▶ printed
-//!   ▲             │          │ its log breaks off: again from the last line, with back-off
-//!   │             │          │ the instance is not listed any more: it ends, and its place is kept
-//!   │             └─ the first time: what several have said, merged by time, before they are followed
-//!   └── something happened
+//! look (who is there, and not read?) ──▶ open ──▶ what they have said, merged by time ──▶ printed
+//!   ▲                                      │                       │
+//!   │                    not now: later ◄──┘                       ▼
+//!   └── something happened, or a ◄── it breaks off ── a reader for each ──▶ lines ──▶ printed
+//!       second has passed               (its place is kept)
 //! ```
+//!
+//! Logs that broke off together are read on together, so that what was said meanwhile is in one order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use holm_model::view::query::LogQuery;
 use holm_model::view::{InstanceView, LogView};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::past;
@@ -27,10 +29,10 @@ use crate::commands::pulse::Pulse;
 use crate::failure::Failure;
 use crate::resolve::{self, Scope};
 
-/// Between two tries to read on.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// A log that is away for a shorter time is not worth a word.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// Logs that broke off wait so long for each other, to be read on together.
+const TOGETHER: Duration = Duration::from_secs(2);
 /// A reader goes on for so long after its instance has gone.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 /// What was said already is merged as long as all logs bring something within this.
@@ -46,13 +48,24 @@ struct Reader {
     missing: Option<Instant>,
 }
 
-/// What a reader says.
-enum Heard {
-    Line(LogView),
-    /// It cannot read now, and tries again.
-    Silence(Failure),
-    /// Trying again is of no use.
-    End(Failure),
+/// How far a log was read.
+struct Log {
+    source: Source,
+    /// What to ask for at first.
+    first: LogQuery,
+    place: Position,
+    /// Since when it cannot be read.
+    broken: Option<Instant>,
+}
+
+/// Why a reader has ended.
+struct Ended {
+    source: Source,
+    place: Position,
+    /// The log was there.
+    opened: bool,
+    /// None when it broke off, or was stopped.
+    error: Option<Error>,
 }
 
 /// Who is followed.
@@ -61,12 +74,14 @@ struct Crew {
     scopes: Vec<Scope>,
     /// For instances that are there at the beginning; those that come later are read from their start.
     first: Option<LogQuery>,
-    readers: JoinSet<(String, Position)>,
+    readers: JoinSet<Ended>,
     read: BTreeMap<String, Reader>,
-    /// How far the logs were read that nobody reads: what was caught up with, and instances that may
-    /// be known again later.
-    places: BTreeMap<String, Position>,
-    said: mpsc::Sender<(Source, Heard)>,
+    logs: BTreeMap<String, Log>,
+    said: mpsc::Sender<(Source, LogView)>,
+    /// Since when some logs could be read on, and wait for others.
+    waiting: Option<Instant>,
+    /// What keeps a log away, and was told.
+    warned: BTreeMap<String, String>,
 }
 
 /// Shows lines until nothing in scope is left; `show` is told of each source before its first line.
@@ -79,209 +94,242 @@ pub(super) async fn run(
     let (said, mut heard) = mpsc::channel(LINES);
     let mut pulse = Pulse::open(client).await?;
     let mut crew = Crew::new(client.clone(), scopes, query, said);
-    let mut warned = BTreeMap::new();
     loop {
-        let step = tokio::select! {
-            Some((source, heard)) = heard.recv() => Some((source, heard)),
-            Some(ended) = crew.readers.join_next() => {
-                crew.ended(ended);
-                None
-            }
-            beat = pulse.beat() => {
-                beat?;
-                let left = crew.gather(&mut show).await?;
-                if !left && crew.read.is_empty() && heard.is_empty() {
-                    return Ok(());
-                }
-                None
-            }
-        };
-        match step {
-            None => {}
-            Some((source, Heard::Line(line))) => {
-                warned.remove(&source.instance);
+        tokio::select! {
+            Some((source, line)) = heard.recv() => {
+                crew.heard(&source);
                 show(&source, Some(line))?;
+                continue;
             }
-            Some((source, Heard::Silence(failure))) => warn(&source, &failure, &mut warned),
-            Some((_, Heard::End(failure))) => return Err(failure),
+            Some(ended) = crew.readers.join_next() => {
+                // A reader is never aborted, and does not panic.
+                if let Ok(ended) = ended {
+                    crew.ended(ended)?;
+                }
+                continue;
+            }
+            beat = pulse.beat() => drop(beat?),
+        }
+        let left = crew.gather(&mut show).await?;
+        if !left && crew.read.is_empty() && heard.is_empty() {
+            return Ok(());
         }
     }
-}
-
-/// Says once what keeps a log away; what keeps several away is said for the first of them.
-fn warn(source: &Source, failure: &Failure, warned: &mut BTreeMap<String, String>) {
-    let text = failure.to_string();
-    if !warned.values().any(|said| *said == text) {
-        eprintln!("warning: no log of {source} for now: {text}");
-        warned.insert(source.instance.clone(), text);
-    }
-}
-
-/// What was found.
-#[derive(Debug, Default)]
-struct Look {
-    new: Vec<Source>,
-    /// From where to read these, when it is not from their start.
-    first: Option<LogQuery>,
-    /// Something is there, or may come back.
-    left: bool,
 }
 
 // === impl Crew ===
 
 impl Crew {
-    fn new(client: Client, scopes: Vec<Scope>, first: LogQuery, said: mpsc::Sender<(Source, Heard)>) -> Self {
-        let (readers, read, places) = (JoinSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { client, scopes, first: Some(first), readers, read, places, said }
+    fn new(
+        client: Client,
+        scopes: Vec<Scope>,
+        first: LogQuery,
+        said: mpsc::Sender<(Source, LogView)>,
+    ) -> Self {
+        let (readers, read) = (JoinSet::new(), BTreeMap::new());
+        let (logs, warned) = (BTreeMap::new(), BTreeMap::new());
+        Self { client, scopes, first: Some(first), readers, read, logs, said, waiting: None, warned }
     }
 
-    /// Reads what is new from now on; tells whether something is there, or may come back.
+    /// Reads what is not read yet from now on; tells whether something is there, or may come back.
     async fn gather(
         &mut self,
         show: &mut impl FnMut(&Source, Option<LogView>) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
-        let Look { new, first, left } = self.look().await?;
-        new.iter().try_for_each(|source| show(source, None))?;
-        if let Some(first) = first.as_ref().filter(|_| new.len() > 1) {
-            self.catch_up(&new, first, show).await?;
-        }
-        self.follow(new, first);
-        Ok(left)
-    }
-
-    /// Lists what is there. An orchestrator that is away is waited for.
-    async fn look(&mut self) -> Result<Look, Failure> {
         let all = match resolve::of(&self.client, &self.scopes).await {
             Ok(all) => all,
-            Err(error) if is_for_now(&error) => return Ok(Look { left: true, ..Look::default() }),
+            // An orchestrator that is away is waited for.
+            Err(error) if is_for_now(&error) => {
+                let broken = self.logs.values().find_map(|log| Some((log.source.clone(), log.broken?)));
+                return broken
+                    .map_or(Ok(()), |(source, since)| self.explain(&source, error, since))
+                    .map(|()| true);
+            }
             Err(error) => return Err(error.into()),
         };
-        let left = all.iter().any(|view| self.scopes.iter().any(|scope| scope.may_be_filled_by(view)));
-        let wanted = all.iter().filter(|view| self.scopes.iter().any(|scope| scope.takes(view)));
-        let new = wanted.filter_map(Source::of).filter(|source| !self.read.contains_key(&source.instance));
-        let new = new.collect();
         self.end_missing(&all);
-        Ok(Look { new, first: self.first.take(), left })
+        let first = self.first.take().unwrap_or_default();
+        self.first = Some(LogQuery { tail: None, since: None, ..first.clone() });
+        let wanted = all.iter().filter(|view| self.scopes.iter().any(|scope| scope.takes(view)));
+        let unread: Vec<_> = wanted
+            .filter_map(Source::of)
+            .filter(|source| !self.read.contains_key(&source.instance))
+            .collect();
+        for source in &unread {
+            show(source, None)?;
+            let log = || Log {
+                source: source.clone(),
+                first: first.clone(),
+                place: Position::default(),
+                broken: None,
+            };
+            self.logs.entry(source.instance.clone()).or_insert_with(log);
+        }
+        let ready = if unread.len() > 1 { self.catch_up(unread, show).await? } else { unread };
+        ready.into_iter().for_each(|source| self.follow(source));
+        Ok(all.iter().any(|view| self.scopes.iter().any(|scope| scope.may_be_filled_by(view))))
     }
 
-    /// Shows what several have said until now, in one order; their readers go on behind it. What cannot
-    /// be read now is left to them.
+    /// Shows what several have said until now, in one order; their readers go on behind it.
+    ///
+    /// # Returns
+    /// Those that can be read; none as long as it is worth waiting for the others.
     async fn catch_up(
         &mut self,
-        new: &[Source],
-        first: &LogQuery,
+        unread: Vec<Source>,
         show: &mut impl FnMut(&Source, Option<LogView>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let query = LogQuery { follow: false, ..first.clone() };
-        let Ok(lines) = timeout(STALL, past::read(&self.client, new.to_vec(), &query)).await else {
-            return Ok(());
+    ) -> Result<Vec<Source>, Failure> {
+        let query = |source: &Source| match self.logs.get(&source.instance) {
+            Some(log) => LogQuery { follow: false, ..log.place.query(&log.first) },
+            None => LogQuery::default(),
         };
-        let mut lines = std::pin::pin!(lines);
+        let wanted = unread.iter().map(|source| (source.clone(), query(source))).collect();
+        let Ok(opened) = timeout(STALL, past::open(&self.client, wanted)).await else {
+            return Ok(unread);
+        };
+        let mut open = Vec::new();
+        let mut absent = false;
+        for (source, answer) in opened {
+            match answer {
+                Ok(lines) => open.push((source, Ok(lines))),
+                Err(error) => {
+                    let since = self.away(&source.instance, false);
+                    absent |= self.was_read(&source.instance);
+                    self.explain(&source, error, since)?;
+                }
+            }
+        }
+        if absent && self.waiting.get_or_insert_with(Instant::now).elapsed() < TOGETHER {
+            return Ok(Vec::new());
+        }
+        self.waiting = None;
+        let ready: Vec<_> = open.iter().map(|(source, _)| source.clone()).collect();
+        self.resume(&ready);
+        let mut lines = std::pin::pin!(past::merge(&self.client, open));
         while let Ok(Some((source, line))) = timeout(STALL, lines.next()).await {
             let Ok(line) = line else { continue };
-            self.places.entry(source.instance.clone()).or_default().pass(line.at);
-            show(&source, Some(line))?;
+            if self.logs.get_mut(&source.instance).is_some_and(|log| log.place.pass(line.at)) {
+                show(&source, Some(line))?;
+            }
         }
-        Ok(())
+        Ok(ready)
     }
 
-    fn follow(&mut self, new: Vec<Source>, first: Option<LogQuery>) {
-        let first = first.unwrap_or(LogQuery { tail: None, since: None, follow: true });
-        for source in new {
-            let reader = Reader::default();
-            let stop = reader.stop.clone();
-            self.read.insert(source.instance.clone(), reader);
-            let place = self.places.remove(&source.instance).unwrap_or_default();
-            let reading = read(self.client.clone(), source, first.clone(), place, self.said.clone(), stop);
-            self.readers.spawn(reading);
+    fn resume(&mut self, sources: &[Source]) {
+        for source in sources {
+            if let Some(log) = self.logs.get_mut(&source.instance) {
+                log.place.resume();
+                log.broken = None;
+            }
         }
+    }
+
+    fn follow(&mut self, source: Source) {
+        let Some(log) = self.logs.get(&source.instance) else { return };
+        let reader = Reader::default();
+        let stop = reader.stop.clone();
+        self.read.insert(source.instance.clone(), reader);
+        let (client, said) = (self.client.clone(), self.said.clone());
+        self.readers.spawn(read(client, source, log.first.clone(), log.place.clone(), said, stop));
     }
 
     /// The log of an instance that was removed is silent, and does not end.
     fn end_missing(&mut self, all: &[InstanceView]) {
+        let listed = |instance: &String| all.iter().any(|view| view.id.as_ref() == Some(instance));
         for (instance, reader) in &mut self.read {
-            if all.iter().any(|view| view.id.as_ref() == Some(instance)) {
+            if listed(instance) {
                 reader.missing = None;
             } else if reader.missing.get_or_insert_with(Instant::now).elapsed() >= AFTERWARDS {
                 reader.stop.cancel();
             }
         }
+        for (instance, log) in &mut self.logs {
+            log.broken = log.broken.filter(|_| listed(instance));
+        }
     }
 
-    fn ended(&mut self, reader: Result<(String, Position), tokio::task::JoinError>) {
-        // A reader is never aborted, and does not panic.
-        if let Ok((instance, place)) = reader {
-            self.read.remove(&instance);
-            self.places.insert(instance, place);
+    fn heard(&mut self, source: &Source) {
+        self.warned.remove(&source.instance);
+        if let Some(log) = self.logs.get_mut(&source.instance) {
+            log.broken = None;
         }
+    }
+
+    fn ended(&mut self, ended: Ended) -> Result<(), Failure> {
+        let Ended { source, place, opened, error } = ended;
+        let stopped = self.read.remove(&source.instance).is_none_or(|reader| reader.stop.is_cancelled());
+        if let Some(log) = self.logs.get_mut(&source.instance) {
+            log.place = place;
+        }
+        if stopped {
+            return Ok(());
+        }
+        let since = self.away(&source.instance, opened);
+        error.map_or(Ok(()), |error| self.explain(&source, error, since))
+    }
+
+    fn was_read(&self, instance: &str) -> bool {
+        self.logs.get(instance).is_some_and(|log| log.place != Position::default())
+    }
+
+    /// The log cannot be read: since when. `anew`: it could be until now.
+    fn away(&mut self, instance: &str, anew: bool) -> Instant {
+        let now = Instant::now();
+        let Some(log) = self.logs.get_mut(instance) else { return now };
+        if anew {
+            log.broken = Some(now);
+        }
+        *log.broken.get_or_insert(now)
+    }
+
+    /// Says once what keeps a log away for long; what keeps several away is said for the first of them.
+    fn explain(&mut self, source: &Source, error: Error, since: Instant) -> Result<(), Failure> {
+        if error.is_not_found() {
+            return Ok(());
+        }
+        if !is_for_now(&error) {
+            return Err(error.into());
+        }
+        let text = Failure::from(error).to_string();
+        if since.elapsed() >= PATIENCE && !self.warned.values().any(|said| *said == text) {
+            eprintln!("warning: no log of {source} for now: {text}");
+            self.warned.insert(source.instance.clone(), text);
+        }
+        Ok(())
     }
 }
 
-/// Reads a log on and on, until it is stopped; tells how far it came.
+/// Reads a log until it breaks off, or the reader is stopped; tells how far it came.
 async fn read(
     client: Client,
     source: Source,
     first: LogQuery,
     mut place: Position,
-    said: mpsc::Sender<(Source, Heard)>,
+    said: mpsc::Sender<(Source, LogView)>,
     stop: CancellationToken,
-) -> (String, Position) {
-    let instance = source.instance.clone();
-    let reading = read_on(&client, source, &first, &mut place, said);
-    // Without a value: nobody reads, or it was stopped.
-    let _ = stop.run_until_cancelled(reading).await;
-    (instance, place)
-}
-
-/// Returns when nobody knows the instance any more, or nobody hears.
-async fn read_on(
-    client: &Client,
-    source: Source,
-    first: &LogQuery,
-    place: &mut Position,
-    said: mpsc::Sender<(Source, Heard)>,
-) {
-    let mut wait = RETRY.0;
-    loop {
-        let ended = match client.logs(&source.instance, &place.query(first)).await {
-            Err(error) => Some(error),
-            Ok(mut lines) => {
-                place.resume();
-                loop {
-                    match lines.next().await {
-                        Some(Ok(line)) if place.pass(line.at) => {
-                            wait = RETRY.0;
-                            if said.send((source.clone(), Heard::Line(line))).await.is_err() {
-                                return;
-                            }
-                        }
-                        Some(Ok(_)) => {}
-                        // Whether it is the agent that has gone, or the orchestrator, tells the next try.
-                        Some(Err(Error::CutOff { .. })) | None => break None,
-                        Some(Err(error)) => break Some(error),
+) -> Ended {
+    let mut opened = false;
+    let reading = async {
+        let mut lines = client.logs(&source.instance, &place.query(&first)).await?;
+        opened = true;
+        place.resume();
+        while let Some(line) = lines.next().await {
+            match line {
+                Ok(line) if place.pass(line.at) => {
+                    if said.send((source.clone(), line)).await.is_err() {
+                        break;
                     }
                 }
+                Ok(_) => {}
+                // Whether it is the agent that has gone, or the orchestrator, tells the next try.
+                Err(Error::CutOff { .. }) => break,
+                Err(error) => return Err(error),
             }
-        };
-        match ended {
-            Some(error) if error.is_not_found() => return,
-            Some(error) => {
-                let word = match is_for_now(&error) {
-                    true if wait < PATIENCE => None,
-                    true => Some(Heard::Silence(error.into())),
-                    false => Some(Heard::End(error.into())),
-                };
-                if let Some(word) = word
-                    && said.send((source.clone(), word)).await.is_err()
-                {
-                    return;
-                }
-            }
-            None => {}
         }
-        sleep(wait).await;
-        wait = (wait * 2).min(RETRY.1);
-    }
+        Ok(())
+    };
+    let error = stop.run_until_cancelled(reading).await.and_then(Result::err);
+    Ended { source, place, opened, error }
 }
 
 /// Whether only time can cure it: a way that is broken, or a node that does not have the instance yet.

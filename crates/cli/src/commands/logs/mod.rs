@@ -21,6 +21,7 @@ use holm_model::view::LogView;
 use holm_model::view::query::LogQuery;
 use serde::Serialize;
 
+use super::Project;
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::time::now;
@@ -42,6 +43,17 @@ pub(crate) struct Logs {
     /// Only lines that are not older than this, as in `5m`
     #[arg(long, value_name = "DURATION")]
     since: Option<Span>,
+    /// Only lines that are older than this, as in `1m`
+    #[arg(long, value_name = "DURATION", conflicts_with = "follow")]
+    until: Option<Span>,
+    /// Only lines that contain this regular expression; searched where the log is
+    #[arg(long, value_name = "REGEX")]
+    grep: Option<String>,
+    /// What an instance said before it was last started again
+    #[arg(long, conflicts_with = "follow")]
+    previous: bool,
+    #[command(flatten)]
+    project: Project,
     #[command(flatten)]
     output: Output,
 }
@@ -58,8 +70,15 @@ struct Said<'a> {
 
 pub(crate) async fn run(At { args, connect }: At<Logs>) -> Result<(), Failure> {
     let client = connect.client()?;
-    let scopes = resolve::scopes(&client, &args.targets).await?;
-    let query = LogQuery { tail: args.tail, since: args.since.map(before), follow: args.follow };
+    let scopes = resolve::scopes(&client, &args.project.of(&connect)?, &args.targets).await?;
+    let query = LogQuery {
+        tail: args.tail,
+        since: args.since.map(before),
+        until: args.until.map(before),
+        grep: args.grep,
+        previous: args.previous,
+        follow: args.follow,
+    };
     let mut prefixes = Prefixes::new(stdout_ink());
     if args.follow {
         let show = |source: &Source, line: Option<LogView>| {

@@ -19,11 +19,26 @@ pub(super) async fn read(
     sources: Vec<Source>,
     query: &LogQuery,
 ) -> impl Stream<Item = Item> {
-    let ask = sources.iter().map(|source| client.logs(&source.instance, query));
-    let answers = future::join_all(ask).await;
-    let logs = sources.into_iter().zip(answers).map(|(source, answer)| one(client.clone(), source, answer));
-    by_time(logs.collect())
+    let wanted = sources.into_iter().map(|source| (source, query.clone())).collect();
+    merge(client, open(client, wanted).await)
 }
+
+/// The log of each source, or why it cannot be read.
+pub(super) async fn open(client: &Client, wanted: Vec<(Source, LogQuery)>) -> Vec<Opened> {
+    let ask = wanted.into_iter().map(async |(source, query)| {
+        let answer = client.logs(&source.instance, &query).await;
+        (source, answer)
+    });
+    future::join_all(ask).await
+}
+
+/// All of `logs`, by time.
+pub(super) fn merge(client: &Client, logs: Vec<Opened>) -> impl Stream<Item = Item> + use<> {
+    by_time(logs.into_iter().map(|(source, answer)| one(client.clone(), source, answer)).collect())
+}
+
+/// A log that was asked for, and the answer.
+pub(super) type Opened = (Source, Result<Logs, Error>);
 
 type Log = stream::BoxStream<'static, Item>;
 
@@ -57,7 +72,7 @@ async fn blame(client: &Client, error: Error) -> Failure {
 }
 
 /// Each of the logs is in the order of time already.
-fn by_time(logs: Vec<Log>) -> impl Stream<Item = Item> {
+fn by_time(logs: Vec<Log>) -> impl Stream<Item = Item> + use<> {
     let heads: Vec<_> = logs.into_iter().map(|log| log.peekable()).collect();
     stream::unfold(heads, async |mut heads| {
         let mut first: Option<(usize, Option<Time>)> = None;

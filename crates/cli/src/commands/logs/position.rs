@@ -19,7 +19,7 @@ impl Position {
     pub(super) fn query(&self, first: &LogQuery) -> LogQuery {
         match self.last {
             None => first.clone(),
-            Some((at, _)) => LogQuery { tail: None, since: Some(at), follow: first.follow },
+            Some((at, _)) => LogQuery { tail: None, since: Some(at), ..first.clone() },
         }
     }
 
@@ -73,10 +73,12 @@ mod tests {
 
     #[test]
     fn the_first_query_is_the_readers_own() {
-        let first = LogQuery { tail: Some(3), since: None, follow: true };
+        let grep = Some("error".to_owned());
+        let first = LogQuery { tail: Some(3), grep: grep.clone(), follow: true, ..LogQuery::default() };
         let mut position = Position::default();
         assert_eq!(position.query(&first), first);
         position.pass(Time(7));
-        assert_eq!(position.query(&first), LogQuery { tail: None, since: Some(Time(7)), follow: true });
+        let on = LogQuery { since: Some(Time(7)), grep, follow: true, ..LogQuery::default() };
+        assert_eq!(position.query(&first), on);
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("HOLM_")) {
         command.env_remove(key);
     }
-    command.stdin(Stdio::null());
+    command.env_remove("XDG_CONFIG_HOME").stdin(Stdio::null());
     command
 }
 

@@ -1,7 +1,7 @@
 //! What follows when people change their minds.
 
 use holm_core::orchestrator::command::{Command, Expected, Reply};
-use holm_model::state::RunState;
+use holm_model::state::{RunState, ServiceState};
 
 use crate::fleet::{app, fleet, key, name, nodes, steady};
 use crate::world::World;
@@ -186,4 +186,66 @@ fn every_request_is_in_the_audit_log_with_its_outcome() {
             "admin delete application default/shop: done",
         ]
     );
+}
+
+#[test]
+fn what_is_scaled_to_nothing_does_not_run() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("shop").service("web", steady(), 1).service("log", steady(), 1));
+    fleet.run_until_running(2);
+    let states = |fleet: &World| {
+        let application = fleet.orchestrators[0].up().applications().remove(0);
+        (application.state, application.services.iter().map(|service| service.state).collect::<Vec<_>>())
+    };
+    fleet.scale("shop", "web", 0);
+    fleet.run_until_running(1);
+    assert_eq!(states(&fleet), (ServiceState::Running, vec![ServiceState::Running, ServiceState::Stopped]));
+    fleet.scale("shop", "log", 0);
+    fleet.run_until_lines(&[]);
+    assert_eq!(states(&fleet).0, ServiceState::Stopped);
+    fleet.scale("shop", "web", 1);
+    fleet.run_until_running(1);
+    assert_eq!(states(&fleet).0, ServiceState::Running);
+}
+
+#[test]
+fn a_pause_is_for_what_runs() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("shop").service("web", steady(), 1).service("log", steady(), 1));
+    fleet.run_until_running(2);
+    let patch = |service: Option<&str>, run| Command::Patch {
+        app: key("shop"),
+        service: service.map(name),
+        replicas: None,
+        run: Some(run),
+        restart: false,
+        expected: Expected::Anything,
+    };
+    fleet.command(0, patch(Some("web"), RunState::Stop)).unwrap();
+    fleet.run_until_lines(&["log/0 RUNNING fl-1", "web/0 STOPPED fl-1"]);
+    let refusal = fleet.command(0, patch(Some("web"), RunState::Pause)).unwrap_err().to_string();
+    assert_eq!(refusal, "default/shop/web is stopped, so there is nothing to pause; `holm start` starts it");
+    fleet.command(0, patch(None, RunState::Pause)).unwrap();
+    fleet.run_until_lines(&["log/0 PAUSED fl-1", "web/0 STOPPED fl-1"]);
+    let states = fleet.orchestrators[0].up().applications().remove(0).services;
+    let states: Vec<_> = states.into_iter().map(|service| (service.name, service.run)).collect();
+    assert_eq!(states, [("log".to_owned(), RunState::Pause), ("web".to_owned(), RunState::Stop)]);
+    // It starts only when it is resumed, unless it is stopped meanwhile.
+    fleet
+        .command(
+            0,
+            Command::Patch {
+                app: key("shop"),
+                service: Some(name("log")),
+                replicas: None,
+                run: None,
+                restart: true,
+                expected: Expected::Anything,
+            },
+        )
+        .unwrap();
+    fleet.run_until_lines(&["log/0 STOPPED fl-1", "web/0 STOPPED fl-1"]);
+    assert_eq!(fleet.slot("log/0").reason, "paused; it starts when it is resumed");
+    fleet.command(0, patch(Some("log"), RunState::Stop)).unwrap();
+    fleet.run_until("that is said", |fleet| fleet.slot("log/0").reason == "stopped on request");
 }

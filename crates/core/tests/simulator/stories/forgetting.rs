@@ -5,6 +5,7 @@ use holm_core::orchestrator::command::{Command, Expected};
 use holm_model::item::ItemKey;
 use holm_model::member::Role;
 use holm_model::view::TokenRole;
+use holm_model::view::held::Fate;
 
 use crate::disk::Disk;
 use crate::fleet::{app, fleet, key, name, nodes, steady};
@@ -124,6 +125,33 @@ fn discarding_imposes_what_the_store_says() {
     discard(&mut fleet);
     fleet.run_until_lines(&["log/0 RUNNING fl-1"]);
     fleet.run_until("the newer one ends", |fleet| fleet.processes("web").is_empty());
+}
+
+#[test]
+fn what_ended_since_the_copy_is_started_by_discarding_as_another_instance() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).node("edge");
+    fleet.apply(app("shop").service("web", steady().in_cluster("vienna"), 1));
+    fleet.apply(app("moved").service("job", steady().on_node("edge"), 1));
+    let running = ["job/0 RUNNING edge", "web/0 RUNNING vienna/fl-1"];
+    fleet.run_until_lines(&running);
+    let copy = fleet.orchestrators[0].disk.clone();
+    let ids = |fleet: &World| fleet.rows().into_iter().map(|row| row.id).collect::<Vec<_>>();
+    let before = ids(&fleet);
+    let listed = |fleet: &World| {
+        let vienna = fleet.orchestrators[fleet.orch("vienna")].up();
+        vienna.held().items().map(|item| item.key.clone()).collect::<Vec<_>>()
+    };
+    let shares = listed(&fleet);
+    fleet.delete("shop");
+    fleet.delete("moved");
+    fleet.run_until_lines(&[]);
+    fleet.run_secs(5);
+
+    replace(&mut fleet, copy);
+    discard(&mut fleet);
+    fleet.run_until_lines(&running);
+    assert!(ids(&fleet).iter().all(|id| !before.contains(id)), "an id is never used for two lives");
+    assert!(listed(&fleet).iter().all(|share| !shares.contains(share)), "nor for two shares");
 }
 
 #[test]
@@ -261,4 +289,74 @@ fn a_write_about_what_a_frozen_member_holds_is_refused_until_people_decide() {
     adopt(&mut fleet);
     fleet.scale("shop", "web", 1);
     fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+}
+
+#[test]
+fn a_write_about_what_was_deleted_since_the_copy_is_refused_until_people_decide() {
+    let mut fleet = fleet().node("fl-1");
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING fl-1"]);
+    let copy = fleet.orchestrators[0].disk.clone();
+    fleet.delete("shop");
+    fleet.run_until_lines(&[]);
+    fleet.run_secs(5);
+    replace(&mut fleet, copy);
+    let delete = Command::Delete { app: key("shop"), expected: Expected::Anything };
+    let refusal = fleet.command(0, delete.clone()).unwrap_err().to_string();
+    assert!(refusal.starts_with("application default/shop may be newer on member `fl-1`"), "{refusal}");
+    adopt(&mut fleet);
+    fleet.command(0, delete).unwrap();
+}
+
+/// `web/0 learn end`: what a frozen member holds, and what deciding would lead to.
+fn plan(fleet: &World, member: &str) -> Vec<String> {
+    let held = fleet.orchestrators[0].up().held_by(fleet.member_id(member)).unwrap();
+    assert!(held.frozen && held.complete, "{held:?}");
+    held.items.iter().map(|item| format!("{} {} {}", item.slot, item.adopt, item.discard)).collect()
+}
+
+#[test]
+fn what_a_frozen_member_holds_is_shown_with_what_deciding_would_lead_to() {
+    let fresh = |disk: fn(Disk) -> Disk| {
+        let mut fleet = fleet().cluster("vienna", nodes(1)).node("edge");
+        fleet.apply(app("kept").service("log", steady().on_node("edge"), 1));
+        fleet.apply(app("moved").service("job", steady().on_node("edge"), 1));
+        fleet.run_until_running(2);
+        let copy = fleet.orchestrators[0].disk.clone();
+        fleet.apply(app("kept").service("log", steady().on_node("edge").version("2"), 1));
+        fleet.delete("moved");
+        fleet.apply(app("later").service("web", steady().in_cluster("vienna"), 1));
+        fleet.apply(app("later-2").service("db", steady().on_node("edge"), 1));
+        fleet.run_until_running(3);
+        fleet.run_secs(10);
+        replace(&mut fleet, disk(copy));
+        fleet
+    };
+    // An empty store learns everything, or ends it.
+    let mut fleet = fresh(|_| Disk::default());
+    assert_eq!(plan(&fleet, "root/edge"), ["log/0 learn end", "db/0 learn end"]);
+    assert_eq!(plan(&fleet, "vienna"), ["web/0 learn end"]);
+    adopt(&mut fleet);
+    fleet.run_until_running(3);
+
+    // An older one knows what was there then.
+    let mut fleet = fresh(|copy| copy);
+    assert_eq!(
+        plan(&fleet, "root/edge"),
+        ["log/0 learn end", "log/0 forget start", "db/0 learn end", "job/0 forget start"]
+    );
+    adopt(&mut fleet);
+    fleet.run_until("what was learned goes on", |fleet| {
+        fleet.processes("db").len() == 1 && fleet.processes("job").is_empty()
+    });
+    let edge = fleet.orchestrators[0].up().held_by(fleet.member_id("root/edge")).unwrap();
+    assert!(!edge.frozen && edge.items.iter().all(|item| item.discard == Fate::Keep), "{edge:?}");
+
+    // Or it imposes that.
+    let mut fleet = fresh(|copy| copy);
+    discard(&mut fleet);
+    fleet.run_until_lines(&["log/0 RUNNING edge", "job/0 RUNNING edge"]);
+    fleet.run_until("what was learned nowhere ends", |fleet| {
+        fleet.processes("db").is_empty() && fleet.processes("web").is_empty()
+    });
 }

@@ -1,9 +1,13 @@
 //! Tokens, names, certificates.
 
-use holm_core::orchestrator::Tier;
+use holm_core::held::Held;
 use holm_core::orchestrator::command::{Command, Refusal};
+use holm_core::orchestrator::{Effect, Event, LinkId, Tier};
+use holm_core::table::Snapshot;
 use holm_model::member::Role;
+use holm_model::message::Up;
 use holm_model::view::TokenRole;
+use serde_bytes::ByteBuf;
 
 use crate::fleet::{app, fleet, name, nodes, steady};
 use crate::world::World;
@@ -101,4 +105,29 @@ fn a_revocation_reaches_the_clusters_and_outlives_a_restart() {
     fleet.crash(fleet.who("vienna"), true);
     fleet.run_secs(10);
     assert!(fleet.orchestrators[vienna].revoked.contains(&serial));
+}
+
+#[test]
+fn an_expired_certificate_opens_no_session() {
+    let mut fleet = fleet().node("fl-1");
+    let member = fleet.member_id("root/fl-1");
+    let now = fleet.orchestrators[0].clock.at(fleet.now);
+    let machine = fleet.orchestrators[0].machine.as_mut().unwrap();
+    machine.take_effects();
+    let (link, links) = (LinkId(u64::MAX), machine.links());
+    let mut say = |event| {
+        machine.step(now, event);
+        machine.take_effects()
+    };
+    let opened = Event::LinkOpened { link, member, serial: "0001".to_owned(), renew_only: true };
+    assert_eq!(say(opened), []);
+    let mut held = Held::load(&mut Snapshot::new()).unwrap();
+    let hello = held.connected(Role::Node, name("fl-1"), "0.1.0".to_owned());
+    assert_eq!(say(Event::LinkMessage { link, message: hello }), [], "nobody is let in");
+    assert_eq!(say(Event::LinkMessage { link, message: Up::Leave }), []);
+    let renew = Up::Renew { csr: ByteBuf::from(vec![1]) };
+    let sign = Effect::Sign { link, member, csr: vec![1] };
+    assert_eq!(say(Event::LinkMessage { link, message: renew }), [sign]);
+    assert_eq!(machine.links(), links, "the session that there is goes on");
+    assert_eq!(machine.members().len(), 1);
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use holm_core::orchestrator::InstanceFilter;
 use holm_core::orchestrator::command::{Command, Expected};
+use holm_model::record::Table;
 use holm_model::state::MemberState;
+use holm_model::view::NodeView;
 
 use crate::fleet::{app, fleet, name, nodes, steady};
 use crate::world::Who;
@@ -220,4 +222,40 @@ fn a_node_that_is_away_while_its_cluster_restarts_is_listed_as_offline() {
     fleet.command(vienna, Command::Apply { project, application, expected: Expected::Anything }).unwrap();
     let rows = fleet.orchestrators[vienna].up().instances(&InstanceFilter::default());
     assert_eq!(rows[0].reason, "no place: fl-1: is offline");
+}
+
+#[test]
+fn a_node_that_is_away_while_its_orchestrator_restarts_keeps_its_facts() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    let vienna = fleet.orch("vienna");
+    fleet.cut("vienna/fl-1");
+    fleet.run_secs(10);
+    let before = fleet.orchestrators[vienna].up().nodes().remove(0);
+    assert_eq!((before.state, before.last_heard.is_some()), (MemberState::Offline, true));
+    fleet.crash(Who::Orchestrator(vienna), false);
+    fleet.run_secs(20);
+    let after = fleet.orchestrators[vienna].up().nodes().remove(0);
+    let before = NodeView { usage: after.usage, ..before };
+    assert_eq!(after, before);
+    let above = fleet.orchestrators[0].up().nodes().remove(0);
+    assert_eq!((above.state, &above.facts, &above.memory), (before.state, &before.facts, &before.memory));
+}
+
+#[test]
+fn what_was_heard_last_of_a_member_is_known_after_a_restart() {
+    let mut fleet = fleet().node("fl-1");
+    let node = |fleet: &crate::world::World| fleet.orchestrators[0].up().nodes().remove(0);
+    // Nothing has changed for an hour when both lose their power.
+    fleet.run_secs(3600);
+    fleet.cut("root/fl-1");
+    let heard = node(&fleet).last_heard.unwrap();
+    fleet.crash(Who::Orchestrator(0), true);
+    fleet.run_secs(20);
+    let told = node(&fleet).last_heard.unwrap();
+    assert!(told <= heard && heard.0 - told.0 <= 11 * 60_000, "{told:?} of {heard:?}");
+    // A node that was removed leaves nothing behind.
+    let member = fleet.member_id("root/fl-1");
+    fleet.command(0, Command::RemoveMember { member }).unwrap();
+    fleet.run_secs(3);
+    assert_eq!(fleet.orchestrators[0].disk.texts(Table::Seen), Vec::<String>::new());
 }

@@ -183,3 +183,18 @@ fn a_slot_that_waits_for_a_cluster_to_confirm_others_is_placed_when_it_has() {
     assert_eq!(fleet.slot("log/0").state, "REQUESTED");
     fleet.run_until_lines(&["log/0 RUNNING vienna/fl-1", "web/0 RUNNING vienna/fl-1"]);
 }
+
+#[test]
+fn what_a_cluster_has_confirmed_is_not_counted_again_after_a_commit_that_failed() {
+    let mut fleet = fleet().cluster("vienna", sized(&[128]));
+    fleet.apply(app("shop").service("web", steady().memory("64Mi"), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    fleet.weather.full_disk = 1000;
+    let refused =
+        fleet.command(0, Command::Delete { app: crate::fleet::key("shop"), expected: Expected::Anything });
+    assert!(matches!(refused, Err(Refusal::ReadOnly(_))), "{refused:?}");
+    fleet.weather.full_disk = 0;
+    fleet.run_secs(10);
+    fleet.apply(app("more").service("log", steady().memory("48Mi"), 1));
+    fleet.run_until_lines(&["log/0 RUNNING vienna/fl-1", "web/0 RUNNING vienna/fl-1"]);
+}

@@ -88,6 +88,13 @@ fn one_that_falls_silent_while_it_leaves_is_cut_off() {
     fleet.run_secs(5);
     fleet.run_until_lines(&["web/0 RUNNING fl-2"]);
     assert_eq!(fleet.orchestrators[0].up().members().len(), 1);
+    fleet.run_secs(2);
+    let told = fleet.orchestrators[0].disk.history.iter().rev();
+    let mut told = told.map(|c| format!("{}: {} -> {}: {}", c.kind, c.from, c.to, c.reason));
+    let instance = "-> DANGLING: its member was removed; it may still run there";
+    assert!(told.clone().any(|change| change.ends_with(instance)), "{:#?}", told.collect::<Vec<_>>());
+    let node = "node: offline -> removed: there may still run shop/web/0";
+    assert!(told.any(|change| change == node));
 }
 
 #[test]
@@ -127,5 +134,10 @@ fn a_revoked_node_is_offline_at_once_for_everybody() {
     for orch in [0, vienna] {
         assert_eq!(fleet.orchestrators[orch].up().nodes()[0].state, MemberState::Offline);
     }
+    let revoked = |fleet: &World| fleet.orchestrators[vienna].up().members()[0].revoked;
+    assert!(revoked(&fleet), "and is shown as what it is");
+    fleet.crash(fleet.who("vienna"), false);
+    fleet.run_secs(10);
+    assert!(revoked(&fleet), "after a restart, too");
     assert!(!remove(&mut fleet, "vienna/fl-1").leaving);
 }

@@ -206,6 +206,7 @@ fn each_bad_document_has_its_message() {
         (&format!("a: {}1{}", "[".repeat(40), "]".repeat(40)), format!("app.yaml:1:27: {limits}")),
         ("holm: v2\napplication: a\nservices: { web: { runtime: x } }", "app.yaml:1:7: holm: expected `v1`, found `v2`".into()),
         ("holm: v1\napplication: ../a\nservices: { web: { runtime: x } }", "app.yaml:2:14: application: `../a` is not a name: 1 to 63 lower-case letters, digits or inner `-`, as in `web-1`".into()),
+        ("holm: v1\napplication: a\nservices: { ../a: { runtime: x } }", "app.yaml:3:13: services.../a: `../a` is not a name: 1 to 63 lower-case letters, digits or inner `-`, as in `web-1`".into()),
         ("holm: v1\napplication: a\nservices: {}", "app.yaml:3:11: services: expected at least one service".into()),
         ("holm: v1\napplication: a\nservices: { web: }", "app.yaml:3:16: services.web: expected a mapping with `runtime` and what to run, found nothing".into()),
         ("holm: v1\napplication: a\nproject: x\nservices: { web: { runtime: x } }", "app.yaml:3:1: project: not yet supported by this version".into()),

@@ -61,6 +61,7 @@ impl Cgroups {
         let Some(base) = [top, nested].into_iter().map(|dir| dir.join(label)).find(|dir| usable(dir)) else {
             return;
         };
+        self.bases.push(base.clone());
         if followed && mounted.own != mounted.point {
             let refuge = base.join("supervisors");
             if usable(&refuge) {

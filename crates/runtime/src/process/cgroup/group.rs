@@ -250,7 +250,7 @@ mod tests {
         let controllers: BTreeSet<_> = controllers.iter().copied().collect();
         Cgroups {
             hierarchies: vec![Hierarchy { base: base.into(), version, controllers }],
-            refuges: Vec::new(),
+            ..Cgroups::none()
         }
     }
 

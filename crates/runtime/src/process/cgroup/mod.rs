@@ -17,6 +17,8 @@ pub(crate) use group::{Charge, Group};
 #[derive(Clone, Debug, Default)]
 pub struct Cgroups {
     hierarchies: Vec<Hierarchy>,
+    /// The directory of this label in each hierarchy that could be entered, also where it is of no use.
+    bases: Vec<PathBuf>,
     /// Where supervisors go, so that a service manager which ends the agent's group spares them.
     refuges: Vec<PathBuf>,
 }
@@ -76,7 +78,7 @@ impl Cgroups {
     /// Removes the directories of this label as far as they are empty, for a data directory that is
     /// given up.
     pub fn retire(&self) {
-        for base in self.hierarchies.iter().map(|h| &h.base) {
+        for base in &self.bases {
             let inner = std::fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
             let own = [Some(base.as_path()), base.parent()].into_iter().flatten().map(PathBuf::from);
             for dir in inner.chain(own) {
@@ -92,5 +94,31 @@ impl Cgroups {
 
     fn has(&self, controller: Controller) -> bool {
         self.hierarchies.iter().any(|h| h.controllers.contains(&controller))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Directories of this name in all hierarchies.
+    fn named(name: &str, below: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(below).into_iter().flatten().flatten();
+        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let inside = |dir: PathBuf| {
+            let mut found = named(name, &dir);
+            found.extend(dir.ends_with(name).then_some(dir));
+            found
+        };
+        dirs.flat_map(|dir| inside(dir.path())).collect()
+    }
+
+    #[test]
+    fn of_a_label_that_is_retired_no_hierarchy_keeps_a_directory() {
+        let label = format!("test-retired-{}", std::process::id());
+        Cgroups::detect(&label).retire();
+        assert_eq!(named(&label, Path::new("/sys/fs/cgroup")), Vec::<PathBuf>::new());
     }
 }

@@ -1,6 +1,5 @@
 //! How a child becomes what the plan says: its groups, limits, user and directory.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -12,11 +11,9 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
-use nix::unistd::{Gid, Uid, chdir, fchown, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Uid, chdir, fchown, isatty, setgroups, setresgid, setresuid};
 
-use crate::process::dir::{InstanceDir, read_json};
-use crate::process::plan::{Plan, Task};
-use crate::process::program;
+use crate::process::plan::Task;
 
 /// Which part of entering failed; its number travels from the child to the supervisor.
 #[derive(Clone, Copy, Debug)]
@@ -58,11 +55,12 @@ pub(super) fn enter(task: &Task, entrances: &[PathBuf]) -> Result<(), (Part, io:
     Ok(())
 }
 
-/// Gives the program's output pipes to its user, so that it can open them by name (`/dev/stdout`), as
-/// nginx and others do. Only pipes: another file, `/dev/null` for one, belongs to the machine.
+/// Gives the program's output pipes or terminal to its user, so that it can open them by name
+/// (`/dev/stdout`), as nginx and others do. Nothing else: `/dev/null` for one belongs to the machine.
 fn own_outputs(uid: Uid, gid: Gid) -> nix::Result<()> {
     for output in [io::stdout().as_fd(), io::stderr().as_fd()] {
-        if SFlag::from_bits_truncate(fstat(output)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO {
+        let pipe = SFlag::from_bits_truncate(fstat(output)?.st_mode) & SFlag::S_IFMT == SFlag::S_IFIFO;
+        if pipe || isatty(output).unwrap_or(false) {
             fchown(output, Some(uid), Some(gid))?;
         }
     }
@@ -77,34 +75,6 @@ pub(super) fn command(task: &Task) -> Command {
     }
     command.env_clear().envs(&task.env);
     command
-}
-
-/// Becomes `words`, run beside the instance of `dir`. Returns only when that fails.
-pub(super) fn exec(dir: PathBuf, words: &[OsString]) -> i32 {
-    let plan = match read_json::<Plan>(&InstanceDir(dir).plan()) {
-        Ok(Some(plan)) => plan,
-        Ok(None) => return refuse("the instance was removed", 126),
-        Err(error) => return refuse(&error.to_string(), 126),
-    };
-    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let Some(word) = words.first() else { return refuse("no command", 126) };
-    let path = plan.task.env.get("PATH").map_or("", String::as_str);
-    let own = std::env::current_exe().unwrap_or_default();
-    let program = match program::find(word, &own, path, &plan.task.workdir) {
-        Ok(program) => program,
-        Err(error) => return refuse(&error.to_string(), 127),
-    };
-    let task = Task { program, command: words, ..plan.task };
-    if let Err((part, error)) = enter(&task, &plan.group.entrances()) {
-        return refuse(&format!("{}: {error}", part.name()), 126);
-    }
-    refuse(&command(&task).exec().to_string(), 126)
-}
-
-/// Shells' codes: 126 cannot be run, 127 not found.
-fn refuse(reason: &str, code: i32) -> i32 {
-    eprintln!("exec: {reason}");
-    code
 }
 
 // === impl Part ===

@@ -1,36 +1,46 @@
 //! Tunnels that the orchestrator opens to instances of this node: logs, exec, bytes of a port.
 //!
+//! | module | its one reason to change |
+//! | --- | --- |
+//! | [`logs`], [`exec`] | what flows then |
+//! | [`shell`], [`consent`] | a shell on the machine itself, and its owner's word on it |
+//! | [`transcript`] | what a shell has shown, kept on the machine |
+//! | [`frames`] | how it is cut into frames |
+//!
 //! Everything is read no faster than the other end takes it, and ends when the tunnel does.
+
+pub mod consent;
+mod exec;
+mod frames;
+mod logs;
+mod shell;
+mod transcript;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::{SinkExt, StreamExt};
 use holm_core::node::NodeMachine;
 use holm_link::cbor;
 use holm_link::frame::{ReadHeaderError, read_header, write_header};
 use holm_model::id::AssignmentId;
 use holm_model::state::InstanceState;
-use holm_model::tunnel::{Answer, ExecIn, ExecOut, Purpose, Request};
+use holm_model::tunnel::{Answer, LogFilter, Purpose, Request};
 use holm_runtime::{Exec, LogLines, LogOptions, RunError};
-use serde::Serialize;
-use tokio::io::{
-    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional, split,
-};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
 
 use crate::agent::{Input, Question};
 use crate::directory::{Directory, Entry};
+pub(crate) use shell::Machine;
 
 /// Serves tunnels.
 #[derive(Debug)]
 pub(crate) struct Host {
     directory: Directory,
+    machine: Machine,
     /// Knows why what is assigned has not started.
     agent: mpsc::Sender<Input>,
 }
@@ -40,6 +50,8 @@ pub(crate) struct Host {
 enum Refusal {
     #[error("this is a node; it has no members to hand the tunnel on to")]
     NoMembers,
+    #[error(transparent)]
+    Shell(#[from] shell::ShellError),
     #[error("instance {0} is not on this node")]
     NotHere(AssignmentId),
     #[error("instance {id} has never started: it is {state}{}{reason}", if reason.is_empty() { "" } else { ": " })]
@@ -76,14 +88,12 @@ enum Broken {
 
 /// For connecting to an instance on this very machine.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-/// Bytes of one frame of standard input at most.
-const MOST_STDIN: usize = 1 << 20;
 
 // === impl Host ===
 
 impl Host {
-    pub(crate) const fn new(directory: Directory, agent: mpsc::Sender<Input>) -> Self {
-        Self { directory, agent }
+    pub(crate) const fn new(directory: Directory, machine: Machine, agent: mpsc::Sender<Input>) -> Self {
+        Self { directory, machine, agent }
     }
 
     pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Send + Unpin>(&self, tunnel: T) {
@@ -103,8 +113,8 @@ impl Host {
         };
         write_header(&mut tunnel, &Answer::Granted).await?;
         match service {
-            Service::Logs(lines) => logs(tunnel, lines).await,
-            Service::Exec(command) => exec(tunnel, command).await,
+            Service::Logs(lines) => logs::serve(tunnel, lines).await,
+            Service::Exec(command) => exec::serve(tunnel, command).await,
             Service::Connect(mut stream) => {
                 copy_bidirectional(&mut tunnel, &mut stream).await?;
                 Ok(())
@@ -118,12 +128,21 @@ impl Host {
         }
         match request.purpose {
             Purpose::Logs { instance, tail, since, follow } => {
-                let options = LogOptions { tail, since, follow };
+                let options = LogOptions { tail, since, follow, ..LogOptions::default() };
                 Ok(Service::Logs(self.entry(instance).await?.runtime.logs(instance, options).await?))
             }
-            Purpose::Exec { instance, command } => {
-                Ok(Service::Exec(self.entry(instance).await?.runtime.exec(instance, command).await?))
+            Purpose::Search { instance, filter } => {
+                let options = options(filter)?;
+                Ok(Service::Logs(self.entry(instance).await?.runtime.logs(instance, options).await?))
             }
+            Purpose::Exec { instance, command, terminal } => {
+                let entry = self.entry(instance).await?;
+                Ok(Service::Exec(entry.runtime.exec(instance, command, terminal).await?))
+            }
+            Purpose::Copy { instance, path, way } => {
+                Ok(Service::Exec(self.entry(instance).await?.runtime.copy(instance, path, way).await?))
+            }
+            Purpose::Shell { terminal, who } => Ok(Service::Exec(self.machine.shell(&terminal, &who)?)),
             Purpose::Connect { instance, port } => {
                 let entry = self.entry(instance).await?;
                 check_port(&entry, instance, port)?;
@@ -154,6 +173,12 @@ impl Host {
     }
 }
 
+fn options(filter: LogFilter) -> Result<LogOptions, RunError> {
+    let LogFilter { tail, since, until, pattern, previous, follow } = filter;
+    let pattern = pattern.map(|text| holm_runtime::pattern(&text)).transpose()?;
+    Ok(LogOptions { tail, since, until, pattern, previous, follow })
+}
+
 /// A tunnel leads to the instance's own ports only, not to whatever else the machine offers.
 fn check_port(entry: &Entry, instance: AssignmentId, port: u16) -> Result<(), Refusal> {
     if entry.alive && entry.ports.values().any(|own| *own == port) {
@@ -174,93 +199,4 @@ async fn connect(port: u16) -> io::Result<TcpStream> {
     let stream = timeout(CONNECT_TIME, both).await??;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-// === services ===
-
-async fn logs<T: AsyncRead + AsyncWrite>(tunnel: T, mut lines: LogLines) -> Result<(), Broken> {
-    let (read, write) = split(tunnel);
-    let mut frames = FramedWrite::new(write, LengthDelimitedCodec::new());
-    let send = async {
-        while let Some(line) = lines.next().await {
-            send(&mut frames, &line?).await?;
-        }
-        Ok(frames.get_mut().shutdown().await?)
-    };
-    tokio::select! {
-        sent = send => sent,
-        gone = until_gone(read) => Err(gone.into()),
-    }
-}
-
-async fn exec<T: AsyncRead + AsyncWrite>(tunnel: T, command: Exec) -> Result<(), Broken> {
-    let (read, write) = split(tunnel);
-    let Exec { stdin, mut output } = command;
-    let mut frames = FramedWrite::new(write, LengthDelimitedCodec::new());
-    let send = async {
-        while let Some(out) = output.next().await {
-            let out = out?;
-            send(&mut frames, &out).await?;
-            if matches!(out, ExecOut::Exit(_)) {
-                break;
-            }
-        }
-        Ok(frames.get_mut().shutdown().await?)
-    };
-    tokio::select! {
-        sent = send => sent,
-        // Dropping the command ends it: nobody is left to see what it does.
-        Err(gone) = feed(read, stdin) => Err(gone),
-    }
-}
-
-/// Hands standard input on. Ends with an error when the tunnel breaks, and never otherwise: a command
-/// goes on without input.
-async fn feed<T: AsyncRead>(
-    read: ReadHalf<T>,
-    stdin: Box<dyn AsyncWrite + Send + Unpin>,
-) -> Result<std::convert::Infallible, Broken> {
-    let codec = LengthDelimitedCodec::builder().max_frame_length(MOST_STDIN).new_codec();
-    let mut frames = FramedRead::new(read, codec);
-    let mut stdin = Some(stdin);
-    while let Some(frame) = frames.next().await {
-        match cbor::decode(&frame?, MOST_STDIN)? {
-            ExecIn::Stdin(bytes) => {
-                let Some(open) = &mut stdin else { continue };
-                // A command that closed its input is no reason to end it.
-                let written = async { open.write_all(&bytes).await.and(open.flush().await) };
-                if written.await.is_err() {
-                    stdin = None;
-                }
-            }
-            ExecIn::StdinEnd => {
-                // Dropping it is not enough: an engine's connection goes on for the output.
-                if let Some(mut open) = stdin.take() {
-                    // Closed by the command already.
-                    let _ = open.shutdown().await;
-                }
-            }
-        }
-    }
-    drop(stdin);
-    Ok(std::future::pending().await)
-}
-
-async fn send<T: AsyncWrite, M: Serialize>(
-    frames: &mut FramedWrite<WriteHalf<T>, LengthDelimitedCodec>,
-    message: &M,
-) -> Result<(), Broken> {
-    Ok(frames.send(Bytes::from(cbor::encode(message)?)).await?)
-}
-
-/// Waits until the tunnel is reset. Whoever reads logs says nothing, but may close its own half.
-async fn until_gone<T: AsyncRead>(mut read: ReadHalf<T>) -> io::Error {
-    let mut ignored = [0; 64];
-    loop {
-        match read.read(&mut ignored).await {
-            Ok(0) => return std::future::pending().await,
-            Ok(_) => {}
-            Err(error) => return error,
-        }
-    }
 }

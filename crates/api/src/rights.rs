@@ -1,0 +1,200 @@
+//! Which right each operation needs: one table, read by a middleware before any handler. An operation without a
+//! row answers nobody, so that a new route is closed until somebody has thought about it.
+//!
+//! What somebody may not see does not exist for them: the answers are the same.
+
+use axum::extract::{MatchedPath, OriginalUri, Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use holm_model::access::{Scope, Verb};
+
+use crate::peer::Principal;
+use crate::problem::{Fault, Kind};
+use crate::routes::instances::parse_id;
+use crate::state::Api;
+
+/// Where the verb is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// For the whole sea.
+    Sea(Verb),
+    /// For the project that the path names.
+    Project(Verb),
+    /// For the project of the instance that the path names.
+    Instance(Verb),
+    /// The handler shows what the caller may see of it, or looks at what is asked for.
+    Handler,
+    /// Whoever has logged in, even if the password must be changed first.
+    Anybody,
+}
+
+use Need::{Anybody, Handler, Instance, Project, Sea};
+use Verb::{Admin, Apply, Copy, Exec, Forward, Logs, Members, People, Read};
+
+const RIGHTS: &[(Method, &str, Need)] = &[
+    // The orchestrator itself, and oneself.
+    (Method::GET, "/status", Handler),
+    (Method::GET, "/openapi.json", Handler),
+    (Method::GET, "/whoami", Anybody),
+    (Method::DELETE, "/sessions/current", Anybody),
+    (Method::POST, "/backup", Sea(Admin)),
+    // Projects and what is in them.
+    (Method::GET, "/projects", Handler),
+    (Method::POST, "/projects", Sea(Admin)),
+    (Method::GET, "/projects/{project}", Project(Read)),
+    (Method::DELETE, "/projects/{project}", Sea(Admin)),
+    (Method::PUT, "/projects/{project}/quota", Sea(Admin)),
+    (Method::GET, "/applications", Handler),
+    (Method::GET, "/projects/{project}/applications", Project(Read)),
+    (Method::GET, "/projects/{project}/applications/{application}", Project(Read)),
+    (Method::PUT, "/projects/{project}/applications/{application}", Project(Apply)),
+    (Method::PATCH, "/projects/{project}/applications/{application}", Project(Apply)),
+    (Method::DELETE, "/projects/{project}/applications/{application}", Project(Apply)),
+    (Method::PATCH, "/projects/{project}/applications/{application}/services/{service}", Project(Apply)),
+    (Method::POST, "/projects/{project}/applications/{application}/confirm", Project(Apply)),
+    // Instances.
+    (Method::GET, "/instances", Handler),
+    (Method::GET, "/instances/{id}", Instance(Read)),
+    (Method::GET, "/instances/{id}/logs", Instance(Logs)),
+    (Method::GET, "/instances/{id}/exec", Instance(Exec)),
+    (Method::GET, "/instances/{id}/files", Instance(Copy)),
+    (Method::GET, "/instances/{id}/ports/{port}", Instance(Forward)),
+    // Machines.
+    (Method::GET, "/nodes", Sea(Read)),
+    (Method::GET, "/nodes/{id}", Sea(Read)),
+    (Method::DELETE, "/nodes/{id}", Sea(Members)),
+    (Method::GET, "/nodes/{id}/shell", Sea(Verb::Shell)),
+    (Method::POST, "/nodes/{id}/revoke", Sea(Members)),
+    (Method::GET, "/clusters", Sea(Read)),
+    (Method::GET, "/clusters/{id}", Sea(Read)),
+    (Method::DELETE, "/clusters/{id}", Sea(Members)),
+    (Method::GET, "/members", Sea(Read)),
+    (Method::GET, "/members/{id}/held", Sea(Read)),
+    (Method::POST, "/members/{id}/adopt", Sea(Members)),
+    (Method::POST, "/members/{id}/discard", Sea(Members)),
+    // People and tokens.
+    (Method::GET, "/people", Sea(People)),
+    (Method::POST, "/people", Sea(People)),
+    (Method::GET, "/people/{name}", Sea(People)),
+    (Method::DELETE, "/people/{name}", Sea(People)),
+    (Method::PUT, "/people/{name}/roles", Sea(People)),
+    (Method::PUT, "/people/{name}/password", Anybody),
+    (Method::DELETE, "/people/{name}/sessions", Handler),
+    (Method::GET, "/tokens", Handler),
+    (Method::POST, "/tokens", Handler),
+    (Method::DELETE, "/tokens/{id}", Handler),
+    // What happens and happened.
+    (Method::GET, "/events", Handler),
+    (Method::GET, "/history", Handler),
+    (Method::GET, "/audit", Sea(Verb::Audit)),
+    (Method::GET, "/audit/verify", Sea(Verb::Audit)),
+];
+
+/// Lets requests pass whose caller has the right; others are told apart only as far as they may know.
+pub(crate) async fn authorize(
+    State(api): State<Api>,
+    principal: Principal,
+    OriginalUri(uri): OriginalUri,
+    request: Request,
+    next: Next,
+) -> Result<Response, Fault> {
+    let (method, uri) = (request.method().clone(), uri.path().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let matched = matched.as_deref().unwrap_or_default();
+    if let Err(refused) = check(&api, &principal, &method, matched, &uri).await {
+        api.denied(&principal.actor, &method, &uri, &refused).await;
+        return Err(refused);
+    }
+    Ok(next.run(request).await)
+}
+
+async fn check(
+    api: &Api,
+    principal: &Principal,
+    method: &Method,
+    matched: &str,
+    uri: &str,
+) -> Result<(), Fault> {
+    let need = need(method, matched).ok_or_else(|| {
+        Fault::new(Kind::Forbidden, "this operation is in nobody's rights (a bug); please report it")
+    })?;
+    if principal.must_change() && need != Anybody {
+        let detail = "the password must be changed first: `holm login` asks for a new one";
+        return Err(Fault::new(Kind::Forbidden, detail));
+    }
+    match need {
+        Handler | Anybody => Ok(()),
+        Sea(verb) => principal.expect(verb, Scope::Sea),
+        Project(verb) => {
+            let project = segment(matched, uri, "{project}").unwrap_or_default();
+            if !principal.grants.sees(project) {
+                return Err(Fault::no_such("project", project));
+            }
+            principal.expect(verb, Scope::Project(project))
+        }
+        Instance(verb) => {
+            let text = segment(matched, uri, "{id}").unwrap_or_default();
+            let id = parse_id(text)?;
+            let found = api.query(move |machine| machine.instance(id)).await?;
+            let visible = found.filter(|instance| principal.grants.sees(&instance.project));
+            let instance = visible.ok_or_else(|| Fault::no_such("instance", text))?;
+            principal.expect(verb, Scope::Project(&instance.project))
+        }
+    }
+}
+
+fn need(method: &Method, matched: &str) -> Option<Need> {
+    let path = matched.strip_prefix(crate::routes::PREFIX)?;
+    // A request for the head of something is one for the thing.
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    RIGHTS.iter().find(|(of, row, _)| of == method && *row == path).map(|(_, _, need)| *need)
+}
+
+/// The part of the path at which the route has `name`. Not decoded: no name of ours needs to be encoded, and
+/// one that is encoded all the same is nothing that anybody may see.
+fn segment<'a>(matched: &str, uri: &'a str, name: &str) -> Option<&'a str> {
+    let (_, segment) = matched.split('/').zip(uri.split('/')).find(|(part, _)| *part == name)?;
+    Some(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_of_the_document_has_one_row_and_every_row_an_operation() {
+        let document = serde_json::to_value(crate::routes::document()).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let open = operation["security"].as_array().is_some_and(Vec::is_empty);
+                let path = path.strip_prefix(crate::routes::PREFIX).unwrap();
+                if !open {
+                    described.insert((method.to_uppercase(), path.to_owned()));
+                }
+            }
+        }
+        let rows: Vec<_> = RIGHTS.iter().map(|(m, path, _)| (m.to_string(), (*path).to_owned())).collect();
+        let table: BTreeSet<_> = rows.iter().cloned().collect();
+        assert_eq!(table.len(), rows.len(), "a row is doubled");
+        assert_eq!(described, table);
+    }
+
+    #[test]
+    fn an_operation_without_a_row_is_in_nobodys_rights() {
+        assert_eq!(need(&Method::GET, "/api/v1/new"), None);
+        assert_eq!(need(&Method::PUT, "/api/v1/nodes"), None);
+        assert_eq!(need(&Method::GET, "/nodes"), None);
+        assert_eq!(need(&Method::HEAD, "/api/v1/nodes"), Some(Sea(Read)));
+    }
+
+    #[test]
+    fn segments_are_found_by_their_place() {
+        let (matched, uri) = ("/api/v1/projects/{project}/quota", "/api/v1/projects/blue/quota");
+        assert_eq!(segment(matched, uri, "{project}"), Some("blue"));
+        assert_eq!(segment(matched, uri, "{id}"), None);
+    }
+}

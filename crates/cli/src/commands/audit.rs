@@ -1,0 +1,273 @@
+//! `holm audit`: who did what, and whether anybody has touched the record of it.
+
+use clap::{Args, Subcommand, ValueEnum};
+use holm_client::Client;
+use holm_model::duration::Span;
+use holm_model::time::Time;
+use holm_model::view::query::AuditQuery;
+use holm_model::view::{AuditProofView, AuditView};
+
+use crate::connect::At;
+use crate::failure::Failure;
+use crate::output::time::now;
+use crate::output::{Format, Output, stdout_ink, table};
+
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Subcommand, Debug)]
+enum Action {
+    /// Check that no record is missing or changed: each holds the hash of the one before
+    ///
+    /// Ends with 1 if the chain is broken. Whoever keeps the hash of the last record elsewhere sees later that
+    /// nothing before it was changed.
+    Verify {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Args, Debug)]
+struct List {
+    /// Only what one person or token did
+    #[arg(long, value_name = "NAME")]
+    who: Option<String>,
+    /// Only one kind of action
+    #[arg(long, value_name = "WORD")]
+    verb: Option<String>,
+    /// Only what was done to one thing
+    #[arg(long, value_name = "NAME")]
+    subject: Option<String>,
+    /// Only from this time on: as in `2026-11-22T08:00:00Z`, or `2h` for two hours ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<When>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<When>,
+    /// How many of the last records [default: 100; `-o jsonl`: all]
+    #[arg(short = 'n', long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    tail: Option<u32>,
+    /// How to print; `jsonl` exports everything, the oldest first, a record in each line
+    #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
+    format: AuditFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum AuditFormat {
+    #[default]
+    Table,
+    Wide,
+    Json,
+    Yaml,
+    Jsonl,
+}
+
+/// A point in time, or a while ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    At(Time),
+    Ago(Span),
+}
+
+/// Records that are shown if nobody says how many.
+const TAIL: u32 = 100;
+/// Of one request.
+const PAGE: u32 = 1000;
+
+pub(crate) async fn run(At { args, connect }: At<Audit>) -> Result<(), Failure> {
+    let client = connect.client()?;
+    if let Some(Action::Verify { output }) = args.action {
+        return verify(&client, output).await;
+    }
+    let list = args.list;
+    match list.output() {
+        None => list.export(&client).await,
+        Some(output) => {
+            let records = list.newest(&client).await?;
+            output.print(&records, || table::render(&records, output.is_wide(), now(), stdout_ink()))
+        }
+    }
+}
+
+async fn verify(client: &Client, output: Output) -> Result<(), Failure> {
+    let proof = client.verify_audit().await?;
+    let AuditProofView { checked, head, fault } = &proof;
+    let Some(fault) = fault else {
+        return output.print(&proof, || {
+            format!("{checked} records, none missing, none changed; the last hash is {head}")
+        });
+    };
+    if matches!(output.format, Format::Json | Format::Yaml) {
+        output.print(&proof, String::new)?;
+    }
+    Err(Failure::new(format!("the audit log is broken: {}", crate::output::clean(fault)))
+        .hint("somebody has changed the store by hand, or it is damaged; compare with an export (`holm audit -o jsonl`) or a backup"))
+}
+
+// === impl List ===
+
+impl List {
+    /// None: an export.
+    const fn output(&self) -> Option<Output> {
+        let format = match self.format {
+            AuditFormat::Table => Format::Table,
+            AuditFormat::Wide => Format::Wide,
+            AuditFormat::Json => Format::Json,
+            AuditFormat::Yaml => Format::Yaml,
+            AuditFormat::Jsonl => return None,
+        };
+        Some(Output { format })
+    }
+
+    fn query(&self, limit: u32) -> AuditQuery {
+        let (who, verb, subject) = (self.who.clone(), self.verb.clone(), self.subject.clone());
+        AuditQuery { who, verb, subject, limit: Some(limit.min(PAGE)), ..AuditQuery::default() }
+    }
+
+    /// The last records, in the order of time.
+    async fn newest(&self, client: &Client) -> Result<Vec<AuditView>, Failure> {
+        let tail = self.tail.unwrap_or(TAIL);
+        let most = usize::try_from(tail).unwrap_or(usize::MAX);
+        let mut records = Vec::new();
+        let window = Window::new(self.since, self.until);
+        // With a limit of time a page may hold many that do not count.
+        let page = if window.until.is_some() { PAGE } else { tail };
+        let wanted = |record: &AuditView| {
+            if window.is_before(record) {
+                return Take::NoMore;
+            }
+            if window.is_after(record) { Take::Skip } else { Take::This }
+        };
+        let mut query = self.query(page);
+        while let Some(cursor) = take(client, &mut query, wanted, |record| {
+            records.push(record);
+            Ok(records.len() < most)
+        })
+        .await?
+        {
+            query.cursor = Some(cursor);
+        }
+        records.reverse();
+        Ok(records)
+    }
+
+    /// Everything, page by page, so that it needs no memory.
+    async fn export(&self, client: &Client) -> Result<(), Failure> {
+        if self.tail.is_some() {
+            return Err(Failure::wrong_use("an export begins with the oldest record: it has no -n")
+                .hint("choose with --since and --until, or use `-o json`"));
+        }
+        let window = Window::new(self.since, self.until);
+        // Clocks may have gone back: no record ends it.
+        let wanted = |record: &AuditView| match window.is_before(record) || window.is_after(record) {
+            true => Take::Skip,
+            false => Take::This,
+        };
+        let mut query = AuditQuery { oldest_first: true, ..self.query(PAGE) };
+        let output = Output { format: Format::Json };
+        while let Some(cursor) =
+            take(client, &mut query, wanted, |record| output.print_one(&record, String::new).map(|()| true))
+                .await?
+        {
+            query.cursor = Some(cursor);
+        }
+        Ok(())
+    }
+}
+
+enum Take {
+    This,
+    Skip,
+    NoMore,
+}
+
+/// Hands over what is wanted of one page, until `on` says that it is enough; gives the place of the next one.
+async fn take(
+    client: &Client,
+    query: &mut AuditQuery,
+    wanted: impl Fn(&AuditView) -> Take,
+    mut on: impl FnMut(AuditView) -> Result<bool, Failure>,
+) -> Result<Option<String>, Failure> {
+    let page = client.audit(query).await?;
+    // A page without items cannot bring anybody on.
+    let next = page.next.filter(|_| !page.items.is_empty());
+    for record in page.items {
+        match wanted(&record) {
+            Take::Skip => {}
+            Take::NoMore => return Ok(None),
+            Take::This => {
+                if !on(record)? {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+    Ok(next)
+}
+
+/// From when to when.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Option<Time>,
+    until: Option<Time>,
+}
+
+impl Window {
+    fn new(since: Option<When>, until: Option<When>) -> Self {
+        let now = now();
+        Self { since: since.map(|when| when.time(now)), until: until.map(|when| when.time(now)) }
+    }
+
+    fn is_before(self, record: &AuditView) -> bool {
+        self.since.is_some_and(|since| record.at < since)
+    }
+
+    fn is_after(self, record: &AuditView) -> bool {
+        self.until.is_some_and(|until| record.at >= until)
+    }
+}
+
+impl When {
+    fn time(self, now: Time) -> Time {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(Span(ago)) => {
+                Time(now.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(span) = text.parse() {
+            return Ok(Self::Ago(span));
+        }
+        let at: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| "write a time as in `2026-11-22T08:00:00Z`, or how long ago, as in `2h`")?;
+        Ok(Self::At(Time(at.as_millisecond())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let time = |text: &str| text.parse::<When>().map(|when| when.time(Time(7_200_000)));
+        assert_eq!(time("2h"), Ok(Time(0)));
+        assert_eq!(time("1970-01-01T00:00:01Z"), Ok(Time(1000)));
+        assert_eq!(time("1970-01-01T01:00:01+01:00"), Ok(Time(1000)));
+        assert!(time("yesterday").is_err());
+    }
+}

@@ -1,0 +1,196 @@
+//! What is looked at.
+
+use std::fs::{File, TryLockError};
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use holm_client::Client;
+use holm_link::authority::Authority;
+use holm_link::proxy::Proxies;
+use holm_model::view::StatusView;
+use holm_node::LinkStatus;
+
+use crate::connect::SOCKET;
+use crate::failure::{Failure, chain};
+use crate::roles::file::{self, ConfigFile};
+use crate::roles::options::ProxyOptions;
+use crate::roles::{absolute, directory};
+
+/// Which member is meant; what its daemon was told is told here again, or found in its configuration file.
+#[derive(Args, Debug)]
+pub(crate) struct Where {
+    /// The data directory [default: the usual one of a node, then of a cluster, then of a root]
+    #[arg(long, env = "HOLM_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+    /// The configuration file of the daemon
+    #[arg(long, env = "HOLM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The orchestrator above, `host:port` [default: what the running daemon or its file says]
+    #[arg(long, env = "HOLM_PARENT", value_name = "ADDRESS")]
+    parent: Option<String>,
+    /// The port of an orchestrator [default: what its file says, or 7700]
+    #[arg(long, env = "HOLM_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Socket of the container engine [default: the usual places of Docker and Podman]
+    #[arg(long, env = "HOLM_ENGINE", value_name = "SOCKET")]
+    engine: Option<PathBuf>,
+    #[command(flatten)]
+    proxy: ProxyOptions,
+}
+
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) dir: PathBuf,
+    pub(super) role: Role,
+    pub(super) daemon: Daemon,
+    /// `host:port`
+    pub(super) parent: Option<String>,
+    pub(super) proxies: Proxies,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) engine: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Root,
+    Cluster,
+    Node,
+}
+
+/// The process that has the directory.
+#[derive(Debug)]
+pub(super) enum Daemon {
+    Absent,
+    /// Whether there is one cannot be seen.
+    Hidden(String),
+    Node {
+        holder: String,
+        link: LinkStatus,
+    },
+    Orchestrator {
+        holder: String,
+        status: Box<StatusView>,
+    },
+    /// It runs and gives no answer: it is starting, joins, or hangs.
+    Mute {
+        holder: String,
+        reason: String,
+    },
+}
+
+// === impl Subject ===
+
+impl Subject {
+    pub(super) async fn find(place: Where) -> Result<Self, Failure> {
+        let file = place.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), file::read)?;
+        let proxies = place.proxy.or(file.proxy()).rules()?;
+        let told = [
+            file.node.as_ref().and_then(|node| node.data_dir.clone()),
+            file.cluster.as_ref().and_then(|cluster| cluster.data_dir.clone()),
+            file.root.as_ref().and_then(|root| root.data_dir.clone()),
+        ];
+        let dir = place.data_dir.or_else(|| told.into_iter().flatten().next()).unwrap_or_else(usual);
+        let dir = absolute(&dir)?;
+        let daemon = Daemon::find(&dir).await;
+        let role = Role::of(&dir, &daemon);
+        let parent = place.parent.or_else(|| daemon.parent()).or_else(|| role.parent(&file));
+        let listen = place.listen.or_else(|| role.listen(&file));
+        let engine = place.engine.or_else(|| file.node.and_then(|node| node.engine));
+        Ok(Self { dir, role, daemon, parent, proxies, listen, engine })
+    }
+}
+
+/// The first usual directory that is there.
+fn usual() -> PathBuf {
+    let usual = ["node", "cluster", "root"].map(directory);
+    usual.iter().find(|dir| dir.exists()).unwrap_or(&usual[0]).clone()
+}
+
+// === impl Role ===
+
+impl Role {
+    /// By its keys; before it has joined, by what its daemon is called.
+    fn of(dir: &Path, daemon: &Daemon) -> Self {
+        match Authority::load(dir) {
+            Ok(Some(authority)) if authority.identity().parent().is_none() => Self::Root,
+            Ok(Some(_)) => Self::Cluster,
+            _ if daemon.holder().is_some_and(|holder| holder.contains("holm cluster")) => Self::Cluster,
+            _ if daemon.holder().is_some_and(|holder| holder.contains("holm root")) => Self::Root,
+            _ => Self::Node,
+        }
+    }
+
+    fn parent(self, file: &ConfigFile) -> Option<String> {
+        match self {
+            Self::Root => None,
+            Self::Cluster => file.cluster.as_ref()?.parent.clone(),
+            Self::Node => file.node.as_ref()?.parent.clone(),
+        }
+    }
+
+    fn listen(self, file: &ConfigFile) -> Option<SocketAddr> {
+        match self {
+            Self::Root => file.root.as_ref()?.listen,
+            Self::Cluster => file.cluster.as_ref()?.listen,
+            Self::Node => None,
+        }
+    }
+}
+
+// === impl Daemon ===
+
+impl Daemon {
+    async fn find(dir: &Path) -> Self {
+        let holder = match holder(dir) {
+            Ok(None) => return Self::Absent,
+            Err(error) => return Self::Hidden(error.to_string()),
+            Ok(Some(holder)) => holder,
+        };
+        if dir.join(SOCKET).exists() {
+            return match Client::unix(dir.join(SOCKET)).status().await {
+                Ok(status) => Self::Orchestrator { holder, status: Box::new(status) },
+                Err(error) => Self::Mute { holder, reason: chain(&error) },
+            };
+        }
+        match holm_node::ask(dir).await {
+            Ok(link) => Self::Node { holder, link },
+            Err(error) => Self::Mute { holder, reason: chain(&error) },
+        }
+    }
+
+    pub(super) fn holder(&self) -> Option<&str> {
+        match self {
+            Self::Node { holder, .. } | Self::Orchestrator { holder, .. } | Self::Mute { holder, .. } => {
+                Some(holder)
+            }
+            Self::Absent | Self::Hidden(_) => None,
+        }
+    }
+
+    fn parent(&self) -> Option<String> {
+        match self {
+            Self::Node { link, .. } => Some(link.orchestrator.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Who holds the directory's lock, as the lock says.
+fn holder(dir: &Path) -> std::io::Result<Option<String>> {
+    let mut file = match File::open(dir.join("lock")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    // Shared and for a moment: a daemon that starts right now tries again.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            file.by_ref().take(256).read_to_string(&mut text)?;
+            Ok(Some(text.trim().to_owned()))
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Terminals, ports and files of instances, two tiers deep.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use crate::harness::command::{Running, run};
+use crate::harness::{Sea, proc, sea, wait_for};
+use crate::ways_in_terminal::Screen;
+
+/// An instance that only waits, and one that answers on a port.
+const CALM: &str = "holm: v1
+application: calm
+services:
+  web:
+    runtime: process
+    command: [sleep, \"100000\"]
+";
+
+const SERVING: &str = "holm: v1
+application: site
+services:
+  web:
+    runtime: process
+    command: [busybox, httpd, -f, -p, \"127.0.0.1:{{ port.http }}\"]
+    replicas: 2
+    ports: { http: auto }
+";
+
+fn calm() -> Sea {
+    let sea = sea().cluster("vienna", &["fl-1"]).start();
+    sea.deploy(CALM);
+    sea
+}
+
+fn shell(sea: &Sea, script: &str) -> Screen {
+    Screen::start(sea.call_at("root", &["exec", "-it", "calm/web/0", "--", "sh", "-c", script]), 100, 40)
+}
+
+/// Processes on the node whose command line contains `word`.
+fn there(sea: &Sea, word: &str) -> usize {
+    let has = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(word)
+    };
+    proc::touching(sea.data("fl-1")).iter().filter(|pid| has(pid)).count()
+}
+
+#[test]
+fn a_terminal_reaches_through_two_tiers() {
+    let sea = calm();
+    let script = "trap 'stty size' WINCH; echo $HOLM_SLOT; stty size; while :; do sleep 0.02; done";
+    let mut screen = shell(&sea, script);
+    screen.until("web/0");
+    screen.until("40 100");
+    screen.resize(132, 50);
+    screen.until("50 132");
+    // Ctrl-C is for the program there, whose end is ours.
+    screen.keys(b"\x03");
+    assert_eq!(screen.ended(), 130);
+    assert!(screen.is_as_before(), "the terminal was given back");
+    // Exit codes of its own.
+    let mut screen = shell(&sea, "read line; exit ${#line}");
+    screen.keys(b"12345\r");
+    assert_eq!(screen.ended(), 5);
+    // Without a terminal there is none.
+    let refused = sea.holm(&["exec", "-it", "calm/web/0", "--", "true"]);
+    refused.refused(2, &["no terminal", "-t"]);
+}
+
+#[test]
+fn a_terminal_that_is_cut_off_leaves_nothing_behind() {
+    let mut sea = calm();
+    // Whoever watches is killed: what it ran ends.
+    let mut screen = shell(&sea, "trap '' HUP; echo ready; while :; do sleep 0.987; done");
+    screen.until("ready");
+    screen.kill();
+    wait_for("nothing is left", || (there(&sea, "0.987") == 0).then_some(()));
+    // A signal to our side gives the terminal back, and ends it, too.
+    let mut screen = shell(&sea, "echo ready; while :; do sleep 0.876; done");
+    screen.until("ready");
+    screen.signal(nix::sys::signal::SIGTERM);
+    assert_eq!(screen.ended(), 143);
+    assert!(screen.is_as_before());
+    wait_for("nothing is left", || (there(&sea, "0.876") == 0).then_some(()));
+    // The way breaks in the middle.
+    let mut screen = shell(&sea, "echo ready; while :; do sleep 0.765; done");
+    screen.until("ready");
+    sea.kill("vienna");
+    screen.until("the command was lost");
+    assert_eq!(screen.ended(), 1);
+    assert!(screen.is_as_before());
+    wait_for("nothing is left", || (there(&sea, "0.765") == 0).then_some(()));
+}
+
+#[test]
+fn a_signal_goes_to_the_command_first() {
+    let sea = calm();
+    let script = "trap 'echo heard; exit 9' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut call = Running::start(sea.call_at("root", &["exec", "calm/web/0", "--", "sh", "-c", script]));
+    call.line(|line| line == "ready");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(call.pid()), nix::sys::signal::SIGTERM).unwrap();
+    call.line(|line| line == "heard");
+    assert_eq!(call.ended(), 9);
+}
+
+#[test]
+fn files_go_in_and_out() {
+    let sea = calm();
+    let tree = sea.path("tree");
+    std::fs::create_dir_all(tree.join("deep/er")).unwrap();
+    std::fs::write(tree.join("deep/er/big"), vec![b'x'; 3_000_000]).unwrap();
+    std::fs::write(tree.join("run.sh"), "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(tree.join("run.sh"), std::fs::Permissions::from_mode(0o750)).unwrap();
+    symlink("deep", tree.join("link")).unwrap();
+    let tree = tree.to_str().unwrap();
+    sea.holm(&["cp", tree, "calm/web:."]).done();
+    let seen =
+        sea.holm(&["exec", "calm/web/0", "--", "sh", "-c", "stat -c '%a %s' tree/run.sh tree/deep/er/big"]);
+    assert_eq!(seen.done().stdout, "750 10\n644 3000000\n");
+    let owner = "test $(stat -c %u tree/run.sh) = $(id -u) && readlink tree/link";
+    assert_eq!(sea.holm(&["exec", "calm/web/0", "--", "sh", "-c", owner]).done().line(), "deep");
+    // Back, under a new name.
+    let back = sea.path("back");
+    sea.holm(&["cp", "calm/web/0:tree", back.to_str().unwrap()]).done();
+    assert_eq!(std::fs::read(back.join("deep/er/big")).unwrap(), vec![b'x'; 3_000_000]);
+    assert_eq!(std::fs::metadata(back.join("run.sh")).unwrap().permissions().mode() & 0o777, 0o750);
+    // A file becomes another.
+    sea.holm(&["cp", &format!("{tree}/run.sh"), "calm/web/0:other.sh"]).done();
+    sea.holm(&["exec", "calm/web/0", "--", "test", "-f", "other.sh"]).done();
+    // What cannot be is said, by either side.
+    sea.holm(&["cp", "/nowhere/file", "calm/web/0:x"]).refused(1, &["/nowhere/file"]);
+    sea.holm(&["cp", "calm/web/0:nothing", "."]).refused(1, &["nothing"]);
+    sea.holm(&["cp", tree, "calm/web/0:/no/such/place"]).refused(1, &["/no/such"]);
+    sea.holm(&["cp", tree, "/tmp/x"]).refused(2, &["neither is inside an instance"]);
+    sea.holm(&["cp", tree, "calm/web/0:/root/"]).refused(1, &["/root"]);
+}
+
+#[test]
+fn an_evil_archive_writes_nothing_outside() {
+    let sea = calm();
+    let evil = evil();
+    let mut call = sea.call_at("root", &["cp", "-", "calm/web/0:."]);
+    let file = sea.path("evil.tar");
+    std::fs::write(&file, &evil).unwrap();
+    call.stdin(std::fs::File::open(&file).unwrap());
+    let said = run(call, "");
+    assert_eq!(said.code, 1, "{said:?}");
+    for name in ["../escaped", "/tmp/holm-escaped", "device"] {
+        assert!(said.stderr.contains(&format!("refused `{name}`")), "{said:?}");
+    }
+    sea.holm(&["exec", "calm/web/0", "--", "test", "-f", "good"]).done();
+    sea.holm(&["exec", "calm/web/0", "--", "test", "!", "-e", "../escaped"]).done();
+    assert!(!std::path::Path::new("/tmp/holm-escaped").exists());
+}
+
+/// An archive of names and kinds that nobody may unpack, and one good file.
+fn evil() -> Vec<u8> {
+    let mut all = Vec::new();
+    for (name, kind) in
+        [("../escaped", b'0'), ("/tmp/holm-escaped", b'0'), ("device", b'3'), ("pipe", b'6'), ("good", b'0')]
+    {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(b"00000000000");
+        header[136..147].copy_from_slice(b"14000000000");
+        header[156] = kind;
+        header[257..263].copy_from_slice(b"ustar\0");
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        all.extend(header);
+    }
+    all.extend([0; 1024]);
+    all
+}
+
+#[test]
+fn many_files_go_in() {
+    let sea = calm();
+    let tree = sea.path("many");
+    for dir in 0..20 {
+        let dir = tree.join(dir.to_string());
+        std::fs::create_dir_all(&dir).unwrap();
+        (0..250).for_each(|file| std::fs::write(dir.join(file.to_string()), "x").unwrap());
+    }
+    sea.holm(&["cp", tree.to_str().unwrap(), "calm/web/0:."]).done();
+    let count = sea.holm(&["exec", "calm/web/0", "--", "sh", "-c", "find many -type f | wc -l"]).done();
+    assert_eq!(count.line(), "5000");
+}
+
+#[test]
+fn a_forwarded_port_goes_where_the_service_runs() {
+    let sea = sea().cluster("vienna", &["fl-1", "fl-2"]).start();
+    sea.deploy(SERVING);
+    let forward = Running::start(sea.call_at("root", &["port-forward", "site/web", "0:http"]));
+    let line = forward.line(|line| line.contains(" leads to "));
+    let address = line.split(' ').next().unwrap().to_owned();
+    assert!(address.starts_with("127.0.0.1:"), "{line}");
+    let ask = || {
+        let mut stream = TcpStream::connect(&address).ok()?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).ok()?;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.starts_with("HTTP/1.1 ").then_some(answer)
+    };
+    wait_for("an answer", ask);
+    let (a, b) = (ask(), ask());
+    assert!(a.is_some() && b.is_some(), "each connection has a tunnel");
+    // One of the two instances goes; connections find the other.
+    sea.holm(&["scale", "site/web", "1"]).done();
+    sea.running("site", 1);
+    wait_for("an answer of the other", ask);
+    let pid = nix::unistd::Pid::from_raw(forward.pid());
+    let mut forward = forward;
+    nix::sys::signal::kill(pid, nix::sys::signal::SIGINT).unwrap();
+    assert_eq!(forward.ended(), 0);
+    sea.holm(&["port-forward", "site/web", "nothing"]).refused(1, &["no port `nothing`", "http"]);
+    sea.holm(&["port-forward", "site", "x:80"]).refused(2, &["x"]);
+}
+
+#[test]
+fn logs_are_searched_where_they_are() {
+    let sea = sea().cluster("vienna", &["fl-1"]).start();
+    sea.deploy(
+        "holm: v1\napplication: talk\nservices:\n  web:\n    runtime: process\n    \
+         command: [sh, -c, 'i=0; while [ $i -lt 50 ]; do i=$((i+1)); echo line $i; done; read x < /dev/zero; sleep 100000']\n    \
+         restart: { policy: always }\n",
+    );
+    wait_for("all lines", || (sea.holm(&["logs", "talk"]).stdout.contains("line 50")).then_some(()));
+    let said = sea.holm(&["logs", "talk", "--grep", "line [12]5$"]).done().stdout;
+    assert_eq!(said, "line 15\nline 25\n");
+    let said = sea.holm(&["logs", "talk", "--grep", "^line", "--tail", "2"]).done().stdout;
+    assert_eq!(said, "line 49\nline 50\n");
+    assert_eq!(sea.holm(&["logs", "talk", "--until", "1h"]).done().stdout, "");
+    sea.holm(&["logs", "talk", "--grep", "("]).refused(1, &["cannot be searched for"]);
+    sea.holm(&["logs", "talk", "--grep", "(a{999}){999}"]).refused(1, &["cannot be searched for"]);
+}

@@ -1,0 +1,73 @@
+//! What a machine keeps beside its rows: work that waits, and what finds things quickly.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holm_model::fact::UnfilledSlot;
+use holm_model::id::{AssignmentId, Epoch, MemberId};
+use holm_model::item::EndpointsKey;
+use holm_model::slot::ServiceKey;
+
+use super::demand::{Origin, SlotId};
+use super::endpoints::Consumers;
+use super::event::LinkId;
+use super::place::Full;
+use crate::report::Reporter;
+
+/// What must be looked at again: at the end of the step, or when something changes.
+#[derive(Debug, Default)]
+pub(super) struct Todo {
+    pub(super) slots: BTreeSet<SlotId>,
+    pub(super) origins: BTreeSet<Origin>,
+    pub(super) endpoints: BTreeSet<EndpointsKey>,
+    /// Shares of which the parent may have to hear something new.
+    pub(super) shares: BTreeSet<AssignmentId>,
+    /// Members whose list has changed.
+    pub(super) members: BTreeSet<MemberId>,
+    /// Whose update is under way.
+    pub(super) updating: BTreeSet<Origin>,
+    /// Slots that wait for room.
+    pub(super) unfilled: BTreeSet<SlotId>,
+    /// Members that are removed as soon as they have ended what they owe.
+    pub(super) leaving: BTreeSet<MemberId>,
+}
+
+/// Instances and nodes by what they belong to.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
+    pub(super) by_service: BTreeMap<ServiceKey, BTreeSet<AssignmentId>>,
+    pub(super) consumers: Consumers,
+    /// Slots of shares that their clusters cannot fill, or cannot replace while a node is silent.
+    pub(super) unfilled_below: BTreeMap<AssignmentId, Vec<UnfilledSlot>>,
+}
+
+/// Links of members, and what may be said on them.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    pub(super) open: BTreeMap<LinkId, MemberId>,
+    /// Their certificate has expired: no sessions, nothing but `Renew` is heard there.
+    pub(super) renewing: BTreeMap<LinkId, MemberId>,
+    /// Counts the sessions of this run.
+    pub(super) sessions: u64,
+}
+
+/// Our own parent, in this run.
+#[derive(Debug, Default)]
+pub(super) struct Parent {
+    pub(super) open: bool,
+    /// As it told in its last welcome.
+    pub(super) reigns: BTreeSet<Epoch>,
+    pub(super) reporter: Reporter,
+}
+
+/// Of one step only.
+#[derive(Debug, Default)]
+pub(super) struct ThisStep {
+    pub(super) full: Option<Full>,
+    /// Whether any member is frozen, once a slot wanted to know.
+    pub(super) frozen: Option<bool>,
+    /// Whether this store lost what it knew of its members, once a slot wanted to know.
+    pub(super) forgotten: Option<bool>,
+    /// It takes a revision even if it changes no list: a tombstone waits for it.
+    pub(super) deleted: bool,
+}

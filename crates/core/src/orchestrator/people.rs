@@ -1,0 +1,179 @@
+//! People, their roles, and which of their tokens are void.
+//!
+//! People live at the root; clusters know them by what their tokens say, which the sea has signed. That a token
+//! is void travels as an entry of the list of revocations: `token:<id>`, or `person:<name>:<milliseconds>` for
+//! all that were made for somebody before that time.
+
+use holm_model::item::ItemKey;
+use holm_model::name::Name;
+use holm_model::time::Time;
+use holm_model::view::people::{PersonView, Roles};
+use serde::{Deserialize, Serialize};
+
+use super::command::{PeopleCommand, Refusal, Reply};
+use super::restored::ALL;
+use super::rows::Revocation;
+use super::{Orchestrator, Tier};
+
+/// Somebody who logs in by name and password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// Argon2id in the PHC string format.
+    pub password: String,
+    pub must_change: bool,
+    pub roles: Roles,
+    pub created: Time,
+}
+
+/// Who made a token that is not a person's: the socket, the set-up.
+pub const ADMIN: &str = "admin";
+
+const TOKEN: &str = "token:";
+const PERSON: &str = "person:";
+
+impl Orchestrator {
+    pub(super) fn people_command(&mut self, command: PeopleCommand) -> Result<Reply, Refusal> {
+        if self.config.tier == Tier::Cluster {
+            return Err(Refusal::Invalid("people live at the root; ask there".to_owned()));
+        }
+        match command {
+            PeopleCommand::First { name, password } => self.first_person(name, password),
+            PeopleCommand::Create { name, password, roles } => self.create_person(name, password, roles),
+            PeopleCommand::SetRoles { name, roles } => self.set_roles(&name, roles),
+            PeopleCommand::SetPassword { name, password, must_change } => {
+                self.set_password(&name, password, must_change)
+            }
+            PeopleCommand::Delete { name } => self.delete_person(&name),
+            PeopleCommand::LogOut { name } => {
+                self.void_tokens_of(&name);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn first_person(&mut self, name: Name, password: String) -> Result<Reply, Refusal> {
+        if !self.people.is_empty() {
+            return Err(Refusal::Forbidden("this sea is set up already; log in".to_owned()));
+        }
+        let roles = Roles { sea: Some(holm_model::access::Role::Admin), ..Roles::default() };
+        let person = Person { password, must_change: false, roles, created: self.now.wall };
+        self.insert_person(name, person)
+    }
+
+    fn create_person(&mut self, name: Name, password: String, roles: Roles) -> Result<Reply, Refusal> {
+        self.check_roles(&roles)?;
+        let person = Person { password, must_change: true, roles, created: self.now.wall };
+        self.insert_person(name, person)
+    }
+
+    fn insert_person(&mut self, name: Name, person: Person) -> Result<Reply, Refusal> {
+        if name == *ADMIN {
+            let detail = format!("`{ADMIN}` is whoever opens the orchestrator's socket; choose another name");
+            return Err(Refusal::Invalid(detail));
+        }
+        if self.people.contains(&name) {
+            return Err(Refusal::Conflict(format!("there is a person `{name}` already")));
+        }
+        self.people.put(&mut self.journal, name, person);
+        Ok(Reply::Done)
+    }
+
+    /// Fewer rights end what was allowed by the old ones; more rights are there at the next log-in.
+    fn set_roles(&mut self, name: &Name, roles: Roles) -> Result<Reply, Refusal> {
+        self.check_roles(&roles)?;
+        let person = self.people.get(name).ok_or_else(|| no_person(name))?;
+        let loses = !person.roles.grants().is_within(&roles.grants());
+        self.people.change(&mut self.journal, name, |person| person.roles = roles);
+        if loses {
+            self.void_tokens_of(name);
+        }
+        Ok(Reply::Done)
+    }
+
+    fn set_password(&mut self, name: &Name, password: String, must_change: bool) -> Result<Reply, Refusal> {
+        if !self.people.contains(name) {
+            return Err(no_person(name));
+        }
+        self.people.change(&mut self.journal, name, |person| {
+            person.password = password;
+            person.must_change = must_change;
+        });
+        self.void_tokens_of(name);
+        Ok(Reply::Done)
+    }
+
+    fn delete_person(&mut self, name: &Name) -> Result<Reply, Refusal> {
+        if self.people.remove(&mut self.journal, name).is_none() {
+            return Err(no_person(name));
+        }
+        self.void_tokens_of(name);
+        Ok(Reply::Done)
+    }
+
+    fn check_roles(&self, roles: &Roles) -> Result<(), Refusal> {
+        match roles.projects.keys().find(|project| !self.has_project(project)) {
+            Some(project) => Err(Refusal::no_project(project)),
+            None => Ok(()),
+        }
+    }
+
+    /// Every token that was made for them until now.
+    fn void_tokens_of(&mut self, name: &Name) {
+        self.put_revocation(format!("{PERSON}{name}:{}", self.now.wall.0));
+    }
+
+    /// An API token or a session.
+    pub(super) fn void_token(&mut self, id: &str) {
+        self.put_revocation(format!("{TOKEN}{id}"));
+    }
+
+    fn put_revocation(&mut self, text: String) {
+        self.revocations.put(&mut self.journal, text, Revocation { at: self.now.wall });
+        self.revocations_changed();
+    }
+
+    /// Whether a token that the sea has signed was made void: here, or by those above.
+    #[must_use]
+    pub fn is_token_void(&self, id: &str, who: &str, made: Time) -> bool {
+        let before = |prefix: &str| self.latest(prefix).is_some_and(|until| made < until);
+        self.is_revoked(&format!("{TOKEN}{id}")) || before(&format!("{PERSON}{who}:")) || before(ALL)
+    }
+
+    /// The latest time behind the prefix in the list of revocations.
+    fn latest(&self, prefix: &str) -> Option<Time> {
+        let time = |text: &str| text.strip_prefix(prefix)?.parse().ok().map(Time);
+        let ours = self.revocations.from(Some(prefix.to_owned())).map(|(text, _)| text);
+        let ours = ours.take_while(|text| text.starts_with(prefix)).filter_map(|text| time(text));
+        let told = self.held.items().filter_map(|packed| match &packed.key {
+            ItemKey::Revocation(text) => time(text),
+            _ => None,
+        });
+        ours.chain(told).max()
+    }
+
+    /// Somebody's row, for proving a password.
+    #[must_use]
+    pub fn person(&self, name: &str) -> Option<&Person> {
+        self.people.get(&Name::new(name).ok()?)
+    }
+
+    #[must_use]
+    pub fn has_people(&self) -> bool {
+        !self.people.is_empty()
+    }
+
+    #[must_use]
+    pub fn people(&self) -> Vec<PersonView> {
+        let view = |(name, person): (&Name, &Person)| PersonView {
+            name: name.to_string(),
+            roles: person.roles.clone(),
+            must_change: person.must_change,
+            created: person.created,
+        };
+        self.people.iter().map(view).collect()
+    }
+}
+
+fn no_person(name: &Name) -> Refusal {
+    Refusal::NotFound { kind: "person", name: name.to_string() }
+}

@@ -1,0 +1,44 @@
+//! What members said of themselves and when, kept over restarts: one that is away is known all the same.
+//!
+//! It is for people: nothing is decided by it, since a member may have become another meanwhile.
+
+use holm_model::id::MemberId;
+use holm_model::member::NodeFacts;
+
+use super::Orchestrator;
+use super::rows::Seen;
+
+/// What was kept of a member that says nothing new may be so old, in ms.
+const OLD: u64 = 10 * 60 * 1000;
+
+impl Orchestrator {
+    /// Keeps what is known of the member at this moment.
+    pub(super) fn remember(&mut self, id: MemberId) {
+        let Some(heard) = self.live.get(&id).and_then(|live| live.heard_at) else { return };
+        let seen = Seen { heard, facts: self.last_facts(id).cloned() };
+        self.seen.put(&mut self.behind, id, seen);
+    }
+
+    /// The member was heard: keeps that if what was kept is old.
+    pub(super) fn remember_from_time_to_time(&mut self, id: MemberId) {
+        let now = self.now.wall.0;
+        if self.seen.get(&id).is_none_or(|seen| seen.heard.0.abs_diff(now) >= OLD) {
+            self.remember(id);
+        }
+    }
+
+    /// A node's facts as it told them in this run or, until then, in one before.
+    pub(super) fn last_facts(&self, id: MemberId) -> Option<&NodeFacts> {
+        let told = self.live.get(&id).and_then(|live| live.facts.as_ref());
+        told.or_else(|| self.seen.get(&id)?.facts.as_ref())
+    }
+
+    /// After loading: when members were heard last.
+    pub(super) fn recall(&mut self) {
+        for (id, seen) in self.seen.iter() {
+            if let Some(live) = self.live.get_mut(id) {
+                live.heard_at = Some(seen.heard);
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A slot gets another specification: in place where a cluster has it, anew where a node has it.
+//!
+//! What runs is given up only when its successor has a place; a slot without one halts the update.
+
+use std::collections::BTreeMap;
+
+use holm_model::id::AssignmentId;
+use holm_model::member::Role;
+use holm_model::service::ServiceSpec;
+use holm_model::slot::SlotIndex;
+use holm_model::state::InstanceState;
+
+use super::Orchestrator;
+use super::demand::{Demand, SlotId};
+use super::rows::{Phase, Placement};
+use super::slots::Slot;
+use super::standing::Standing;
+use crate::scheduler::{Ask, Candidate, Kind};
+
+impl Orchestrator {
+    pub(super) fn update(
+        &mut self,
+        slot_id: &SlotId,
+        demand: &Demand,
+        active: AssignmentId,
+        placement: &Placement,
+    ) {
+        self.todo.updating.insert(slot_id.0.clone());
+        if demand.quiet || self.others_move(slot_id, demand) {
+            return self.pass_on(demand, active, placement);
+        }
+        if self.is_updated_there(demand, placement) {
+            let mut changed = placement.clone();
+            changed.part = demand.part.clone();
+            changed.failures = demand.failures;
+            changed.revision = self.coming_revision();
+            return self.put_placement(active, changed);
+        }
+        let deaf = !self.online(placement) && !self.is_silent(active, placement);
+        if deaf {
+            // It hears nothing of it now; others are updated meanwhile.
+            return self.pass_on(demand, active, placement);
+        }
+        match self.make_room(slot_id, demand, active, placement) {
+            Ok(phase) => {
+                self.set_halted(slot_id, false);
+                self.set_phase(active, phase);
+                self.todo.slots.insert(slot_id.clone());
+            }
+            Err(reason) => {
+                self.set_halted(slot_id, true);
+                let generation = demand.part.generation;
+                self.say(slot_id, format!("generation {generation} waits, and this one stays: {reason}"));
+                self.pass_on(demand, active, placement);
+            }
+        }
+    }
+
+    /// Whether it runs, and restarts, do not wait for the update.
+    fn pass_on(&mut self, demand: &Demand, active: AssignmentId, placement: &Placement) {
+        let (part, wanted) = (&placement.part, &demand.part);
+        if (part.run, part.restarts) == (wanted.run, wanted.restarts) {
+            return;
+        }
+        let mut changed = placement.clone();
+        (changed.part.run, changed.part.restarts) = (wanted.run, wanted.restarts);
+        changed.revision = self.coming_revision();
+        self.put_placement(active, changed);
+    }
+
+    /// The cluster that has it could have the new one, too: it knows best when.
+    fn is_updated_there(&self, demand: &Demand, placement: &Placement) -> bool {
+        let Some(spec) = demand.spec.as_ref().filter(|_| placement.role == Role::Cluster) else {
+            return false;
+        };
+        let nobody = BTreeMap::new();
+        let ask = Ask::new(spec, &nobody);
+        placement.per_node || self.candidate(placement.member).is_some_and(|c| c.never(&ask).is_none())
+    }
+
+    /// What becomes of the placement, whose successor has a place: where it is, once it is gone; or
+    /// elsewhere, where it is placed at once.
+    ///
+    /// # Errors
+    /// When there is no place: why, for people.
+    fn make_room(
+        &mut self,
+        slot_id: &SlotId,
+        demand: &Demand,
+        active: AssignmentId,
+        placement: &Placement,
+    ) -> Result<Phase, String> {
+        if demand.rests() || !self.runs(active) {
+            return Ok(Phase::Retiring);
+        }
+        let Some(spec) = demand.spec.clone() else {
+            return Err("it was written by a newer version; upgrade this orchestrator".to_owned());
+        };
+        let Err(reason) = self.fits_instead(&spec, active, placement) else { return Ok(Phase::Retiring) };
+        if matches!(slot_id.1, SlotIndex::Node(_)) {
+            return Err(reason);
+        }
+        if let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.asked != demand.part.generation) {
+            // They said no to another specification.
+            slot.forgive_all();
+            slot.asked = demand.part.generation;
+        }
+        self.place(slot_id, demand, &spec).map(|_| Phase::Superseded)
+    }
+
+    fn runs(&self, active: AssignmentId) -> bool {
+        let shared = self.index.by_share.get(&active).into_iter().flatten();
+        let mut copies = shared.chain([&active]).filter_map(|id| self.instances.get(id));
+        copies.any(|report| report.status.state.is_live())
+    }
+
+    /// Whether the placement's member could take the specification instead of it.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    fn fits_instead(
+        &self,
+        spec: &ServiceSpec,
+        active: AssignmentId,
+        placement: &Placement,
+    ) -> Result<(), String> {
+        let name = || self.member_name(placement.member);
+        let load = self.load.get(&placement.member).map(|load| load.without(active)).unwrap_or_default();
+        let (Some(mut member), Some(live)) =
+            (self.candidate(placement.member), self.live.get(&placement.member))
+        else {
+            return Err(format!("{}: is not known yet", name()));
+        };
+        if let (Kind::Node { free, ports, .. }, Some(facts)) = (&mut member.kind, &live.facts) {
+            (*free, *ports) = (facts.allocatable.less(&load.0), &load.1);
+        }
+        let nobody = BTreeMap::new();
+        let refusal = Candidate::refuses(&member, &Ask::new(spec, &nobody));
+        refusal.map_or(Ok(()), |reason| Err(format!("{}: {reason}", name())))
+    }
+
+    fn set_halted(&mut self, slot_id: &SlotId, halted: bool) {
+        if let Some(slot) = self.slots.get_mut(slot_id) {
+            slot.halted = halted;
+        }
+    }
+
+    /// Whether another slot of the origin is being updated and has not settled in time, or has no place
+    /// for its new specification.
+    fn others_move(&self, slot_id: &SlotId, demand: &Demand) -> bool {
+        let settle = self.config.deadlines.settle;
+        let halted_itself = self.slots.get(slot_id).is_some_and(|slot| slot.halted);
+        self.slots.of(&slot_id.0).filter(|(index, _)| **index != slot_id.1).any(|(_, slot)| {
+            if !halted_itself && self.is_halted(slot) {
+                return true;
+            }
+            // What moved before our start may not have settled either.
+            let moved = slot.moved.max(self.gathering.started());
+            if self.now.boot.saturating_sub(moved) > settle {
+                return false;
+            }
+            match slot.active {
+                None => slot.others.iter().any(|id| {
+                    self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && self.online(p))
+                }),
+                Some(id) => self.placements.get(&id).is_some_and(|p| {
+                    p.part.generation == demand.part.generation
+                        && self.online(p)
+                        && self.standing(id) == Standing::Moving
+                }),
+            }
+        })
+    }
+
+    /// What runs in the slot stays, since its new specification has no place, here or in its cluster.
+    pub(super) fn is_halted(&self, slot: &Slot) -> bool {
+        let Some((id, placement)) = slot.active.and_then(|id| Some((id, self.placements.get(&id)?))) else {
+            return false;
+        };
+        let older = |id: &AssignmentId| {
+            self.instances.get(id).is_some_and(|report| {
+                report.generation != placement.part.generation
+                    && report.status.state != InstanceState::Dangling
+            })
+        };
+        let below = || {
+            self.is_stranded(id, placement)
+                && self.index.by_share.get(&id).is_some_and(|all| all.iter().any(older))
+        };
+        self.online(placement) && (slot.halted || below())
+    }
+}
