@@ -30,7 +30,7 @@ enum Need {
 }
 
 use Need::{Anybody, Handler, Instance, Project, Sea};
-use Verb::{Admin, Apply, Copy, Exec, Forward, Logs, Members, People, Read};
+use Verb::{Admin, Apply, Copy, Exec, Forward, Logs, Members, People, Read, Secrets};
 
 const RIGHTS: &[(Method, &str, Need)] = &[
     // The orchestrator itself, and oneself.
@@ -53,9 +53,17 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::DELETE, "/projects/{project}/applications/{application}", Project(Apply)),
     (Method::PATCH, "/projects/{project}/applications/{application}/services/{service}", Project(Apply)),
     (Method::POST, "/projects/{project}/applications/{application}/confirm", Project(Apply)),
+    (Method::GET, "/projects/{project}/secrets", Project(Read)),
+    (Method::PUT, "/projects/{project}/secrets/{name}", Project(Secrets)),
+    (Method::DELETE, "/projects/{project}/secrets/{name}", Project(Secrets)),
+    (Method::GET, "/projects/{project}/files", Project(Read)),
+    (Method::GET, "/projects/{project}/files/{name}", Project(Read)),
+    (Method::PUT, "/projects/{project}/files/{name}", Project(Secrets)),
+    (Method::DELETE, "/projects/{project}/files/{name}", Project(Secrets)),
     // Instances.
     (Method::GET, "/instances", Handler),
     (Method::GET, "/instances/{id}", Instance(Read)),
+    (Method::GET, "/instances/{id}/usage", Instance(Read)),
     (Method::GET, "/instances/{id}/logs", Instance(Logs)),
     (Method::GET, "/instances/{id}/exec", Instance(Exec)),
     (Method::GET, "/instances/{id}/files", Instance(Copy)),
@@ -64,6 +72,13 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::GET, "/nodes", Sea(Read)),
     (Method::GET, "/nodes/{id}", Sea(Read)),
     (Method::DELETE, "/nodes/{id}", Sea(Members)),
+    (Method::GET, "/nodes/{id}/usage", Sea(Read)),
+    (Method::GET, "/nodes/{id}/capabilities", Sea(Read)),
+    (Method::PUT, "/nodes/{id}/capabilities/{kind}/{name}", Sea(Members)),
+    (Method::DELETE, "/nodes/{id}/capabilities/{kind}/{name}", Sea(Members)),
+    (Method::GET, "/nodes/{id}/labels", Sea(Read)),
+    (Method::PUT, "/nodes/{id}/labels/{name}", Sea(Members)),
+    (Method::DELETE, "/nodes/{id}/labels/{name}", Sea(Members)),
     (Method::GET, "/nodes/{id}/shell", Sea(Verb::Shell)),
     (Method::POST, "/nodes/{id}/revoke", Sea(Members)),
     (Method::GET, "/clusters", Sea(Read)),

@@ -1,7 +1,9 @@
 //! The routes, one module per thing, and the document made of them.
 
+mod amendments;
 mod applications;
 mod backup;
+mod contents;
 mod events;
 mod history;
 pub(crate) mod instances;
@@ -15,6 +17,7 @@ mod sessions;
 mod sockets;
 mod system;
 mod tokens;
+mod usage;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
@@ -49,7 +52,10 @@ const ANSWERS: &[Routes] = &[
     applications::ROUTES,
     instances::ROUTES,
     members::ROUTES,
+    amendments::ROUTES,
+    usage::ROUTES,
     projects::ROUTES,
+    contents::ROUTES,
     people::ROUTES,
     sessions::ROUTES,
     tokens::ROUTES,

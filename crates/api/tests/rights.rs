@@ -200,6 +200,11 @@ async fn each_role_may_do_what_it_says_and_no_more() {
         ("olga", &olga, "GET", "/nodes", 200),
         ("olga", &olga, "GET", "/people", 403),
         ("olga", &olga, "DELETE", "/nodes/x", 403),
+        ("olga", &olga, "GET", "/nodes/x/usage", 404),
+        ("olga", &olga, "PUT", "/nodes/x/capabilities/hardware/ble", 403),
+        ("olga", &olga, "DELETE", "/nodes/x/labels/floor", 403),
+        ("ada", &ada, "GET", "/nodes/x/usage", 403),
+        ("ada", &ada, "GET", "/instances/1-000000000001-1/usage", 404),
         ("olga", &olga, "PUT", "/projects/red/quota", 403),
     ] {
         let answer = sea.call(token, method, path, &scale).await;

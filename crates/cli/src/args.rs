@@ -6,9 +6,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
-    adopt, apply, audit, backup, completions, config, confirm, context, convert, cp, delete, describe,
-    doctor, events, exec, get, login, logout, logs, person, port_forward, project, run_state, scale, schema,
-    shell, status, token, version, whoami,
+    adopt, apply, audit, backup, completions, config, confirm, contents, context, convert, cp, delete,
+    describe, doctor, events, exec, get, login, logout, logs, person, port_forward, project, run_state,
+    scale, schema, shell, status, token, top, version, whoami,
 };
 use crate::connect::At;
 use crate::failure::Failure;
@@ -125,6 +125,8 @@ enum Asking {
     Resume(At<run_state::Change>),
     /// Show what instances say
     Logs(At<logs::Logs>),
+    /// Show who uses how much, and how that went in the last hour
+    Top(At<top::Top>),
     /// Show what happened, or happens
     Events(At<events::Events>),
     /// Log out: the token of the context is void, and forgotten
@@ -135,6 +137,10 @@ enum Asking {
     Whoami(At<whoami::Whoami>),
     /// Make projects and say how much each may have
     Project(At<project::Projects>),
+    /// Set, list and remove secrets that instances are given
+    Secret(At<contents::Secrets>),
+    /// Set, list and remove plain files that instances are given
+    File(At<contents::Files>),
     /// Say who may log in, and as what
     Person(At<person::People>),
     /// Make, list and revoke tokens
@@ -221,10 +227,13 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Pause(at) => run_state::run(at, Wish::Pause).await,
         Asking::Resume(at) => run_state::run(at, Wish::Resume).await,
         Asking::Logs(at) => logs::run(at).await,
+        Asking::Top(at) => top::run(at).await,
         Asking::Events(at) => events::run(at).await,
         Asking::Logout(at) => logout::run(at).await,
         Asking::Whoami(at) => whoami::run(at).await,
         Asking::Project(at) => project::run(at).await,
+        Asking::Secret(at) => contents::secret(at).await,
+        Asking::File(at) => contents::file(at).await,
         Asking::Person(at) => person::run(at).await,
         Asking::Audit(at) => audit::run(at).await,
         Asking::Token(at) => token::run(at).await,

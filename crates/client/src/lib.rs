@@ -5,6 +5,8 @@
 //! | [`error`] | what can go wrong, for people |
 //! | [`server`] | where an orchestrator is, and how to get a byte stream to it |
 //! | [`backup`] | a backup, as it comes |
+//! | [`contents`] | the methods about secrets and plain files |
+//! | [`nodes`] | the methods about usage, and about what operators say about nodes |
 //! | [`people`] | the methods about people, projects and log-ins |
 //! | [`token`] | what an API token says about its sea |
 //! | [`pin`] | the rule by which a server is believed: the fingerprint of the sea's root |
@@ -15,8 +17,10 @@
 //! | [`socket`] | WebSockets: exec and ports |
 
 mod backup;
+mod contents;
 mod error;
 mod http;
+mod nodes;
 mod people;
 mod pin;
 mod routes;

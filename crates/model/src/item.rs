@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::content::{Content, ContentKey};
 use crate::id::{AssignmentId, Epoch, StoreId, WishId};
 use crate::name::Name;
 use crate::service::Replicas;
@@ -29,6 +30,8 @@ pub enum ItemKey {
     Endpoints(EndpointsKey),
     /// A certificate that is no longer valid, by serial number (hex).
     Revocation(String),
+    /// A secret or plain file, for those that have something placed whose specification names it.
+    Content(ContentKey),
 }
 
 /// A port of a service whose addresses are wanted.
@@ -45,10 +48,13 @@ pub enum Item {
     Assignment(Assignment),
     Endpoints(Endpoints),
     Revocation,
+    Content(Content),
 }
 
 /// An item as it travels and is kept: key, bytes as committed, hash of the bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Debug shows no bytes: they may be a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedItem {
     pub key: ItemKey,
     pub body: ByteBuf,
@@ -175,10 +181,18 @@ impl PackedItem {
         let fits = match (&self.key, &item) {
             (ItemKey::Share(id), Item::Share(share)) => *id == share.id,
             (ItemKey::Assignment(id), Item::Assignment(assignment)) => *id == assignment.id,
-            (ItemKey::Endpoints(_), Item::Endpoints(_)) | (ItemKey::Revocation(_), Item::Revocation) => true,
+            (ItemKey::Endpoints(_), Item::Endpoints(_))
+            | (ItemKey::Revocation(_), Item::Revocation)
+            | (ItemKey::Content(_), Item::Content(_)) => true,
             _ => false,
         };
         if fits { Ok(item) } else { Err(error("the content belongs to another key".to_owned())) }
+    }
+}
+
+impl fmt::Debug for PackedItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} ({} bytes)", self.key, self.body.len())
     }
 }
 

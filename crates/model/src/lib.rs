@@ -8,6 +8,7 @@
 //! | [`time`] | wall and boot time as the machines see them |
 //! | [`resources`] | CPU and memory, as quantities |
 //! | [`access`] | who may do what, and where |
+//! | [`amendment`] | what an operator says about a node, over what it finds |
 //! | [`capability`] | what a member can do that is not a quantity |
 //! | [`duration`] | spans of time as people write them |
 //! | [`template`] | `{{…}}` in commands and environment values |
@@ -16,16 +17,20 @@
 //! | [`wish`] | what somebody wants to run, versioned |
 //! | [`slot`] | one place of a service that wants to be filled |
 //! | [`state`] | states and the table of legal changes |
+//! | [`content`] | secrets and plain files of a project |
 //! | [`item`] | what an orchestrator's list for a member is made of |
 //! | [`member`] | what a node or a cluster says about itself |
 //! | [`fact`] | what somebody observed |
 //! | [`message`] | the messages of a link, one enum per direction |
 //! | [`tunnel`] | the first frame of a tunnel: what the stream is for |
 //! | [`record`] | what must survive: rows, audit records, changes |
+//! | [`usage`] | what a machine or an instance used lately |
 //! | [`view`] | what the API shows |
 
 pub mod access;
+pub mod amendment;
 pub mod capability;
+pub mod content;
 pub mod duration;
 pub mod fact;
 pub mod id;
@@ -42,5 +47,6 @@ pub mod state;
 pub mod template;
 pub mod time;
 pub mod tunnel;
+pub mod usage;
 pub mod view;
 pub mod wish;

@@ -12,6 +12,7 @@
 //! A key whose behaviour is not built yet is refused, never accepted in silence.
 
 mod application;
+mod contents;
 mod keys;
 mod native;
 mod parts;

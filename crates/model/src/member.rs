@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amendment::Amendments;
 use crate::capability::Capability;
 use crate::id::MemberId;
 use crate::name::Name;
@@ -51,6 +52,9 @@ pub struct NodeFacts {
     pub version: String,
     /// Changes when the machine was started anew.
     pub boot_id: String,
+    /// What an operator said; `capabilities` and `labels` are so already.
+    #[serde(default, skip_serializing_if = "Amendments::is_empty")]
+    pub amendments: Amendments,
 }
 
 /// A runtime that was found, or why it cannot be used.

@@ -33,6 +33,8 @@ pub enum Table {
     Seen,
     Project,
     Person,
+    /// Secrets and plain files of projects. Secrets are sealed by the store.
+    Content,
 }
 
 /// One row put (`Some`) or removed (`None`).
@@ -90,7 +92,7 @@ pub struct Batch {
 // === impl Table ===
 
 impl Table {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Meta,
         Self::Reign,
         Self::Member,
@@ -105,6 +107,7 @@ impl Table {
         Self::Seen,
         Self::Project,
         Self::Person,
+        Self::Content,
     ];
 
     /// The SQL name.
@@ -125,6 +128,7 @@ impl Table {
             Self::Seen => "seen",
             Self::Project => "project",
             Self::Person => "person",
+            Self::Content => "content",
         }
     }
 }

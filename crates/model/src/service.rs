@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
+use crate::content::{ContentKey, ContentKind};
 use crate::name::Name;
 use crate::resources::Resources;
 
@@ -26,6 +27,18 @@ pub struct ServiceSpec {
     /// Environment; values may contain templates.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Secrets of the project that an instance is given, and how.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<Name, SecretUse>,
+    /// Files of the project that an instance is given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<Name, FileUse>,
+    /// What happens to an instance when one of them changes.
+    #[serde(default, skip_serializing_if = "OnChange::is_default")]
+    pub on_change: OnChange,
+    /// The secret with which the image is pulled, a [`RegistryLogin`](crate::content::RegistryLogin).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Name>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
     /// A user's name or number; without it a root agent uses its `--process-user`.
@@ -54,6 +67,50 @@ pub enum Replicas {
     Number(u32),
     /// One on each matching node.
     PerNode,
+}
+
+/// How an instance is given a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretUse {
+    /// As this variable of its environment.
+    Env(String),
+    /// As a file of its name in the directory `$HOLM_SECRETS`.
+    File,
+}
+
+/// How an instance is given a plain file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileUse {
+    /// Where a container finds it; everybody finds it by its name in `$HOLM_FILES`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Permissions, the last nine bits.
+    pub mode: u32,
+}
+
+/// What happens to an instance when a secret or file that it was given changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnChange {
+    #[default]
+    Restart,
+    /// Its files are replaced, and it is told.
+    Signal(Signal),
+    /// Its files are replaced.
+    Nothing,
+}
+
+/// A signal that programs take as a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Signal {
+    Hup,
+    Int,
+    Quit,
+    Term,
+    Usr1,
+    Usr2,
 }
 
 /// A directory of the node, or a named volume that the runtime keeps, inside the instance.
@@ -147,6 +204,40 @@ impl Default for Restart {
     }
 }
 
+// === impl FileUse ===
+
+impl FileUse {
+    /// The default of [`FileUse::mode`].
+    pub const MODE: u32 = 0o444;
+}
+
+// === impl OnChange ===
+
+impl OnChange {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+// === impl Signal ===
+
+impl Signal {
+    pub const ALL: [Self; 6] = [Self::Hup, Self::Int, Self::Quit, Self::Term, Self::Usr1, Self::Usr2];
+
+    /// As in a manifest, without `SIG`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hup => "HUP",
+            Self::Int => "INT",
+            Self::Quit => "QUIT",
+            Self::Term => "TERM",
+            Self::Usr1 => "USR1",
+            Self::Usr2 => "USR2",
+        }
+    }
+}
+
 // === impl ServiceSpec ===
 
 impl ServiceSpec {
@@ -161,6 +252,10 @@ impl ServiceSpec {
             command,
             image: None,
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            files: BTreeMap::new(),
+            on_change: OnChange::Restart,
+            registry: None,
             workdir: None,
             user: None,
             volumes: Vec::new(),
@@ -171,5 +266,28 @@ impl ServiceSpec {
             grace: Self::GRACE,
             connects: Vec::new(),
         }
+    }
+
+    /// Secrets and files that an instance is given: a change of one concerns it.
+    pub fn given(&self, project: &Name) -> impl Iterator<Item = ContentKey> {
+        let secrets = self.secrets.keys().map(|name| (ContentKind::Secret, name));
+        let files = self.files.keys().map(|name| (ContentKind::File, name));
+        let key =
+            |(kind, name): (_, &Name)| ContentKey { kind, project: project.clone(), name: name.clone() };
+        secrets.chain(files).map(key)
+    }
+
+    /// The secret with which the image is pulled.
+    #[must_use]
+    pub fn registry_key(&self, project: &Name) -> Option<ContentKey> {
+        let name = self.registry.clone()?;
+        Some(ContentKey { kind: ContentKind::Secret, project: project.clone(), name })
+    }
+
+    /// Everything of the project that a node must have to launch an instance.
+    pub fn needs(&self, project: &Name) -> impl Iterator<Item = ContentKey> {
+        let registry = self.registry_key(project);
+        let also = registry.filter(|key| !self.secrets.contains_key(&key.name));
+        self.given(project).chain(also)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::amendment::Amendment;
 use crate::id::{AssignmentId, MemberId};
 use crate::name::Name;
 use crate::time::Time;
@@ -44,6 +45,13 @@ pub enum Purpose {
         /// Who asks, as the orchestrator knows it: for the node's own record.
         who: String,
     },
+    /// One frame: the [`crate::usage::UsageHistory`] of the instance, or of the node itself.
+    Usage {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<AssignmentId>,
+    },
+    /// Granted: the node keeps what an operator says about it, and tells it with its facts. No bytes follow.
+    Amend(Amendment),
 }
 
 /// Which lines of a log are wanted.

@@ -1,5 +1,7 @@
 //! What the API shows and takes: the JSON of `/api/v1`, used by server, client, CLI and page alike.
 
+pub mod amendment;
+pub mod content;
 pub mod held;
 pub mod people;
 pub mod query;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::{Grants, Verb};
+use crate::amendment::Amendments;
 use crate::member::{Role, RuntimeFacts, Usage};
 use crate::name::Name;
 use crate::state::{MemberState, RunState, ServiceState};
@@ -93,6 +96,9 @@ pub struct NodeFactsView {
     pub devices: Vec<String>,
     pub runtimes: Vec<RuntimeFacts>,
     pub version: String,
+    /// What an operator said about it: `capabilities` and `labels` of the node are so already.
+    #[serde(default)]
+    pub amendments: Amendments,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

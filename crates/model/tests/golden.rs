@@ -20,6 +20,7 @@ use holm_model::fact::Fact;
 use holm_model::message::{Down, PROTOCOL, Up};
 use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, ExecIn, ExecOut, LogLine, Request};
+use holm_model::usage::UsageHistory;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -69,6 +70,7 @@ fn every_message_is_read_and_written_as_ever() {
     names.extend(samples::requests().iter().map(|(name, request)| check::<Request>(name, request)));
     names.extend(samples::answers().iter().map(|(name, answer)| check::<Answer>(name, answer)));
     names.insert(check::<LogLine>("tunnel-log-line", &samples::log_line()));
+    names.insert(check::<UsageHistory>("tunnel-usage-history", &samples::usage_history()));
     names.extend(samples::exec_in().iter().map(|(name, frame)| check::<ExecIn>(name, frame)));
     names.extend(samples::exec_out().iter().map(|(name, frame)| check::<ExecOut>(name, frame)));
     names.extend(samples::items().iter().map(|(name, item)| check(name, item)));

@@ -10,6 +10,7 @@
 //! obeyed or started before it is on the disk; while that takes no writes ([`Backlog`]), what happens is
 //! told all the same.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -163,6 +164,10 @@ impl Agent {
 
     fn event(&mut self, event: NodeEvent) {
         match event {
+            NodeEvent::Facts(facts) => {
+                self.relabel(&facts.labels);
+                self.step(NodeEvent::Facts(facts));
+            }
             NodeEvent::Runtime { .. } if self.memory.listing > 0 => self.memory.deferred.push(event),
             NodeEvent::Survivors(_) => {
                 self.memory.listing = self.memory.listing.saturating_sub(1);
@@ -177,6 +182,17 @@ impl Agent {
             }
             other => self.step(other),
         }
+    }
+
+    /// Instances that start from now on see these labels.
+    fn relabel(&self, labels: &BTreeMap<String, String>) {
+        self.node.send_if_modified(|node| {
+            let changed = node.labels != *labels;
+            if changed {
+                node.labels.clone_from(labels);
+            }
+            changed
+        });
     }
 
     fn step(&mut self, event: NodeEvent) {
@@ -255,6 +271,7 @@ impl Agent {
                 }
             }
             NodeEffect::Launch(launch) => self.workers.order(launch.id, Order::Launch(launch)),
+            NodeEffect::Refresh(launch) => self.workers.order(launch.id, Order::Refresh(launch)),
             NodeEffect::Halt { id, incarnation, grace } => {
                 self.workers.order(id, Order::Halt { incarnation, grace });
             }

@@ -92,7 +92,8 @@ pub(crate) fn compose(
     }
     let name = format!("{}/{}", about.application, about.slot_name);
     let files = peers.map(|peers| PathBuf::from(peers.dir));
-    Ok(holm_runtime::Launch { id, incarnation, name, wish: part.wish, spec, env, ports, files })
+    let given = holm_runtime::Given::default();
+    Ok(holm_runtime::Launch { id, incarnation, name, wish: part.wish, spec, env, ports, files, given })
 }
 
 /// The assigned ports with their numbers inside a container; a native program has none of its own.

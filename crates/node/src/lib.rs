@@ -21,18 +21,24 @@
 //! | [`membership`], [`place`] | credentials and joining; where the node is in the sea |
 //! | [`link`] | the session with the orchestrator |
 //! | [`tunnels`] | what the orchestrator wants of an instance: logs, exec, bytes of a port |
+//! | [`given`], [`tmpfs`] | secrets and files that instances are given, in memory |
 //! | [`peers`] | what instances are told of those they connect to, and the proxies to them |
+//! | [`amendments`] | what an operator says about the node |
+//! | [`history`] | what was used in the last hour |
 //! | [`facts`], [`usage`], [`observe`] | what the machine is, what it uses, and when to look |
 //! | [`local_api`] | what can be asked on the node itself |
 //! | [`clock`] | the only clock that the machine is told of |
 
 mod agent;
+mod amendments;
 mod backlog;
 mod clock;
 mod config;
 mod directory;
 mod drivers;
 mod facts;
+mod given;
+mod history;
 mod launch;
 mod link;
 mod local_api;
@@ -43,6 +49,7 @@ mod place;
 mod ports;
 mod run;
 mod runtimes;
+mod tmpfs;
 mod tunnels;
 mod usage;
 mod workers;

@@ -13,9 +13,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::agent::Input;
+use crate::amendments::Narrator;
 use crate::clock;
 use crate::directory::Directory;
 use crate::facts::Detector;
+use crate::history::History;
 use crate::peers::Peers;
 use crate::runtimes::Runtimes;
 use crate::usage::Meter;
@@ -30,31 +32,39 @@ const AT_ONCE: usize = 8;
 /// Reports usage of the node and of each running instance until it is dropped.
 pub(crate) async fn usage(
     mut meter: Meter,
-    directory: Directory,
+    (directory, history): (Directory, History),
     every: Duration,
     inputs: mpsc::Sender<Input>,
 ) {
     let mut ticks = ticks(Duration::ZERO, every);
     loop {
         ticks.tick().await;
-        let Ok((read, usage)) = tokio::task::spawn_blocking(move || {
-            let usage = meter.read();
-            (meter, usage)
+        let Ok((read, sample)) = tokio::task::spawn_blocking(move || {
+            let sample = meter.read();
+            (meter, sample)
         })
         .await
         else {
             return;
         };
         meter = read;
-        if inputs.send(Input::Machine(NodeEvent::NodeUsage(usage))).await.is_err() {
+        history.add_node(clock::now().boot, sample);
+        let usage = NodeEvent::NodeUsage(sample.reading.usage());
+        if inputs.send(Input::Machine(usage)).await.is_err() {
             return;
         }
-        let alive = directory.all().into_iter().filter(|(_, entry)| entry.alive);
-        let measured = stream::iter(alive).map(|(id, entry)| async move {
-            // It may have ended just now.
-            let usage = entry.runtime.usage(id).await.ok()?;
-            let event = RuntimeEvent::Usage(usage);
-            Some(NodeEvent::Runtime { id, incarnation: entry.incarnation, event })
+        let known = directory.all();
+        history.keep_only(&known.iter().map(|(id, _)| *id).collect());
+        let alive = known.into_iter().filter(|(_, entry)| entry.alive);
+        let measured = stream::iter(alive).map(|(id, entry)| {
+            let history = &history;
+            async move {
+                // It may have ended just now.
+                let reading = entry.runtime.usage(id).await.ok()?;
+                history.add_instance(clock::now().boot, id, reading);
+                let event = RuntimeEvent::Usage(reading.usage());
+                Some(NodeEvent::Runtime { id, incarnation: entry.incarnation, event })
+            }
         });
         let mut measured = measured.buffer_unordered(AT_ONCE);
         while let Some(event) = measured.next().await {
@@ -71,7 +81,7 @@ pub(crate) async fn usage(
 pub(crate) async fn facts(
     detector: Arc<Detector>,
     runtimes: Runtimes,
-    peers: Peers,
+    (narrator, peers): (Narrator, Peers),
     every: Duration,
     inputs: mpsc::Sender<Input>,
 ) {
@@ -80,7 +90,7 @@ pub(crate) async fn facts(
         ticks.tick().await;
         let Some(facts) = detect(&detector, runtimes.facts().await).await else { return };
         peers.local(runtimes.local_addresses().await, facts.addresses.iter().copied());
-        if inputs.send(Input::Machine(NodeEvent::Facts(facts))).await.is_err() {
+        if !narrator.found(facts, &inputs).await {
             return;
         }
     }

@@ -21,10 +21,12 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, Input, Memory};
+use crate::amendments::Narrator;
 use crate::config::NodeConfig;
 use crate::directory::Directory;
 use crate::facts::Detector;
 use crate::facts::tree::Tree;
+use crate::history::History;
 use crate::launch::NodeSelf;
 use crate::link::{Link, Settings};
 use crate::local_api::{self, LocalApi};
@@ -33,6 +35,7 @@ use crate::peers::Peers;
 use crate::place::Place;
 use crate::ports::Ports;
 use crate::runtimes::Runtimes;
+use crate::tmpfs::Tmpfs;
 use crate::tunnels::{Host, Machine};
 use crate::usage::Meter;
 use crate::workers::{Tools, Workers};
@@ -110,6 +113,7 @@ where
     let runtimes = Runtimes::new(drivers(events));
     let detector = Arc::new(detector(&config));
     let Some(facts) = observe::detect(&detector, runtimes.facts().await).await else { return Ok(None) };
+    let (narrator, facts) = Narrator::load(&config.data_dir, facts);
     let name = name(&config, &facts)?;
     let applicant = applicant(&config, &name, &facts);
     let clock = Clock::open(&config.data_dir, config.clock.clone());
@@ -120,7 +124,10 @@ where
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let machine = MachineConfig { name: name.clone(), version, boot_id: facts.boot_id.clone() };
     let machine = NodeMachine::load(&mut snapshot, machine)?;
-    let parts = Parts { config, store, machine, runtimes, events: events_seen, detector, facts, name };
+    let label = drivers::label(&config.data_dir);
+    let label = label.map_err(|source| NodeError::DataDir { path: config.data_dir.clone(), source })?;
+    let (tmpfs, events) = (Tmpfs::new(&label), events_seen);
+    let parts = Parts { config, store, machine, runtimes, tmpfs, events, detector, narrator, facts, name };
     Ok(Some((parts, credentials, clock)))
 }
 
@@ -130,8 +137,10 @@ struct Parts {
     store: Store,
     machine: NodeMachine,
     runtimes: Runtimes,
+    tmpfs: Tmpfs,
     events: mpsc::Receiver<RuntimeEvent>,
     detector: Arc<Detector>,
+    narrator: Narrator,
     facts: NodeFacts,
     name: Name,
 }
@@ -140,6 +149,7 @@ struct Parts {
 struct Shared {
     inputs: mpsc::Sender<Input>,
     directory: Directory,
+    history: History,
     revocations: Revocations,
 }
 
@@ -166,7 +176,12 @@ impl Parts {
             node: watch::Sender::new(self.node_self(&credentials)),
             revision: watch::Sender::new(self.machine.held().revision()),
         };
-        let shared = Shared { inputs, directory: Directory::default(), revocations: Revocations::default() };
+        let shared = Shared {
+            inputs,
+            directory: Directory::default(),
+            history: History::default(),
+            revocations: Revocations::default(),
+        };
         let settings = self.link_settings(credentials, clock.clone(), &shared, &published);
         let (link, calling) = Link::start(settings, stop.clone());
         let peers = self.peers(&link).await;
@@ -198,11 +213,13 @@ impl Parts {
             times: self.config.link.clone(),
             revision: published.revision.subscribe(),
             inputs: shared.inputs.clone(),
-            host: Arc::new(Host::new(
-                shared.directory.clone(),
-                Machine::of(&self.config),
-                shared.inputs.clone(),
-            )),
+            host: Arc::new(Host {
+                directory: shared.directory.clone(),
+                history: shared.history.clone(),
+                narrator: self.narrator.clone(),
+                machine: Machine::of(&self.config),
+                agent: shared.inputs.clone(),
+            }),
         }
     }
 
@@ -226,10 +243,11 @@ impl Parts {
             directory: shared.directory,
             ports: Mutex::new(Ports::default()),
             peers: peers.clone(),
+            tmpfs: self.tmpfs,
             node: published.node.subscribe(),
             inputs: shared.inputs,
         };
-        self.machine.step(clock::now(), NodeEvent::Facts(self.facts));
+        self.machine.step(clock::now(), NodeEvent::Facts(Box::new(self.facts)));
         Agent {
             machine: self.machine,
             store: self.store,
@@ -251,7 +269,7 @@ impl Parts {
             id: credentials.identity().name().to_owned(),
             cluster: String::new(),
             arch: self.facts.arch.clone(),
-            labels: self.config.labels.clone(),
+            labels: self.facts.labels.clone(),
         };
         match Place::load(&self.config.data_dir) {
             Some(place) => alone.at(&place),
@@ -261,13 +279,14 @@ impl Parts {
 
     /// Tasks that only look and tell.
     fn helpers(&mut self, shared: &Shared, peers: &Peers) -> JoinSet<()> {
-        let Shared { inputs, directory, .. } = shared;
+        let Shared { inputs, directory, history, .. } = shared;
         let mut helpers = JoinSet::new();
-        let meter = Meter::new(self.detector.tree.clone());
+        let meter = Meter::new(self.detector.tree.clone(), self.config.data_dir.clone());
         let (config, runtimes) = (&self.config, self.runtimes.clone());
-        helpers.spawn(observe::usage(meter, directory.clone(), config.interval, inputs.clone()));
-        let detector = Arc::clone(&self.detector);
-        helpers.spawn(observe::facts(detector, runtimes, peers.clone(), config.rescan, inputs.clone()));
+        let measured = (directory.clone(), history.clone());
+        helpers.spawn(observe::usage(meter, measured, config.interval, inputs.clone()));
+        let (detector, told) = (Arc::clone(&self.detector), (self.narrator.clone(), peers.clone()));
+        helpers.spawn(observe::facts(detector, runtimes, told, config.rescan, inputs.clone()));
         helpers.spawn(observe::history(self.store.clone()));
         let (_, none) = mpsc::channel(1);
         let mut events = std::mem::replace(&mut self.events, none);

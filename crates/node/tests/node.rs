@@ -6,10 +6,12 @@ mod support;
 
 use std::time::Duration;
 
+use holm_model::amendment::Amendment;
 use holm_model::fact::Fact;
 use holm_model::service::{Connect, Port, ServiceSpec};
 use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, LogLine, Purpose};
+use holm_model::usage::UsageHistory;
 use holm_node::{MembershipError, NodeError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -138,6 +140,37 @@ async fn facts_failures_and_usage_are_reported() {
     assert!(report.facts.runtimes.iter().any(|r| r.name == name("process") && r.unavailable.is_none()));
     parent.list([]);
     parent.gone(instance(10)).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_operator_says_is_told_at_once_and_kept() {
+    let (parent, dir) = parent_and_dir().await;
+    let node = Node::start(config(dir.path(), &parent));
+    parent.linked(true).await;
+    let label = |value: &str| Amendment::Label { key: "floor".into(), value: Some(value.into()) };
+    let (_, answer) = parent.tunnel(Purpose::Amend(label("2"))).await;
+    assert_eq!(answer, Answer::Granted);
+    let told = |fact: &Fact| matches!(fact, Fact::Node(node) if node.facts.labels.get("floor").is_some_and(|v| v == "2"));
+    parent.fact(told).await;
+    let (_, answer) = parent.tunnel(Purpose::Amend(label("a\nb"))).await;
+    assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
+    node.end().await;
+    parent.linked(false).await;
+
+    let mut spec = shell("exec sleep 1000");
+    spec.env.insert("FLOOR".into(), "{{node.labels.floor}}".into());
+    parent.list([assignment(9, part("label", &spec))]);
+    let node = Node::start(config(dir.path(), &parent));
+    parent.report(instance(9), |r| runs(r) && r.status.usage.is_some()).await;
+    for of in [None, Some(instance(9))] {
+        let (mut tunnel, answer) = parent.tunnel(Purpose::Usage { instance: of }).await;
+        assert_eq!(answer, Answer::Granted);
+        let history: UsageHistory = holm_link::frame::read_header(&mut tunnel).await.unwrap();
+        assert!(history.points.last().is_some_and(|point| point.memory > 0), "{history:?}");
+    }
+    let (_, answer) = parent.tunnel(Purpose::Usage { instance: Some(instance(77)) }).await;
+    assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
     node.end().await;
 }
 

@@ -8,6 +8,8 @@ use holm_model::name::Name;
 use holm_model::service::ServiceSpec;
 use serde::{Deserialize, Serialize};
 
+use crate::given::Given;
+
 /// One incarnation of an instance, with everything that the node decides already decided.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -25,6 +27,8 @@ pub struct Launch {
     pub ports: BTreeMap<Name, PortMap>,
     /// A directory of the node that the instance can read (addresses of its peers).
     pub files: Option<PathBuf>,
+    /// What must not lie on a disk.
+    pub given: Given,
 }
 
 /// A TCP port of an instance.

@@ -4,7 +4,9 @@
 //! | --- | --- |
 //! | [`runtime`] | the [`Runtime`] trait |
 //! | [`launch`] | what a driver is told to run |
+//! | [`given`] | what an instance is given that must not lie on a disk |
 //! | [`event`] | what a driver says by itself: how an instance ended, who survived |
+//! | [`reading`] | what an instance uses |
 //! | [`stream`] | logs and exec |
 //! | [`error`] | why something could not be done, and whether to try again |
 //! | [`archive`] | files as a tar stream |
@@ -23,13 +25,17 @@ pub mod archive;
 pub mod container;
 pub mod error;
 pub mod event;
+pub mod given;
 pub mod launch;
 pub mod process;
+pub mod reading;
 pub mod runtime;
 pub mod stream;
 
 pub use error::{RunError, Step};
 pub use event::{End, EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};
+pub use given::{Access, Given, Mount};
 pub use launch::{Launch, PortMap, Progress};
+pub use reading::{Moved, Reading};
 pub use runtime::{OnProgress, Runtime};
 pub use stream::{Control, Exec, LogLines, LogOptions, pattern};

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
-use holm_model::member::{RuntimeFacts, Usage};
+use holm_model::member::RuntimeFacts;
+use holm_model::service::{ServiceSpec, Signal};
 use holm_model::tunnel::{CopyWay, Terminal};
 
 use crate::error::RunError;
 use crate::event::Survivor;
+use crate::given::Access;
 use crate::launch::{Launch, Progress};
+use crate::reading::Reading;
 use crate::stream::{Exec, LogLines, LogOptions};
 
 /// Called with every step forward of a preparation.
@@ -43,6 +46,17 @@ pub trait Runtime: Debug + Send + Sync {
     /// SIGTERM, after `grace` SIGKILL to everything of the instance. Returns when it has ended.
     fn halt(&self, id: AssignmentId, grace: Duration) -> BoxFuture<'_, Result<(), RunError>>;
 
+    /// How an instance of the service would get at files that the node keeps in memory.
+    ///
+    /// # Errors
+    /// When its user is not known here.
+    fn access(&self, _spec: &ServiceSpec) -> Result<Access, RunError> {
+        Ok(Access::Shared { owner: None })
+    }
+
+    /// Tells the program something, as its service asks for. It goes on.
+    fn signal(&self, id: AssignmentId, signal: Signal) -> BoxFuture<'_, Result<(), RunError>>;
+
     /// Keeps the instance in memory without a turn on a CPU.
     fn pause(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>>;
 
@@ -58,7 +72,7 @@ pub trait Runtime: Debug + Send + Sync {
 
     /// CPU since the last call and memory now. The first call tells CPU since the start, or 0 where
     /// only the engine knows the start.
-    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Usage, RunError>>;
+    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Reading, RunError>>;
 
     /// Lines that the instance wrote, oldest first.
     fn logs(&self, id: AssignmentId, options: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>>;

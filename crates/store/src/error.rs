@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::lock::Holder;
 use crate::schema::Kind;
+use crate::seal::SealError;
 use crate::sqlite::{Fault, fault};
 
 /// Why a store could not be opened. Nothing was changed unless the variant says so.
@@ -49,6 +50,8 @@ pub enum OpenError {
     Full { path: PathBuf },
     #[error("cannot read {}; check the disk and the owner of the file", path.display())]
     Read { path: PathBuf, source: sqlx::Error },
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 /// Either a file operation or SQLite.
@@ -80,6 +83,9 @@ pub enum CommitError {
     /// Trying again is of no use.
     #[error("{} is damaged; stop, move it away and restore a backup", path.display())]
     Damaged { path: PathBuf, source: sqlx::Error },
+    /// Nothing secret is written in the clear: try again when the key can be read.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// A bug: these records are plain text.
     #[error("a record cannot be written as JSON; report this as a bug")]
     Encode(#[source] serde_json::Error),

@@ -21,6 +21,7 @@
 //! | `history` | pages of changes and audit records |
 //! | `chain` | hashes that show what was changed in the audit log |
 //! | `sqlite` | connections, and the kinds of their errors |
+//! | `seal` | what a secret is on the disk |
 //! | `file` | files that are whole or not there |
 //! | `error` | what can go wrong, per operation |
 //!
@@ -34,6 +35,7 @@ mod lock;
 mod open;
 mod queue;
 mod schema;
+mod seal;
 mod sqlite;
 mod store;
 mod transaction;
@@ -45,4 +47,5 @@ pub use history::{AuditFilter, ChangeFilter, MAX_PAGE, Numbered, Order};
 pub use lock::Holder;
 pub use open::Snapshot;
 pub use schema::Kind;
+pub use seal::{FILE as SEAL_KEY, SealError};
 pub use store::{Committed, Keep, Store};

@@ -15,6 +15,7 @@ use crate::error::{Cause, OpenError};
 use crate::file::{private, remove, sync, sync_parent, with_suffix};
 use crate::lock::Lock;
 use crate::schema::{self, Kind};
+use crate::seal::{Seal, is_secret};
 use crate::sqlite;
 use crate::store::Store;
 use crate::writer::Writer;
@@ -49,9 +50,10 @@ pub(crate) async fn open(
     let version = schema::identify(&mut connection, &path, kind, steps).await?;
     sqlx::query("PRAGMA journal_mode = WAL").execute(&mut connection).await.map_err(reading)?;
     schema::migrate(&mut connection, &path, version, steps).await?;
-    let snapshot = read(&mut connection, &path).await?;
+    let mut seal = Seal::beside(&path);
+    let snapshot = read(&mut connection, &path, &mut seal).await?;
     let last_change = last_change(&mut connection).await.map_err(reading)?;
-    Ok((Store::start(Writer::new(path, connection, lock), last_change), snapshot))
+    Ok((Store::start(Writer::new(path, connection, seal, lock), last_change), snapshot))
 }
 
 /// A log without its database would be replayed into the next one.
@@ -78,7 +80,11 @@ async fn create(path: &Path, kind: Kind, steps: &[&'static str]) -> Result<(), C
 
 /// Checks and reads the tables of the state. The history is not checked here: it may be large, and
 /// nobody decides by it.
-async fn read(connection: &mut SqliteConnection, path: &Path) -> Result<Snapshot, OpenError> {
+async fn read(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    seal: &mut Seal,
+) -> Result<Snapshot, OpenError> {
     let reading = |source| OpenError::reading(path.to_owned(), source);
     let mut snapshot = Snapshot::new();
     for table in Table::ALL {
@@ -92,11 +98,14 @@ async fn read(connection: &mut SqliteConnection, path: &Path) -> Result<Snapshot
             return Err(OpenError::Damaged { path: path.to_owned(), detail: verdict.replace('\n', "; ") });
         }
         let select = format!("SELECT key, value FROM {} ORDER BY key", table.name());
-        let rows = sqlx::query_as(AssertSqlSafe(select))
+        let mut rows: Vec<(String, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(select))
             .persistent(false)
             .fetch_all(&mut *connection)
             .await
             .map_err(reading)?;
+        for (key, value) in rows.iter_mut().filter(|(key, _)| is_secret(table, key)) {
+            *value = seal.open(table, key, value)?;
+        }
         snapshot.insert(table, rows);
     }
     Ok(snapshot)

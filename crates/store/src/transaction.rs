@@ -1,5 +1,6 @@
 //! The SQL of one batch.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use holm_model::record::{AuditRecord, Batch, Change, Table};
@@ -10,12 +11,13 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
 use crate::chain;
 use crate::queue::Behind;
+use crate::seal::{Seal, SealError, is_secret};
 use crate::store::Keep;
 
 /// What one transaction writes: the last value of each key, in the order of the tables' trees.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction<'a> {
-    rows: BTreeMap<(Table, &'a str), Option<&'a [u8]>>,
+    rows: BTreeMap<(Table, &'a str), Option<Cow<'a, [u8]>>>,
     audit: Vec<&'a AuditRecord>,
     changes: Vec<&'a Change>,
 }
@@ -72,16 +74,28 @@ pub(crate) const PRUNED_AT_ONCE: u32 = 5_000;
 // === impl Transaction ===
 
 impl<'a> Transaction<'a> {
-    /// Facts first: they are older than the batch.
-    pub(crate) fn new(behind: &'a Behind, batch: &'a Batch) -> Self {
+    /// Facts first: they are older than the batch. Secrets are sealed.
+    ///
+    /// # Errors
+    /// When a secret cannot be sealed.
+    pub(crate) fn new(behind: &'a Behind, batch: &'a Batch, seal: &mut Seal) -> Result<Self, SealError> {
         let facts =
             behind.rows.iter().map(|((table, key), value)| ((*table, key.as_str()), value.as_deref()));
         let writes = batch.writes.iter().map(|w| ((w.table, w.key.as_str()), w.value.as_deref()));
-        Self {
-            rows: facts.chain(writes).collect(),
+        let last: BTreeMap<_, _> = facts.chain(writes).collect();
+        let mut rows = BTreeMap::new();
+        for ((table, key), value) in last {
+            let value = match value {
+                Some(value) if is_secret(table, key) => Some(Cow::Owned(seal.seal(table, key, value)?)),
+                value => value.map(Cow::Borrowed),
+            };
+            rows.insert((table, key), value);
+        }
+        Ok(Self {
+            rows,
             audit: behind.audit.iter().chain(&batch.audit).collect(),
             changes: behind.changes.iter().chain(&batch.changes).collect(),
-        }
+        })
     }
 
     /// Writes all of it, or nothing; tells the number of the last change it wrote.
@@ -125,7 +139,7 @@ impl<'a> Transaction<'a> {
         let mut puts = Vec::new();
         for (&(_, key), value) in self.rows.range((table, "")..).take_while(|((t, _), _)| *t == table) {
             match value {
-                Some(value) => puts.push((key, *value)),
+                Some(value) => puts.push((key, &**value)),
                 None => delete(table, key, connection).await?,
             }
         }

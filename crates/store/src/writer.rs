@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::error::CommitError;
 use crate::lock::Lock;
 use crate::queue::{Behind, Job, Next};
+use crate::seal::Seal;
 use crate::sqlite;
 use crate::store::{Committed, Keep, Shared};
 use crate::transaction::{self, Transaction, TransactionError};
@@ -21,6 +22,7 @@ pub(crate) struct Writer {
     path: PathBuf,
     /// None after an error that left it in doubt; the next job opens a new one.
     connection: Option<SqliteConnection>,
+    seal: Seal,
     /// Let go after the connection: fields are dropped in this order.
     _lock: Lock,
 }
@@ -28,8 +30,8 @@ pub(crate) struct Writer {
 // === impl Writer ===
 
 impl Writer {
-    pub(crate) const fn new(path: PathBuf, connection: SqliteConnection, lock: Lock) -> Self {
-        Self { path, connection: Some(connection), _lock: lock }
+    pub(crate) const fn new(path: PathBuf, connection: SqliteConnection, seal: Seal, lock: Lock) -> Self {
+        Self { path, connection: Some(connection), seal, _lock: lock }
     }
 
     pub(crate) const fn path(&self) -> &PathBuf {
@@ -107,8 +109,9 @@ impl Writer {
         if behind.is_empty() && batch.is_empty() {
             return Ok(Committed { change: shared.last_change.load(Ordering::Acquire) });
         }
+        let transaction = Transaction::new(behind, batch, &mut self.seal)?;
         let done = match self.connection().await {
-            Ok(connection) => Transaction::new(behind, batch).run(connection).await,
+            Ok(connection) => transaction.run(connection).await,
             Err(source) => return Err(CommitError::writing(self.path.clone(), source)),
         };
         match done {

@@ -53,7 +53,8 @@ async fn nearly_full(dir: &Path, pages: i64) -> Writer {
     let mut connection = sqlite::writer(&path).await.unwrap();
     let used: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut connection).await.unwrap();
     limit(&mut connection, used + pages).await;
-    Writer::new(path, connection, Lock::acquire(dir).unwrap())
+    let seal = Seal::beside(&path);
+    Writer::new(path, connection, seal, Lock::acquire(dir).unwrap())
 }
 
 async fn limit(connection: &mut SqliteConnection, pages: i64) {

@@ -47,8 +47,7 @@ async fn nodes(
 #[utoipa::path(get, path = "/nodes/{id}", tag = "members", params(("id" = String, Path)),
     responses((status = 200, body = NodeView), Common, OfThing))]
 async fn node(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<NodeView>, Fault> {
-    let nodes = api.query(|machine| machine.nodes()).await?;
-    only("node", nodes, &id, |node| (&node.id, &node.name)).map(Json)
+    find_node(&api, &id).await.map(Json)
 }
 
 /// Forget a node: what it runs for us ends first, if it can be told, and is placed elsewhere.
@@ -165,13 +164,18 @@ async fn remove(api: &Api, actor: Actor, member: MemberId) -> Result<Json<Remova
     }
 }
 
+pub(super) async fn find_node(api: &Api, id: &str) -> Result<NodeView, Fault> {
+    let nodes = api.query(|machine| machine.nodes()).await?;
+    only("node", nodes, id, |node| (&node.id, &node.name))
+}
+
 async fn find_member(api: &Api, id: &str) -> Result<MemberId, Fault> {
     let members = api.query(|machine| machine.members()).await?;
     let found = only("member", members, id, |member| (&member.id, &member.name))?;
     member("member", &found.id)
 }
 
-fn member(kind: &str, id: &str) -> Result<MemberId, Fault> {
+pub(super) fn member(kind: &str, id: &str) -> Result<MemberId, Fault> {
     id.parse().map_err(|_| Fault::no_such(kind, id))
 }
 

@@ -3,13 +3,17 @@
 use clap::{Args, Subcommand};
 use holm_client::Client;
 use holm_model::name::Name;
+use holm_model::resources::Cpu;
+use holm_model::usage::UsageHistory;
 use holm_model::view::query::{HistoryQuery, InstanceQuery};
 use holm_model::view::{ApplicationView, ClusterView, EventView, InstanceView, NodeView};
 
+use super::top;
 use super::wait::{self, Wanted};
 use super::{Project, events};
 use crate::connect::At;
 use crate::failure::Failure;
+use crate::output::spark::{bytes, spark_up_to};
 use crate::output::time::{age, local, now};
 use crate::output::{Output, rows, stdout_ink, table};
 use crate::resolve;
@@ -90,15 +94,22 @@ async fn instance(client: &Client, project: &Name, name: &str, output: Output) -
     let view = resolve::instance(client, project, name).await?;
     let events =
         history(client, HistoryQuery { subject: view.id.clone(), ..HistoryQuery::default() }).await?;
-    output.print(&view, || about_instance(&view) + &happened(&events))
+    let usage = match &view.id {
+        Some(id) => client.instance_usage(id).await.ok(),
+        None => None,
+    };
+    output.print(&view, || about_instance(&view) + &lately(usage.as_ref()) + &happened(&events))
 }
 
 async fn node(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
     let view = client.node(name).await?;
     let query = InstanceQuery { node: Some(view.id.clone()), ..InstanceQuery::default() };
     let instances = client.instances(&query).await?;
+    // A node without a link tells nothing of it.
+    let usage = client.node_usage(&view.id).await.ok();
     output.print(&view, || {
-        [about_node(&view), note(&view), runtimes(&view), section("instances", &instances)].concat()
+        let used = lately(usage.as_ref());
+        [about_node(&view), used, note(&view), runtimes(&view), section("instances", &instances)].concat()
     })
 }
 
@@ -213,19 +224,39 @@ fn about_node(view: &NodeView) -> String {
     table::pairs(&pairs, stdout_ink())
 }
 
+/// The last hour as lines; empty when nothing is known of it.
+fn lately(usage: Option<&UsageHistory>) -> String {
+    let Some(usage) = usage.filter(|usage| !usage.points.is_empty()) else { return String::new() };
+    let memory: Vec<u64> = usage.points.iter().map(|point| point.memory).collect();
+    let pairs = [
+        ("cpu", spark_up_to(&top::cpu(usage), |millis| Cpu(millis).to_string())),
+        ("memory", spark_up_to(&memory, bytes)),
+    ];
+    format!("\nlast hour\n{}", table::pairs(&pairs, stdout_ink()))
+}
+
 fn runtimes(view: &NodeView) -> String {
     let row = |runtime: &holm_model::member::RuntimeFacts| {
         let limits =
             if runtime.enforces.is_empty() { "nothing".to_owned() } else { runtime.enforces.join(", ") };
         let ready =
             runtime.unavailable.as_ref().map_or_else(|| "ready".to_owned(), |why| format!("no: {why}"));
-        vec![runtime.name.to_string(), runtime.version.clone(), limits, ready]
+        let count = |count: Option<u64>| count.map(|count| count.to_string()).unwrap_or_default();
+        vec![
+            runtime.name.to_string(),
+            runtime.version.clone(),
+            limits,
+            count(runtime.images),
+            count(runtime.containers),
+            ready,
+        ]
     };
     let rows: Vec<_> = view.facts.runtimes.iter().map(row).collect();
     if rows.is_empty() {
         return String::new();
     }
-    format!("\nruntimes\n{}", table::plain(&["RUNTIME", "VERSION", "LIMITS", "READY"], rows, stdout_ink()))
+    let head = ["RUNTIME", "VERSION", "LIMITS", "IMAGES", "CONTAINERS", "READY"];
+    format!("\nruntimes\n{}", table::plain(&head, rows, stdout_ink()))
 }
 
 fn about_cluster(view: &ClusterView) -> String {

@@ -1,6 +1,7 @@
 //! One file per command for people. Each asks by [`holm_client`] or works on files, and prints.
 
 pub(crate) mod adopt;
+pub(crate) mod amend;
 pub(crate) mod apply;
 mod attached;
 pub(crate) mod audit;
@@ -9,6 +10,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod confirm;
 pub(crate) mod consent;
+pub(crate) mod contents;
 pub(crate) mod context;
 pub(crate) mod convert;
 pub(crate) mod cp;
@@ -35,6 +37,7 @@ pub(crate) mod shell;
 pub(crate) mod status;
 mod steady;
 pub(crate) mod token;
+pub(crate) mod top;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod whoami;

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
 
+use super::amend::{CapabilityAction, LabelAction};
 use super::consent;
 use crate::connect::At;
 use crate::failure::Failure;
@@ -25,6 +26,12 @@ pub(crate) enum NodeAction {
     Revoke(At<Member>),
     /// On the machine itself, as its owner: whether people may open a shell there
     Consent(consent::Consent),
+    /// Say what a node can do, for services that require it
+    #[command(subcommand)]
+    Capability(CapabilityAction),
+    /// Say what a node is called for placing services
+    #[command(subcommand)]
+    Label(LabelAction),
 }
 
 /// On a cluster.
@@ -40,6 +47,8 @@ impl NodeAction {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
             Self::Consent(consent) => consent.run(),
+            Self::Capability(action) => action.run().await,
+            Self::Label(action) => action.run().await,
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_node(&args.name).await?;
                 tell("node", &args, &removal)

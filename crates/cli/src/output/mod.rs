@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`table`] | how tables look |
 //! | [`rows`] | which columns things have |
+//! | [`spark`] | how something went, as a line of blocks |
 //! | [`time`] | ages and the reader's zone |
 //! | [`live`] | a view that is drawn again and again |
 
@@ -11,6 +12,7 @@ pub(crate) mod live;
 pub(crate) mod rows;
 #[cfg(test)]
 pub(crate) mod samples;
+pub(crate) mod spark;
 pub(crate) mod table;
 pub(crate) mod time;
 

@@ -9,6 +9,7 @@ use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory};
 use holm_model::state::MemberState;
 use holm_model::time::Time;
+use holm_model::view::content::ContentView;
 use holm_model::view::held::HeldItem;
 use holm_model::view::people::{PersonView, ProjectView, Roles};
 use holm_model::view::{
@@ -327,6 +328,21 @@ impl Listed for ProjectView {
         C::new("INSTANCES", |p, _| used_of(p.used.instances.as_ref(), p.quota.instances.as_ref())),
         C::new("PORTS", |p, _| used_of(p.used.ports.as_ref(), p.quota.ports.as_ref())),
         C::new("AGE", age_of),
+    ];
+
+    fn names(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+}
+
+impl Listed for ContentView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        C::new("NAME", |c, _| c.name.clone()),
+        C::wide("PROJECT", |c, _| c.project.clone()),
+        C::new("VERSION", |c, _| c.version.to_string()),
+        C::new("BYTES", |c, _| c.size.to_string()),
+        C::new("USED BY", |c, _| c.used_by.join(", ")),
+        C::new("CHANGED", |c, now| age(c.changed, now)),
     ];
 
     fn names(&self) -> Vec<String> {

@@ -74,7 +74,8 @@ fn every_route_of_the_document_needs_proof() {
 
 #[test]
 fn plain_http_is_for_loopback_only() {
-    let said = holm(&["root", "--http", "0.0.0.0:0", "--data-dir", "/nonexistent/holm"]);
+    let dir = tempfile::tempdir().unwrap();
+    let said = holm(&["root", "--http", "0.0.0.0:0", "--data-dir", &dir.path().to_string_lossy()]);
     assert_ne!(said.code, 0, "{said:?}");
     assert!(said.stderr.contains("loopback"), "{said:?}");
     assert_ne!(holm(&["--server", "http://192.0.2.1:80", "status"]).code, 0);

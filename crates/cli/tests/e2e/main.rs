@@ -16,6 +16,7 @@
 //! | [`certificates`] | their renewal while everything runs, and after they have expired |
 //! | [`joining`] | tokens and revocation |
 //! | [`manifests`] | bad input |
+//! | [`nodes`] | what operators say about nodes, and what nodes used |
 //! | [`people_login`] | set-up, log-in, contexts, log-out |
 //! | [`people`] | projects and rights: who sees and does what |
 //! | [`applying`] | what `apply` tells: that it runs, that it does not, that it never will |
@@ -37,6 +38,7 @@ mod applying;
 mod backup;
 mod certificates;
 mod containers;
+mod contents;
 mod crashes;
 mod demo;
 mod disks;
@@ -49,6 +51,7 @@ mod lifecycle;
 mod losses;
 mod manifests;
 mod networks;
+mod nodes;
 mod people;
 mod people_login;
 mod proxy;

@@ -1,6 +1,6 @@
 //! Whether a parent is behind what was obeyed last, and what it is told then.
 
-use holm_model::item::{Obeyed, PackedItem};
+use holm_model::item::{ItemKey, Obeyed, PackedItem};
 use holm_model::message::{Up, Welcome};
 
 /// Items of one `Holding` message together stay below this many bytes.
@@ -17,11 +17,12 @@ pub(crate) fn covers(welcome: &Welcome, obeyed: &Obeyed) -> bool {
     welcome.store == obeyed.store && last.is_some_and(|last| obeyed.revision <= last)
 }
 
-/// All items, in messages of bounded size, so that the parent can be made to know them.
+/// All items, in messages of bounded size, so that the parent can be made to know them. Secrets and files
+/// stay here: a parent that forgot one asks people.
 pub(super) fn holding<'a>(items: impl Iterator<Item = &'a PackedItem>) -> Vec<Up> {
     let mut chunks = vec![Vec::new()];
     let mut size = 0;
-    for item in items {
+    for item in items.filter(|item| !matches!(item.key, ItemKey::Content(_))) {
         if size > 0 && size + item.body.len() > CHUNK {
             chunks.push(Vec::new());
             size = 0;

@@ -17,7 +17,7 @@ pub(super) struct RowKey(pub(super) ItemKey);
 /// A row names no item.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this names no item; expected `share/<id>`, `assignment/<id>`, `endpoints/<wish>/<service>/<port>` or `revocation/<serial>`"
+    "this names no item; expected `share/<id>`, `assignment/<id>`, `endpoints/<wish>/<service>/<port>`, `revocation/<serial>`, `secret/<project>/<name>` or `file/<project>/<name>`"
 )]
 pub(super) struct RowKeyError;
 
@@ -43,6 +43,7 @@ impl fmt::Display for RowKey {
                 write!(f, "endpoints/{}/{}/{port}", service.wish, service.service)
             }
             ItemKey::Revocation(serial) => write!(f, "revocation/{serial}"),
+            ItemKey::Content(key) => key.fmt(f),
         }
     }
 }
@@ -57,6 +58,7 @@ impl FromStr for RowKey {
             "assignment" => ItemKey::Assignment(rest.parse().map_err(|_| RowKeyError)?),
             "endpoints" => ItemKey::Endpoints(endpoints_key(rest).ok_or(RowKeyError)?),
             "revocation" => ItemKey::Revocation(rest.to_owned()),
+            "secret" | "file" => ItemKey::Content(text.parse().map_err(|_| RowKeyError)?),
             _ => return Err(RowKeyError),
         };
         Ok(Self(key))
@@ -102,6 +104,7 @@ mod tests {
             ItemKey::Assignment(AssignmentId(uid)),
             ItemKey::Endpoints(EndpointsKey { service, port }),
             ItemKey::Revocation("00ff".to_owned()),
+            ItemKey::Content("secret/default/db".parse().unwrap()),
         ] {
             let text = RowKey(key.clone()).to_string();
             assert_eq!(text.parse::<RowKey>().unwrap(), RowKey(key), "{text}");

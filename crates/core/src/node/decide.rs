@@ -5,6 +5,7 @@ use std::time::Duration;
 use holm_model::member::NodeFacts;
 use holm_model::state::{InstanceState, RunState};
 
+use super::given::Given;
 use super::record::{Cause, InstanceRecord};
 use super::wanted::Wanted;
 
@@ -35,6 +36,8 @@ pub(super) enum Move {
     Halt(Cause),
     Pause,
     Resume,
+    /// Secrets or files were set anew, and it goes on.
+    Refresh,
     Remove,
     /// Nothing executes, and this is how it stands.
     Settle(InstanceState, Cause, String),
@@ -47,6 +50,7 @@ pub(super) enum Move {
 pub(super) struct Situation<'a> {
     pub(super) wanted: Option<&'a Wanted>,
     pub(super) record: &'a InstanceRecord,
+    pub(super) given: &'a Given,
     pub(super) doing: Doing,
     /// A back-off is not over.
     pub(super) waiting: bool,
@@ -93,6 +97,7 @@ fn ending(at: Situation<'_>) -> Option<Cause> {
         _ if wanted.held || wanted.order.is_err() => None,
         _ if wanted.restarts > at.record.restarts_seen => Some(Cause::Person),
         _ if at.record.is_outdated(wanted) => Some(Cause::Scheduler),
+        _ if at.given.outdates(wanted, at.record) => Some(Cause::Person),
         RunState::Run | RunState::Pause => None,
     }
 }
@@ -102,6 +107,9 @@ fn up(at: Situation<'_>) -> Move {
     match (run, at.record.state) {
         (RunState::Pause, InstanceState::Running) => Move::Pause,
         (RunState::Run, InstanceState::Paused) => Move::Resume,
+        (RunState::Run, InstanceState::Running) => {
+            at.wanted.and_then(|wanted| at.given.refresh(wanted, at.record)).unwrap_or(Move::Rest)
+        }
         _ => Move::Rest,
     }
 }
@@ -142,20 +150,24 @@ fn launch(at: Situation<'_>, wanted: &Wanted) -> Move {
     let outdated = record.is_outdated(wanted);
     let given_up = record.state == InstanceState::Failed && record.exhausted;
     let waiting = record.state == InstanceState::Failed && at.waiting;
-    if (given_up || waiting || record.state == InstanceState::Completed) && !outdated {
+    // What failed may do better with another password.
+    let anew = outdated || (record.state == InstanceState::Failed && at.given.outdates(wanted, record));
+    if (given_up || waiting || record.state == InstanceState::Completed) && !anew {
         return Move::Rest;
     }
     match unreadable(wanted).or_else(|| lacking(wanted, at.node)) {
         // Asked for anew, and still not possible: said once.
         Some(_) if given_up => Move::Rest,
         Some(reason) => Move::GiveUp(reason),
-        None => at.trouble.map_or(Move::Launch, |trouble| hold_back(record, trouble)),
+        None => {
+            // A launch has to be on the disk before it happens.
+            let trouble = at.trouble.map(|trouble| format!("not started: {}", no_writes(trouble)));
+            trouble.or_else(|| at.given.lacking()).map_or(Move::Launch, |reason| hold_back(record, reason))
+        }
     }
 }
 
-/// A launch has to be on the disk before it happens.
-fn hold_back(record: &InstanceRecord, trouble: &str) -> Move {
-    let reason = format!("not started: {}", no_writes(trouble));
+fn hold_back(record: &InstanceRecord, reason: String) -> Move {
     if record.reason == reason {
         return Move::Rest;
     }

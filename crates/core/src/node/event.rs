@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use holm_model::content::{Content, ContentKey};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::{EndpointsKey, ItemError, Part};
 use holm_model::member::{NodeFacts, Usage};
@@ -14,7 +15,6 @@ use holm_model::slot::SlotIndex;
 
 /// Input of the machine.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "events are handed over one by one, never kept")]
 pub enum NodeEvent {
     LinkUp,
     LinkDown,
@@ -27,7 +27,7 @@ pub enum NodeEvent {
         incarnation: u32,
         event: RuntimeEvent,
     },
-    Facts(NodeFacts),
+    Facts(Box<NodeFacts>),
     NodeUsage(Usage),
     /// Why the disk takes no writes, or that it takes them again. Meanwhile nothing new is obeyed or
     /// launched; what happens is told all the same, and whatever the journal holds waits.
@@ -65,6 +65,10 @@ pub enum RuntimeEvent {
     },
     /// Neither paused nor resumed.
     PauseFailed {
+        reason: String,
+    },
+    /// What was set anew did not reach it.
+    RefreshFailed {
         reason: String,
     },
     /// Nothing is left of the instance.
@@ -113,6 +117,9 @@ pub enum NodeEffect {
         incarnation: u32,
         grace: Duration,
     },
+    /// Its files are replaced by those of the launch, then it is told, if the service says so. Answered
+    /// by `RefreshFailed` only.
+    Refresh(Box<Launch>),
     Pause {
         id: AssignmentId,
         incarnation: u32,
@@ -164,6 +171,8 @@ pub struct Launch {
     pub spec: ServiceSpec,
     /// Ports of the incarnation before, to be given again where they are free and still wanted.
     pub ports: BTreeMap<Name, u16>,
+    /// Secrets and files that the specification names.
+    pub contents: BTreeMap<ContentKey, Content>,
 }
 
 // === impl Outcome ===

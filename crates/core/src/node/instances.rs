@@ -49,6 +49,7 @@ impl NodeMachine {
                 Move::Halt(cause) => self.halt(id, cause, now),
                 Move::Pause => self.switch(id, |id, incarnation| NodeEffect::Pause { id, incarnation }),
                 Move::Resume => self.switch(id, |id, incarnation| NodeEffect::Resume { id, incarnation }),
+                Move::Refresh => self.refresh(id),
                 Move::Remove => self.remove(id),
                 Move::Settle(state, cause, reason) => self.become_state(id, state, cause, &reason, now),
                 Move::GiveUp(reason) => self.give_up(id, &reason, now),
@@ -62,6 +63,7 @@ impl NodeMachine {
         decide(Situation {
             wanted: self.wanted.get(&id),
             record,
+            given: &self.given(id),
             doing: life.map(|life| life.doing).unwrap_or_default(),
             waiting: life.is_some_and(|life| life.wait.is_some()),
             node: self.facts.as_ref(),
@@ -124,8 +126,8 @@ impl NodeMachine {
         let Some(wanted) = self.wanted.get(&id) else { return };
         let Ok(order) = wanted.order.clone() else { return };
         let asked = wanted.restarts;
-        let boot = &self.config.boot_id;
-        self.records.change(&mut self.journal, &id, |record| record.begin(&order, asked, boot));
+        let (boot, given, contents) = (&self.config.boot_id, self.given(id).stamps, self.contents(id));
+        self.records.change(&mut self.journal, &id, |record| record.begin(&order, asked, given, boot));
         let Some(record) = self.records.get(&id) else { return };
         let attempt = match record.attempts {
             0 => String::new(),
@@ -136,7 +138,7 @@ impl NodeMachine {
         let (slot, ports) = (record.identity.slot.clone(), record.ports.clone());
         self.become_state(id, InstanceState::Preparing, Cause::Node, &attempt, now);
         self.lives.insert(id, Life { doing: Doing::Launching, incarnation, ..Life::default() });
-        let launch = Launch { id, incarnation, part, slot, spec, ports };
+        let launch = Launch { id, incarnation, part, slot, spec, ports, contents };
         self.effects.push(NodeEffect::Launch(Box::new(launch)));
     }
 

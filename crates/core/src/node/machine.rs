@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use holm_model::id::{AssignmentId, MemberId};
+use holm_model::content::ContentKey;
+use holm_model::id::{AssignmentId, MemberId, Uid};
 use holm_model::item::{Endpoints, EndpointsKey, Item, ItemKey};
 use holm_model::member::{NodeFacts, Usage};
 use holm_model::message::Up;
@@ -42,6 +43,8 @@ pub struct NodeMachine {
     pub(super) effects: Vec<NodeEffect>,
     /// The assignments of `held`.
     pub(super) wanted: BTreeMap<AssignmentId, Wanted>,
+    /// Secrets and files of `held`, by the setting.
+    pub(super) stamps: BTreeMap<ContentKey, Uid>,
     pub(super) lives: BTreeMap<AssignmentId, Life>,
     /// Survivors without a record.
     pub(super) strays: BTreeMap<AssignmentId, Stray>,
@@ -95,6 +98,7 @@ impl NodeMachine {
             reporter: Reporter::default(),
             effects: Vec::new(),
             wanted: BTreeMap::new(),
+            stamps: BTreeMap::new(),
             lives: BTreeMap::new(),
             strays: BTreeMap::new(),
             ready: false,
@@ -112,6 +116,7 @@ impl NodeMachine {
     /// What follows from the rows.
     fn derive(&mut self) {
         self.wanted = self.held.items().filter_map(Wanted::of).collect();
+        self.derive_stamps();
         self.report_all();
     }
 
@@ -125,7 +130,7 @@ impl NodeMachine {
             NodeEvent::Survivors(survivors) => self.survivors(survivors, now),
             NodeEvent::Runtime { id, incarnation, event } => self.runtime(id, incarnation, event, now),
             NodeEvent::Facts(facts) => {
-                self.facts = Some(facts);
+                self.facts = Some(*facts);
                 self.report_node();
                 self.touch_all();
             }

@@ -15,6 +15,7 @@
 //! | `event` | what happens, what is wanted done |
 //! | `wanted` | assignments of the list, decoded |
 //! | `record` | what is kept on disk, and legal changes of state |
+//! | `given` | secrets and files that instances are given |
 //! | `decide` | wish against fact: the next move |
 //! | `restart` | the restart policy |
 //! | `machine` | loading, stepping, undoing, asking |
@@ -24,6 +25,7 @@
 
 mod decide;
 mod event;
+mod given;
 mod instances;
 mod machine;
 mod parent;

@@ -79,6 +79,7 @@ impl NodeMachine {
                 ItemKey::Endpoints(key) => {
                     endpoints.insert(key.clone());
                 }
+                ItemKey::Content(key) => self.content_changed(key),
                 ItemKey::Share(_) | ItemKey::Revocation(_) => {}
             }
         }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use holm_model::content::ContentKey;
 use holm_model::fact::{InstanceReport, InstanceStatus};
-use holm_model::id::{AssignmentId, MemberId};
+use holm_model::id::{AssignmentId, MemberId, Uid};
 use holm_model::member::Usage;
 use holm_model::name::Name;
 use holm_model::record::Change;
@@ -13,6 +14,7 @@ use holm_model::state::InstanceState;
 use holm_model::time::Time;
 use serde::{Deserialize, Serialize};
 
+use super::given::Stamps;
 use super::wanted::{Identity, Order, Wanted};
 
 /// A row of [`Table::Instance`](holm_model::record::Table::Instance).
@@ -44,6 +46,9 @@ pub struct InstanceRecord {
     pub grace: Duration,
     /// Boot of the machine at the last launch.
     pub boot: String,
+    /// Which setting of each secret and file it was given; never the bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<(ContentKey, Uid)>,
 }
 
 /// Why a state changed, for the history.
@@ -80,6 +85,7 @@ impl InstanceRecord {
             ports: BTreeMap::new(),
             grace: ServiceSpec::GRACE,
             boot: String::new(),
+            given: Vec::new(),
         }
     }
 
@@ -90,9 +96,10 @@ impl InstanceRecord {
 
     /// The next incarnation. Failures count anew when people asked for it, in whichever way; `asked` is
     /// their restart counter.
-    pub(super) fn begin(&mut self, order: &Order, asked: u64, boot: &str) {
+    pub(super) fn begin(&mut self, order: &Order, asked: u64, given: Stamps, boot: &str) {
         let anew = self.state == InstanceState::Stopped
             || asked > self.restarts_seen
+            || given != self.given
             || order.part.generation != self.generation;
         if anew {
             self.attempts = 0;
@@ -100,6 +107,7 @@ impl InstanceRecord {
         self.restarts += u32::from(self.incarnation > 0);
         self.incarnation += 1;
         self.restarts_seen = asked;
+        self.given = given;
         self.generation = order.part.generation;
         self.runtime = Some(order.spec.runtime.clone());
         self.grace = order.spec.grace;

@@ -36,6 +36,10 @@ impl NodeMachine {
             RuntimeEvent::PauseFailed { reason } if doing == Doing::Switching => {
                 self.try_later(id, &format!("cannot be paused or resumed: {reason}"), now);
             }
+            RuntimeEvent::RefreshFailed { reason } if doing == Doing::Up => {
+                self.records.change(&mut self.journal, &id, |record| record.given.clear());
+                self.try_later(id, &format!("not given what was set anew: {reason}"), now);
+            }
             event if doing == Doing::Launching => self.launch_event(id, event, now),
             event if matches!(doing, Doing::Up | Doing::Switching) => self.up_event(id, event, now),
             _ => {}

@@ -3,7 +3,7 @@
 use holm_model::id::{AssignmentId, WishId};
 use holm_model::item::{Assignment, Item, ItemKey, PackedItem, Part};
 use holm_model::name::Name;
-use holm_model::service::ServiceSpec;
+use holm_model::service::{OnChange, ServiceSpec};
 use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
 use holm_model::wish::AppKey;
@@ -100,6 +100,10 @@ impl Wanted {
             slot,
         });
         Self { identity, generation, run: RunState::Unknown, restarts: 0, held, order: Err(reason) }
+    }
+
+    pub(super) fn on_change(&self) -> Option<OnChange> {
+        self.order.as_ref().ok().map(|order| order.spec.on_change)
     }
 
     pub(super) fn runtime(&self) -> Option<&Name> {

@@ -1,6 +1,7 @@
 //! What people ask: allowed, known, idempotent, or refused with a typed reason. Everything that is
 //! acknowledged, and everything that is refused, is in the audit log of the same transaction.
 
+use holm_model::amendment::Amendment;
 use holm_model::member::Role;
 use holm_model::record::AuditRecord;
 use holm_model::state::RunState;
@@ -55,7 +56,12 @@ impl Orchestrator {
             Command::RevokeToken { id } => self.revoke_token(id),
             Command::People(command) => self.people_command(command),
             Command::Project(command) => self.project_command(command),
+            Command::Content(command) => self.content_command(command),
             Command::LoggedIn | Command::Backup | Command::Shell { .. } => Ok(Reply::Done),
+            Command::Amend { amendment, .. } => match amendment.check() {
+                Ok(()) => Ok(Reply::Done),
+                Err(error) => Err(Refusal::Invalid(error.to_string())),
+            },
             Command::LogOut { session } => {
                 self.void_token(&session);
                 Ok(Reply::Done)
@@ -130,9 +136,11 @@ fn words(command: &Command) -> (&'static str, String) {
             ("project.quota", format!("project {name}"))
         }
         Command::Project(ProjectCommand::Delete { name }) => ("project.delete", format!("project {name}")),
+        Command::Content(command) => command.words(),
         Command::LoggedIn => ("log-in", String::new()),
         Command::Backup => ("backup", String::new()),
         Command::Shell { node, what } => ("shell", format!("node {node}: {what}")),
+        Command::Amend { node, amendment } => amended(node, amendment),
         Command::LogOut { session } => ("log-out", format!("session {session}")),
         Command::Denied { .. } => ("", String::new()),
         Command::Join { token, name, role, .. } => {
@@ -145,5 +153,18 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::Adopt { member } => ("adopt", format!("member {member}")),
         Command::Discard { member } => ("discard", format!("member {member}")),
         Command::Confirm { app } => ("confirm", format!("application {app}")),
+    }
+}
+
+fn amended(node: &str, amendment: &Amendment) -> (&'static str, String) {
+    match amendment {
+        Amendment::Capability { capability, has } => {
+            let verb = if *has { "node.capability.add" } else { "node.capability.remove" };
+            (verb, format!("node {node}: {capability}"))
+        }
+        Amendment::Label { key, value: Some(value) } => {
+            ("node.label.add", format!("node {node}: {key}={value}"))
+        }
+        Amendment::Label { key, value: None } => ("node.label.remove", format!("node {node}: {key}")),
     }
 }

@@ -90,7 +90,7 @@ impl Orchestrator {
                     let placed = self.adopted(id, share.part, index, per_node, share.held, share.failures);
                     placements.insert(share.id, placed);
                 }
-                Ok(Item::Endpoints(_) | Item::Revocation) | Err(_) => {}
+                Ok(Item::Endpoints(_) | Item::Revocation | Item::Content(_)) | Err(_) => {}
             }
         }
         self.take_over(id, placements);

@@ -1,8 +1,9 @@
 //! What is admitted, and will probably not run: told at once, since a slot that waits for ever tells it late.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::service::Application;
+use holm_model::name::Name;
+use holm_model::service::{Application, SecretUse, ServiceSpec};
 
 use super::Orchestrator;
 use super::members::Live;
@@ -10,6 +11,17 @@ use super::members::Live;
 impl Orchestrator {
     /// For people, each with its place in the manifest.
     pub(super) fn advice(&self, application: &Application) -> Vec<String> {
+        let mut told = self.missing_runtimes(application);
+        told.extend(
+            application.services.iter().flat_map(|(name, service)| open_secrets(name, &service.spec.env)),
+        );
+        told.extend(
+            application.services.iter().flat_map(|(name, service)| kept_by_engine(name, &service.spec)),
+        );
+        told
+    }
+
+    fn missing_runtimes(&self, application: &Application) -> Vec<String> {
         let known: BTreeSet<&str> = self.live.values().flat_map(runtimes).collect();
         // Nobody has reported yet: any runtime may come.
         if known.is_empty() {
@@ -26,10 +38,60 @@ impl Orchestrator {
     }
 }
 
+/// Variables whose value stands in the manifest, where everybody can read it, though it looks like a secret.
+fn open_secrets(service: &Name, env: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
+    let open = env.iter().filter(|(name, value)| looks_secret(name) && !value.trim().is_empty());
+    open.map(move |(name, _)| {
+        format!(
+            "services.{service}.env.{name}: looks like a secret, and whoever may read the application can read it \
+             here; `holm secret set` it, and name it in `secrets: {{ NAME: {{ env: {name} }} }}`"
+        )
+    })
+}
+
+/// Secrets in the environment of containers, which engines write down.
+fn kept_by_engine(service: &Name, spec: &ServiceSpec) -> impl Iterator<Item = String> {
+    let container = spec.runtime == *"container";
+    let env = spec.secrets.iter().filter(move |(_, usage)| container && matches!(usage, SecretUse::Env(_)));
+    env.map(move |(name, _)| {
+        format!(
+            "services.{service}.secrets.{name}: a container engine keeps the environment on its node's disk; with \
+             `file: true` the secret stays in memory"
+        )
+    })
+}
+
+/// By its name; `…_FILE` and `…_PATH` only say where a secret is.
+fn looks_secret(name: &str) -> bool {
+    const WORDS: [&str; 7] =
+        ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY"];
+    let name = name.to_ascii_uppercase();
+    let elsewhere = ["_FILE", "_PATH", "_DIR", "_URL"].iter().any(|end| name.ends_with(end));
+    !elsewhere && WORDS.iter().any(|word| name.contains(word))
+}
+
 /// Runtimes that are ready on a node, or somewhere in a cluster.
 fn runtimes(live: &Live) -> impl Iterator<Item = &str> {
     let own = live.facts.iter().flat_map(|facts| &facts.runtimes);
     let own = own.filter(|runtime| runtime.unavailable.is_none()).map(|runtime| runtime.name.as_str());
     let below = live.aggregate.classes.iter().flat_map(|class| &class.capabilities);
     own.chain(below.filter(|c| c.kind.as_str() == "runtime").map(|c| c.name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_a_manifest_is_told_without_being_shown() {
+        let web = Name::new("web").unwrap();
+        let env = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        for name in ["DB_PASSWORD", "SECRET_KEY_BASE", "GITHUB_TOKEN", "API_KEY", "Tls_Private_Key"] {
+            let told: Vec<String> = open_secrets(&web, &env(name, "hunter2")).collect();
+            assert!(told.len() == 1 && told[0].contains(name) && !told[0].contains("hunter"), "{told:?}");
+        }
+        for (name, value) in [("LOG", "debug"), ("DB_PASSWORD_FILE", "/run/x"), ("DB_PASSWORD", "")] {
+            assert_eq!(open_secrets(&web, &env(name, value)).count(), 0, "{name}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What people ask an orchestrator to do, and why it may say no.
 
 use holm_model::access::Grants;
+use holm_model::amendment::Amendment;
+use holm_model::content::{ContentKey, ContentKind};
 use holm_model::id::{MemberId, WishId};
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
@@ -67,12 +69,18 @@ pub enum Command {
     },
     People(PeopleCommand),
     Project(ProjectCommand),
+    Content(ContentCommand),
     /// Somebody proved who they are by a password. For the audit log.
     LoggedIn,
     /// Somebody opened a shell on a node, or it ended. For the audit log.
     Shell {
         node: String,
         what: String,
+    },
+    /// An operator says something about a node, which keeps it. For the audit log.
+    Amend {
+        node: String,
+        amendment: Amendment,
     },
     /// A backup of everything is made. For the audit log.
     Backup,
@@ -161,6 +169,13 @@ pub enum ProjectCommand {
     Delete { name: Name },
 }
 
+/// About secrets and files.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ContentCommand {
+    Set { key: ContentKey, bytes: Vec<u8> },
+    Delete { key: ContentKey },
+}
+
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -174,7 +189,7 @@ pub enum Reply {
 /// Why not. Display says what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("there is no {kind} `{name}`; `holm get {kind}s` lists what there is")]
+    #[error("there is no {kind} `{name}`; `{}` lists what there is", listing(kind))]
     NotFound { kind: &'static str, name: String },
     #[error("application {app} has no service `{service}`; it has `{known}`")]
     NoService { app: AppKey, service: Name, known: String },
@@ -199,6 +214,13 @@ pub enum Refusal {
     Forbidden(String),
     #[error("the orchestrator is read-only: {0}; nothing was changed")]
     ReadOnly(String),
+}
+
+fn listing(kind: &str) -> String {
+    match kind {
+        "secret" | "file" => format!("holm {kind} ls"),
+        kind => format!("holm get {kind}s"),
+    }
 }
 
 fn generation(current: Option<u64>) -> String {
@@ -226,6 +248,30 @@ impl std::fmt::Debug for PeopleCommand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (verb, name) = self.words();
         write!(f, "{verb} {name}")
+    }
+}
+
+// === impl ContentCommand ===
+
+impl ContentCommand {
+    /// For the audit log: `secret.set` and `secret default/db`.
+    pub(super) fn words(&self) -> (&'static str, String) {
+        let (Self::Set { key, .. } | Self::Delete { key }) = self;
+        let verb = match (self, key.kind) {
+            (Self::Set { .. }, ContentKind::Secret) => "secret.set",
+            (Self::Set { .. }, ContentKind::File) => "file.set",
+            (Self::Delete { .. }, ContentKind::Secret) => "secret.delete",
+            (Self::Delete { .. }, ContentKind::File) => "file.delete",
+        };
+        (verb, format!("{} {}/{}", key.kind.word(), key.project, key.name))
+    }
+}
+
+/// Without the bytes.
+impl std::fmt::Debug for ContentCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (verb, subject) = self.words();
+        write!(f, "{verb} {subject}")
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holm_model::content::ContentKey;
 use holm_model::fact::UnfilledSlot;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::slot::ServiceKey;
 
+use super::contents::Readers;
 use super::demand::{Origin, SlotId};
 use super::endpoints::Consumers;
 use super::event::LinkId;
@@ -19,6 +21,7 @@ pub(super) struct Todo {
     pub(super) slots: BTreeSet<SlotId>,
     pub(super) origins: BTreeSet<Origin>,
     pub(super) endpoints: BTreeSet<EndpointsKey>,
+    pub(super) contents: BTreeSet<ContentKey>,
     /// Shares of which the parent may have to hear something new.
     pub(super) shares: BTreeSet<AssignmentId>,
     /// Members whose list has changed.
@@ -37,6 +40,7 @@ pub(super) struct Index {
     pub(super) by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
     pub(super) by_service: BTreeMap<ServiceKey, BTreeSet<AssignmentId>>,
     pub(super) consumers: Consumers,
+    pub(super) readers: Readers,
     /// Slots of shares that their clusters cannot fill, or cannot replace while a node is silent.
     pub(super) unfilled_below: BTreeMap<AssignmentId, Vec<UnfilledSlot>>,
 }

@@ -79,6 +79,7 @@ impl Orchestrator {
             self.put_revocations(id);
         }
         self.derive_endpoints();
+        self.derive_contents();
         for list in self.lists.values_mut() {
             list.put.clear();
             list.removed.clear();

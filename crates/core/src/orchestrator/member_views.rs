@@ -198,6 +198,7 @@ fn node_view(
             devices: facts.devices.clone(),
             runtimes: facts.runtimes.clone(),
             version: facts.version.clone(),
+            amendments: facts.amendments.clone(),
         },
     }
 }

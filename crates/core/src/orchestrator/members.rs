@@ -93,7 +93,7 @@ pub(super) fn part_of(item: &Item) -> Option<&Part> {
     match item {
         Item::Assignment(assignment) => Some(&assignment.part),
         Item::Share(share) => Some(&share.part),
-        Item::Endpoints(_) | Item::Revocation => None,
+        Item::Endpoints(_) | Item::Revocation | Item::Content(_) => None,
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn slot_of(item: Item) -> Option<SlotKey> {
             ShareSlots::Number(number) => (share.part, SlotIndex::Number(number)),
             ShareSlots::PerNode => return None,
         },
-        Item::Endpoints(_) | Item::Revocation => return None,
+        Item::Endpoints(_) | Item::Revocation | Item::Content(_) => return None,
     };
     Some(SlotKey::new(ServiceKey { wish: part.wish, service: part.service }, index))
 }

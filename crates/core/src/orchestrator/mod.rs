@@ -23,7 +23,7 @@
 //! | [`joining`], [`removal`] | members come and go |
 //! | [`people`], [`projects`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`seen`], [`shares`] | links, silence, what members report |
-//! | [`lists`], [`endpoints`] | what each member is told |
+//! | [`lists`], [`endpoints`], [`contents`] | what each member is told |
 //! | [`awaited`] | what those not heard yet may run |
 //! | [`upward`], [`adopt`], [`reunion`], [`restored`] | our own parent; a store that forgot |
 //! | [`rhythm`] | what every step ends in |
@@ -36,6 +36,7 @@ mod applications;
 mod awaited;
 pub mod command;
 pub mod config;
+pub mod contents;
 mod demand;
 mod endpoints;
 pub mod event;
@@ -71,6 +72,7 @@ mod views;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use holm_model::content::ContentKey;
 use holm_model::fact::{InstanceReport, Verdict};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::name::Name;
@@ -87,6 +89,7 @@ pub use event::{Effect, Event, LinkId, Ticket};
 pub use instance_views::{InstanceFilter, Whereabouts};
 
 use awaited::Gathering;
+use contents::ContentRow;
 use demand::{Demand, Origin};
 use kept::{Index, Links, Parent, ThisStep, Todo};
 use lists::List;
@@ -117,6 +120,7 @@ pub struct Orchestrator {
     journal: Journal,
     projects: Rows<Name, Project>,
     people: Rows<Name, Person>,
+    contents: Rows<ContentKey, ContentRow>,
 
     // Facts: written behind, known again from the members' snapshots.
     instances: Rows<AssignmentId, InstanceReport>,
@@ -193,6 +197,7 @@ impl Orchestrator {
             verdicts: Rows::load(Table::Verdict, rows)?,
             projects: Rows::load(Table::Project, rows)?,
             people: Rows::load(Table::Person, rows)?,
+            contents: Rows::load(Table::Content, rows)?,
             instances: Rows::load(Table::Fact, rows)?,
             seen: Rows::load(Table::Seen, rows)?,
             reigns,
@@ -294,6 +299,7 @@ impl Orchestrator {
                 Table::Verdict => self.verdicts.restore(&key, old),
                 Table::Project => self.projects.restore(&key, old),
                 Table::Person => self.people.restore(&key, old),
+                Table::Content => self.contents.restore(&key, old),
                 Table::Meta | Table::Item => self.held.restore(table, &key, old),
                 Table::Instance | Table::Fact | Table::Seen => Ok(()),
             };

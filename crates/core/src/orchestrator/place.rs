@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holm_model::content::ContentKey;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
@@ -38,6 +39,8 @@ pub(super) struct Takes {
     ports: Vec<u16>,
     /// What it connects to, while it is on the list.
     pub(super) connects: Vec<EndpointsKey>,
+    /// Secrets and files that it needs, while it is on the list.
+    pub(super) contents: Vec<ContentKey>,
 }
 
 /// Members that are known to be full for a specification, until something changes.
@@ -64,6 +67,7 @@ impl Takes {
             resources: spec.resources,
             ports: spec.ports.values().filter_map(|port| port.host).collect(),
             connects: spec.connects.iter().filter(|_| listed).map(key).collect(),
+            contents: spec.needs(&placement.part.app.project).filter(|_| listed).collect(),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Orchestrator {
             )));
         }
         self.projects.remove(&mut self.journal, name);
+        self.drop_contents(name);
         let with_role: Vec<_> = self.people.iter().map(|(person, _)| person.clone()).collect();
         for person in with_role {
             self.people.change(&mut self.journal, &person, |person| {

@@ -55,6 +55,7 @@ impl Orchestrator {
             }
         }
         self.refresh_endpoints();
+        self.refresh_contents();
         self.flush_lists();
         self.report();
     }

@@ -128,6 +128,7 @@ impl Orchestrator {
         self.slots.clear();
         self.load.clear();
         self.index.consumers.clear();
+        self.index.readers.clear();
         let placements: Vec<_> = self.placements.iter().map(|(id, p)| (*id, p.clone())).collect();
         for (id, placement) in placements {
             self.index(id, &placement);
@@ -182,6 +183,9 @@ impl Orchestrator {
         for key in &takes.connects {
             self.consume(placement.member, key);
         }
+        for key in &takes.contents {
+            self.need_content(placement.member, key);
+        }
         let obeyed = self.live.get(&placement.member).map_or(0, |live| live.obeyed);
         self.load.entry(placement.member).or_default().add(id, placement, takes, obeyed);
         self.aggregate_stale = true;
@@ -197,6 +201,9 @@ impl Orchestrator {
         let taken = self.load.entry(placement.member).or_default().take(id, placement);
         for key in taken.iter().flat_map(|takes| &takes.connects) {
             self.stop_consuming(placement.member, key);
+        }
+        for key in taken.iter().flat_map(|takes| &takes.contents) {
+            self.stop_needing_content(placement.member, key);
         }
         self.this_step.full = None;
         self.aggregate_stale = true;

@@ -75,6 +75,9 @@ impl Orchestrator {
                 self.obey_order(text);
                 self.revocations_changed();
             }
+            ItemKey::Content(key) => {
+                self.todo.contents.insert(key.clone());
+            }
             ItemKey::Assignment(_) => {}
         }
     }

@@ -25,7 +25,8 @@ pub(crate) fn facts(runtimes: &[&str]) -> NodeEvent {
         images: None,
         containers: None,
     };
-    NodeEvent::Facts(NodeFacts { runtimes: runtimes.iter().map(runtime).collect(), ..NodeFacts::default() })
+    let runtimes = runtimes.iter().map(runtime).collect();
+    NodeEvent::Facts(Box::new(NodeFacts { runtimes, ..NodeFacts::default() }))
 }
 
 #[test]

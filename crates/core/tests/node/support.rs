@@ -237,6 +237,7 @@ impl Node {
                 effect,
                 NodeEffect::Launch(_)
                     | NodeEffect::Halt { .. }
+                    | NodeEffect::Refresh(_)
                     | NodeEffect::Pause { .. }
                     | NodeEffect::Resume { .. }
                     | NodeEffect::Remove { .. }

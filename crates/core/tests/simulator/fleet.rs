@@ -9,7 +9,7 @@ use holm_model::id::MemberId;
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
 use holm_model::service::{
-    Application, ApplicationService, Connect, Port, Replicas, Restart, RestartPolicy, ServiceSpec,
+    Application, ApplicationService, Connect, Port, Replicas, Restart, RestartPolicy, SecretUse, ServiceSpec,
 };
 use holm_model::time::Time;
 use holm_model::view::{InstanceView, TokenRole};
@@ -103,6 +103,11 @@ impl Spec {
 
     pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
         self.0.placement.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn secret(mut self, secret: &str) -> Self {
+        self.0.secrets.insert(name(secret), SecretUse::Env("PASSWORD".to_owned()));
         self
     }
 

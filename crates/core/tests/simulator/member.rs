@@ -110,7 +110,7 @@ impl World {
         site.machine = Some(NodeMachine::load(&mut site.disk.snapshot(), config).unwrap());
         let (facts, survivors) = (site.facts.clone(), site.runtimes.survivors());
         trace!(self, "{} starts with {} survivors", self.nodes[node].path, survivors.len());
-        self.node_event(node, NodeEvent::Facts(facts));
+        self.node_event(node, NodeEvent::Facts(Box::new(facts)));
         self.node_event(node, NodeEvent::Survivors(survivors));
         if let Some(link) = self.dial_of(Who::Node(node)) {
             let after = self.rng.millis(1, 500);

@@ -91,7 +91,7 @@ impl Runtimes {
     }
 
     fn launch(&mut self, launch: Launch) {
-        let Launch { id, incarnation, part, slot, spec, ports } = launch;
+        let Launch { id, incarnation, part, slot, spec, ports, .. } = launch;
         if let Some(old) = self.processes.get(&id).filter(|old| old.is_live()) {
             panic!("{id}: incarnation {incarnation} is launched while {} is live", old.incarnation);
         }

@@ -1,6 +1,7 @@
 //! Examples to read: calm worlds, one thing happens, and this is what follows.
 
 mod changing;
+mod contents;
 mod ending;
 mod forgetting;
 mod frozen_below;

@@ -15,6 +15,10 @@ pub(super) const SERVICE: Keys = Keys {
         "command",
         "image",
         "env",
+        "secrets",
+        "files",
+        "on-change",
+        "registry",
         "workdir",
         "user",
         "volumes",
@@ -27,8 +31,11 @@ pub(super) const SERVICE: Keys = Keys {
         "stop",
         "connects",
     ],
-    later: &["health", "update", "expose", "secrets", "files", "reconcile", "exclusive"],
+    later: &["health", "update", "expose", "reconcile", "exclusive"],
 };
+pub(super) const SECRET: Keys = Keys { known: &["env", "file"], later: &[] };
+pub(super) const FILE: Keys = Keys { known: &["path", "mode"], later: &[] };
+pub(super) const ON_CHANGE: Keys = Keys { known: &["signal"], later: &[] };
 pub(super) const VOLUME: Keys = Keys { known: &["source", "target", "read-only"], later: &[] };
 pub(super) const PORT: Keys = Keys { known: &["host", "container"], later: &[] };
 pub(super) const RESOURCES: Keys = Keys { known: &["cpu", "memory"], later: &[] };

@@ -54,6 +54,22 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default, schema_with = "environment")]
     pub(super) env: BTreeMap<String, String>,
+    /// Secrets of the project, by name: as a variable, or as a file in the directory `$HOLM_SECRETS`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, schema_with = "named::<Secret>")]
+    pub(super) secrets: BTreeMap<Name, Secret>,
+    /// Plain files of the project, by name, in the directory `$HOLM_FILES`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, schema_with = "named::<File>")]
+    pub(super) files: BTreeMap<Name, File>,
+    /// What happens when one of them changes: `restart` (the default), `nothing` or `{ signal: HUP }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "OnChange")]
+    pub(super) on_change: Option<OnChange>,
+    /// The secret of the project with which the image is pulled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Name")]
+    pub(super) registry: Option<Name>,
     /// The working directory, an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "String", regex(pattern = "^/"))]
@@ -99,6 +115,91 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub(super) connects: Vec<Connect>,
+}
+
+/// `{ env: VARIABLE }` or `{ file: true }`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum Secret {
+    Env(SecretEnv),
+    File(SecretFile),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+pub(super) struct SecretEnv {
+    /// The variable.
+    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub(super) env: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+pub(super) struct SecretFile {
+    /// As a file of the secret's name.
+    #[schemars(extend("const" = true))]
+    pub(super) file: bool,
+}
+
+/// A plain file of the project.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct File {
+    /// Where a container finds it, an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "String", regex(pattern = "^/[^:]*$"))]
+    pub(super) path: Option<String>,
+    /// Permissions, octal; default `"0444"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Mode")]
+    pub(super) mode: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "describes a mode for the schema")]
+enum Mode {
+    Text(#[schemars(regex(pattern = "^0?[0-7]{3}$"))] String),
+    /// Unquoted: YAML takes the digits for a number.
+    Number(u16),
+}
+
+/// `restart`, `nothing` or `{ signal: HUP }`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum OnChange {
+    Word(ChangeWord),
+    Signal(SignalForm),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) enum ChangeWord {
+    Restart,
+    Nothing,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+pub(super) struct SignalForm {
+    /// Sent to the program after its files were replaced.
+    #[schemars(with = "SignalWord")]
+    pub(super) signal: service::Signal,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "describes `Signal` for the schema, which its own derives do not")]
+enum SignalWord {
+    Hup,
+    Int,
+    Quit,
+    Term,
+    Usr1,
+    Usr2,
 }
 
 /// Runs until it is stopped.

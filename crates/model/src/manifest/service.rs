@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::Outline;
+use super::contents;
 use super::keys;
 use super::parts;
 use super::read::{At, Fields};
@@ -32,6 +33,10 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
     let ports = fields.or_default("ports", |at| parts::ports(at, rules == Rules::Process));
     let command = fields.or_default("command", command);
     let env = fields.or_default("env", env);
+    let secrets = fields.or_default("secrets", contents::secrets);
+    let files = fields.or_default("files", |at| contents::files(at, rules == Rules::Process));
+    let on_change = fields.or_default("on-change", contents::on_change);
+    let registry = fields.optional("registry", At::name);
     let image = fields.optional("image", image);
     let workdir = fields.optional("workdir", |at| parts::path(at.text("a path")?, at));
     let user = fields.optional("user", user);
@@ -45,11 +50,17 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
     fields.optional("kind", kind)?;
     let ports = ports?;
     check_templates(&fields, &ports);
+    let (secrets, on_change) = (secrets?, on_change?);
+    contents::check(&fields, &secrets, on_change);
     let spec = ServiceSpec {
         runtime: runtime?,
         command: command?,
         image: image?,
         env: env?,
+        secrets,
+        files: files?,
+        on_change,
+        registry: registry?,
         workdir: workdir?,
         user: user?,
         volumes: volumes?,
@@ -82,6 +93,10 @@ fn check_runtime(fields: &Fields<'_>, rules: Rules) {
             if let Some(image) = fields.get("image") {
                 image.refuse_key::<()>("a process has no image; use `runtime: container`, or remove it");
             }
+            if let Some(registry) = fields.get("registry") {
+                registry
+                    .refuse_key::<()>("a process has no image, so nothing is asked of a registry; remove it");
+            }
         }
         Rules::Container => {
             fields.required("image", "a container needs one, as in `image: docker.io/library/nginx:1.27`");
@@ -111,14 +126,7 @@ fn command(at: &At<'_>) -> Option<Vec<String>> {
 }
 
 fn env(at: &At<'_>) -> Option<BTreeMap<String, String>> {
-    let entries = at.entries("a mapping of variables, as in `LOG: debug`", |key| {
-        let tail = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if key.bytes().all(tail) && !key.is_empty() && !key.as_bytes()[0].is_ascii_digit() {
-            Ok(key.to_owned())
-        } else {
-            Err("expected a variable's name: letters, digits and `_`, not starting with a digit".to_owned())
-        }
-    })?;
+    let entries = at.entries("a mapping of variables, as in `LOG: debug`", contents::variable)?;
     entries.into_iter().map(|(key, at)| Some((key, at.text("a text")?.to_owned()))).collect()
 }
 

@@ -1,8 +1,8 @@
 //! From an [`Application`] back to native YAML; what is a default is left out.
 
 use super::native::{
-    Auto, Connect, Format, FullPort, FullVolume, Host, Manifest, PerNode, Placement, Port, Replicas, Restart,
-    Service, Stop, Volume,
+    Auto, ChangeWord, Connect, File, Format, FullPort, FullVolume, Host, Manifest, OnChange, PerNode,
+    Placement, Port, Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm, Stop, Volume,
 };
 use crate::duration::Span;
 use crate::service::{self, Application, ApplicationService, ServiceSpec};
@@ -44,6 +44,10 @@ impl From<&ApplicationService> for Service {
             command: spec.command,
             image: spec.image,
             env: spec.env,
+            secrets: spec.secrets.into_iter().map(|(name, usage)| (name, usage.into())).collect(),
+            files: spec.files.into_iter().map(|(name, usage)| (name, usage.into())).collect(),
+            on_change: unless_default(spec.on_change),
+            registry: spec.registry,
             workdir: spec.workdir,
             user: spec.user,
             volumes: spec.volumes.into_iter().map(Volume::from).collect(),
@@ -68,6 +72,32 @@ impl From<service::Replicas> for Replicas {
         match replicas {
             service::Replicas::Number(number) => Self::Number(number),
             service::Replicas::PerNode => Self::PerNode(PerNode::PerNode),
+        }
+    }
+}
+
+impl From<service::SecretUse> for Secret {
+    fn from(usage: service::SecretUse) -> Self {
+        match usage {
+            service::SecretUse::Env(env) => Self::Env(SecretEnv { env }),
+            service::SecretUse::File => Self::File(SecretFile { file: true }),
+        }
+    }
+}
+
+impl From<service::FileUse> for File {
+    fn from(usage: service::FileUse) -> Self {
+        let service::FileUse { path, mode } = usage;
+        Self { path, mode: (mode != service::FileUse::MODE).then(|| format!("0{mode:03o}")) }
+    }
+}
+
+impl From<service::OnChange> for OnChange {
+    fn from(on_change: service::OnChange) -> Self {
+        match on_change {
+            service::OnChange::Restart => Self::Word(ChangeWord::Restart),
+            service::OnChange::Nothing => Self::Word(ChangeWord::Nothing),
+            service::OnChange::Signal(signal) => Self::Signal(SignalForm { signal }),
         }
     }
 }

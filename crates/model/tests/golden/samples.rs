@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use holm_model::amendment::{Amendment, Amendments};
 use holm_model::capability::Capability;
 use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, ShareReport, Verdict};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
@@ -21,6 +22,7 @@ use holm_model::time::Time;
 use holm_model::tunnel::{
     Answer, CopyWay, ExecIn, ExecOut, LogFilter, LogLine, LogStream, Purpose, Request, Terminal, WindowSize,
 };
+use holm_model::usage::{Flow, UsageHistory, UsagePoint};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
@@ -129,12 +131,41 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("tunnel-request-search", request(Purpose::Search { instance, filter: log_filter() })),
         ("tunnel-request-read", request(Purpose::Copy { instance, path: path(), way: CopyWay::Read })),
         ("tunnel-request-write", request(Purpose::Copy { instance, path: path(), way: CopyWay::Write })),
+        ("tunnel-request-usage", request(Purpose::Usage { instance: Some(instance) })),
+        ("tunnel-request-usage-node", request(Purpose::Usage { instance: None })),
+        (
+            "tunnel-request-amend-capability",
+            request(Purpose::Amend(Amendment::Capability {
+                capability: "hardware/zigbee".parse().unwrap(),
+                has: true,
+            })),
+        ),
+        (
+            "tunnel-request-amend-label",
+            request(Purpose::Amend(Amendment::Label {
+                key: "floor".to_owned(),
+                value: Some("2".to_owned()),
+            })),
+        ),
         ("tunnel-request-shell", request(Purpose::Shell { terminal: terminal(), who: "ada".to_owned() })),
     ]
 }
 
 fn path() -> String {
     "/srv/data".to_owned()
+}
+
+pub(crate) fn usage_history() -> UsageHistory {
+    let flow = Some(Flow { incoming: 4096, outgoing: 512 });
+    let point = UsagePoint {
+        at: Time(1_800_000_000_000),
+        cpu_millis: 250,
+        memory: 1 << 20,
+        disk: flow,
+        network: flow,
+        disk_used: Some(1 << 30),
+    };
+    UsageHistory { step_seconds: 15, points: vec![point] }
 }
 
 fn log_filter() -> LogFilter {
@@ -268,6 +299,7 @@ fn node() -> Fact {
         labels: labels(),
         version: "0.1.0".to_owned(),
         boot_id: "b00t".to_owned(),
+        amendments: Amendments::default(),
     };
     let usage = Usage { cpu_millis: 250, memory: 1 << 20 };
     let (path, state) = (vec![member(1), member(2)], MemberState::Online);

@@ -18,11 +18,12 @@ mod storage;
 mod system;
 pub(crate) mod tree;
 
-pub(crate) use self::storage::meminfo;
+pub(crate) use self::storage::{disk, meminfo};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use holm_model::amendment::Amendments;
 use holm_model::capability::Capability;
 use holm_model::member::{NodeFacts, RuntimeFacts};
 use holm_model::resources::Resources;
@@ -50,7 +51,7 @@ impl Detector {
         let tree = &self.tree;
         let hardware = hardware::detect(tree);
         let total = Resources::new(processor::cores(tree), storage::memory(tree));
-        let disk = storage::disk(&self.data_dir);
+        let disk = disk(&self.data_dir);
         NodeFacts {
             hostname: system::hostname(tree),
             addresses: network::addresses(),
@@ -70,6 +71,7 @@ impl Detector {
             labels: self.labels.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: system::boot_id(tree),
+            amendments: Amendments::default(),
         }
     }
 }

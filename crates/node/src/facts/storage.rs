@@ -8,10 +8,10 @@ use nix::sys::statvfs::statvfs;
 use super::tree::Tree;
 
 #[derive(Debug, Default)]
-pub(super) struct Disk {
-    pub(super) total: Memory,
+pub(crate) struct Disk {
+    pub(crate) total: Memory,
     /// For users without privileges.
-    pub(super) free: Memory,
+    pub(crate) free: Memory,
 }
 
 /// Limits of a cgroup that a node in a container may be held to, v2 and v1.
@@ -33,7 +33,7 @@ pub(crate) fn meminfo(tree: &Tree, key: &str) -> Option<u64> {
 }
 
 /// The file system of `dir`.
-pub(super) fn disk(dir: &Path) -> Disk {
+pub(crate) fn disk(dir: &Path) -> Disk {
     let Ok(stat) = statvfs(dir) else { return Disk::default() };
     // The types differ between architectures.
     #[allow(clippy::useless_conversion, clippy::unnecessary_cast, reason = "u32 on 32-bit targets")]

@@ -33,6 +33,7 @@ fn order(spec: ServiceSpec) -> Launch {
         slot: SlotIndex::Number(2),
         spec,
         ports: BTreeMap::new(),
+        contents: BTreeMap::new(),
     }
 }
 

@@ -26,6 +26,7 @@ use holm_link::frame::{ReadHeaderError, read_header, write_header};
 use holm_model::id::AssignmentId;
 use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, LogFilter, Purpose, Request};
+use holm_model::usage::UsageHistory;
 use holm_runtime::{Exec, LogLines, LogOptions, RunError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
@@ -33,16 +34,21 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::agent::{Input, Question};
+use crate::amendments::{AmendError, Narrator};
+use crate::clock;
 use crate::directory::{Directory, Entry};
+use crate::history::History;
 pub(crate) use shell::Machine;
 
 /// Serves tunnels.
 #[derive(Debug)]
 pub(crate) struct Host {
-    directory: Directory,
-    machine: Machine,
+    pub(crate) directory: Directory,
+    pub(crate) history: History,
+    pub(crate) narrator: Narrator,
+    pub(crate) machine: Machine,
     /// Knows why what is assigned has not started.
-    agent: mpsc::Sender<Input>,
+    pub(crate) agent: mpsc::Sender<Input>,
 }
 
 /// Why a tunnel was not granted; said to whoever asked.
@@ -52,6 +58,8 @@ enum Refusal {
     NoMembers,
     #[error(transparent)]
     Shell(#[from] shell::ShellError),
+    #[error(transparent)]
+    Amend(#[from] AmendError),
     #[error("instance {0} is not on this node")]
     NotHere(AssignmentId),
     #[error("instance {id} has never started: it is {state}{}{reason}", if reason.is_empty() { "" } else { ": " })]
@@ -69,6 +77,10 @@ enum Service {
     Logs(LogLines),
     Exec(Exec),
     Connect(TcpStream),
+    /// One frame.
+    Usage(UsageHistory),
+    /// It is done.
+    Amended,
 }
 
 /// A tunnel ended before its end; nobody is left to be told.
@@ -92,10 +104,6 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 // === impl Host ===
 
 impl Host {
-    pub(crate) const fn new(directory: Directory, machine: Machine, agent: mpsc::Sender<Input>) -> Self {
-        Self { directory, machine, agent }
-    }
-
     pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Send + Unpin>(&self, tunnel: T) {
         if let Err(error) = self.try_serve(tunnel).await {
             tracing::debug!(%error, "A tunnel broke.");
@@ -115,6 +123,12 @@ impl Host {
         match service {
             Service::Logs(lines) => logs::serve(tunnel, lines).await,
             Service::Exec(command) => exec::serve(tunnel, command).await,
+            Service::Usage(history) => {
+                let (_, mut sink) = frames::split(tunnel);
+                frames::send(&mut sink, &history).await?;
+                Ok(sink.get_mut().shutdown().await?)
+            }
+            Service::Amended => Ok(tunnel.shutdown().await?),
             Service::Connect(mut stream) => {
                 copy_bidirectional(&mut tunnel, &mut stream).await?;
                 Ok(())
@@ -143,6 +157,15 @@ impl Host {
                 Ok(Service::Exec(self.entry(instance).await?.runtime.copy(instance, path, way).await?))
             }
             Purpose::Shell { terminal, who } => Ok(Service::Exec(self.machine.shell(&terminal, &who)?)),
+            Purpose::Usage { instance: None } => Ok(Service::Usage(self.history.of_node(clock::now()))),
+            Purpose::Usage { instance: Some(instance) } => {
+                self.entry(instance).await?;
+                Ok(Service::Usage(self.history.of_instance(clock::now(), instance)))
+            }
+            Purpose::Amend(amendment) => {
+                self.narrator.amend(amendment, &self.agent).await?;
+                Ok(Service::Amended)
+            }
             Purpose::Connect { instance, port } => {
                 let entry = self.entry(instance).await?;
                 check_port(&entry, instance, port)?;

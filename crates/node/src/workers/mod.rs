@@ -28,6 +28,7 @@ use crate::launch::NodeSelf;
 use crate::peers::Peers;
 use crate::ports::Ports;
 use crate::runtimes::{self, Runtimes};
+use crate::tmpfs::Tmpfs;
 
 /// What workers work with; shared by all of them.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(crate) struct Tools {
     pub(crate) directory: Directory,
     pub(crate) ports: Mutex<Ports>,
     pub(crate) peers: Peers,
+    pub(crate) tmpfs: Tmpfs,
     pub(crate) node: watch::Receiver<NodeSelf>,
     pub(crate) inputs: mpsc::Sender<Input>,
 }
@@ -44,6 +46,7 @@ pub(crate) struct Tools {
 #[derive(Debug)]
 pub(crate) enum Order {
     Launch(Box<Launch>),
+    Refresh(Box<Launch>),
     Halt { incarnation: u32, grace: Duration },
     Pause { incarnation: u32 },
     Resume { incarnation: u32 },
@@ -110,6 +113,8 @@ impl Workers {
                 let state = SurvivorState::Launching;
                 found.insert(*id, Survivor { id: *id, incarnation: *incarnation, state, ports });
             }
+            let alive = |survivor: &&Survivor| !matches!(survivor.state, SurvivorState::Exited(_));
+            tools.tmpfs.keep_only(&found.values().filter(alive).map(|survivor| survivor.id).collect());
             tools.tell(NodeEvent::Survivors(found.into_values().collect())).await;
         });
     }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use holm_core::node::Outcome;
 use holm_model::id::{Epoch, Uid, WishId};
 use holm_model::item::Part;
-use holm_model::member::{RuntimeFacts, Usage};
+use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
 use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::SlotIndex;
@@ -15,12 +15,13 @@ use holm_model::state::RunState;
 use holm_model::tunnel::{CopyWay, Terminal};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use holm_runtime::{
-    Exec, LogLines, LogOptions, OnProgress, Outcome as End, Progress, RunError, Runtime,
+    Exec, LogLines, LogOptions, OnProgress, Outcome as End, Progress, Reading, RunError, Runtime,
     RuntimeEvent as Driver, Survivor as Found, SurvivorState as FoundState,
 };
 
 use super::*;
 use crate::peers::reach::{Duplex, Upward, UpwardError};
+use crate::tmpfs::Tmpfs;
 
 /// A runtime whose preparations hang when they are told to, and whose instances never end.
 #[derive(Debug, Default)]
@@ -64,6 +65,13 @@ impl Runtime for Fake {
     fn halt(&self, id: AssignmentId, _: Duration) -> BoxFuture<'_, Result<(), RunError>> {
         async move { Err(RunError::NotRunning { id }) }.boxed()
     }
+    fn signal(
+        &self,
+        id: AssignmentId,
+        _: holm_model::service::Signal,
+    ) -> BoxFuture<'_, Result<(), RunError>> {
+        async move { Err(RunError::NotRunning { id }) }.boxed()
+    }
     fn pause(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
         async move { Err(RunError::NotRunning { id }) }.boxed()
     }
@@ -76,8 +84,8 @@ impl Runtime for Fake {
     fn survivors(&self) -> BoxFuture<'_, Result<Vec<Found>, RunError>> {
         async { Ok(lock(&self.survivors).clone()) }.boxed()
     }
-    fn usage(&self, _: AssignmentId) -> BoxFuture<'_, Result<Usage, RunError>> {
-        async { Ok(Usage::default()) }.boxed()
+    fn usage(&self, _: AssignmentId) -> BoxFuture<'_, Result<Reading, RunError>> {
+        async { Ok(Reading::default()) }.boxed()
     }
     fn logs(&self, id: AssignmentId, _: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>> {
         async move { Err(RunError::NotRunning { id }) }.boxed()
@@ -136,7 +144,15 @@ fn launch(incarnation: u32, runtime: &str) -> Order {
         restarts: 0,
     };
     let (slot, ports) = (SlotIndex::Number(0), BTreeMap::new());
-    Order::Launch(Box::new(Launch { id: id(), incarnation, part, slot, spec, ports }))
+    Order::Launch(Box::new(Launch {
+        id: id(),
+        incarnation,
+        part,
+        slot,
+        spec,
+        ports,
+        contents: BTreeMap::new(),
+    }))
 }
 
 struct Bench {
@@ -157,6 +173,7 @@ impl Bench {
             runtimes: Runtimes::new([fake.clone() as Arc<dyn Runtime>]),
             directory: Directory::default(),
             ports: Mutex::default(),
+            tmpfs: Tmpfs::below(dir.path()),
             peers: Peers::start(dir.path().to_owned(), Arc::new(NoLink)),
             node: node_seen,
             inputs,

@@ -1,12 +1,14 @@
 //! The worker of one instance.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holm_core::node::{Launch, NodeEvent, Outcome, RuntimeEvent};
 use holm_model::id::AssignmentId;
 use holm_model::name::Name;
+use holm_model::service::OnChange;
 use holm_runtime::{EventKind, Progress, RunError, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Order, Tools, lock};
 use crate::agent::Input;
 use crate::directory::Entry;
+use crate::given::Sorted;
 use crate::launch::{PeersAt, compose};
 use crate::{peers, ports, random, runtimes};
 
@@ -65,6 +68,7 @@ impl Worker {
         while let Some(order) = self.next().await {
             match order {
                 Order::Launch(launch) => self.launch(*launch).await,
+                Order::Refresh(launch) => self.refresh(*launch).await,
                 Order::Halt { incarnation, grace } => self.halt(incarnation, grace).await,
                 Order::Pause { incarnation } => self.pause(incarnation).await,
                 Order::Resume { incarnation } => self.resume(incarnation).await,
@@ -98,9 +102,12 @@ impl Worker {
                 self.alive = Some(incarnation);
                 RuntimeEvent::Running
             }
-            Ok(Prepared::Cancelled) => RuntimeEvent::Exited(Outcome::default()),
+            Ok(Prepared::Cancelled) => {
+                self.tools.tmpfs.remove(self.id);
+                RuntimeEvent::Exited(Outcome::default())
+            }
             Err(Failure { reason, retry }) => {
-                self.tools.directory.ended(self.id, incarnation);
+                self.ended(incarnation);
                 RuntimeEvent::LaunchFailed { reason, retry }
             }
         };
@@ -134,17 +141,52 @@ impl Worker {
 
     async fn compose(
         &self,
-        launch: Launch,
+        mut launch: Launch,
         ports: &BTreeMap<Name, u16>,
         runtime: &dyn Runtime,
     ) -> Result<holm_runtime::Launch, Failure> {
+        let given = Sorted::new(&launch.spec, mem::take(&mut launch.contents)).map_err(Failure::of)?;
         let node = self.tools.node.borrow().clone();
         let connects = !launch.spec.connects.is_empty();
         let known = if connects { self.tools.peers.describe(self.id).await } else { Default::default() };
         let dir = self.tools.peers.dir(self.id);
         let file = runtime.files_path(&dir).join(peers::FILE);
         let at = PeersAt { peers: &known, dir: &dir, file: &file };
-        compose(launch, &node, ports, connects.then_some(at)).map_err(|e| Failure::lasting(e.to_string()))
+        let mut launch = compose(launch, &node, ports, connects.then_some(at)).map_err(Failure::of)?;
+        let access = runtime.access(&launch.spec)?;
+        let dir = self.tools.tmpfs.place(self.id, &given, access);
+        let dir = dir.map_err(|error| Failure { reason: error.to_string(), retry: true })?;
+        given.tell(&mut launch, dir.as_deref(), access);
+        Ok(launch)
+    }
+
+    /// Secrets and files were set anew under an instance that runs.
+    async fn refresh(&self, launch: Launch) {
+        if self.alive != Some(launch.incarnation) {
+            return;
+        }
+        let incarnation = launch.incarnation;
+        if let Err(Failure { reason, .. }) = self.try_refresh(launch).await {
+            self.tell(incarnation, RuntimeEvent::RefreshFailed { reason }).await;
+        }
+    }
+
+    async fn try_refresh(&self, launch: Launch) -> Result<(), Failure> {
+        let Launch { spec, contents, .. } = launch;
+        let Some(runtime) = self.runtime() else { return Ok(()) };
+        let access = runtime.access(&spec)?;
+        let given = Sorted::new(&spec, contents).map_err(Failure::of)?;
+        self.tools.tmpfs.refresh(self.id, &given, access).map_err(Failure::of)?;
+        match spec.on_change {
+            OnChange::Signal(signal) => Ok(runtime.signal(self.id, signal).await?),
+            OnChange::Restart | OnChange::Nothing => Ok(()),
+        }
+    }
+
+    /// Nothing of it executes any more, so nobody needs what it was given.
+    fn ended(&self, incarnation: u32) {
+        self.tools.directory.ended(self.id, incarnation);
+        self.tools.tmpfs.remove(self.id);
     }
 
     /// Watches the queue meanwhile: an order to end what is not there yet takes effect at once.
@@ -211,7 +253,7 @@ impl Worker {
             }
         }
         self.alive = None;
-        self.tools.directory.ended(self.id, incarnation);
+        self.ended(incarnation);
         self.tell(incarnation, RuntimeEvent::Exited(Outcome::default())).await;
     }
 
@@ -242,6 +284,7 @@ impl Worker {
         }
         self.alive = None;
         self.tools.directory.remove(self.id);
+        self.tools.tmpfs.remove(self.id);
         self.tools.ports().release(self.id);
         self.tell(incarnation, RuntimeEvent::Removed).await;
     }
@@ -251,6 +294,7 @@ impl Worker {
             EventKind::Exited(how) => {
                 if self.alive == Some(incarnation) {
                     self.alive = None;
+                    self.tools.tmpfs.remove(self.id);
                 }
                 self.tools.directory.ended(self.id, incarnation);
                 RuntimeEvent::Exited(runtimes::outcome(&how))
@@ -279,6 +323,11 @@ impl Order {
 impl Failure {
     const fn lasting(reason: String) -> Self {
         Self { reason, retry: false }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "errors are given away")]
+    fn of(error: impl ToString) -> Self {
+        Self::lasting(error.to_string())
     }
 }
 

@@ -53,7 +53,8 @@ pub enum ArchiveError {
 
 /// The store's copy, then whatever else proves who the orchestrator is.
 pub(super) const STORE: &str = "holm.db";
-pub(super) const KEPT: [&str; 5] = [STORE, "ca.key", "ca.pem", "credentials.pem", "platform-time"];
+pub(super) const KEPT: [&str; 6] =
+    [STORE, holm_store::SEAL_KEY, "ca.key", "ca.pem", "credentials.pem", "platform-time"];
 const CONTENTS: &str = "backup.json";
 const FORMAT: u32 = 1;
 const MAX_CONTENTS: u64 = 64 * 1024;

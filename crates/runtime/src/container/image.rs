@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::TryStreamExt as _;
+use holm_model::content::RegistryLogin;
 
 use super::engine::status;
 use crate::error::RunError;
@@ -16,7 +18,12 @@ use crate::runtime::OnProgress;
 ///
 /// # Errors
 /// The registry's answer.
-pub(super) async fn ensure(client: &Docker, image: &str, progress: OnProgress<'_>) -> Result<(), RunError> {
+pub(super) async fn ensure(
+    client: &Docker,
+    image: &str,
+    login: Option<&RegistryLogin>,
+    progress: OnProgress<'_>,
+) -> Result<(), RunError> {
     match client.inspect_image(image).await {
         Ok(_) => return Ok(()),
         Err(error) if status(Some(&error)) == Some(404) => {}
@@ -24,7 +31,7 @@ pub(super) async fn ensure(client: &Docker, image: &str, progress: OnProgress<'_
     }
     let (repository, tag) = split(image);
     let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag).build();
-    let mut pull = client.create_image(Some(options), None, None);
+    let mut pull = client.create_image(Some(options), None, login.map(credentials));
     let mut layers: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     while let Some(step) = pull.try_next().await.map_err(|error| missing(image, &error))? {
         if let Some(answer) = step.error_detail.and_then(|detail| detail.message) {
@@ -39,6 +46,12 @@ pub(super) async fn ensure(client: &Docker, image: &str, progress: OnProgress<'_
         }
     }
     Ok(())
+}
+
+fn credentials(login: &RegistryLogin) -> DockerCredentials {
+    let RegistryLogin { server, user, password } = login.clone();
+    let (username, password) = (Some(user), Some(password));
+    DockerCredentials { username, password, serveraddress: server, ..DockerCredentials::default() }
 }
 
 pub(super) fn missing(image: &str, error: &Error) -> RunError {

@@ -22,12 +22,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bollard::query_parameters::StopContainerOptionsBuilder;
+use bollard::query_parameters::{KillContainerOptionsBuilder, StopContainerOptionsBuilder};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
-use holm_model::member::{RuntimeFacts, Usage};
+use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
+use holm_model::service::{ServiceSpec, Signal};
 use holm_model::time::Time;
 use holm_model::tunnel::{CopyWay, LogLine, LogStream, Terminal};
 use tokio::sync::mpsc;
@@ -35,7 +36,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::{RunError, Step};
 use crate::event::{RuntimeEvent, Survivor};
+use crate::given::Access;
 use crate::launch::Launch;
+use crate::reading::Reading;
 use crate::runtime::{OnProgress, Runtime};
 use crate::stream::{Exec, LogLines, LogOptions};
 use engine::{Engine, status};
@@ -134,7 +137,8 @@ impl Runtime for ContainerRuntime {
     ) -> BoxFuture<'a, Result<(), RunError>> {
         async move {
             let image = launch.spec.image.as_deref().ok_or(RunError::NoImage)?;
-            image::ensure(self.shared.engine.client(Step::Prepare).await?, image, progress).await
+            let login = launch.given.registry.as_ref();
+            image::ensure(self.shared.engine.client(Step::Prepare).await?, image, login, progress).await
         }
         .boxed()
     }
@@ -145,6 +149,20 @@ impl Runtime for ContainerRuntime {
 
     fn halt(&self, id: AssignmentId, grace: Duration) -> BoxFuture<'_, Result<(), RunError>> {
         self.shared.halt(id, grace).boxed()
+    }
+
+    fn access(&self, _: &ServiceSpec) -> Result<Access, RunError> {
+        Ok(spec::ACCESS)
+    }
+
+    fn signal(&self, id: AssignmentId, signal: Signal) -> BoxFuture<'_, Result<(), RunError>> {
+        async move {
+            let client = self.shared.engine.client(Step::Signal).await?;
+            let options = KillContainerOptionsBuilder::new().signal(&format!("SIG{}", signal.word())).build();
+            let sent = client.kill_container(&spec::name(id), Some(options)).await;
+            sent.map_err(|error| self.shared.engine.failed(Step::Signal, error))
+        }
+        .boxed()
     }
 
     fn pause(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
@@ -177,7 +195,7 @@ impl Runtime for ContainerRuntime {
         events::survivors(&self.shared).boxed()
     }
 
-    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Usage, RunError>> {
+    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Reading, RunError>> {
         usage::measure(&self.shared, id).boxed()
     }
 

@@ -10,10 +10,14 @@ use holm_model::name::Name;
 
 use super::ContainerConfig;
 use crate::error::RunError;
+use crate::given::Access;
 use crate::launch::{Launch, PortMap};
 
 /// Where an instance finds [`Launch::files`].
 pub(super) const FILES: &str = "/run/holm";
+
+/// Where it finds secrets and files that the node keeps in memory.
+pub(super) const ACCESS: Access = Access::Mounted { secrets: "/run/secrets", files: "/run/holm-files" };
 
 pub(super) const NODE: &str = "holm.node";
 const INSTANCE: &str = "holm.instance";
@@ -47,7 +51,9 @@ pub(super) fn body(launch: &Launch, config: &ContainerConfig) -> Result<Containe
     Ok(ContainerCreateBody {
         image: Some(image),
         cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
-        env: Some(launch.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        env: Some(
+            launch.env.iter().chain(&launch.given.env).map(|(key, value)| format!("{key}={value}")).collect(),
+        ),
         user: spec.user.clone(),
         working_dir: spec.workdir.clone(),
         exposed_ports: Some(exposed),
@@ -93,7 +99,9 @@ fn binds(launch: &Launch) -> Vec<String> {
         format!("{source}:{}{}", volume.target, if volume.read_only { ":ro" } else { "" })
     });
     let files = launch.files.iter().map(|files| format!("{}:{FILES}:ro", files.display()));
-    volumes.chain(files).collect()
+    let mounts = &launch.given.mounts;
+    let given = mounts.iter().map(|mount| format!("{}:{}:ro", mount.source.display(), mount.target));
+    volumes.chain(files).chain(given).collect()
 }
 
 fn inside(port: &PortMap) -> String {
@@ -125,6 +133,7 @@ pub(super) fn read_labels(labels: &HashMap<String, String>) -> Option<Labels> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::given::{Given, Mount};
     use holm_model::id::{Epoch, Uid, WishId};
     use holm_model::resources::{Cpu, Memory, Resources};
     use holm_model::service::{ServiceSpec, Volume};
@@ -146,6 +155,11 @@ mod tests {
             env: BTreeMap::from([("A".into(), "1=2".into())]),
             ports: BTreeMap::from([(Name::new("http").unwrap(), port)]),
             files: Some("/data/files".into()),
+            given: Given {
+                env: BTreeMap::from([("PASSWORD".into(), "hunter2".into())]),
+                mounts: vec![Mount { source: "/run/h/secrets".into(), target: "/run/secrets".into() }],
+                registry: None,
+            },
         }
     }
 
@@ -153,11 +167,16 @@ mod tests {
     fn everything_reaches_the_engine() {
         let launch = launch();
         let body = body(&launch, &ContainerConfig::new("/s".into(), "n1".into())).unwrap();
-        assert_eq!(body.env.unwrap(), ["A=1=2"]);
+        assert_eq!(body.env.unwrap(), ["A=1=2", "PASSWORD=hunter2"]);
         assert_eq!(body.cmd, None, "the image's own");
         let host = body.host_config.unwrap();
         assert_eq!((host.nano_cpus, host.memory), (Some(250_000_000), Some(32 << 20)));
-        let binds = ["holm-1-000000000002-9-data:/false", "/srv:/true:ro", "/data/files:/run/holm:ro"];
+        let binds = [
+            "holm-1-000000000002-9-data:/false",
+            "/srv:/true:ro",
+            "/data/files:/run/holm:ro",
+            "/run/h/secrets:/run/secrets:ro",
+        ];
         assert_eq!(host.binds.unwrap(), binds);
         let bindings = host.port_bindings.unwrap();
         assert_eq!(bindings["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use holm_model::id::AssignmentId;
-use holm_model::member::Usage;
+use holm_model::service;
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::cgroup::Group;
 use super::dir::Running;
 use super::proc;
+use crate::reading::{Moved, Reading};
 
 /// A supervisor that lives, or did a moment ago.
 #[derive(Debug)]
@@ -56,6 +57,27 @@ impl Live {
         Ok(pidfd_send_signal(&self.pidfd, number)?)
     }
 
+    /// To the program itself; no other process can get it.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) fn tell(&self, signal: service::Signal) -> io::Result<()> {
+        let Running { program, program_start, .. } = self.running;
+        let pidfd = open_pidfd(program)?;
+        if proc::start(program) != Some(program_start) {
+            return Err(io::Error::from_raw_os_error(nix::errno::Errno::ESRCH as i32));
+        }
+        let number = match signal {
+            service::Signal::Hup => rustix::process::Signal::HUP,
+            service::Signal::Int => rustix::process::Signal::INT,
+            service::Signal::Quit => rustix::process::Signal::QUIT,
+            service::Signal::Term => rustix::process::Signal::TERM,
+            service::Signal::Usr1 => rustix::process::Signal::USR1,
+            service::Signal::Usr2 => rustix::process::Signal::USR2,
+        };
+        Ok(pidfd_send_signal(&pidfd, number)?)
+    }
+
     pub(crate) fn paused(&self) -> bool {
         self.group.frozen() || proc::stopped(self.running.program)
     }
@@ -70,7 +92,7 @@ impl Live {
         tokio::time::timeout(limit, ended.wait_for(|ended| *ended)).await.is_ok()
     }
 
-    pub(crate) fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Reading {
         let charge = self.group.charge().unwrap_or_else(|| proc::charge_below(self.running.supervisor));
         let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -79,7 +101,15 @@ impl Live {
             None => (proc::age(self.running.program_start), charge.cpu),
         };
         *sample = Some((now, charge.cpu));
-        Usage { cpu_millis: millis_of_core(cpu, time), memory: charge.memory }
+        let cpu_millis = millis_of_core(cpu, time);
+        Reading { cpu_millis, memory: charge.memory, disk: self.disk(), network: None }
+    }
+
+    /// The network is the machine's, and not told apart by process.
+    fn disk(&self) -> Option<Moved> {
+        let supervisor = self.running.supervisor;
+        let members = self.group.members().unwrap_or_else(|| proc::pids_below(supervisor));
+        proc::moved(members.into_iter().filter(|pid| *pid != supervisor))
     }
 }
 

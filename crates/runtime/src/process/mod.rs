@@ -14,6 +14,7 @@ mod adopt;
 pub mod cgroup;
 mod dir;
 mod exec;
+mod given;
 mod live;
 mod logs;
 mod plan;
@@ -39,8 +40,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
-use holm_model::member::{RuntimeFacts, Usage};
+use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
+use holm_model::service::{ServiceSpec, Signal};
 use holm_model::tunnel::{CopyWay, Terminal};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -51,7 +53,9 @@ pub use shell::{own_user, shell};
 
 use crate::error::{RunError, Step};
 use crate::event::{EventKind, RuntimeEvent, Survivor};
+use crate::given::Access;
 use crate::launch::Launch;
+use crate::reading::Reading;
 use crate::runtime::{OnProgress, Runtime};
 use crate::stream::{Exec, LogLines, LogOptions};
 use cgroup::Cgroups;
@@ -212,6 +216,16 @@ impl Runtime for ProcessRuntime {
         .boxed()
     }
 
+    fn access(&self, spec: &ServiceSpec) -> Result<Access, RunError> {
+        let identity = user::identity(spec.user.as_deref(), &self.shared.config.process_user)?;
+        Ok(Access::Shared { owner: identity.map(|identity| (identity.uid, identity.gid)) })
+    }
+
+    fn signal(&self, id: AssignmentId, signal: Signal) -> BoxFuture<'_, Result<(), RunError>> {
+        let tell = || self.shared.live(id)?.tell(signal).map_err(RunError::system(Step::Signal));
+        std::future::ready(tell()).boxed()
+    }
+
     fn pause(&self, id: AssignmentId) -> BoxFuture<'_, Result<(), RunError>> {
         self.set_paused(id, true).boxed()
     }
@@ -232,7 +246,7 @@ impl Runtime for ProcessRuntime {
         self.blocking(Step::Survivors, adopt::survivors).boxed()
     }
 
-    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Usage, RunError>> {
+    fn usage(&self, id: AssignmentId) -> BoxFuture<'_, Result<Reading, RunError>> {
         self.blocking(Step::Usage, move |shared| Ok(shared.live(id)?.usage())).boxed()
     }
 

@@ -11,6 +11,7 @@ use holm_model::tunnel::{LogLine, LogStream};
 
 use super::Shared;
 use super::dir::{self, Handshake, InstanceDir, Running};
+use super::given;
 use super::live::{Live, open_pidfd};
 use super::plan::{self, Plan, Task};
 use super::user::Identity;
@@ -31,7 +32,7 @@ pub(super) fn start(shared: &Arc<Shared>, launch: &Launch) -> Result<(), RunErro
         dir::forget(&old).map_err(RunError::file(Step::Start, &old))?;
     }
     let plan = write_plan(shared, launch, &dir, task)?;
-    let started = spawn(shared, &dir, lock).and_then(|mut child| {
+    let started = spawn(shared, &dir, lock, launch).and_then(|mut child| {
         let live = meet(&mut child, &dir, &plan)?;
         Ok((child, live))
     });
@@ -114,10 +115,11 @@ fn write_plan(shared: &Shared, launch: &Launch, dir: &InstanceDir, task: Task) -
     Ok(plan)
 }
 
-fn spawn(shared: &Shared, dir: &InstanceDir, lock: File) -> Result<Child, RunError> {
+fn spawn(shared: &Shared, dir: &InstanceDir, lock: File, launch: &Launch) -> Result<Child, RunError> {
     let (program, arguments) = &shared.config.supervisor;
     let mut command = Command::new(program);
     command.args(arguments).arg("run").arg(&dir.0).env_clear();
+    command.envs(given::wrap(&launch.given.env));
     command.stdin(lock).stdout(Stdio::piped()).stderr(Stdio::null());
     command.spawn().map_err(RunError::file(Step::Start, program))
 }

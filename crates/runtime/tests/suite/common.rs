@@ -60,6 +60,7 @@ pub(crate) fn launch(runtime: &str, command: &[&str]) -> Launch {
         spec,
         env: BTreeMap::new(),
         ports: BTreeMap::new(),
+        given: holm_runtime::Given::default(),
         files: None,
     }
 }

@@ -40,7 +40,27 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects)",
+    ),
+    (
+        "    secrets: { db: { env: 1X } }\n",
+        "app.yaml:7:27: services.web.secrets.db.env: expected a variable's name: letters, digits and `_`, not starting with a digit",
+    ),
+    (
+        "    secrets: { db: {} }\n",
+        "app.yaml:7:20: services.web.secrets.db: expected `{ env: VARIABLE }` or `{ file: true }`, found neither",
+    ),
+    (
+        "    files: { conf: { path: /etc/x } }\n",
+        "app.yaml:7:22: services.web.files.conf.path: a process sees the node's own files; it finds this one as `$HOLM_FILES/conf`",
+    ),
+    (
+        "    files: { conf: { mode: \"4755\" } }\n",
+        "app.yaml:7:28: services.web.files.conf.mode: expected three octal digits, as in `\"0444\"`, found the text \"4755\"",
+    ),
+    (
+        "    on-change: { signal: KILL }\n",
+        "app.yaml:7:26: services.web.on-change.signal: expected `HUP` or `INT` or `QUIT` or `TERM` or `USR1` or `USR2`, found `KILL`",
     ),
     (
         "    stop: { gracee: 1s, grace: 1s }\n",

@@ -13,8 +13,8 @@ use crate::manifest::{parse, show, show_service};
 use crate::name::Name;
 use crate::resources::{Cpu, Memory, Resources};
 use crate::service::{
-    Application, ApplicationService, Connect, Placement, Port, Replicas, Restart, RestartPolicy, ServiceSpec,
-    Volume,
+    Application, ApplicationService, Connect, FileUse, OnChange, Placement, Port, Replicas, Restart,
+    RestartPolicy, SecretUse, ServiceSpec, Signal, Volume,
 };
 
 #[test]
@@ -78,6 +78,14 @@ prop_compose! {
     ) -> Placement { Placement { cluster, node, require, labels } }
 }
 
+/// Secrets are files: no variable is that of another, or in `env`.
+fn given() -> impl Strategy<Value = (BTreeMap<Name, SecretUse>, BTreeMap<Name, FileUse>, OnChange)> {
+    let signals = proptest::sample::select(Signal::ALL.to_vec()).prop_map(OnChange::Signal);
+    let on_change = prop_oneof![Just(OnChange::Restart), Just(OnChange::Nothing), signals];
+    let file = (0..=0o777_u32).prop_map(|mode| FileUse { path: None, mode });
+    (btree_map(name(), Just(SecretUse::File), 0..3), btree_map(name(), file, 0..3), on_change)
+}
+
 prop_compose! {
     fn restart()(
         policy in prop_oneof![Just(RestartPolicy::Never), Just(RestartPolicy::OnFailure), Just(RestartPolicy::Always)],
@@ -100,6 +108,7 @@ prop_compose! {
         (cpu, memory) in (0..=100_000_u64, 0..=1_u64 << 40),
         placement in placement(),
         restart in restart(),
+        (secrets, files, on_change) in given(),
         grace in 0..=3_600_000_u64,
     ) -> ServiceSpec {
         let mut command = command;
@@ -109,6 +118,7 @@ prop_compose! {
         let mut targets = BTreeSet::new();
         let volumes = volumes.into_iter().filter(|v| targets.insert(v.target.clone())).collect();
         ServiceSpec {
+            secrets, files, on_change,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),
             grace: Duration::from_millis(grace),

@@ -106,11 +106,15 @@ impl Group {
         }
     }
 
+    /// `None` on a host without groups.
+    pub(crate) fn members(&self) -> Option<Vec<i32>> {
+        let dir = self.dirs.first()?;
+        Some(read(&dir.path.join("cgroup.procs")).lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
     /// SIGKILL to every member once, frozen ones included; true when there was none.
     pub(crate) fn kill(&self) -> bool {
-        let Some(dir) = self.dirs.first() else { return true };
-        let pids: Vec<i32> =
-            read(&dir.path.join("cgroup.procs")).lines().filter_map(|l| l.parse().ok()).collect();
+        let pids = self.members().unwrap_or_default();
         for pid in &pids {
             // Gone already: that is what is wanted.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);

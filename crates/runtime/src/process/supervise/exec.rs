@@ -9,7 +9,8 @@ use nix::unistd::setsid;
 use rustix::process::ioctl_tiocsctty;
 
 use super::enter;
-use crate::process::dir::{InstanceDir, read_json};
+use crate::process::dir::{InstanceDir, Running, read_json};
+use crate::process::given;
 use crate::process::plan::{Plan, Task};
 use crate::process::program;
 
@@ -51,8 +52,12 @@ pub(super) fn lead(face: &Face) -> io::Result<()> {
 
 /// The command, and the groups that it goes into.
 fn task(dir: PathBuf, face: Face, words: &[OsString]) -> Result<(Task, Vec<PathBuf>), (String, i32)> {
-    let plan = read_json::<Plan>(&InstanceDir(dir).plan()).map_err(|error| (error.to_string(), 126))?;
+    let dir = InstanceDir(dir);
+    let plan = read_json::<Plan>(&dir.plan()).map_err(|error| (error.to_string(), 126))?;
     let mut plan = plan.ok_or_else(|| ("the instance was removed".to_owned(), 126))?;
+    if let Ok(Some(running)) = read_json::<Running>(&dir.running()) {
+        plan.task.env.extend(given::of(running.supervisor));
+    }
     if let Face::Terminal { kind } = face {
         plan.task.env.insert("TERM".to_owned(), kind.to_string_lossy().into_owned());
     }

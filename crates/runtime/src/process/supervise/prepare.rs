@@ -14,6 +14,7 @@ use nix::unistd::{chdir, close, dup2_stdin, dup2_stdout, pipe2, setsid, write};
 
 use super::enter::{self, Part};
 use crate::process::dir::Handshake;
+use crate::process::given;
 use crate::process::plan::Plan;
 use crate::process::sys;
 
@@ -89,6 +90,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<Child, Handshake> {
     };
     let (told, tell) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed("making a pipe", &errno.into()))?;
     let mut command = enter::command(&plan.task);
+    command.envs(given::own());
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (task, entrances) = (plan.task.clone(), plan.group.entrances());
     sys::before_exec(&mut command, move || {

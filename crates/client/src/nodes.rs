@@ -1,0 +1,61 @@
+//! What nodes and instances used, and what operators say about nodes.
+
+use ::http::Method;
+use holm_model::capability::Capability;
+use holm_model::usage::UsageHistory;
+use holm_model::view::amendment::{CapabilityView, LabelValue, LabelView};
+
+use crate::Client;
+use crate::error::Error;
+use crate::http::Call;
+use crate::routes::{json, path};
+
+// === impl Client: usage ===
+
+impl Client {
+    /// What a node used in the last hour.
+    ///
+    /// # Errors
+    /// See [`Error`]; so everywhere below.
+    pub async fn node_usage(&self, id: &str) -> Result<UsageHistory, Error> {
+        self.http.json(Call::get(path(&["nodes", id, "usage"]))).await
+    }
+
+    /// What an instance used in the last hour.
+    pub async fn instance_usage(&self, id: &str) -> Result<UsageHistory, Error> {
+        self.http.json(Call::get(path(&["instances", id, "usage"]))).await
+    }
+}
+
+// === impl Client: capabilities and labels ===
+
+impl Client {
+    pub async fn capabilities(&self, node: &str) -> Result<Vec<CapabilityView>, Error> {
+        self.http.json(Call::get(path(&["nodes", node, "capabilities"]))).await
+    }
+
+    pub async fn add_capability(&self, node: &str, capability: &Capability) -> Result<(), Error> {
+        self.done(Call::new(Method::PUT, capability_path(node, capability))).await
+    }
+
+    pub async fn remove_capability(&self, node: &str, capability: &Capability) -> Result<(), Error> {
+        self.done(Call::new(Method::DELETE, capability_path(node, capability))).await
+    }
+
+    pub async fn labels(&self, node: &str) -> Result<Vec<LabelView>, Error> {
+        self.http.json(Call::get(path(&["nodes", node, "labels"]))).await
+    }
+
+    pub async fn set_label(&self, node: &str, key: &str, value: &str) -> Result<(), Error> {
+        let call = Call::new(Method::PUT, path(&["nodes", node, "labels", key]));
+        self.done(json(call, &LabelValue { value: value.to_owned() })).await
+    }
+
+    pub async fn remove_label(&self, node: &str, key: &str) -> Result<(), Error> {
+        self.done(Call::new(Method::DELETE, path(&["nodes", node, "labels", key]))).await
+    }
+}
+
+fn capability_path(node: &str, capability: &Capability) -> String {
+    path(&["nodes", node, "capabilities", capability.kind.as_str(), capability.name.as_str()])
+}

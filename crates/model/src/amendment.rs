@@ -1,0 +1,229 @@
+//! What an operator says about a node, over what the node finds and was started with.
+//!
+//! Its one home is the node itself: whoever is above learns it with the node's facts, so that nobody can
+//! know another thing after a restart, a lost store, or a link that was down.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::member::NodeFacts;
+
+/// Everything that was said and still makes a difference.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Amendments {
+    /// `true`: it has it all the same; `false`: it is not to be used.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, bool>)]
+    pub capabilities: BTreeMap<Capability, bool>,
+    /// `null`: it has no such label, whatever it was started with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Option<String>>,
+}
+
+/// One thing that an operator says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Amendment {
+    Capability { capability: Capability, has: bool },
+    Label { key: String, value: Option<String> },
+}
+
+/// Why it cannot be said.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmendmentError {
+    #[error(
+        "`{0}` follows from what the node is and runs; `arch/…`, `os/…` and `runtime/…` cannot be added or removed"
+    )]
+    Fixed(Capability),
+    #[error(
+        "`{0}` is no label's key: 1 to {MOST_KEY} letters, digits or `-_./`, beginning and ending with a letter or digit"
+    )]
+    Key(String),
+    #[error("a label's value has at most {MOST_VALUE} bytes and no control characters")]
+    Value,
+    #[error("more than {MOST} changes would be kept for the node; remove some first")]
+    TooMany,
+}
+
+/// Of capabilities and labels each.
+const MOST: usize = 256;
+const MOST_KEY: usize = 63;
+const MOST_VALUE: usize = 256;
+/// Types of capabilities that [`NodeFacts::all_capabilities`] derives.
+const FIXED: [&str; 3] = ["arch", "os", "runtime"];
+
+// === impl Amendment ===
+
+impl Amendment {
+    /// # Errors
+    /// When it makes no sense for any node.
+    pub fn check(&self) -> Result<(), AmendmentError> {
+        match self {
+            Self::Capability { capability, .. } if FIXED.contains(&capability.kind.as_str()) => {
+                Err(AmendmentError::Fixed(capability.clone()))
+            }
+            Self::Capability { .. } => Ok(()),
+            Self::Label { key, .. } if !is_key(key) => {
+                Err(AmendmentError::Key(key.chars().take(MOST_KEY).collect()))
+            }
+            Self::Label { value: Some(value), .. }
+                if value.len() > MOST_VALUE || value.contains(char::is_control) =>
+            {
+                Err(AmendmentError::Value)
+            }
+            Self::Label { .. } => Ok(()),
+        }
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric();
+    let ends = key.bytes().next().is_some_and(plain) && key.bytes().last().is_some_and(plain);
+    ends && key.len() <= MOST_KEY && key.bytes().all(|b| plain(b) || b"-_./".contains(&b))
+}
+
+// === impl Amendments ===
+
+impl Amendments {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.capabilities.is_empty() && self.labels.is_empty()
+    }
+
+    /// Takes in what somebody says about a node that finds `found` by itself. What agrees with that needs
+    /// not be kept, so that "add" after "remove" leads back to what is found.
+    ///
+    /// # Errors
+    /// When it makes no sense, or too much was said already. Then nothing is changed.
+    pub fn amend(&mut self, found: &NodeFacts, amendment: Amendment) -> Result<(), AmendmentError> {
+        amendment.check()?;
+        let mut new = self.clone();
+        match amendment {
+            Amendment::Capability { capability, has } if found.capabilities.contains(&capability) == has => {
+                new.capabilities.remove(&capability);
+            }
+            Amendment::Capability { capability, has } => {
+                new.capabilities.insert(capability, has);
+            }
+            Amendment::Label { key, value } if found.labels.get(&key) == value.as_ref() => {
+                new.labels.remove(&key);
+            }
+            Amendment::Label { key, value } => {
+                new.labels.insert(key, value);
+            }
+        }
+        if new.capabilities.len() > MOST || new.labels.len() > MOST {
+            return Err(AmendmentError::TooMany);
+        }
+        *self = new;
+        Ok(())
+    }
+
+    /// `found` as it is to be told to others.
+    #[must_use]
+    pub fn applied_to(&self, mut found: NodeFacts) -> NodeFacts {
+        for (capability, has) in &self.capabilities {
+            match has {
+                true => found.capabilities.insert(capability.clone()),
+                false => found.capabilities.remove(capability),
+            };
+        }
+        for (key, value) in &self.labels {
+            match value {
+                Some(value) => found.labels.insert(key.clone(), value.clone()),
+                None => found.labels.remove(key),
+            };
+        }
+        found.amendments = self.clone();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn capability(text: &str, has: bool) -> Amendment {
+        Amendment::Capability { capability: text.parse().unwrap(), has }
+    }
+
+    fn label(key: &str, value: Option<&str>) -> Amendment {
+        Amendment::Label { key: key.to_owned(), value: value.map(str::to_owned) }
+    }
+
+    fn found() -> NodeFacts {
+        NodeFacts {
+            capabilities: BTreeSet::from(["hardware/zigbee".parse().unwrap()]),
+            labels: BTreeMap::from([("floor".to_owned(), "1".to_owned())]),
+            ..NodeFacts::default()
+        }
+    }
+
+    fn told(amendments: &Amendments) -> (Vec<String>, Vec<String>) {
+        let facts = amendments.applied_to(found());
+        let labels = facts.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        (facts.capabilities.iter().map(ToString::to_string).collect(), labels)
+    }
+
+    #[test]
+    fn what_is_said_wins_over_what_is_found() {
+        let mut amendments = Amendments::default();
+        for amendment in [
+            capability("hardware/ble", true),
+            capability("hardware/zigbee", false),
+            label("floor", Some("2")),
+            label("zone", Some("indoor")),
+        ] {
+            amendments.amend(&found(), amendment).unwrap();
+        }
+        assert_eq!(
+            told(&amendments),
+            (vec!["hardware/ble".into()], vec!["floor=2".into(), "zone=indoor".into()])
+        );
+        let json = serde_json::to_string(&amendments).unwrap();
+        assert_eq!(serde_json::from_str::<Amendments>(&json).unwrap(), amendments);
+    }
+
+    #[test]
+    fn taking_it_back_leads_back_to_what_is_found() {
+        let mut amendments = Amendments::default();
+        for amendment in [
+            capability("hardware/zigbee", false),
+            label("floor", None),
+            label("zone", Some("x")),
+            capability("hardware/zigbee", true),
+            label("zone", None),
+            label("floor", Some("1")),
+            capability("hardware/ble", false),
+        ] {
+            amendments.amend(&found(), amendment).unwrap();
+        }
+        assert!(amendments.is_empty(), "{amendments:?}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_changes_nothing() {
+        let long = "x".repeat(MOST_KEY + 1);
+        let mut amendments = Amendments::default();
+        for wrong in [
+            capability("arch/arm64", true),
+            capability("runtime/process", false),
+            label("", None),
+            label("a b", Some("x")),
+            label("../x", Some("x")),
+            label(&long, Some("x")),
+            label("a", Some("x\ny")),
+            label("a", Some(&"x".repeat(MOST_VALUE + 1))),
+        ] {
+            amendments.amend(&found(), wrong.clone()).expect_err(&format!("{wrong:?}"));
+        }
+        for number in 0..MOST {
+            amendments.amend(&found(), label(&format!("l{number}"), Some("x"))).unwrap();
+        }
+        assert_eq!(amendments.amend(&found(), label("more", Some("x"))), Err(AmendmentError::TooMany));
+        assert_eq!(amendments.labels.len(), MOST);
+    }
+}
