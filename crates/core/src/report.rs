@@ -11,6 +11,8 @@ pub struct Reporter {
     facts: BTreeMap<FactKey, Fact>,
     /// Set or removed since the last message.
     dirty: BTreeSet<FactKey>,
+    /// The last word on facts that were removed; they are gone as soon as it was said.
+    last_words: BTreeMap<FactKey, Fact>,
     session: Option<Session>,
 }
 
@@ -32,6 +34,7 @@ impl Reporter {
     /// Says what is the case now; an equal fact is not sent again.
     pub fn set(&mut self, fact: Fact) {
         let key = fact.key();
+        self.last_words.remove(&key);
         if self.facts.get(&key) != Some(&fact) {
             self.dirty.insert(key.clone());
             self.facts.insert(key, fact);
@@ -42,6 +45,14 @@ impl Reporter {
         if self.facts.remove(key).is_some() {
             self.dirty.insert(key.clone());
         }
+    }
+
+    /// Removes the fact, of which there is something to say: a snapshot tells it, too, if that comes first.
+    pub fn remove_with(&mut self, last_word: Fact) {
+        let key = last_word.key();
+        self.facts.remove(&key);
+        self.dirty.insert(key.clone());
+        self.last_words.insert(key, last_word);
     }
 
     #[must_use]
@@ -81,18 +92,31 @@ impl Reporter {
     pub fn take(&mut self, revision: u64) -> Vec<Up> {
         let Some(session) = &mut self.session else { return Vec::new() };
         let dirty: Vec<FactKey> = std::mem::take(&mut self.dirty).into_iter().collect();
+        let last_words = std::mem::take(&mut self.last_words);
+        let told = |key: &FactKey| self.facts.get(key).or_else(|| last_words.get(key)).cloned();
+        let change = |session: &mut Session, keys: &[FactKey]| {
+            let put = keys.iter().filter_map(told).collect();
+            let gone = keys.iter().filter(|key| !self.facts.contains_key(key)).cloned().collect();
+            session.message(FactsPart::Change, revision, put, gone)
+        };
         if std::mem::replace(&mut session.opened, true) {
-            let change = |keys: &[FactKey]| {
-                let put = keys.iter().filter_map(|key| self.facts.get(key).cloned()).collect();
-                let gone = keys.iter().filter(|key| !self.facts.contains_key(key)).cloned().collect();
-                session.message(FactsPart::Change, revision, put, gone)
-            };
-            return dirty.chunks(CHUNK).map(change).collect();
+            return dirty.chunks(CHUNK).map(|keys| change(session, keys)).collect();
         }
-        let all: Vec<Fact> = self.facts.values().cloned().collect();
+        let all: Vec<Fact> = self.facts.values().chain(last_words.values()).cloned().collect();
+        let mut messages = session.snapshot(revision, &all);
+        let gone: Vec<FactKey> = last_words.keys().cloned().collect();
+        messages.extend(gone.chunks(CHUNK).map(|keys| change(session, keys)));
+        messages
+    }
+}
+
+// === impl Session ===
+
+impl Session {
+    fn snapshot(&mut self, revision: u64, all: &[Fact]) -> Vec<Up> {
         let pieces = all.len().div_ceil(CHUNK);
         if pieces <= 1 {
-            return vec![session.message(FactsPart::Whole, revision, all, Vec::new())];
+            return vec![self.message(FactsPart::Whole, revision, all.to_vec(), Vec::new())];
         }
         let piece = |(i, facts): (usize, &[Fact])| {
             let part = match i {
@@ -100,15 +124,11 @@ impl Reporter {
                 _ if i + 1 == pieces => FactsPart::End,
                 _ => FactsPart::More,
             };
-            session.message(part, revision, facts.to_vec(), Vec::new())
+            self.message(part, revision, facts.to_vec(), Vec::new())
         };
         all.chunks(CHUNK).enumerate().map(piece).collect()
     }
-}
 
-// === impl Session ===
-
-impl Session {
     fn message(&mut self, part: FactsPart, revision: u64, put: Vec<Fact>, gone: Vec<FactKey>) -> Up {
         self.sequence += 1;
         Up::Facts(Facts { session: self.number, sequence: self.sequence, part, revision, put, gone })

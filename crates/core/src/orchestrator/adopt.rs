@@ -185,6 +185,7 @@ impl Orchestrator {
         }
         for (assignment, mut placement) in adopted {
             let known = self.placements.get(&assignment).and_then(|known| known.share);
+            let known = known.filter(|share| self.demands.contains_key(&Origin::Share(*share)));
             placement.share = known.or_else(|| self.share_filled_by(&placement));
             if self.restore_wish(&placement) {
                 let slot = self.slots.get(&Self::slot_of(&placement));
@@ -309,6 +310,8 @@ impl Orchestrator {
         self.unsync(id);
         self.send_thaw(id);
         self.todo.origins.extend(self.demands.keys().cloned());
+        // What was adopted as a part of our parent's wish and fills no share of it has no demand.
+        self.todo.origins.extend(self.slots.origins().cloned());
     }
 
     /// Our list counts for the member again; revision 0, since it has none of it yet.

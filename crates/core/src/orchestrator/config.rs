@@ -33,8 +33,10 @@ pub struct Deadlines {
     pub ask_again: Duration,
     /// The longest of these waits.
     pub ask_at_most: Duration,
-    /// An update passes over a slot that does not settle.
+    /// An update passes over a slot whose instance does not end, or does not come to rest.
     pub settle: Duration,
+    /// An instance that ran for so long proves its specification: an update goes on to the next slot.
+    pub steady: Duration,
 }
 
 impl Default for Deadlines {
@@ -46,6 +48,7 @@ impl Default for Deadlines {
             ask_again: Duration::from_secs(10),
             ask_at_most: Duration::from_secs(300),
             settle: Duration::from_secs(60),
+            steady: Duration::from_secs(10),
         }
     }
 }

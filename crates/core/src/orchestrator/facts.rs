@@ -223,6 +223,10 @@ impl Orchestrator {
                     || old.held != report.held
             });
         self.put_report(&report);
+        let life = |of: &InstanceReport| (of.status.state, of.status.incarnation, of.generation);
+        if old.as_ref().map(life) != Some(life(&report)) {
+            self.index.changed.insert(report.id, self.now.boot);
+        }
         if settled {
             self.touch_endpoints(&report);
             self.todo.slots.extend(slot.clone());
@@ -230,7 +234,9 @@ impl Orchestrator {
                 self.todo.origins.insert(origin);
             }
         }
-        if changed {
+        let given_up = report.status.state == InstanceState::Dangling
+            && old.as_ref().is_some_and(|old| old.status.reason != report.status.reason);
+        if changed || given_up {
             let from = old.map_or(InstanceState::ScheduledNode, |old| old.status.state);
             self.note_instance(&report, (from, report.status.state), ("node", &report.status.reason));
         }
@@ -273,7 +279,11 @@ impl Orchestrator {
     }
 
     fn instance_gone(&mut self, id: AssignmentId) {
-        self.drop_instance(id, InstanceState::Terminated, "it is gone");
+        // Of one that its cluster gave up nobody saw the end: its last word was said.
+        let given_up = |report: &InstanceReport| report.status.state == InstanceState::Dangling;
+        let given_up = self.instances.get(&id).is_some_and(given_up);
+        let state = if given_up { InstanceState::Dangling } else { InstanceState::Terminated };
+        self.drop_instance(id, state, "it is gone");
     }
 
     /// Nobody tells of it any more, and nobody said that it has ended.
@@ -287,8 +297,9 @@ impl Orchestrator {
     }
 
     fn drop_instance(&mut self, id: AssignmentId, state: InstanceState, why: &str) {
-        let Some(report) = self.instances.remove(&mut self.behind, &id) else { return };
+        let Some(mut report) = self.instances.remove(&mut self.behind, &id) else { return };
         self.unindex_instance(&report);
+        self.index.changed.remove(&id);
         let placement = self.placements.get(&id).or_else(|| self.placements.get(&report.share?));
         let slot = placement.map(Self::slot_of);
         self.todo.slots.extend(slot);
@@ -297,10 +308,15 @@ impl Orchestrator {
             // What it had may be free: ports, too, of which no aggregate tells.
             self.ask_anew(*member);
         }
-        if report.status.state != InstanceState::Terminated {
+        if report.status.state != state {
             self.note_instance(&report, (report.status.state, state), ("node", why));
         }
-        self.unreport(&FactKey::Instance(id));
+        if state == InstanceState::Dangling {
+            report.status.reason = why.to_owned();
+            self.give_up_report(report);
+        } else {
+            self.unreport(&FactKey::Instance(id));
+        }
     }
 
     /// Per-node services look at the nodes again.

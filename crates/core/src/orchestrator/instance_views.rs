@@ -142,7 +142,16 @@ impl Orchestrator {
             let told = self.index.unfilled_below.get(&id).filter(|_| older)?;
             told.iter().find(|told| told.slot == report.slot).map(|told| told.reason.clone())
         };
-        slot.map(|slot| slot.reason.clone()).or_else(below)
+        let failed = || self.why_halted(&Self::slot_of(placement).0, report);
+        slot.map(|slot| slot.reason.clone()).or_else(below).or_else(failed)
+    }
+
+    /// The slot's new specification has failed in another one.
+    fn why_halted(&self, origin: &Origin, report: &InstanceReport) -> Option<String> {
+        let (wanted, stays) = (self.demands.get(origin)?.part.generation, report.generation);
+        let (index, why) = if stays < wanted { self.failed_in(origin, wanted)? } else { return None };
+        let slot = format!("{}/{index}", report.service);
+        Some(format!("generation {wanted} failed at {slot}: {why}; the others stay at generation {stays}"))
     }
 
     /// Nobody above the cluster that has the node asked for it.

@@ -1,6 +1,7 @@
 //! What a machine keeps beside its rows: work that waits, and what finds things quickly.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holm_model::content::ContentKey;
 use holm_model::fact::UnfilledSlot;
@@ -38,6 +39,8 @@ pub(super) struct Todo {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
+    /// When an instance was heard to change last: its state, its generation, or by a new start (boot time).
+    pub(super) changed: BTreeMap<AssignmentId, Duration>,
     pub(super) by_service: BTreeMap<ServiceKey, BTreeSet<AssignmentId>>,
     pub(super) consumers: Consumers,
     pub(super) readers: Readers,
@@ -72,6 +75,8 @@ pub(super) struct ThisStep {
     pub(super) frozen: Option<bool>,
     /// Whether this store lost what it knew of its members, once a slot wanted to know.
     pub(super) forgotten: Option<bool>,
+    /// A slot that others of its origin wait for in an update.
+    pub(super) mover: Option<SlotId>,
     /// It takes a revision even if it changes no list: a tombstone waits for it.
     pub(super) deleted: bool,
 }

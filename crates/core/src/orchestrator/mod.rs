@@ -19,7 +19,7 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`place`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`proving`], [`place`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`] | members come and go |
 //! | [`people`], [`projects`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`seen`], [`shares`] | links, silence, what members report |
@@ -54,6 +54,7 @@ pub mod people;
 mod place;
 mod plan;
 pub mod projects;
+mod proving;
 mod reconcile;
 mod removal;
 pub mod restored;

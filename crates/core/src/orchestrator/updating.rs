@@ -1,6 +1,7 @@
 //! A slot gets another specification: in place where a cluster has it, anew where a node has it.
 //!
-//! What runs is given up only when its successor has a place; a slot without one halts the update.
+//! What runs is given up only when its successor has a place; a slot without one halts the update, and so
+//! does one in which the new specification fails: see [`super::proving`].
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,9 @@ impl Orchestrator {
             changed.part = demand.part.clone();
             changed.failures = demand.failures;
             changed.revision = self.coming_revision();
+            if let Some(slot) = self.slots.get_mut(slot_id) {
+                slot.failures = 0;
+            }
             return self.put_placement(active, changed);
         }
         let deaf = !self.online(placement) && !self.is_silent(active, placement);
@@ -109,9 +113,7 @@ impl Orchestrator {
     }
 
     fn runs(&self, active: AssignmentId) -> bool {
-        let shared = self.index.by_share.get(&active).into_iter().flatten();
-        let mut copies = shared.chain([&active]).filter_map(|id| self.instances.get(id));
-        copies.any(|report| report.status.state.is_live())
+        self.copies(active).any(|report| report.status.state.is_live())
     }
 
     /// Whether the placement's member could take the specification instead of it.
@@ -145,31 +147,45 @@ impl Orchestrator {
         }
     }
 
-    /// Whether another slot of the origin is being updated and has not settled in time, or has no place
-    /// for its new specification.
-    fn others_move(&self, slot_id: &SlotId, demand: &Demand) -> bool {
-        let settle = self.config.deadlines.settle;
+    /// Whether another slot of the origin is being updated, has not proved its new specification yet, or
+    /// has no place for it.
+    fn others_move(&mut self, slot_id: &SlotId, demand: &Demand) -> bool {
         let halted_itself = self.slots.get(slot_id).is_some_and(|slot| slot.halted);
-        self.slots.of(&slot_id.0).filter(|(index, _)| **index != slot_id.1).any(|(_, slot)| {
-            if !halted_itself && self.is_halted(slot) {
-                return true;
-            }
-            // What moved before our start may not have settled either.
-            let moved = slot.moved.max(self.gathering.started());
-            if self.now.boot.saturating_sub(moved) > settle {
-                return false;
-            }
-            match slot.active {
-                None => slot.others.iter().any(|id| {
-                    self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && self.online(p))
-                }),
-                Some(id) => self.placements.get(&id).is_some_and(|p| {
-                    p.part.generation == demand.part.generation
-                        && self.online(p)
-                        && self.standing(id) == Standing::Moving
-                }),
-            }
-        })
+        let moves = |index: &SlotIndex, slot: &Slot| {
+            *index != slot_id.1
+                && (self.moves(index, slot, demand) || (!halted_itself && self.is_halted(slot)))
+        };
+        // The one that the slots before this waited for, most likely.
+        let last = self.this_step.mover.as_ref().filter(|mover| mover.0 == slot_id.0);
+        if last.is_some_and(|mover| self.slots.get(mover).is_some_and(|slot| moves(&mover.1, slot))) {
+            return true;
+        }
+        let mover = self.slots.of(&slot_id.0).find(|(index, slot)| moves(index, slot));
+        let mover = mover.map(|(index, _)| (slot_id.0.clone(), index.clone()));
+        let found = mover.is_some();
+        self.this_step.mover = mover;
+        found
+    }
+
+    fn moves(&self, index: &SlotIndex, slot: &Slot, demand: &Demand) -> bool {
+        if self.is_proving(index, slot, demand) {
+            return true;
+        }
+        // What moved before our start may not have settled either.
+        let moved = slot.moved.max(self.gathering.started());
+        if self.now.boot.saturating_sub(moved) > self.config.deadlines.settle {
+            return false;
+        }
+        match slot.active {
+            None => slot.others.iter().any(|id| {
+                self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && self.online(p))
+            }),
+            Some(id) => self.placements.get(&id).is_some_and(|p| {
+                p.part.generation == demand.part.generation
+                    && self.online(p)
+                    && self.standing(id) == Standing::Moving
+            }),
+        }
     }
 
     /// What runs in the slot stays, since its new specification has no place, here or in its cluster.

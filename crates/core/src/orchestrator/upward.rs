@@ -8,6 +8,7 @@ use holm_model::item::{Item, ItemKey};
 use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
 use holm_model::message::{Down, Up};
 use holm_model::slot::SlotIndex;
+use holm_model::state::InstanceState;
 
 use super::demand::{Demand, Origin, Wanted};
 use super::event::Effect;
@@ -142,6 +143,14 @@ impl Orchestrator {
 
     pub(super) fn unreport(&mut self, key: &FactKey) {
         self.parent.reporter.remove(key);
+    }
+
+    /// The parent hears why before the instance goes: nobody saw it end.
+    pub(super) fn give_up_report(&mut self, mut report: InstanceReport) {
+        if self.config.tier == Tier::Cluster {
+            report.status.state = InstanceState::Dangling;
+            self.parent.reporter.remove_with(Fact::Instance(Box::new(report)));
+        }
     }
 
     pub(super) fn report_instance(&mut self, report: &InstanceReport) {

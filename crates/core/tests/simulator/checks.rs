@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use holm_core::orchestrator::{Config, InstanceFilter, Orchestrator};
+use holm_core::orchestrator::{Config, Orchestrator};
 use holm_model::id::{AssignmentId, WishId};
 use holm_model::item::{Item, ItemKey};
 use holm_model::name::Name;
@@ -202,9 +202,12 @@ impl World {
             Replicas::Number(number) => (0..number).map(SlotIndex::Number).collect(),
             Replicas::PerNode => self.nodes_for(orch, wished),
         };
+        let failed = self.has_failed(orch, wish, service, wished);
         for (slot, processes) in &found {
+            // A halted update leaves what the new specification would not have.
+            let stays = failed && processes.iter().all(|copy| copy.2.part.generation != wished.generation);
             let wanted = numbers.contains(slot) && !wish.unconfirmed && wished.run != RunState::Stop;
-            if processes.len() > 1 || !wanted && !wish.unconfirmed {
+            if processes.len() > 1 || !(wanted || wish.unconfirmed || stays) {
                 let at: Vec<_> = processes
                     .iter()
                     .map(|(node, id, p)| format!("{id} on {} ({:?})", self.nodes[*node].path, p.state))
@@ -212,7 +215,7 @@ impl World {
                 return Err(format!("slot {slot} (wanted: {wanted}) runs as {at:?}"));
             }
         }
-        let halted = self.is_halted(orch, wished, &found);
+        let halted = failed || self.is_halted(orch, wished, &found);
         for slot in &numbers {
             let copies = found.get(slot).map_or(&[][..], |all| all);
             self.slot_settled(orch, wish, (service, wished), slot, copies, halted)
@@ -234,6 +237,12 @@ impl World {
                 process.part.generation != wished.generation && without_place(slot, *id)
             },
         )
+    }
+
+    /// An update is halted by a slot in which the new specification has failed.
+    fn has_failed(&self, orch: Orch, wish: &Wish, service: &Name, wished: &ServiceWish) -> bool {
+        let rows = self.rows_of(orch, wish, service);
+        rows.iter().any(|row| row.generation == wished.generation && row.state == "FAILED")
     }
 
     /// The slots of a per-node service: one for each node that it suits.
@@ -271,13 +280,7 @@ impl World {
         processes: &[(NodeAt, AssignmentId, &Process)],
         halted: bool,
     ) -> Result<(), String> {
-        let filter = InstanceFilter {
-            application: Some(wish.id.to_string()),
-            service: Some(service.to_string()),
-            ..InstanceFilter::default()
-        };
-        let machine = self.orchestrators[orch].up();
-        let mut rows = machine.instances(&filter);
+        let mut rows = self.rows_of(orch, wish, service);
         let mut slots = vec![format!("{service}/{slot}")];
         if let (SlotIndex::Node(path), []) = (slot, processes)
             && path.len() > 1
@@ -304,7 +307,7 @@ impl World {
             "FAILED" => !row.reason.is_empty(),
             // Asked again now and then; the reason is the last answer.
             "REQUESTED" | "SCHEDULED_CLUSTER" if wish.unconfirmed => row.reason.contains("confirm"),
-            "REQUESTED" | "SCHEDULED_CLUSTER" => !row.reason.is_empty() && place.is_none(),
+            "REQUESTED" | "SCHEDULED_CLUSTER" => !row.reason.is_empty() && (halted || place.is_none()),
             "STOPPED" => wished.run != RunState::Run,
             "COMPLETED" => true,
             "DANGLING" => matches!(slot, SlotIndex::Node(_)),

@@ -13,7 +13,7 @@ use holm_model::service::{
 };
 use holm_model::time::Time;
 use holm_model::view::{InstanceView, TokenRole};
-use holm_model::wish::AppKey;
+use holm_model::wish::{AppKey, Wish};
 
 use crate::link::Dial;
 use crate::member::{NodeSite, facts};
@@ -66,6 +66,7 @@ const DEADLINES: Deadlines = Deadlines {
     ask_again: Duration::from_secs(4),
     ask_at_most: Duration::from_secs(32),
     settle: Duration::from_secs(12),
+    steady: Duration::from_secs(2),
 };
 
 // === impl Spec ===
@@ -326,6 +327,13 @@ impl World {
     /// The rows of `holm get instances` at the root.
     pub(crate) fn rows(&self) -> Vec<InstanceView> {
         self.orchestrators[0].up().instances(&InstanceFilter::default())
+    }
+
+    /// An orchestrator's rows of a service.
+    pub(crate) fn rows_of(&self, orch: Orch, wish: &Wish, service: &Name) -> Vec<InstanceView> {
+        let (application, service) = (Some(wish.id.to_string()), Some(service.to_string()));
+        let filter = InstanceFilter { application, service, ..InstanceFilter::default() };
+        self.orchestrators[orch].up().instances(&filter)
     }
 
     /// `web/0 RUNNING vienna/fl-1`, one line per row.

@@ -77,3 +77,64 @@ fn what_no_node_of_such_a_cluster_claims_in_time_is_started_elsewhere() {
     decide(&mut fleet, |member| Command::Adopt { member });
     fleet.run_until("the surplus ends", |fleet| fleet.processes("web") == ["munich/fl-1"]);
 }
+
+/// Vienna comes back with the store it had when there were four; there are six, on frozen nodes.
+fn forget_two(fleet: &mut World) {
+    fleet.apply(app("shop").service("web", steady(), 4));
+    fleet.run_until_running(4);
+    fleet.run_secs(5);
+    let vienna = fleet.orch("vienna");
+    let copy = fleet.orchestrators[vienna].disk.clone();
+    fleet.scale("shop", "web", 6);
+    fleet.run_until_running(6);
+    fleet.run_secs(5);
+    fleet.crash(Who::Orchestrator(vienna), false);
+    fleet.orchestrators[vienna].replace_disk(copy);
+    fleet.run_until("the root knows", |fleet| {
+        fleet.slot("web/5").reason.starts_with("it may run on `fl-1`") && fleet.processes("web").len() == 6
+    });
+}
+
+#[test]
+fn what_the_parent_scaled_away_meanwhile_ends_once_adopted() {
+    for decision in [|member| Command::Adopt { member }, |member| Command::Discard { member }] {
+        for (replicas, alone) in [(2, false), (0, false), (2, true), (0, true)] {
+            let mut fleet = fleet().cluster("vienna", nodes(1));
+            forget_two(&mut fleet);
+            fleet.scale("shop", "web", replicas);
+            fleet.run_secs(5);
+            if alone {
+                fleet.cut("vienna");
+                fleet.run_secs(2);
+            }
+            decide(&mut fleet, decision);
+            fleet.run_secs(2);
+            fleet.heal("vienna");
+            let most = replicas as usize;
+            fleet.run_until("the surplus ends", |fleet| fleet.processes("web").len() == most);
+            fleet.run_until_running(most);
+            fleet.run_secs(20);
+            assert_eq!(fleet.processes("web").len(), most);
+            let own = fleet.orchestrators[fleet.orch("vienna")].up().applications();
+            assert_eq!(own, [], "nothing became its own");
+            fleet.delete("shop");
+            fleet.run_until("all ends", |fleet| fleet.processes("web").is_empty());
+        }
+    }
+}
+
+#[test]
+fn what_the_parent_wishes_again_goes_on_once_adopted() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    forget_two(&mut fleet);
+    fleet.scale("shop", "web", 2);
+    fleet.run_secs(5);
+    fleet.scale("shop", "web", 5);
+    fleet.run_secs(5);
+    decide(&mut fleet, |member| Command::Adopt { member });
+    fleet.run_until_running(5);
+    fleet.run_secs(20);
+    assert_eq!(fleet.processes("web").len(), 5);
+    fleet.delete("shop");
+    fleet.run_until("all ends", |fleet| fleet.processes("web").is_empty());
+}

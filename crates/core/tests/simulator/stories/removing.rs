@@ -141,3 +141,50 @@ fn a_revoked_node_is_offline_at_once_for_everybody() {
     assert!(revoked(&fleet), "after a restart, too");
     assert!(!remove(&mut fleet, "vienna/fl-1").leaving);
 }
+
+/// What the root's history says of the application's instances, from here on.
+fn told_of_instances(fleet: &World, from: usize) -> Vec<String> {
+    let told = fleet.orchestrators[0].disk.history.iter().skip(from).filter(|c| c.kind == "instance");
+    told.map(|c| format!("{} {} -> {}: {}", c.slot, c.from, c.to, c.reason)).collect()
+}
+
+#[test]
+fn what_may_still_run_below_a_cluster_is_not_said_to_be_gone() {
+    // Whether the root hears it at once, or when the cluster's link is back.
+    for alone in [false, true] {
+        let mut fleet = fleet().cluster("vienna", nodes(2));
+        let (vienna, member) = (fleet.orch("vienna"), fleet.member_id("vienna/fl-1"));
+        fleet.apply(app("shop").service("web", steady().on_node("fl-1"), 1));
+        fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+        fleet.run_secs(3);
+        let from = fleet.orchestrators[0].disk.history.len();
+        fleet.cut("vienna/fl-1");
+        if alone {
+            fleet.cut("vienna");
+        }
+        fleet.run_secs(4);
+        fleet.command(vienna, Command::RemoveMember { member }).unwrap();
+        fleet.run_secs(4);
+        fleet.heal("vienna");
+        fleet.run_until("the row goes", |fleet| fleet.rows().iter().all(|row| row.id.is_none()));
+        fleet.run_secs(2);
+        let instance = "web/0 RUNNING -> DANGLING: its member was removed; it may still run there";
+        assert_eq!(told_of_instances(&fleet, from), [instance], "alone: {alone}");
+    }
+}
+
+#[test]
+fn nor_is_what_was_silent_before() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    let (vienna, member) = (fleet.orch("vienna"), fleet.member_id("vienna/fl-1"));
+    fleet.apply(app("shop").service("web", steady().on_node("fl-1"), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    fleet.cut("vienna/fl-1");
+    fleet.run_until_lines(&["web/0 DANGLING vienna/fl-1"]);
+    fleet.run_secs(2);
+    let from = fleet.orchestrators[0].disk.history.len();
+    fleet.command(vienna, Command::RemoveMember { member }).unwrap();
+    fleet.run_secs(4);
+    let instance = "web/0 DANGLING -> DANGLING: its member was removed; it may still run there";
+    assert_eq!(told_of_instances(&fleet, from), [instance]);
+}

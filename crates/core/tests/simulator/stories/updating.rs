@@ -6,7 +6,7 @@ use holm_core::orchestrator::command::{Command, Expected};
 use holm_model::name::Name;
 use holm_model::state::{RunState, ServiceState};
 
-use crate::fleet::{Spec, app, fleet, key, nodes, sized, steady};
+use crate::fleet::{App, Spec, app, fleet, key, nodes, program, sized, steady};
 use crate::world::World;
 
 /// Applies it, and sees that so many copies run at every moment of the next 40 seconds.
@@ -148,4 +148,75 @@ fn whether_it_runs_does_not_wait_for_the_update() {
         fleet.run_until(state, |fleet| fleet.rows().iter().all(|row| row.state == state));
         assert!(fleet.rows().iter().all(|row| row.generation == 1 && row.incarnation == 1));
     }
+}
+
+/// What cannot run is tried in one slot; the others stay as they are, and the next manifest goes on from there.
+fn halts_after_one(mut fleet: World, bad: &[&str], apply: impl Fn(Spec) -> App, copies: usize) {
+    fleet.apply(apply(steady()));
+    fleet.run_until_running(copies);
+    fleet.apply(apply(program(bad)));
+    for moment in 0..1200 {
+        if moment == 450 {
+            // Who starts anew does not forget that it has failed.
+            fleet.crash(fleet.who("root"), false);
+            fleet.run_secs(6);
+        }
+        fleet.run_for(Duration::from_millis(100));
+        let old =
+            fleet.rows().into_iter().filter(|row| row.generation == 1 && row.state == "RUNNING").count();
+        assert!(old >= copies - 1, "{:#?}", fleet.rows());
+    }
+    let rows = fleet.rows();
+    assert_eq!(rows.iter().filter(|row| row.generation == 2).count(), 1, "{rows:#?}");
+    for row in rows.iter().filter(|row| row.generation == 1) {
+        assert!(row.reason.starts_with("generation 2 failed at web/"), "{row:?}");
+        assert!(row.reason.ends_with("; the others stay at generation 1"), "{row:?}");
+    }
+    fleet.apply(apply(steady().version("3")));
+    fleet.run_until("all are updated", |fleet| {
+        let rows = fleet.rows();
+        rows.len() == copies && rows.iter().all(|row| row.generation == 3 && row.state == "RUNNING")
+    });
+    assert!(fleet.rows().iter().all(|row| row.reason.is_empty()));
+}
+
+#[test]
+fn one_that_cannot_run_halts_after_the_first_slot() {
+    let three = |spec| app("shop").service("web", spec, 3);
+    for bad in [&["crash", "1"][..], &["crash", "800"]] {
+        halts_after_one(fleet().node("fl-1").node("fl-2"), bad, three, 3);
+        halts_after_one(fleet().cluster("vienna", nodes(2)), bad, three, 3);
+        halts_after_one(fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1)), bad, three, 3);
+    }
+}
+
+#[test]
+fn one_that_cannot_run_halts_after_the_first_node() {
+    let each = |spec| app("shop").per_node("web", spec);
+    halts_after_one(fleet().node("fl-1").node("fl-2"), &["crash", "1"], each, 2);
+    let clusters = fleet().cluster("vienna", nodes(2)).cluster("munich", nodes(2)).node("edge");
+    halts_after_one(clusters, &["crash", "1"], each, 5);
+}
+
+#[test]
+fn a_halted_update_goes_on_when_the_slot_settles() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(app("shop").service("web", steady(), 2));
+    fleet.run_until_running(2);
+    fleet.weather.launch_fails = 1000;
+    fleet.apply(app("shop").service("web", steady().version("2"), 2));
+    fleet.run_secs(60);
+    assert_eq!(fleet.processes("web").len(), 1);
+    fleet.weather.launch_fails = 0;
+    let patch = Command::Patch {
+        app: key("shop"),
+        service: None,
+        replicas: None,
+        run: None,
+        restart: true,
+        expected: Expected::Anything,
+    };
+    fleet.command(0, patch).unwrap();
+    fleet.run_until_running(2);
+    fleet.run_until("it goes on", |fleet| fleet.rows().iter().all(|row| row.generation == 2));
 }
