@@ -106,7 +106,9 @@ class Sea:
 
     def root(self):
         self.ports["root"] = free_port()
-        self.start("root", ["root", "--listen", f"127.0.0.1:{self.ports['root']}"])
+        # Many members join from this one address at once.
+        words = ["--listen", f"127.0.0.1:{self.ports['root']}", "--stranger-rate", "100000"]
+        self.start("root", ["root", *words])
         wait("the root answers", self.daemons["root"].answers)
         return self
 

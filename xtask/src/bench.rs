@@ -42,6 +42,8 @@ enum Part {
     Control,
     /// Workloads that notice the restart of a daemon: none.
     Restart,
+    /// Bytes through ways in, two tiers deep, beside plain TLS.
+    Tunnel,
     /// The README's first command in a clean clone; takes many minutes.
     Cold,
 }
@@ -53,12 +55,13 @@ struct Bench {
     engine: Option<Engine>,
 }
 
-const ALL: [Part; 9] = [
+const ALL: [Part; 10] = [
     Part::Decisions,
     Part::Commit,
     Part::Size,
     Part::Memory,
     Part::Control,
+    Part::Tunnel,
     Part::Fleet,
     Part::Restart,
     Part::Deploy,
@@ -97,6 +100,7 @@ impl Part {
             Self::Size => "size",
             Self::Control => "control",
             Self::Restart => "restart",
+            Self::Tunnel => "tunnel",
             Self::Cold => "cold",
         }
     }
@@ -117,6 +121,10 @@ impl Part {
 
     const fn uses_fleet(self) -> bool {
         matches!(self, Self::Fleet | Self::Memory)
+    }
+
+    const fn uses_plain(self) -> bool {
+        matches!(self, Self::Tunnel)
     }
 
     const fn uses_dist(self) -> bool {
@@ -158,8 +166,12 @@ impl Bench {
 }
 
 /// Who sets one of these measures that binary, and nothing is built for it.
-const BUILT: [(&str, &str); 3] =
-    [("HOLM_BIN", "release/holm"), ("HOLM_DIST", "dist/holm"), ("HOLM_FLEET", "release/examples/fleet")];
+const BUILT: [(&str, &str); 4] = [
+    ("HOLM_BIN", "release/holm"),
+    ("HOLM_DIST", "dist/holm"),
+    ("HOLM_FLEET", "release/examples/fleet"),
+    ("HOLM_PLAIN", "release/examples/plain"),
+];
 
 fn build(parts: &[Part]) -> Result<()> {
     let wanted = |uses: fn(Part) -> bool, variable| {
@@ -174,6 +186,9 @@ fn build(parts: &[Part]) -> Result<()> {
     if wanted(Part::uses_fleet, "HOLM_FLEET") {
         let example = ["build", "--release", "--package", "holm-orchestrator", "--example", "fleet"];
         run_tool(cargo().args(example))?;
+    }
+    if wanted(Part::uses_plain, "HOLM_PLAIN") {
+        run_tool(cargo().args(["build", "--release", "--package", "holm-link", "--example", "plain"]))?;
     }
     Ok(())
 }

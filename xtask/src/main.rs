@@ -2,11 +2,15 @@
 
 mod bench;
 mod check;
+mod debian;
+mod dist;
+mod drill;
 mod engine;
 mod image;
 mod mutate;
 mod packages;
 mod podman;
+mod schemathesis;
 mod test;
 mod tool;
 mod vm;
@@ -23,8 +27,12 @@ enum Task {
     Test(test::Options),
     /// Format, lints, licences: what must hold before the tests.
     Check,
+    /// Make what people install: archives, Debian packages, container images, their sums.
+    Dist(dist::Options),
     /// Measure what docs/benchmarks.md promises; prints Markdown.
     Bench(bench::Options),
+    /// Do what people do on a day, and check everything that must be so.
+    Drill(drill::Options),
     /// Break single lines of a crate and list what its tests do not notice.
     Mutate(mutate::Options),
 }
@@ -33,7 +41,9 @@ fn main() -> ExitCode {
     let outcome = match Task::parse() {
         Task::Test(options) => test::run(&options),
         Task::Check => check::run(),
+        Task::Dist(options) => dist::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Drill(options) => drill::run(&options),
         Task::Mutate(options) => mutate::run(&options),
     };
     match outcome {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 14] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
@@ -15,7 +15,12 @@ const NEEDED: [(&str, &str); 9] = [
     ("iproute2", "/usr/sbin/ip"),
     ("nginx-light", "/usr/sbin/nginx"),
     ("redis-server", "/usr/bin/redis-server"),
+    ("debootstrap", "/usr/sbin/debootstrap"),
+    ("shellcheck", "/usr/bin/shellcheck"),
     ("tinyproxy-bin", "/usr/bin/tinyproxy"),
+    ("squid", "/usr/sbin/squid"),
+    ("docker-registry", "/usr/bin/docker-registry"),
+    ("faketime", "/usr/bin/faketime"),
 ];
 
 /// Installs what is missing; returns the packages that are still not there.

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::packages;
 use crate::podman::Podman;
 use crate::tool::{self, cargo, succeeds};
-use crate::vm;
+use crate::{debian, drill, schemathesis, vm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -20,11 +20,15 @@ pub(crate) struct Options {
 }
 
 /// Names of tests contain these when they need more than a toolchain.
+const NEEDS_DEBIAN: &str = "needs_debian";
+const NEEDS_CLOCK: &str = "needs_clock";
 const NEEDS_ENGINE: &str = "needs_engine";
 const NEEDS_NGINX: &str = "needs_nginx";
 const NEEDS_PODMAN: &str = "needs_podman";
 const NEEDS_PROXY: &str = "needs_proxy";
+const NEEDS_REGISTRY: &str = "needs_registry";
 const NEEDS_ROOT: &str = "needs_root";
+const NEEDS_SCHEMATHESIS: &str = "needs_schemathesis";
 const NEEDS_VM: &str = "needs_vm";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -40,16 +44,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let engine = attempt(NEEDS_ENGINE, &mut without, || root().and_then(|()| Engine::start()));
     let podman = attempt(NEEDS_PODMAN, &mut without, || root().and_then(|()| Podman::start()));
     let kernel = attempt(NEEDS_VM, &mut without, vm::kernel);
+    let debian = attempt(NEEDS_DEBIAN, &mut without, debian::archive);
     let installed = |packages: &[&str]| {
         let absent: Vec<_> = packages.iter().copied().filter(|p| missing.contains(p)).collect();
         ensure!(absent.is_empty(), "not installed: {}", absent.join(", "));
         Ok(())
     };
     attempt(NEEDS_NGINX, &mut without, || installed(&["nginx-light", "redis-server"]));
-    attempt(NEEDS_PROXY, &mut without, || installed(&["tinyproxy-bin"]));
+    attempt(NEEDS_PROXY, &mut without, || installed(&["tinyproxy-bin", "squid"]));
+    attempt(NEEDS_CLOCK, &mut without, || installed(&["faketime"]));
+    attempt(NEEDS_REGISTRY, &mut without, || installed(&["docker-registry"]));
     attempt(NEEDS_ROOT, &mut without, root);
+    let schemathesis = attempt(NEEDS_SCHEMATHESIS, &mut without, schemathesis::program);
     // Doc examples first: the run ends with the summary of the real test runner.
     run_doc_tests()?;
+    if options.filter.is_none() && !without.contains(&NEEDS_PROXY) {
+        drill::operator()?;
+    }
     let mut command = test_command(options, &without);
     if let Some(engine) = &engine {
         command.env("HOLM_TEST_DOCKER", &engine.socket);
@@ -59,6 +70,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if let Some(kernel) = &kernel {
         command.env("HOLM_TEST_KERNEL", kernel);
+    }
+    if let Some(debian) = &debian {
+        // The tests install what we make of the program that they test.
+        command.env("HOLM_TEST_DEBIAN", debian).env("HOLM_TEST_XTASK", std::env::current_exe()?);
+    }
+    if let Some(schemathesis) = &schemathesis {
+        command.env("HOLM_TEST_SCHEMATHESIS", schemathesis);
     }
     if options.long {
         command.env("HOLM_SIM_RUNS", "10000");

@@ -1,13 +1,20 @@
 //! What handlers take from a request; what does not fit is a problem, like any other refusal.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
+use crate::MAX_BODY;
 use crate::problem::{Fault, Kind};
+
+/// For a body, which has [`MAX_BODY`] bytes at most: a slow line takes a tenth.
+const BODY_TIME: Duration = Duration::from_secs(20);
 
 /// A JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -40,7 +47,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Fault;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Fault> {
-        Bytes::from_request(request, state).await.map(Self).map_err(|error| too_large(&error))
+        whole(Bytes::from_request(request, state)).await?.map(Self).map_err(|error| too_large(&error))
     }
 }
 
@@ -63,6 +70,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
     }
 }
 
+/// A request's body, which has to come in time: whoever sends a byte now and then holds nothing.
+pub(crate) async fn whole<T>(body: impl Future<Output = T>) -> Result<T, Fault> {
+    let late =
+        |_| Fault::new(Kind::Slow, format_args!("the body did not come within {} s", BODY_TIME.as_secs()));
+    timeout(BODY_TIME, body).await.map_err(late)
+}
+
 /// The value of a filter that has a fixed vocabulary. A word that nothing can match is a typing error,
 /// and an empty list would hide it.
 pub(crate) fn one_of(filter: &str, value: Option<&str>, words: &[&str]) -> Result<(), Fault> {
@@ -83,8 +97,20 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<&str> {
 
 fn too_large(error: &BytesRejection) -> Fault {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        let limit = crate::MAX_BODY;
+        let limit = MAX_BODY;
         return Fault::new(Kind::TooLarge, format_args!("a body has {limit} bytes at most"));
     }
     Fault::new(Kind::BadRequest, "the body was cut off")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let fault = whole(std::future::pending::<()>()).await.unwrap_err();
+        assert_eq!(fault.kind(), Kind::Slow);
+        assert!(whole(std::future::ready(())).await.is_ok());
+    }
 }

@@ -21,6 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 use ring::digest;
 
 use crate::MAX_BODY;
+use crate::extract::whole;
 use crate::peer::Caller;
 use crate::problem::{Fault, Kind};
 use crate::state::Api;
@@ -94,8 +95,8 @@ pub(crate) async fn once(
     let target = request.uri().to_string();
     let slot = Slot { who: actor.who, method: request.method().clone(), target, key };
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY)
-        .await
+    let body = whole(to_bytes(body, MAX_BODY))
+        .await?
         .map_err(|_| Fault::new(Kind::TooLarge, format_args!("a body has {MAX_BODY} bytes at most")))?;
     let outcomes = api.outcomes().clone();
     match outcomes.begin(&slot, hash(&body), Instant::now()) {

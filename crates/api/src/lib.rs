@@ -13,6 +13,8 @@
 //! | [`authentication`] | how somebody proves who he is |
 //! | [`attempts`] | counting those who cannot (pure but for the log) |
 //! | [`rights`] | which right each operation needs: one table |
+//! | [`limits`] | how much one caller may take (pure but for the clock) |
+//! | [`stay`] | what ends an answer that goes on |
 //! | [`denials`] | how many refused attempts are in the audit log (pure) |
 //! | [`idempotency`] | requests sent twice, done once |
 //! | [`peer`] | who sends a request, and what they may do |
@@ -35,6 +37,7 @@ mod denials;
 mod extract;
 mod guard;
 mod idempotency;
+mod limits;
 mod page;
 mod peer;
 mod precondition;
@@ -43,7 +46,9 @@ mod rights;
 mod routes;
 mod serve;
 mod state;
+mod stay;
 
+pub use limits::Limits;
 pub use peer::Peer;
 pub use routes::{document, router};
 pub use serve::{on_http, serve_stream};

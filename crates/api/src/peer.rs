@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use holm_core::orchestrator::command::Actor;
+use holm_link::workload::token;
 use holm_model::access::{Grants, Scope, Verb};
+use holm_model::time::Time;
 use holm_model::view::EventView;
 pub use holm_orchestrator::Peer;
 use holm_orchestrator::people::token::{Claims, Kind as TokenKind};
@@ -18,8 +20,18 @@ pub(crate) struct Principal {
     pub(crate) actor: Actor,
     pub(crate) grants: Grants,
     pub(crate) peer: Peer,
-    /// None by the Unix socket.
-    pub(crate) claims: Option<Claims>,
+    pub(crate) proof: Proof,
+}
+
+/// How it was proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// By having opened the Unix socket.
+    Socket,
+    /// A token of a person, or of a program.
+    Token(Box<Claims>),
+    /// A token of an instance, which is nobody's but its own.
+    Workload { expires: Time },
 }
 
 /// Who asks, for the audit log.
@@ -48,7 +60,7 @@ impl Principal {
     /// Whoever opened the Unix socket: the data directory is theirs.
     pub(crate) fn owner() -> Self {
         let actor = Actor { who: "admin".to_owned(), from: place(Peer::Unix) };
-        Self { actor, grants: Grants::all(), peer: Peer::Unix, claims: None }
+        Self { actor, grants: Grants::all(), peer: Peer::Unix, proof: Proof::Socket }
     }
 
     pub(crate) fn by_token(claims: Claims, peer: Peer) -> Self {
@@ -57,28 +69,60 @@ impl Principal {
             TokenKind::Session | TokenKind::Renewal | TokenKind::Setup => claims.who.clone(),
         };
         let actor = Actor { who, from: place(peer) };
-        Self { actor, grants: claims.grants.clone(), peer, claims: Some(claims) }
+        Self { actor, grants: claims.grants.clone(), peer, proof: Proof::Token(Box::new(claims)) }
     }
 
-    /// The person, or `admin`.
+    /// An instance may do nothing but ask who somebody is.
+    pub(crate) fn by_workload(claims: &token::Claims, peer: Peer) -> Self {
+        let actor = Actor { who: claims.sub.to_string(), from: place(peer) };
+        let proof = Proof::Workload { expires: seconds(claims.exp) };
+        Self { actor, grants: Grants::default(), peer, proof }
+    }
+
+    /// What a person's or program's token says.
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        match &self.proof {
+            Proof::Token(claims) => Some(claims),
+            Proof::Socket | Proof::Workload { .. } => None,
+        }
+    }
+
+    /// When this proof ends, if it does.
+    pub(crate) fn expires(&self) -> Option<Time> {
+        match &self.proof {
+            Proof::Socket => None,
+            Proof::Token(claims) => Some(claims.exp),
+            Proof::Workload { expires } => Some(*expires),
+        }
+    }
+
+    pub(crate) const fn is_workload(&self) -> bool {
+        matches!(self.proof, Proof::Workload { .. })
+    }
+
+    /// The person, or `admin`; a workload's own name.
     pub(crate) fn person(&self) -> &str {
-        self.claims.as_ref().map_or(&self.actor.who, |claims| &claims.who)
+        self.claims().map_or(&self.actor.who, |claims| &claims.who)
     }
 
     pub(crate) fn must_change(&self) -> bool {
-        self.claims.as_ref().is_some_and(|claims| claims.kind == TokenKind::Renewal)
+        self.claims().is_some_and(|claims| claims.kind == TokenKind::Renewal)
     }
 
     /// Whether this is a person, not a program with a token.
     pub(crate) fn is_person(&self) -> bool {
-        self.claims.as_ref().is_none_or(|claims| claims.kind != TokenKind::Api)
+        match &self.proof {
+            Proof::Socket => true,
+            Proof::Token(claims) => claims.kind != TokenKind::Api,
+            Proof::Workload { .. } => false,
+        }
     }
 
     pub(crate) fn allows(&self, verb: Verb, scope: Scope<'_>) -> bool {
         self.grants.allows(verb, scope)
     }
 
-    pub(crate) fn expect(&self, verb: Verb, scope: Scope<'_>) -> Result<(), Fault> {
+    pub(crate) fn require(&self, verb: Verb, scope: Scope<'_>) -> Result<(), Fault> {
         if self.allows(verb, scope) {
             return Ok(());
         }
@@ -102,6 +146,11 @@ impl Principal {
             None => self.allows(Verb::Read, Scope::Sea),
         }
     }
+}
+
+/// Unix seconds.
+pub(crate) fn seconds(at: u64) -> Time {
+    Time(i64::try_from(at).unwrap_or(i64::MAX / 1000).saturating_mul(1000))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Principal {

@@ -1,6 +1,7 @@
 //! Refusals as RFC 9457 problems with stable types.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,6 +18,8 @@ pub(crate) struct Fault {
     kind: Kind,
     detail: String,
     places: Vec<ProblemPlace>,
+    /// When trying again is reasonable, if that is known.
+    after: Option<Duration>,
 }
 
 /// Makes [`Kind`] and its table from one list, so that neither can lack a row.
@@ -54,7 +57,9 @@ kinds! {
     Invalid         "invalid"               422 "It cannot be carried out as it is"
     Manifest        "manifest"              422 "The manifest has faults"
     KeyReused       "idempotency-key-reused" 422 "The key was used for another request"
+    Slow            "slow"                  408 "The request did not come in time"
     TooMany         "too-many"              429 "Too many at once"
+    TooFast         "too-fast"              429 "Too many in too short a time"
     Internal        "internal"              500 "A bug of the orchestrator"
     Unreachable     "unreachable"           503 "The way to the instance is broken"
     ReadOnly        "read-only"             503 "Nothing can be changed now"
@@ -62,8 +67,8 @@ kinds! {
     Stopping        "stopping"              503 "The orchestrator is being stopped"
 }
 
-/// Seconds after which trying again is reasonable.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+/// Trying again is reasonable after this, where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How a client can prove who it is.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"holm\"");
 const MEDIA_TYPE: &str = "application/problem+json";
@@ -73,11 +78,16 @@ const MEDIA_TYPE: &str = "application/problem+json";
 impl Fault {
     #[expect(clippy::needless_pass_by_value, reason = "callers give errors and `format_args!` away")]
     pub(crate) fn new(kind: Kind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string(), places: Vec::new() }
+        Self { kind, detail: detail.to_string(), places: Vec::new(), after: None }
     }
 
     pub(crate) fn with_places(self, places: Vec<ProblemPlace>) -> Self {
         Self { places, ..self }
+    }
+
+    /// The same, with the time after which it makes sense to try again.
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        Self { after: Some(wait), ..self }
     }
 
     pub(crate) fn no_such(thing: &str, name: &str) -> Self {
@@ -94,7 +104,6 @@ impl Fault {
         &self.detail
     }
 
-    #[cfg(test)]
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -135,7 +144,8 @@ impl IntoResponse for Fault {
             headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+            let after = self.after.unwrap_or(RETRY_AFTER).as_secs().max(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after));
         }
         response
     }
@@ -163,10 +173,6 @@ pub(crate) struct Conditional;
 #[derive(Debug)]
 pub(crate) struct OfStream;
 
-/// Routes that let nobody guess fast.
-#[derive(Debug)]
-pub(crate) struct Throttled;
-
 type Responses = BTreeMap<String, RefOr<utoipa::openapi::Response>>;
 
 fn describe(statuses: &[u16]) -> Responses {
@@ -183,7 +189,7 @@ fn describe(statuses: &[u16]) -> Responses {
 
 impl IntoResponses for Common {
     fn responses() -> Responses {
-        describe(&[400, 401, 403, 500, 503])
+        describe(&[400, 401, 403, 429, 500, 503])
     }
 }
 
@@ -195,7 +201,7 @@ impl IntoResponses for OfThing {
 
 impl IntoResponses for OfWrite {
     fn responses() -> Responses {
-        describe(&[409, 413, 415, 422])
+        describe(&[408, 409, 413, 415, 422])
     }
 }
 
@@ -205,15 +211,9 @@ impl IntoResponses for Conditional {
     }
 }
 
-impl IntoResponses for Throttled {
-    fn responses() -> Responses {
-        describe(&[429])
-    }
-}
-
 impl IntoResponses for OfStream {
     fn responses() -> Responses {
-        describe(&[404, 422, 429])
+        describe(&[404, 422])
     }
 }
 
@@ -236,6 +236,8 @@ mod tests {
         assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
         assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
         let response = Fault::from(Refusal::ReadOnly("full".to_owned())).into_response();
-        assert!(response.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        let slow = Fault::new(Kind::TooFast, "x").after(Duration::from_secs(7)).into_response();
+        assert_eq!(slow.headers()[header::RETRY_AFTER], "7");
     }
 }

@@ -27,16 +27,19 @@ enum Need {
     Handler,
     /// Whoever has logged in, even if the password must be changed first.
     Anybody,
+    /// As [`Need::Anybody`], and instances, too: for them there is nothing else.
+    Known,
 }
 
-use Need::{Anybody, Handler, Instance, Project, Sea};
+use Need::{Anybody, Handler, Instance, Known, Project, Sea};
 use Verb::{Admin, Apply, Copy, Exec, Forward, Logs, Members, People, Read, Secrets};
 
 const RIGHTS: &[(Method, &str, Need)] = &[
     // The orchestrator itself, and oneself.
     (Method::GET, "/status", Handler),
     (Method::GET, "/openapi.json", Handler),
-    (Method::GET, "/whoami", Anybody),
+    (Method::GET, "/whoami", Known),
+    (Method::POST, "/identities/verify", Known),
     (Method::DELETE, "/sessions/current", Anybody),
     (Method::POST, "/backup", Sea(Admin)),
     // Projects and what is in them.
@@ -63,6 +66,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     // Instances.
     (Method::GET, "/instances", Handler),
     (Method::GET, "/instances/{id}", Instance(Read)),
+    (Method::POST, "/instances/{id}/restart", Instance(Apply)),
     (Method::GET, "/instances/{id}/usage", Instance(Read)),
     (Method::GET, "/instances/{id}/logs", Instance(Logs)),
     (Method::GET, "/instances/{id}/exec", Instance(Exec)),
@@ -134,19 +138,23 @@ async fn check(
     let need = need(method, matched).ok_or_else(|| {
         Fault::new(Kind::Forbidden, "this operation is in nobody's rights (a bug); please report it")
     })?;
-    if principal.must_change() && need != Anybody {
+    if principal.is_workload() && need != Known {
+        let detail = "an instance may only ask who it is, and verify others' tokens";
+        return Err(Fault::new(Kind::Forbidden, detail));
+    }
+    if principal.must_change() && !matches!(need, Anybody | Known) {
         let detail = "the password must be changed first: `holm login` asks for a new one";
         return Err(Fault::new(Kind::Forbidden, detail));
     }
     match need {
-        Handler | Anybody => Ok(()),
-        Sea(verb) => principal.expect(verb, Scope::Sea),
+        Handler | Anybody | Known => Ok(()),
+        Sea(verb) => principal.require(verb, Scope::Sea),
         Project(verb) => {
             let project = segment(matched, uri, "{project}").unwrap_or_default();
             if !principal.grants.sees(project) {
                 return Err(Fault::no_such("project", project));
             }
-            principal.expect(verb, Scope::Project(project))
+            principal.require(verb, Scope::Project(project))
         }
         Instance(verb) => {
             let text = segment(matched, uri, "{id}").unwrap_or_default();
@@ -154,7 +162,7 @@ async fn check(
             let found = api.query(move |machine| machine.instance(id)).await?;
             let visible = found.filter(|instance| principal.grants.sees(&instance.project));
             let instance = visible.ok_or_else(|| Fault::no_such("instance", text))?;
-            principal.expect(verb, Scope::Project(&instance.project))
+            principal.require(verb, Scope::Project(&instance.project))
         }
     }
 }

@@ -6,6 +6,7 @@ mod backup;
 mod contents;
 mod events;
 mod history;
+mod identities;
 pub(crate) mod instances;
 mod join;
 mod list;
@@ -31,7 +32,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use holm_model::view::Problem;
 
 use crate::MAX_BODY;
-use crate::authentication::authenticate;
+use crate::authentication::{authenticate, welcome};
 use crate::guard::{guard, limit_time};
 use crate::idempotency::{PROMISE, once};
 use crate::problem::{Fault, Kind};
@@ -58,6 +59,7 @@ const ANSWERS: &[Routes] = &[
     contents::ROUTES,
     people::ROUTES,
     sessions::ROUTES,
+    identities::ROUTES,
     tokens::ROUTES,
     history::ROUTES,
 ];
@@ -75,7 +77,7 @@ pub fn router(api: &Api) -> Router {
         .merge(served(STREAMS))
         .route_layer(from_fn_with_state(api.clone(), authorize))
         .route_layer(from_fn_with_state(api.clone(), authenticate));
-    let open = served(OPEN).layer(from_fn(limit_time));
+    let open = served(OPEN).layer(from_fn(limit_time)).route_layer(from_fn_with_state(api.clone(), welcome));
     Router::new()
         .nest(PREFIX, closed.merge(open))
         .route("/", routing::get(system::index))

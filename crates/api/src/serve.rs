@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1 or HTTP/2, as the client begins.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,7 +19,7 @@ use crate::peer::{Peer, place};
 use crate::state::Api;
 
 /// Until a request's headers are complete; also how long an idle HTTP/1 connection is kept.
-const HEADER_TIME: Duration = Duration::from_secs(60);
+const HEADER_TIME: Duration = Duration::from_secs(30);
 /// An HTTP/2 client that is silent for so long is asked whether it is there.
 const PING: Duration = Duration::from_secs(20);
 /// Bytes of a request's headers at most, and how many headers.
@@ -31,8 +32,15 @@ const STREAMS: u32 = 64;
 #[must_use]
 pub fn on_http(api: Api) -> OnHttp {
     Arc::new(move |stream, peer| {
+        let place = match api.accounts().connection(peer) {
+            Ok(place) => place,
+            Err(full) => return api.attempts().crowded(peer, full),
+        };
         let serving = serve_stream(stream, peer, api.clone());
-        drop(api.connections().spawn(serving));
+        drop(api.connections().spawn(async move {
+            serving.await;
+            drop(place);
+        }));
     })
 }
 
@@ -43,7 +51,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stopped = api.stopped();
+    let asked = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&asked);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        first.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer);
         api.router().oneshot(request.map(Body::new))
     });
@@ -52,6 +63,8 @@ where
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        // The library's own limit begins only when it knows which HTTP it is.
+        () = silence(&asked) => return,
         () = stopped => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -60,6 +73,14 @@ where
     if let Err(error) = ended {
         // Whoever hangs up in the middle is no event.
         tracing::debug!(peer = place(peer), error = &*error, "An HTTP connection broke.");
+    }
+}
+
+/// Done when nothing was asked for in time, whatever the protocol; never otherwise.
+async fn silence(asked: &AtomicBool) {
+    tokio::time::sleep(HEADER_TIME).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 

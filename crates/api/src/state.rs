@@ -12,6 +12,7 @@ use holm_core::orchestrator::Orchestrator;
 use holm_core::orchestrator::command::{Actor, Command, Expected, Refusal, Reply};
 use holm_link::join::{JoinAnswer, JoinRequest};
 use holm_link::session::Tunnel;
+use holm_link::workload::token;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::name::Name;
 use holm_model::service::Application;
@@ -20,18 +21,21 @@ use holm_model::view::{
     ApplicationView, ApplyView, AuditView, EventView, StatusView, TokenCreated, TokenRequest,
 };
 use holm_orchestrator::handle::{CreateTokenError, Handle};
+use holm_orchestrator::identity::VerifyIdentityError;
 use holm_orchestrator::joining::JoinError;
 use holm_orchestrator::people::token::Claims;
 use holm_orchestrator::tunnels::TunnelError;
 use holm_store::{AuditFilter, ChangeFilter, Proof, ReadError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
 use crate::attempts::Attempts;
 use crate::denials::Denials;
 use crate::idempotency::Outcomes;
+use crate::limits::{Accounts, Limits};
 use crate::peer::{Peer, Principal, place};
 use crate::problem::{Fault, Kind};
+use crate::stay::Stay;
 
 /// The API of one orchestrator; clones are the same one.
 #[derive(Clone)]
@@ -47,26 +51,23 @@ struct Shared {
     attempts: Attempts,
     denials: Denials,
     outcomes: Outcomes,
-    /// Answers that go on (logs, events, sockets): each costs memory and a tunnel.
-    streams: Arc<Semaphore>,
+    accounts: Accounts,
     connections: TaskTracker,
 }
-
-const STREAMS: usize = 512;
 
 // === impl Api ===
 
 impl Api {
     /// `names`: host names under which plain HTTP on loopback is served, beside the usual ones.
     #[must_use]
-    pub fn new(handle: Handle, names: &[String]) -> Self {
+    pub fn new(handle: Handle, names: &[String], limits: Limits) -> Self {
         let shared = Arc::new(Shared {
             handle,
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             attempts: Attempts::default(),
             denials: Denials::default(),
             outcomes: Outcomes::default(),
-            streams: Arc::new(Semaphore::new(STREAMS)),
+            accounts: Accounts::new(limits),
             connections: TaskTracker::new(),
         });
         let router = crate::router(&Self { shared: Arc::clone(&shared), router: Router::new() });
@@ -138,13 +139,14 @@ impl Api {
         self.shared.handle.stopping().cancelled_owned()
     }
 
-    /// A place for an answer that goes on.
-    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.shared.streams).try_acquire_owned().map_err(|_| {
-            let detail =
-                format!("{STREAMS} logs, events, execs and ports are open; close some, or try later");
-            Fault::new(Kind::TooMany, detail)
-        })
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.shared.accounts
+    }
+
+    /// A place for an answer that goes on, as long as the token is good with which it was asked for.
+    pub(crate) fn stream(&self, principal: &Principal) -> Result<Stay, Fault> {
+        let place = self.shared.accounts.stream(principal)?;
+        Ok(Stay::new(self, principal.claims().cloned(), place))
     }
 }
 
@@ -255,6 +257,20 @@ impl Api {
     /// Why it is not, for people.
     pub(crate) async fn verify(&self, text: &str) -> Result<Claims, String> {
         self.shared.handle.verify_token(text).await.map_err(|error| error.to_string())
+    }
+
+    /// What the token of an instance says, if it is good for `audience` (without one: for this API).
+    pub(crate) async fn verify_identity(
+        &self,
+        text: &str,
+        audience: Option<&str>,
+    ) -> Result<token::Claims, Fault> {
+        self.shared.handle.verify_identity(text, audience).await.map_err(|error| match error {
+            VerifyIdentityError::Stopping => Fault::new(Kind::Stopping, error),
+            VerifyIdentityError::Token(_) | VerifyIdentityError::Gone(_) => {
+                Fault::new(Kind::Unauthenticated, error)
+            }
+        })
     }
 
     pub(crate) async fn join(&self, from: SocketAddr, request: JoinRequest) -> Result<JoinAnswer, Fault> {

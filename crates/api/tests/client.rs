@@ -185,7 +185,7 @@ async fn events_go_on_where_they_were_left() {
 }
 
 #[tokio::test]
-async fn a_watcher_survives_a_restart_and_is_told_of_it() {
+async fn a_watcher_goes_on_over_restarts_where_it_was() {
     let root = Root::start().await;
     let (client, address) = (root.client(), root.address);
     let mut events = client.events(&EventQuery::default()).await.unwrap();
@@ -194,13 +194,29 @@ async fn a_watcher_survives_a_restart_and_is_told_of_it() {
     client.apply("default", "shop", &manifest("shop", 1), Condition::Any).await.unwrap();
     assert_eq!(event(&mut events).await.subject, "default/shop");
     // Nobody waits for a watcher: its stream ends with the orchestrator.
-    let root = Root::start_at(root.stop().await, address).await;
-    assert_eq!(notice(&mut events).await, Notice::Resync);
+    let mut root = Root::start_at(root.stop().await, address).await;
+    for name in ["one", "two"] {
+        // Whether it happens before the watcher is back, or after.
+        let client = root.client();
+        client.apply("default", name, &manifest(name, 1), Condition::Any).await.unwrap();
+        root = Root::start_at(root.stop().await, address).await;
+    }
     let _munich = root.cluster("munich").await;
-    // Vienna came back before the watcher did, or after it.
-    while event(&mut events).await.subject != "munich" {}
+    let (mut last, mut applied) = (0, Vec::new());
+    loop {
+        let event = event(&mut events).await;
+        assert!(event.cursor > last, "in order, and once");
+        last = event.cursor;
+        match event.kind.as_str() {
+            "application" => applied.push(event.subject),
+            _ if event.subject == "munich" => break,
+            // Vienna comes and goes.
+            _ => {}
+        }
+    }
+    assert_eq!(applied, ["default/one", "default/two"]);
     // The kept connection of before is gone: the client opens another.
-    assert_eq!(client.applications().await.unwrap().len(), 1);
+    assert_eq!(client.applications().await.unwrap().len(), 3);
     root.stop().await;
 }
 

@@ -10,6 +10,10 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use holm_api::{Peer, document, router};
+use holm_link::UnixTime;
+use holm_link::authority::Authority;
+use holm_link::workload::Workload;
+use holm_link::workload::signer::{Subject, TokenSigner};
 use holm_model::view::people::SessionCreated;
 use holm_model::view::{Page, Problem, TokenCreated, TokenView};
 use serde_json::{Value, json};
@@ -285,6 +289,19 @@ async fn fewer_rights_a_new_password_and_logging_out_end_what_was_allowed() {
 }
 
 #[tokio::test]
+async fn a_stolen_session_changes_no_password_without_the_old_one() {
+    let sea = Sea::start().await;
+    let ada = sea.token("ada").await;
+    for body in [json!({ "new": "another password" }), json!({ "old": "guessed", "new": "another password" })]
+    {
+        let answer = sea.call(&ada, "PUT", "/people/ada/password", &body).await;
+        assert_eq!(answer.status, 401, "{}", answer.text);
+    }
+    assert_eq!(sea.try_login("ada", PASSWORD).await.status, 201);
+    sea.root.stop().await;
+}
+
+#[tokio::test]
 async fn guessing_gets_slower_and_tells_nothing() {
     let sea = Sea::start().await;
     let wrong = sea.try_login("ada", "wrong password").await;
@@ -404,4 +421,27 @@ async fn the_first_administrator_comes_with_the_set_up_link_and_only_once() {
     let api: TokenCreated = sea.call(&session.token, "POST", "/tokens", &api).await.json();
     assert_eq!(sea.call("", "POST", "/setup", &set_up(&api.token, "eve")).await.status, 403);
     sea.root.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_an_instance_that_is_not_there_proves_nothing() {
+    let sea = Sea::start().await;
+    let ada = sea.token("ada").await;
+    // With the sea's own key: only the instance is made up.
+    let authority = Authority::load(sea.root.dir.path()).unwrap().unwrap();
+    let signer = TokenSigner::new(&authority, UnixTime::now()).unwrap();
+    let us = authority.identity();
+    let subject = Subject {
+        workload: Workload::new(us.sea(), "blue", "shop", "web").unwrap(),
+        instance: "1-000000000001-7".to_owned(),
+        node: us.child("1-000000000001-8").unwrap(),
+    };
+    let ten_minutes = std::time::Duration::from_secs(600);
+    let token = signer.sign(subject, &us.to_string(), ten_minutes, UnixTime::now()).unwrap().text;
+    assert_eq!(sea.call(&token, "GET", "/whoami", &json!({})).await.word(), "unauthenticated");
+    for bad in [token.as_str(), "eyJ.e30.", "a.b.c", ""] {
+        let answer = sea.call(&ada, "POST", "/identities/verify", &json!({ "token": bad })).await;
+        assert_eq!((answer.status, answer.word()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid".to_owned()));
+    }
+    assert_eq!(sea.call("eyJ.e30.", "GET", "/whoami", &json!({})).await.status, 401);
 }

@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::roles::node::NodeDaemon;
+use crate::run;
+use crate::uninstall::{self, Uninstall};
 
 /// The agent of a node of Holm. This program holds nothing else.
 #[derive(Parser, Debug)]
@@ -19,7 +21,9 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the agent of a node
-    Node(NodeDaemon),
+    Node(Box<NodeDaemon>),
+    /// Take the node off this machine: its agent, what it runs, and all files
+    Uninstall(Uninstall),
 }
 
 // === impl Cli ===
@@ -33,6 +37,9 @@ impl Cli {
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    let Command::Node(daemon) = cli.command;
-    daemon.run().map(|()| ExitCode::SUCCESS)
+    match cli.command {
+        Command::Node(daemon) => daemon.run(),
+        Command::Uninstall(uninstall) => run::single(uninstall::run(uninstall)),
+    }
+    .map(|()| ExitCode::SUCCESS)
 }

@@ -7,14 +7,14 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
     adopt, apply, audit, backup, completions, config, confirm, contents, context, convert, cp, delete,
-    describe, doctor, events, exec, get, login, logout, logs, person, port_forward, project, run_state,
-    scale, schema, shell, status, token, top, version, whoami,
+    describe, doctor, events, exec, get, identity, login, logout, logs, person, port_forward, project,
+    restart, run_state, scale, schema, shell, status, token, top, version, whoami,
 };
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::roles::node::NodeDaemon;
 use crate::roles::orchestrator::{ClusterDaemon, RootDaemon};
-use crate::{demo, programs, run};
+use crate::{demo, programs, run, uninstall};
 
 /// Holm orchestrates applications at the edge: on factory cells, buildings, vehicles and households.
 #[derive(Parser, Debug)]
@@ -58,6 +58,8 @@ enum Command {
     Restore(backup::Restore),
     /// Find out why this machine has no link, or runs nothing, and what to do
     Doctor(doctor::Doctor),
+    /// Take a node off this machine: its agent, what it runs, and all files
+    Uninstall(uninstall::Uninstall),
     /// Print the JSON Schema of manifests, for editors
     Schema(schema::Schema),
     /// Print a manifest in its normal form
@@ -113,15 +115,15 @@ enum Asking {
     Delete(At<delete::Delete>),
     /// Change the number of replicas of a service
     Scale(At<scale::Scale>),
-    /// Restart every instance once
-    Restart(At<run_state::Change>),
+    /// Restart every instance once, or one alone
+    Restart(At<restart::Restart>),
     /// Stop instances; they stay where they are placed
     Stop(At<run_state::Change>),
-    /// Start what was stopped
+    /// Start what was stopped, or paused
     Start(At<run_state::Change>),
     /// Freeze instances
     Pause(At<run_state::Change>),
-    /// Let paused instances go on
+    /// Let paused instances go on; what was stopped stays so
     Resume(At<run_state::Change>),
     /// Show what instances say
     Logs(At<logs::Logs>),
@@ -135,6 +137,8 @@ enum Asking {
     Logout(At<logout::Logout>),
     /// Show who you are there, and what you may do
     Whoami(At<whoami::Whoami>),
+    /// Show who an instance is that shows a token
+    Identity(At<identity::Identity>),
     /// Make projects and say how much each may have
     Project(At<project::Projects>),
     /// Set, list and remove secrets that instances are given
@@ -200,6 +204,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Context(context) => done(context::run(context)),
         Command::Restore(restore) => done(run::single(backup::restore(restore))),
         Command::Doctor(doctor) => run::single(doctor::run(doctor)),
+        Command::Uninstall(uninstall) => done(run::single(uninstall::run(uninstall))),
         Command::Schema(schema) => done(schema::run(&schema)),
         Command::Convert(convert) => done(convert::run(&convert)),
         Command::Config(config) => done(config::run(&config)),
@@ -221,7 +226,7 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Describe(at) => describe::run(at).await,
         Asking::Delete(at) => delete::run(at).await,
         Asking::Scale(at) => scale::run(at).await,
-        Asking::Restart(at) => run_state::run(at, Wish::Restart).await,
+        Asking::Restart(at) => restart::run(at).await,
         Asking::Stop(at) => run_state::run(at, Wish::Stop).await,
         Asking::Start(at) => run_state::run(at, Wish::Start).await,
         Asking::Pause(at) => run_state::run(at, Wish::Pause).await,
@@ -231,6 +236,7 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Events(at) => events::run(at).await,
         Asking::Logout(at) => logout::run(at).await,
         Asking::Whoami(at) => whoami::run(at).await,
+        Asking::Identity(at) => identity::run(at).await,
         Asking::Project(at) => project::run(at).await,
         Asking::Secret(at) => contents::secret(at).await,
         Asking::File(at) => contents::file(at).await,

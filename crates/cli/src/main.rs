@@ -10,6 +10,7 @@
 //! | [`demo`] | a whole sea on one machine |
 //! | [`programs`] | what the demo runs: a sensor collector and the building's page |
 //! | [`failure`], [`logging`], [`run`] | errors for people; the log; the async runtime |
+//! | [`uninstall`], [`holder`] | taking a node off its machine; which process has a directory |
 //! | [`secret`], [`prompt`] | secrets that people give; questions on the terminal |
 //! | [`contexts`] | the orchestrators that somebody uses, and who they are there |
 
@@ -28,6 +29,7 @@ mod contexts;
 mod demo;
 #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "commands for people use more of it"))]
 mod failure;
+mod holder;
 mod logging;
 #[cfg(feature = "full")]
 mod output;
@@ -40,6 +42,7 @@ mod resolve;
 mod roles;
 mod run;
 mod secret;
+mod uninstall;
 
 use std::process::ExitCode;
 

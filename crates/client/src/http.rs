@@ -14,7 +14,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::error::Error;
 use crate::server::Server;
@@ -23,6 +23,11 @@ use crate::server::Server;
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is read as a whole.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// What a request waits in all when it is told to slow down.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The problem of asking too much in too short a time: nothing was done.
+const TOO_FAST: &str = "too-fast";
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -134,27 +139,41 @@ impl Http {
     /// Sends `call` and reads the whole answer, which says that it was done; the connection is used
     /// again.
     pub(crate) async fn answer(&self, call: Call) -> Result<Bytes, Error> {
-        let (response, sender) = match self.idle() {
-            Some(sender) => self.reuse(sender, &call).await?,
-            None => self.fresh(&call).await?,
-        };
-        let answer = self.read(response).await?;
-        if !sender.is_closed() {
-            self.keep(sender);
+        let mut patience = PATIENCE;
+        loop {
+            let (response, sender) = match self.idle() {
+                Some(sender) => self.reuse(sender, &call).await?,
+                None => self.fresh(&call).await?,
+            };
+            let wait = retry_after(response.headers());
+            match self.read(response).await {
+                Err(error) if slow_down(&error, wait, &mut patience).await => {}
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    if !sender.is_closed() {
+                        self.keep(sender);
+                    }
+                    return Ok(answer);
+                }
+            }
         }
-        Ok(answer)
     }
 
     /// Sends `call` on a connection of its own; refusals are errors, the body of the answer follows
     /// as it comes.
     pub(crate) async fn stream(&self, call: Call) -> Result<Response<Incoming>, Error> {
-        let (response, _) = self.fresh(&call).await?;
-        if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(response);
-        }
-        match self.read(response).await {
-            Ok(_) => Err(self.server().protocol("neither done nor refused")),
-            Err(error) => Err(error),
+        let mut patience = PATIENCE;
+        loop {
+            let (response, _) = self.fresh(&call).await?;
+            if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(response);
+            }
+            let wait = retry_after(response.headers());
+            match self.read(response).await {
+                Ok(_) => return Err(self.server().protocol("neither done nor refused")),
+                Err(error) if slow_down(&error, wait, &mut patience).await => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -224,6 +243,22 @@ impl Http {
     fn keep(&self, sender: Sender) {
         *self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     }
+}
+
+/// When the server wants to be asked again.
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(1))
+}
+
+/// Waits as the server says, if all that is wrong is that too much was asked; false when it is something else, or
+/// would take too long.
+async fn slow_down(error: &Error, wait: Duration, patience: &mut Duration) -> bool {
+    let too_fast = error.problem().is_some_and(|problem| problem.word() == TOO_FAST);
+    let Some(left) = patience.checked_sub(wait).filter(|_| too_fast) else { return false };
+    *patience = left;
+    sleep(wait).await;
+    true
 }
 
 /// A request that got no answer.

@@ -1,6 +1,7 @@
 //! The methods about people, projects and log-ins.
 
 use ::http::Method;
+use holm_model::view::identity::{IdentityView, VerifyIdentity};
 use holm_model::view::people::{
     LoginRequest, PasswordRequest, PersonRequest, PersonView, ProjectRequest, ProjectView, Quota, Roles,
     SessionCreated, SetupRequest, WhoView,
@@ -34,6 +35,11 @@ impl Client {
 
     pub async fn whoami(&self) -> Result<WhoView, Error> {
         self.http.json(Call::get("/whoami")).await
+    }
+
+    /// What the token of an instance says, if it is good.
+    pub async fn verify_identity(&self, request: &VerifyIdentity) -> Result<IdentityView, Error> {
+        self.http.json(json(Call::new(Method::POST, "/identities/verify"), request)).await
     }
 }
 

@@ -145,6 +145,11 @@ impl Client {
     pub async fn instance(&self, id: &str) -> Result<InstanceView, Error> {
         self.http.json(Call::get(path(&["instances", id]))).await
     }
+
+    /// Starts this one anew; its node must be reached.
+    pub async fn restart_instance(&self, id: &str) -> Result<(), Error> {
+        self.done(Call::new(Method::POST, path(&["instances", id, "restart"]))).await
+    }
 }
 
 // === impl Client: members ===

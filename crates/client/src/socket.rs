@@ -187,8 +187,8 @@ impl ExecReceiver {
                 }
                 Ok(Message::Close(frame)) => {
                     let reason = frame.map(|frame| frame.reason.to_string()).unwrap_or_default();
-                    let error = || self.http.server().unreachable(&io::Error::other(reason.clone()));
-                    (!reason.is_empty()).then(|| Err(error()))
+                    let server = self.http.server().to_string();
+                    (!reason.is_empty()).then_some(Err(Error::CutOff { server, reason }))
                 }
                 Ok(_) => continue,
                 Err(error) => Some(Err(self.http.server().unreachable(&io::Error::other(error)))),

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use crate::certificate::{CertificateError, Claims, Fingerprint, SeaRoot, Serial, Usage};
 use crate::files::{self, FileError};
 use crate::identity::{Identity, IdentityError};
+use crate::workload::TOKENS_PURPOSE;
 
 /// A CA key and the chain that proves what it may sign.
 #[derive(Debug)]
@@ -146,11 +147,11 @@ impl Authority {
         self.sign(csr, &params, serial, until)
     }
 
-    /// A certificate for a member below this authority, or for the server of this authority's own
-    /// orchestrator (whose identity is the authority's).
+    /// A certificate for a member below this authority, for this authority's own orchestrator (whose identity
+    /// is the authority's), or for an instance.
     pub fn sign_leaf(&self, csr: &[u8], leaf: &Leaf, now: UnixTime) -> Result<Issued, SignError> {
-        if leaf.identity != self.identity || leaf.usage != Usage::Server {
-            self.check_below(&leaf.identity)?;
+        if !leaf.usage.may_sign(&self.identity, &leaf.identity) {
+            return Err(self.not_below(&leaf.identity));
         }
         let until = self.until(now, leaf.validity)?;
         let (mut params, serial) = params(&leaf.identity, now, until)?;
@@ -161,6 +162,9 @@ impl Authority {
         }
         if leaf.usage.allows_server() {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        if leaf.usage == Usage::Tokens {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::Other(TOKENS_PURPOSE.to_vec()));
         }
         for name in &leaf.names {
             params.subject_alt_names.push(alternative_name(name)?);
@@ -232,10 +236,11 @@ impl Authority {
     }
 
     fn check_below(&self, subject: &Identity) -> Result<(), SignError> {
-        if subject.is_below(&self.identity) {
-            return Ok(());
-        }
-        Err(SignError::NotBelow { issuer: self.identity.clone(), subject: subject.clone() })
+        if subject.is_below(&self.identity) { Ok(()) } else { Err(self.not_below(subject)) }
+    }
+
+    fn not_below(&self, subject: &Identity) -> SignError {
+        SignError::NotBelow { issuer: self.identity.clone(), subject: subject.clone() }
     }
 
     fn until(&self, now: UnixTime, validity: Duration) -> Result<UnixTime, SignError> {

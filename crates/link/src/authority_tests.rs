@@ -32,12 +32,17 @@ fn an_authority_signs_only_below_itself() {
     let issued = cluster.sign_leaf(&csr(), &leaf("holm://sea/c1/n1", Usage::Client), now()).unwrap();
     assert_eq!(issued.chain.len(), 2);
     cluster.sign_leaf(&csr(), &leaf("holm://sea/c1", Usage::Server), now()).unwrap();
+    cluster.sign_leaf(&csr(), &leaf("holm://sea/c1", Usage::Tokens), now()).unwrap();
+    // Any project's: instances move.
+    cluster.sign_leaf(&csr(), &leaf("holm://sea/blue/shop/web", Usage::Workload), now()).unwrap();
     for (who, usage) in [
         ("holm://sea/c2/n1", Usage::Client),
         ("holm://sea", Usage::Server),
         ("holm://lake/c1/n1", Usage::Client),
         ("holm://sea/c1", Usage::Client),
-        ("holm://sea/c1", Usage::Both),
+        ("holm://sea/c1/n1", Usage::Tokens),
+        ("holm://sea/c1", Usage::Workload),
+        ("holm://lake/a/b/c", Usage::Workload),
     ] {
         let error = cluster.sign_leaf(&csr(), &leaf(who, usage), now()).unwrap_err();
         assert!(matches!(error, SignError::NotBelow { .. }), "{who}");

@@ -12,6 +12,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::identity::Identity;
+use crate::workload::{TOKENS_OID, Workload};
 
 /// A certificate's serial number, without leading zeros; hexadecimal as text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,9 +30,14 @@ pub struct ParseHexError(String, &'static str);
 /// What a certificate may be shown for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
+    /// A member calls its orchestrator.
     Client,
+    /// An orchestrator serves.
     Server,
-    Both,
+    /// An instance, on either side of a connection. No member's: whoever asks for members takes none of these.
+    Workload,
+    /// An orchestrator signs tokens of instances; on no side of a connection.
+    Tokens,
 }
 
 /// What one certificate says of itself; nothing of it is verified yet.
@@ -41,7 +47,7 @@ pub(crate) struct Claims {
     pub(crate) serial: Serial,
     pub(crate) not_before: UnixTime,
     pub(crate) not_after: UnixTime,
-    /// None when it may be shown for neither TLS side, or is a CA.
+    /// None when it may be shown for nothing that we know, or is a CA.
     pub(crate) usage: Option<Usage>,
     pub(crate) is_ca: bool,
     pub(crate) public_key: Vec<u8>,
@@ -169,12 +175,26 @@ as_text!(Serial, Fingerprint);
 impl Usage {
     #[must_use]
     pub const fn allows_client(self) -> bool {
-        matches!(self, Self::Client | Self::Both)
+        matches!(self, Self::Client | Self::Workload)
     }
 
     #[must_use]
     pub const fn allows_server(self) -> bool {
-        matches!(self, Self::Server | Self::Both)
+        matches!(self, Self::Server | Self::Workload)
+    }
+
+    /// Whether the orchestrator `issuer` may sign a leaf for `subject`.
+    ///
+    /// Instances move from cluster to cluster, so their names say nothing about who signs for them: any
+    /// orchestrator of the sea may.
+    #[must_use]
+    pub fn may_sign(self, issuer: &Identity, subject: &Identity) -> bool {
+        match self {
+            Self::Client => subject.is_below(issuer),
+            Self::Server => subject == issuer || subject.is_below(issuer),
+            Self::Workload => subject.sea() == issuer.sea() && Workload::try_from(subject.clone()).is_ok(),
+            Self::Tokens => subject == issuer,
+        }
     }
 }
 
@@ -214,11 +234,15 @@ fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, CertificateEr
 
 fn usage(certificate: &X509Certificate<'_>) -> Result<Option<Usage>, CertificateError> {
     let extended = certificate.extended_key_usage().map_err(|_| CertificateError::Encoding)?;
-    Ok(extended.and_then(|usage| match (usage.value.client_auth, usage.value.server_auth) {
-        (true, true) => Some(Usage::Both),
-        (true, false) => Some(Usage::Client),
-        (false, true) => Some(Usage::Server),
-        (false, false) => None,
+    Ok(extended.and_then(|usage| {
+        let tokens = usage.value.other.iter().any(|oid| oid.as_bytes() == TOKENS_OID);
+        match (usage.value.client_auth, usage.value.server_auth, tokens) {
+            (true, true, false) => Some(Usage::Workload),
+            (true, false, false) => Some(Usage::Client),
+            (false, true, false) => Some(Usage::Server),
+            (false, false, true) => Some(Usage::Tokens),
+            _ => None,
+        }
     }))
 }
 

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::ahead::ReadAhead;
 use crate::captive::{self, Answer, Captive};
 use crate::clock::Clock;
 use crate::credentials::Credentials;
@@ -43,7 +44,7 @@ pub struct Dialer {
 #[derive(Debug)]
 pub struct Connected {
     pub peer: PeerIdentity,
-    pub stream: TlsStream<TcpStream>,
+    pub stream: TlsStream<ReadAhead<TcpStream>>,
 }
 
 /// The credentials cannot be used for calling.
@@ -127,7 +128,7 @@ pub(crate) async fn secured(
     address: &str,
     proxies: &Proxies,
     limit: Duration,
-) -> Result<TlsStream<TcpStream>, DialError> {
+) -> Result<TlsStream<ReadAhead<TcpStream>>, DialError> {
     let tcp = reach::connect(address, proxies, limit).await?;
     let ended = handshake(config, address, tcp, limit).await;
     if !matches!(&ended, Err(DialError::Handshake { source, .. }) if tls::is_garbage(source)) {
@@ -147,8 +148,8 @@ async fn handshake(
     address: &str,
     tcp: TcpStream,
     limit: Duration,
-) -> Result<TlsStream<TcpStream>, DialError> {
-    let handshake = TlsConnector::from(config).connect(server_name(address), tcp);
+) -> Result<TlsStream<ReadAhead<TcpStream>>, DialError> {
+    let handshake = TlsConnector::from(config).connect(server_name(address), ReadAhead::new(tcp));
     let address = address.to_owned();
     match timeout(limit, handshake).await {
         Ok(Ok(stream)) => Ok(stream),

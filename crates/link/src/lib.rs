@@ -11,6 +11,7 @@
 //! | [`revocation`] | the shared set of serial numbers that are valid no more |
 //! | [`renewal`] | when a new certificate is asked for, and taking it |
 //! | [`clock`] | the later of the local clock and the platform time, which is kept on disk |
+//! | [`workload`] | `holm://sea/project/application/service`: who an instance speaks for, and its tokens |
 //! | [`verify`] | the rule by which a chain is accepted; pure |
 //! | [`token`] | the one-time token that lets a machine join |
 //! | [`join`] | joining over a TLS connection pinned by the token |
@@ -18,12 +19,15 @@
 //! | [`dial`], [`backoff`] | the member's connection to its orchestrator, and when to try again |
 //! | [`reach`], [`proxy`] | TCP to it: by whichever address answers, or through an HTTP proxy |
 //! | [`captive`], [`probe`] | networks that answer in its place; a look from outside, for people |
+//! | [`ahead`] | reading ahead below TLS while much comes |
 //! | [`session`] | control frames and tunnels over one connection |
 //! | [`lane`] | the second connection of a session, for its tunnels |
+//! | [`pem`] | certificates as text, for programs of others |
 //! | [`frame`], [`cbor`] | length-prefixed frames, CBOR with limits |
 //!
 //! The crate carries bytes: which messages they are is known to the shells.
 
+pub mod ahead;
 pub mod authority;
 pub mod backoff;
 pub mod captive;
@@ -38,6 +42,8 @@ pub mod identity;
 pub mod join;
 pub mod lane;
 pub mod listen;
+pub mod pem;
+pub mod places;
 pub mod probe;
 pub mod proxy;
 pub mod reach;
@@ -48,6 +54,7 @@ pub mod signature;
 mod tls;
 pub mod token;
 pub mod verify;
+pub mod workload;
 
 pub use rustls::pki_types::UnixTime;
 pub use tls::{ALPN_BULK, ALPN_CONTROL};

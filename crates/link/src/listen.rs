@@ -5,7 +5,7 @@
 //! browsers show a dialogue. A client that offers both kinds is a member.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::ahead::ReadAhead;
 use crate::clock::Clock;
+use crate::places::{Places, Share, neighbourhood};
 use crate::session::Transport;
 pub use crate::tls::ServerCertificate;
 use crate::tls::{self, ALPN_BULK, ALPN_CONTROL};
@@ -32,7 +34,9 @@ pub struct Acceptor {
     http: Arc<ServerConfig>,
     policy: Arc<MemberPolicy>,
     clock: Clock,
-    handshakes: Arc<Semaphore>,
+    handshakes: Places<IpAddr>,
+    /// Of [`Self::serve`]: while it has no permit, further connections wait in the kernel.
+    room: Arc<Semaphore>,
     limits: HandshakeLimits,
 }
 
@@ -41,6 +45,8 @@ pub struct Acceptor {
 pub struct HandshakeLimits {
     /// Handshakes at one time; further connections wait in the kernel's queue.
     pub concurrent: usize,
+    /// Those of one address; further ones are closed, so that nobody shuts the door for others by standing in it.
+    pub each: usize,
     /// For the ClientHello, and again for the rest of the handshake.
     pub time: Duration,
 }
@@ -48,8 +54,8 @@ pub struct HandshakeLimits {
 /// A connection whose handshake is done.
 #[derive(Debug)]
 pub enum Accepted<IO> {
-    Member { peer: PeerIdentity, channel: Channel, stream: Box<TlsStream<IO>> },
-    Http { stream: Box<TlsStream<IO>> },
+    Member { peer: PeerIdentity, channel: Channel, stream: Box<TlsStream<ReadAhead<IO>>> },
+    Http { stream: Box<TlsStream<ReadAhead<IO>>> },
 }
 
 /// What a member's connection is for.
@@ -93,7 +99,7 @@ const LINGER_TIME: Duration = Duration::from_secs(1);
 
 impl Default for HandshakeLimits {
     fn default() -> Self {
-        Self { concurrent: 256, time: Duration::from_secs(10) }
+        Self { concurrent: 256, each: 128, time: Duration::from_secs(10) }
     }
 }
 
@@ -124,7 +130,8 @@ impl Acceptor {
             http: Arc::new(tls::http_server(certificate, &clock)?),
             policy,
             clock,
-            handshakes: Arc::new(Semaphore::new(limits.concurrent)),
+            handshakes: Places::new(Share { each: limits.each, all: limits.concurrent }),
+            room: Arc::new(Semaphore::new(limits.concurrent)),
             limits,
         })
     }
@@ -132,7 +139,7 @@ impl Acceptor {
     /// Does the handshake of one connection.
     pub async fn accept<IO: Transport>(&self, io: IO) -> Result<Accepted<IO>, AcceptError> {
         let time = self.limits.time;
-        let hello = LazyConfigAcceptor::new(HelloReader::default(), io);
+        let hello = LazyConfigAcceptor::new(HelloReader::default(), ReadAhead::new(io));
         let hello = timeout(time, hello).await.map_err(|_| AcceptError::HelloLate(time))?;
         let hello = hello.map_err(|e| gone_or(e, AcceptError::Hello))?;
         let member = hello.client_hello().alpn().is_some_and(|mut all| all.any(|a| Channel::of(a).is_some()));
@@ -159,7 +166,7 @@ impl Acceptor {
         loop {
             while tasks.try_join_next().is_some() {}
             // The semaphore is never closed.
-            let Ok(permit) = self.handshakes.clone().acquire_owned().await else { return };
+            let Ok(permit) = self.room.clone().acquire_owned().await else { return };
             let (stream, address) = match listener.accept().await {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -168,9 +175,13 @@ impl Acceptor {
                     continue;
                 }
             };
+            let Ok(place) = self.handshakes.take(Some(neighbourhood(address.ip()))) else {
+                tracing::debug!(%address, "A connection was closed: its address has many unfinished ones.");
+                continue;
+            };
             let (acceptor, handle) = (self.clone(), handle.clone());
             tasks.spawn(async move {
-                let _permit = permit;
+                let _until_done = (permit, place);
                 // Only a matter of latency: a failure changes nothing else.
                 let _ = stream.set_nodelay(true);
                 match acceptor.accept(stream).await {
@@ -186,7 +197,7 @@ impl Acceptor {
     }
 
     /// Who the member is: judged again, because the TLS library keeps the chain but not the verdict.
-    fn member<IO>(&self, stream: Box<TlsStream<IO>>) -> Result<Accepted<IO>, AcceptError> {
+    fn member<IO>(&self, stream: Box<TlsStream<ReadAhead<IO>>>) -> Result<Accepted<IO>, AcceptError> {
         let (_, connection) = stream.get_ref();
         let channel = connection.alpn_protocol().and_then(Channel::of).unwrap_or(Channel::Control);
         let chain = connection.peer_certificates().unwrap_or_default();

@@ -16,6 +16,7 @@
 
 mod control;
 mod driver;
+mod gather;
 mod tunnel;
 
 use std::sync::Arc;

@@ -4,7 +4,8 @@
 //! 2. Every certificate of that path names exactly one identity, and each lies below its issuer's —
 //!    only a server's leaf may have its issuer's own identity: an orchestrator serving its members.
 //! 3. No certificate of the path is revoked.
-//! 4. The leaf is no CA and says expressly that it may be used this way.
+//! 4. The leaf is no CA and says expressly that it may be used this way, and no other: an instance's, which may
+//!    be used on both sides of a connection, is neither a member's nor an orchestrator's, whatever its name.
 //! 5. A client's leaf that expired within the rejoin window is accepted, but marked.
 
 use std::time::Duration;
@@ -12,9 +13,10 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::certificate::{CertificateError, Claims, Fingerprint, SeaRoot, Serial, two_thirds};
+use crate::certificate::{CertificateError, Claims, Fingerprint, SeaRoot, Serial, Usage, two_thirds};
 use crate::identity::Identity;
 use crate::revocation::Revocations;
+use crate::workload::TOKENS_OID;
 
 /// Who the other side is, as its chain proved it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub enum VerifyError {
     NotBelow { issuer: Identity, subject: Identity },
     #[error("the certificate of `{identity}` (serial {serial}) is revoked; the member must join again")]
     Revoked { identity: Identity, serial: Serial },
-    #[error("the certificate of `{0}` is not made for this side of a connection")]
+    #[error("the certificate of `{0}` is not made for this use")]
     Usage(Identity),
     #[error("expected `{expected}`, but the certificate is for `{found}`")]
     Unexpected { expected: Identity, found: Identity },
@@ -80,12 +82,6 @@ pub struct OrchestratorPolicy {
 /// The default of [`MemberPolicy::rejoin_window`].
 pub const REJOIN_WINDOW: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Client,
-    Server,
-}
-
 impl PeerIdentity {
     /// Until when the certificate need not be renewed yet.
     #[must_use]
@@ -105,7 +101,7 @@ impl MemberPolicy {
         }
         // An expired chain is judged as of its last moment: it was a good one then.
         let time = if expired { leaf.not_after } else { now };
-        let peer = judge(&self.root, &self.revocations, chain, leaf, Side::Client, time)?;
+        let peer = judge(&self.root, &self.revocations, chain, leaf, Usage::Client, time)?;
         if peer.identity.parent().as_ref() != Some(&self.parent) {
             return Err(VerifyError::NotMember { parent: self.parent.clone(), found: peer.identity });
         }
@@ -122,7 +118,7 @@ impl OrchestratorPolicy {
         let leaf = leaf(chain)?;
         let signed = chain.iter().filter_map(|der| Claims::parse(der).ok()).map(|c| c.not_before).max();
         let time = signed.map_or(now, |signed| signed.max(now));
-        let peer = judge(&self.root, &self.revocations, chain, leaf, Side::Server, time)?;
+        let peer = judge(&self.root, &self.revocations, chain, leaf, Usage::Server, time)?;
         if peer.identity != self.expected {
             let (expected, found) = (self.expected.clone(), peer.identity);
             return Err(VerifyError::Unexpected { expected, found });
@@ -131,28 +127,28 @@ impl OrchestratorPolicy {
     }
 }
 
-fn leaf(chain: &[CertificateDer<'_>]) -> Result<Claims, VerifyError> {
+pub(crate) fn leaf(chain: &[CertificateDer<'_>]) -> Result<Claims, VerifyError> {
     Ok(Claims::parse(chain.first().ok_or(CertificateError::Encoding)?)?)
 }
 
 /// Rules 1 to 4.
-fn judge(
+pub(crate) fn judge(
     root: &SeaRoot,
     revocations: &Revocations,
     chain: &[CertificateDer<'_>],
     leaf: Claims,
-    side: Side,
+    usage: Usage,
     time: UnixTime,
 ) -> Result<PeerIdentity, VerifyError> {
-    check_usage(&leaf, side)?;
-    let path = verified_path(root, chain, &leaf, side, time)?;
+    check_usage(&leaf, usage)?;
+    let path = verified_path(root, chain, &leaf, usage, time)?;
     let mut subject = &leaf;
     for issuer in &path {
-        check_below(&issuer.identity, subject, side)?;
+        check_below(&issuer.identity, subject, usage)?;
         check_revoked(revocations, subject)?;
         subject = issuer;
     }
-    check_below(root.identity(), subject, side)?;
+    check_below(root.identity(), subject, usage)?;
     check_revoked(revocations, subject)?;
     let serials = [&leaf].into_iter().chain(&path).map(|c| c.serial.clone()).collect();
     Ok(PeerIdentity {
@@ -171,7 +167,7 @@ fn verified_path(
     root: &SeaRoot,
     chain: &[CertificateDer<'_>],
     leaf: &Claims,
-    side: Side,
+    usage: Usage,
     time: UnixTime,
 ) -> Result<Vec<Claims>, VerifyError> {
     let error = |e| match e {
@@ -180,9 +176,11 @@ fn verified_path(
         other => VerifyError::Path(other),
     };
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
-    let usage = match side {
-        Side::Client => KeyUsage::client_auth(),
-        Side::Server => KeyUsage::server_auth(),
+    let usage = match usage {
+        Usage::Client | Usage::Workload => KeyUsage::client_auth(),
+        Usage::Server => KeyUsage::server_auth(),
+        // Authorities name no usage; that the leaf names this one is checked already.
+        Usage::Tokens => KeyUsage::required_if_present(TOKENS_OID),
     };
     let (first, others) = chain.split_first().ok_or(CertificateError::Encoding)?;
     let end_entity = EndEntityCert::try_from(first).map_err(error)?;
@@ -194,17 +192,16 @@ fn verified_path(
     Ok(claims.collect::<Result<_, _>>()?)
 }
 
-fn check_usage(leaf: &Claims, side: Side) -> Result<(), VerifyError> {
-    let allowed = leaf.usage.is_some_and(|usage| match side {
-        Side::Client => usage.allows_client(),
-        Side::Server => usage.allows_server(),
-    });
-    if allowed && !leaf.is_ca { Ok(()) } else { Err(VerifyError::Usage(leaf.identity.clone())) }
+fn check_usage(leaf: &Claims, usage: Usage) -> Result<(), VerifyError> {
+    let fits = leaf.usage == Some(usage) && !leaf.is_ca;
+    if fits { Ok(()) } else { Err(VerifyError::Usage(leaf.identity.clone())) }
 }
 
-fn check_below(issuer: &Identity, subject: &Claims, side: Side) -> Result<(), VerifyError> {
-    let own_server = side == Side::Server && !subject.is_ca && subject.identity == *issuer;
-    if own_server || subject.identity.is_below(issuer) {
+/// `usage`: of the leaf; an authority signs only below itself.
+fn check_below(issuer: &Identity, subject: &Claims, usage: Usage) -> Result<(), VerifyError> {
+    let identity = &subject.identity;
+    let may = if subject.is_ca { identity.is_below(issuer) } else { usage.may_sign(issuer, identity) };
+    if may {
         return Ok(());
     }
     Err(VerifyError::NotBelow { issuer: issuer.clone(), subject: subject.identity.clone() })

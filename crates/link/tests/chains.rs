@@ -2,7 +2,7 @@
 
 mod support;
 
-use holm_link::certificate::Usage::{Both, Client, Server};
+use holm_link::certificate::Usage::{Client, Server, Tokens, Workload};
 use holm_link::certificate::{CertificateError, Serial};
 use holm_link::revocation::Revocations;
 use holm_link::verify::VerifyError;
@@ -103,14 +103,39 @@ fn a_ca_certificate_or_one_for_the_other_side_is_no_leaf() {
     let client = issue(&c1, "holm://sea/c1/n1", Client);
     let error = calls(&root, "holm://sea/c1/n1").judge(&client.chain, day(1)).unwrap_err();
     assert!(matches!(error, VerifyError::Usage(_)), "{error}");
-    let both = issue(&root, "holm://sea/n1", Both);
-    members.judge(&both.chain, day(1)).unwrap();
+    let tokens = issue(&root, "holm://sea", Tokens);
+    let error = calls(&root, "holm://sea").judge(&tokens.chain, day(1)).unwrap_err();
+    assert!(matches!(error, VerifyError::Usage(_)), "{error}");
 
     // No usage at all means none, not any.
     let rogue = Rogue::cluster(&root, "holm://sea/c1");
     let mut silent = params(&["holm://sea/c1/n1"], Client);
     silent.extended_key_usages.clear();
     let (chain, _) = rogue.sign(&silent);
+    let error = members_of(&root, "holm://sea/c1", &none()).judge(&chain, day(1)).unwrap_err();
+    assert!(matches!(error, VerifyError::Usage(_)), "{error}");
+}
+
+/// The project is named like a cluster, the application like its cluster, the service like a node of that.
+#[test]
+fn an_instance_is_nobodys_member_whatever_its_names_are() {
+    let root = sea();
+    let (c1, _) = cluster(&root, "holm://sea/c1");
+    let (d1, _) = cluster(&c1, "holm://sea/c1/d1");
+    let who = "holm://sea/c1/d1/n1";
+    let member = issue(&d1, who, Client);
+    members_of(&root, "holm://sea/c1/d1", &none()).judge(&member.chain, day(1)).unwrap();
+    for authority in [&root, &c1, &d1] {
+        let instance = issue(authority, who, Workload);
+        let error =
+            members_of(&root, "holm://sea/c1/d1", &none()).judge(&instance.chain, day(1)).unwrap_err();
+        assert!(matches!(error, VerifyError::Usage(_)), "{error}");
+        let error = calls(&root, who).judge(&instance.chain, day(1)).unwrap_err();
+        assert!(matches!(error, VerifyError::Usage(_)), "{error}");
+    }
+    // Nor does a cluster in the wrong hands get one in by a rule of its own.
+    let rogue = Rogue::cluster(&root, "holm://sea/c1");
+    let (chain, _) = rogue.sign(&params(&["holm://sea/c1/n1"], Workload));
     let error = members_of(&root, "holm://sea/c1", &none()).judge(&chain, day(1)).unwrap_err();
     assert!(matches!(error, VerifyError::Usage(_)), "{error}");
 }

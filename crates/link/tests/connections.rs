@@ -205,7 +205,7 @@ async fn a_flood_of_silent_connections_does_not_keep_members_out() {
     let server = credentials(&authority, "holm://sea", Usage::Server, day(0));
     let certificate = ServerCertificate::new(&server).unwrap();
     let policy = members_of(&authority, "holm://sea", &Revocations::default());
-    let limits = HandshakeLimits { concurrent: 4, time: Duration::from_millis(200) };
+    let limits = HandshakeLimits { concurrent: 4, each: 4, time: Duration::from_millis(200) };
     let acceptor = Arc::new(Acceptor::new(&certificate, policy, clock(), limits).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -225,4 +225,26 @@ async fn a_flood_of_silent_connections_does_not_keep_members_out() {
     dialing.unwrap();
     soon(receiver.recv()).await.unwrap();
     assert!(matches!(arrived.lock().unwrap()[0], Accepted::Member { .. }));
+}
+
+#[tokio::test]
+async fn who_stands_in_the_door_does_not_shut_it_for_other_addresses() {
+    let authority = sea();
+    let server = credentials(&authority, "holm://sea", Usage::Server, day(0));
+    let certificate = ServerCertificate::new(&server).unwrap();
+    let policy = members_of(&authority, "holm://sea", &Revocations::default());
+    // Nobody's patience ends within the test.
+    let limits = HandshakeLimits { concurrent: 4, each: 3, time: Duration::from_secs(600) };
+    let acceptor = Arc::new(Acceptor::new(&certificate, policy, clock(), limits).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(acceptor.serve(listener, |_, _| {}));
+    let mut flood = Vec::new();
+    for _ in 0..12 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        flood.push(socket.connect(address).await.unwrap());
+    }
+    let member = credentials(&authority, "holm://sea/n1", Usage::Client, day(0));
+    soon(dialer(&member).connect(&address.to_string(), Channel::Control)).await.unwrap();
 }

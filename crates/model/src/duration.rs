@@ -17,8 +17,14 @@ pub struct Span(pub Duration);
 
 /// The text is not a [`Span`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration: numbers with `d`, `h`, `m`, `s` or `ms`, as in `500ms`, `10s` or `1h30m`")]
-pub struct DurationError(String);
+pub enum DurationError {
+    #[error(
+        "`{0}` is not a duration: numbers with `d`, `h`, `m`, `s` or `ms`, as in `500ms`, `10s` or `1h30m`"
+    )]
+    Form(String),
+    #[error("`{0}` is too long: at most `36525d`, a hundred years")]
+    TooLong(String),
+}
 
 /// The rule of [`Span`] as a regular expression, for schemas.
 pub const DURATION_PATTERN: &str = "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
@@ -35,10 +41,11 @@ impl FromStr for Span {
     type Err = DurationError;
 
     fn from_str(text: &str) -> Result<Self, DurationError> {
-        millis(text)
-            .filter(|millis| *millis <= MOST)
-            .map(|millis| Self(Duration::from_millis(millis)))
-            .ok_or_else(|| DurationError(shorten(text)))
+        let millis = millis(text).ok_or_else(|| DurationError::Form(shorten(text)))?;
+        if millis > MOST {
+            return Err(DurationError::TooLong(shorten(text)));
+        }
+        Ok(Self(Duration::from_millis(millis)))
     }
 }
 
@@ -145,6 +152,8 @@ mod tests {
         }
         let error = "soon".parse::<Span>().unwrap_err().to_string();
         assert!(error.starts_with("`soon` is not a duration: "), "{error}");
+        let error = "36526d".parse::<Span>().unwrap_err().to_string();
+        assert!(error.starts_with("`36526d` is too long: "), "{error}");
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub struct ShareReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfilledSlot {
     pub slot: SlotIndex,
+    /// Of the specification that it is about.
+    pub generation: u64,
     /// Why not, in words.
     pub reason: String,
     pub since: Time,

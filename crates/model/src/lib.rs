@@ -18,6 +18,7 @@
 //! | [`slot`] | one place of a service that wants to be filled |
 //! | [`state`] | states and the table of legal changes |
 //! | [`content`] | secrets and plain files of a project |
+//! | [`identity`] | with what an instance proves who it is |
 //! | [`item`] | what an orchestrator's list for a member is made of |
 //! | [`member`] | what a node or a cluster says about itself |
 //! | [`fact`] | what somebody observed |
@@ -34,6 +35,7 @@ pub mod content;
 pub mod duration;
 pub mod fact;
 pub mod id;
+pub mod identity;
 pub mod item;
 pub mod manifest;
 pub mod member;

@@ -39,6 +39,9 @@ pub struct ServiceSpec {
     /// The secret with which the image is pulled, a [`RegistryLogin`](crate::content::RegistryLogin).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry: Option<Name>,
+    /// An instance may ask its node for a short-lived certificate or token of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub identity: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
     /// A user's name or number; without it a root agent uses its `--process-user`.
@@ -256,6 +259,7 @@ impl ServiceSpec {
             files: BTreeMap::new(),
             on_change: OnChange::Restart,
             registry: None,
+            identity: false,
             workdir: None,
             user: None,
             volumes: Vec::new(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::amendment::Amendment;
 use crate::id::{AssignmentId, MemberId};
+use crate::identity::Want;
 use crate::name::Name;
 use crate::time::Time;
 
@@ -52,6 +53,11 @@ pub enum Purpose {
     },
     /// Granted: the node keeps what an operator says about it, and tells it with its facts. No bytes follow.
     Amend(Amendment),
+    /// Granted: the instance begins anew, whatever its restart policy says. No bytes follow.
+    Restart { instance: AssignmentId },
+    /// Upward, from the instance's node to its orchestrator. Granted: one frame, a
+    /// [`crate::identity::Proof`].
+    Identity { instance: AssignmentId, want: Want },
 }
 
 /// Which lines of a log are wanted.

@@ -3,6 +3,7 @@
 pub mod amendment;
 pub mod content;
 pub mod held;
+pub mod identity;
 pub mod people;
 pub mod query;
 

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use ciborium::Value;
 use holm_model::fact::Fact;
+use holm_model::identity::Proof;
 use holm_model::message::{Down, PROTOCOL, Up};
 use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, ExecIn, ExecOut, LogLine, Request};
@@ -68,6 +69,7 @@ fn every_message_is_read_and_written_as_ever() {
     names.extend(samples::up().iter().map(|up| check(samples::up_name(up), up)));
     names.extend(samples::down().iter().map(|down| check(samples::down_name(down), down)));
     names.extend(samples::requests().iter().map(|(name, request)| check::<Request>(name, request)));
+    names.extend(samples::proofs().iter().map(|(name, proof)| check::<Proof>(name, proof)));
     names.extend(samples::answers().iter().map(|(name, answer)| check::<Answer>(name, answer)));
     names.insert(check::<LogLine>("tunnel-log-line", &samples::log_line()));
     names.insert(check::<UsageHistory>("tunnel-usage-history", &samples::usage_history()));

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{Backlog, probe};
 use crate::clock;
+use crate::identity::{self, Identities};
 use crate::launch::NodeSelf;
 use crate::link::{Line, Link, Order as LinkOrder};
 use crate::peers::Peers;
@@ -60,6 +61,7 @@ pub(crate) struct Agent {
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) workers: Workers,
     pub(crate) peers: Peers,
+    pub(crate) identities: Identities,
     pub(crate) link: Link,
     pub(crate) revocations: Revocations,
     pub(crate) node: watch::Sender<NodeSelf>,
@@ -169,7 +171,7 @@ impl Agent {
                 self.step(NodeEvent::Facts(facts));
             }
             NodeEvent::Runtime { .. } if self.memory.listing > 0 => self.memory.deferred.push(event),
-            NodeEvent::Survivors(_) => {
+            NodeEvent::Survivors { .. } => {
                 self.memory.listing = self.memory.listing.saturating_sub(1);
                 if self.memory.listing > 0 {
                     // Another answer follows that is newer.
@@ -252,8 +254,9 @@ impl Agent {
     fn act(&mut self) {
         let effects = self.machine.take_effects();
         if std::mem::take(&mut self.memory.list_changed) {
-            // Before launches: what they start shall find its peers.
+            // Before launches: what they start shall find its peers, and its socket.
             self.peers.wish(wish(&self.machine));
+            self.identities.wish(identity::wanted(&self.machine));
             self.revoke();
         }
         self.revision.send_replace(self.machine.held().revision());

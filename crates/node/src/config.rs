@@ -21,6 +21,8 @@ pub struct NodeConfig {
     pub orchestrator: String,
     /// The text of a join token: needed at the first start, and another one when the node was revoked.
     pub token: Option<String>,
+    /// Join with the token although this machine is a member: of another orchestrator, say.
+    pub rejoin: bool,
     /// The name to join with; `None`: the host name.
     pub name: Option<Name>,
     pub labels: BTreeMap<String, String>,
@@ -33,6 +35,8 @@ pub struct NodeConfig {
     /// Between two looks at the hardware and the runtimes.
     pub rescan: Duration,
     pub link: LinkTimes,
+    /// Called once when the node is a member and works.
+    pub ready: fn(),
     pub runtimes: RuntimesConfig,
     /// The root of `/proc`, `/sys` and `/etc`; another one in tests.
     pub root: PathBuf,
@@ -63,6 +67,7 @@ impl NodeConfig {
             data_dir,
             orchestrator,
             token: None,
+            rejoin: false,
             name: None,
             labels: BTreeMap::new(),
             capabilities: BTreeSet::new(),
@@ -70,6 +75,7 @@ impl NodeConfig {
             interval: Duration::from_secs(15),
             rescan: Duration::from_secs(300),
             link: LinkTimes::default(),
+            ready: || {},
             runtimes: RuntimesConfig::new(executable),
             root: PathBuf::from("/"),
             clock: LocalClock::default(),

@@ -23,6 +23,7 @@
 //! | [`tunnels`] | what the orchestrator wants of an instance: logs, exec, bytes of a port |
 //! | [`given`], [`tmpfs`] | secrets and files that instances are given, in memory |
 //! | [`peers`] | what instances are told of those they connect to, and the proxies to them |
+//! | [`identity`] | sockets where instances ask who they are |
 //! | [`amendments`] | what an operator says about the node |
 //! | [`history`] | what was used in the last hour |
 //! | [`facts`], [`usage`], [`observe`] | what the machine is, what it uses, and when to look |
@@ -39,6 +40,7 @@ mod drivers;
 mod facts;
 mod given;
 mod history;
+mod identity;
 mod launch;
 mod link;
 mod local_api;
@@ -47,6 +49,7 @@ mod observe;
 mod peers;
 mod place;
 mod ports;
+mod remains;
 mod run;
 mod runtimes;
 mod tmpfs;
@@ -58,6 +61,7 @@ pub use config::{NodeConfig, RuntimesConfig};
 pub use link::{AskError, LinkStatus, LinkTimes, ask};
 pub use local_api::SOCKET;
 pub use membership::MembershipError;
+pub use remains::{Files, RemainError, Remains};
 pub use run::{NodeError, run, run_with};
 pub use tunnels::consent;
 

@@ -71,7 +71,7 @@ struct Instance {
 /// The file name of the socket in the data directory.
 pub const SOCKET: &str = "node.sock";
 
-type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// Takes the place of a socket that an earlier agent left; the caller holds the data directory's lock.
 pub(crate) fn bind(data_dir: &Path) -> io::Result<(UnixListener, PathBuf)> {
@@ -165,7 +165,7 @@ impl Instance {
     }
 }
 
-fn json<T: Serialize>(body: &T) -> Answer {
+pub(crate) fn json<T: Serialize>(body: &T) -> Answer {
     match serde_json::to_vec(body) {
         Ok(bytes) => response(StatusCode::OK, "application/json", bytes),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -173,13 +173,13 @@ fn json<T: Serialize>(body: &T) -> Answer {
 }
 
 /// RFC 9457.
-fn problem(status: StatusCode, detail: &str) -> Answer {
+pub(crate) fn problem(status: StatusCode, detail: &str) -> Answer {
     let title = status.canonical_reason().unwrap_or("error");
     let body = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
     response(status, "application/problem+json", body.to_string().into_bytes())
 }
 
-fn response(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
+pub(crate) fn response(status: StatusCode, kind: &'static str, body: Vec<u8>) -> Answer {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));

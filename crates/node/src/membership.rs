@@ -12,6 +12,7 @@ use holm_link::backoff::Backoff;
 use holm_link::clock::Clock;
 use holm_link::credentials::{Credentials, LoadCredentialsError};
 use holm_link::dial::DialError;
+use holm_link::identity::Identity;
 use holm_link::join::{self, JoinError, Proposal};
 use holm_link::token::{JoinToken, ParseTokenError, Role, TokenId};
 use holm_model::member::{self, NodeFacts};
@@ -33,6 +34,11 @@ pub enum MembershipError {
     Role,
     #[error("`{orchestrator}` did not take this node")]
     Join { orchestrator: String, source: JoinError },
+    #[error(
+        "this machine is a member of `{own}`, and the token is for `{other}`; to move it there, start it once \
+         with --rejoin, and say `holm node remove {name}` at the old one; without the token it stays"
+    )]
+    Elsewhere { own: String, other: Identity, name: Name },
     #[error("the new credentials cannot be kept; free some space and join again with a new token")]
     Save(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -44,6 +50,8 @@ pub(crate) struct Applicant {
     /// `host:port`
     pub(crate) orchestrator: String,
     pub(crate) token: Option<String>,
+    /// Join with the token although there are credentials.
+    pub(crate) rejoin: bool,
     pub(crate) name: Name,
     pub(crate) facts: NodeFacts,
 }
@@ -60,7 +68,10 @@ impl Applicant {
     /// Credentials, however long the orchestrator is away; cancel by dropping.
     pub(crate) async fn credentials(&self, clock: &Clock) -> Result<Credentials, MembershipError> {
         if let Some(credentials) = Credentials::load(&self.data_dir)? {
-            return Ok(credentials);
+            return match self.token_beside(&credentials)? {
+                None => Ok(credentials),
+                Some(token) => self.join(&token, clock).await,
+            };
         }
         self.join(&self.token()?.ok_or(MembershipError::NoToken)?, clock).await
     }
@@ -72,6 +83,25 @@ impl Applicant {
             None => Ok(None),
             Some(token) => self.join(&token, clock).await.map(Some),
         }
+    }
+
+    /// A token that was not used here, and with which a machine that is a member shall join anew. One that
+    /// could do no more than the credentials is left alone.
+    fn token_beside(&self, credentials: &Credentials) -> Result<Option<JoinToken>, MembershipError> {
+        let unused = |token: &JoinToken| self.used() != Some(token.id);
+        // Without need of it, a token that cannot be read does no harm.
+        let Some(token) = self.token().ok().flatten().filter(unused) else { return Ok(None) };
+        if self.rejoin {
+            return Ok(Some(token));
+        }
+        let own = credentials.identity().parent();
+        if token.fingerprint == credentials.root().fingerprint() && own.as_ref() == Some(&token.orchestrator)
+        {
+            tracing::info!("This node is a member already; the token is not needed.");
+            return Ok(None);
+        }
+        let own = own.unwrap_or_else(|| credentials.identity().clone()).to_string();
+        Err(MembershipError::Elsewhere { own, other: token.orchestrator, name: self.name.clone() })
     }
 
     fn token(&self) -> Result<Option<JoinToken>, MembershipError> {

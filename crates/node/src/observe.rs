@@ -77,7 +77,8 @@ pub(crate) async fn usage(
     }
 }
 
-/// Looks at hardware and runtimes again until it is dropped; what has not changed is not sent.
+/// Looks at hardware and runtimes again until it is dropped: from time to time, and when a runtime comes or
+/// goes. What has not changed is not sent.
 pub(crate) async fn facts(
     detector: Arc<Detector>,
     runtimes: Runtimes,
@@ -87,7 +88,11 @@ pub(crate) async fn facts(
 ) {
     let mut ticks = ticks(every, every);
     loop {
-        ticks.tick().await;
+        // Both can be dropped at any time: a tick, and a change that nobody took, are there the next time.
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = runtimes.changed() => {}
+        }
         let Some(facts) = detect(&detector, runtimes.facts().await).await else { return };
         peers.local(runtimes.local_addresses().await, facts.addresses.iter().copied());
         if !narrator.found(facts, &inputs).await {

@@ -27,6 +27,7 @@ use crate::directory::Directory;
 use crate::facts::Detector;
 use crate::facts::tree::Tree;
 use crate::history::History;
+use crate::identity::{Identities, Sockets, Trust};
 use crate::launch::NodeSelf;
 use crate::link::{Link, Settings};
 use crate::local_api::{self, LocalApi};
@@ -126,8 +127,9 @@ where
     let machine = NodeMachine::load(&mut snapshot, machine)?;
     let label = drivers::label(&config.data_dir);
     let label = label.map_err(|source| NodeError::DataDir { path: config.data_dir.clone(), source })?;
-    let (tmpfs, events) = (Tmpfs::new(&label), events_seen);
-    let parts = Parts { config, store, machine, runtimes, tmpfs, events, detector, narrator, facts, name };
+    let (tmpfs, sockets, events) = (Tmpfs::new(&label), Sockets::new(&label), events_seen);
+    let parts =
+        Parts { config, store, machine, runtimes, tmpfs, sockets, events, detector, narrator, facts, name };
     Ok(Some((parts, credentials, clock)))
 }
 
@@ -138,6 +140,7 @@ struct Parts {
     machine: NodeMachine,
     runtimes: Runtimes,
     tmpfs: Tmpfs,
+    sockets: Sockets,
     events: mpsc::Receiver<RuntimeEvent>,
     detector: Arc<Detector>,
     narrator: Narrator,
@@ -171,6 +174,7 @@ impl Parts {
         let data_dir = self.config.data_dir.clone();
         let (socket, path) = local_api::bind(&data_dir)
             .map_err(|source| NodeError::Socket { path: data_dir.join(local_api::SOCKET), source })?;
+        (self.config.ready)();
         let (inputs, inbox) = mpsc::channel(INPUTS);
         let published = Published {
             node: watch::Sender::new(self.node_self(&credentials)),
@@ -184,13 +188,15 @@ impl Parts {
         };
         let settings = self.link_settings(credentials, clock.clone(), &shared, &published);
         let (link, calling) = Link::start(settings, stop.clone());
+        let revocations = shared.revocations.clone();
+        let trust = Trust { root: link.root(), revocations, clock: clock.clone() };
         let peers = self.peers(&link).await;
         let api =
             LocalApi { node: published.node.subscribe(), link: link.clone(), inputs: shared.inputs.clone() };
         let mut helpers = self.helpers(&shared, &peers);
         helpers.spawn(api.serve(socket));
         helpers.spawn(async move { clock.keep(&data_dir).await });
-        let agent = self.agent(inbox, shared, published, link, peers);
+        let agent = self.agent(inbox, shared, published, link, peers, trust);
         let ended = supervise(agent, (helpers, calling), stop).await;
         let _ = std::fs::remove_file(path);
         ended
@@ -237,13 +243,17 @@ impl Parts {
         published: Published,
         link: Link,
         peers: Peers,
+        trust: Trust,
     ) -> Agent {
+        let notary = Arc::new(link.clone());
+        let identities = Identities::new(self.sockets, self.runtimes.clone(), trust, notary);
         let tools = Tools {
             runtimes: self.runtimes,
             directory: shared.directory,
             ports: Mutex::new(Ports::default()),
             peers: peers.clone(),
             tmpfs: self.tmpfs,
+            identities: identities.clone(),
             node: published.node.subscribe(),
             inputs: shared.inputs,
         };
@@ -255,6 +265,7 @@ impl Parts {
             inputs: inbox,
             workers: Workers::new(Arc::new(tools)),
             peers,
+            identities,
             link,
             revocations: shared.revocations,
             node: published.node,
@@ -338,6 +349,7 @@ fn applicant(config: &NodeConfig, name: &Name, facts: &NodeFacts) -> Applicant {
         data_dir: config.data_dir.clone(),
         orchestrator: config.orchestrator.clone(),
         token: config.token.clone(),
+        rejoin: config.rejoin,
         name: name.clone(),
         facts: facts.clone(),
     }

@@ -1,11 +1,11 @@
 //! The drivers of this node by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join_all, select_all};
 use holm_core::node::{self as core, Outcome};
 use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
@@ -33,6 +33,10 @@ impl Runtimes {
         self.0.get(name)
     }
 
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<dyn Runtime>> {
+        self.0.values()
+    }
+
     /// For people: `container, process`.
     pub(crate) fn names(&self) -> String {
         self.0.keys().map(Name::as_str).collect::<Vec<_>>().join(", ")
@@ -54,32 +58,46 @@ impl Runtimes {
         join_all(self.0.iter().map(ask)).await.into_iter().flatten().collect()
     }
 
-    /// All that is still there of this node's instances. A driver that cannot tell is asked again for a
-    /// while; then its instances count as gone, and starting them replaces what is left.
-    pub(crate) async fn survivors(&self) -> Vec<(Arc<dyn Runtime>, Survivor)> {
-        let ask = async |driver: &Arc<dyn Runtime>| {
-            let found = list(driver).await.into_iter();
-            found.map(|survivor| (Arc::clone(driver), survivor)).collect::<Vec<_>>()
-        };
-        join_all(self.0.values().map(ask)).await.into_iter().flatten().collect()
+    /// All that is still there of this node's instances, and who cannot tell now. A driver that should be
+    /// able to is asked again for a while; then its instances count as gone, and starting them replaces
+    /// what is left.
+    pub(crate) async fn survivors(&self) -> (Vec<(Arc<dyn Runtime>, Survivor)>, BTreeSet<Name>) {
+        let (mut there, mut silent) = (Vec::new(), BTreeSet::new());
+        let lists = join_all(self.0.values().map(list)).await;
+        for ((name, driver), found) in self.0.iter().zip(lists) {
+            match found {
+                Some(found) => there.extend(found.into_iter().map(|one| (Arc::clone(driver), one))),
+                None => drop(silent.insert(name.clone())),
+            }
+        }
+        (there, silent)
+    }
+
+    /// Returns when a driver may have become ready, or is not any more.
+    pub(crate) async fn changed(&self) {
+        if self.0.is_empty() {
+            return std::future::pending().await;
+        }
+        select_all(self.0.values().map(|driver| driver.changed())).await;
     }
 }
 
-async fn list(driver: &Arc<dyn Runtime>) -> Vec<Survivor> {
+/// `None`: it cannot tell now.
+async fn list(driver: &Arc<dyn Runtime>) -> Option<Vec<Survivor>> {
     if driver.facts().await.unavailable.is_some() {
-        return Vec::new();
+        return None;
     }
     let mut last: Option<RunError> = None;
     for _ in 0..TRIES {
         match driver.survivors().await {
-            Ok(survivors) => return survivors,
+            Ok(survivors) => return Some(survivors),
             Err(error) => last = Some(error),
         }
         tokio::time::sleep(PAUSE).await;
     }
     let error = last.map(|error| error.to_string()).unwrap_or_default();
     tracing::error!(runtime = driver.name(), %error, "A runtime cannot tell what survived; its instances count as gone.");
-    Vec::new()
+    Some(Vec::new())
 }
 
 // === to the machine's words ===

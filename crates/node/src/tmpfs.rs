@@ -105,12 +105,21 @@ impl Tmpfs {
         }
     }
 
+    /// Removes all of it, for a node that is given up.
+    pub(crate) fn retire(&self) {
+        self.existing().for_each(|dir| forget(&dir));
+    }
+
     fn existing(&self) -> impl Iterator<Item = PathBuf> {
         let dirs = self.candidates.iter().map(|base| base.join(&self.name));
         dirs.filter(|dir| is_ours(dir).unwrap_or(false))
     }
 
-    fn root(&self) -> Result<PathBuf, TmpfsError> {
+    /// The directory itself, for what has an instance's id below it.
+    ///
+    /// # Errors
+    /// See [`TmpfsError`].
+    pub(crate) fn root(&self) -> Result<PathBuf, TmpfsError> {
         for base in self.candidates.iter().filter(|base| in_memory(base)) {
             let dir = base.join(&self.name);
             match DirBuilder::new().mode(0o711).create(&dir) {

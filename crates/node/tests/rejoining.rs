@@ -61,6 +61,7 @@ async fn the_token_it_joined_with_lets_no_revoked_node_in_again() {
         let node = Node::start(config);
         let reason = says(dir.path(), "revoked or removed").await;
         assert!(reason.contains("`holm token create --role node`"), "{reason}");
+        assert!(reason.contains("`holm node remove fl-1`"), "its name is taken until then: {reason}");
         assert_eq!(parent.joined(), 1, "only a new token lets it in");
         node.end().await;
     }
@@ -110,5 +111,41 @@ async fn a_new_token_is_taken_by_a_node_that_is_revoked_while_it_runs() {
     parent.report(instance(9), |report| runs(report) && report.status.incarnation == 1).await;
     parent.list([]);
     parent.gone(instance(9)).await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_is_moved_by_a_token_of_another_orchestrator_only_when_that_is_said() {
+    let (old, new, dir) = (Parent::start().await, Parent::start().await, tempfile::tempdir().unwrap());
+    old.open();
+    new.open();
+    old.list([assignment(9, part("web", &shell("exec sleep 1000")))]);
+    let mut first = config(dir.path(), &old);
+    first.token = Some(old.token());
+    let node = Node::start(first);
+    old.report(instance(9), runs).await;
+    node.end().await;
+    let before = on_disk(dir.path()).serial().clone();
+
+    let mut moved = config(dir.path(), &new);
+    moved.token = Some(new.token());
+    let error = Node::start(moved.clone()).outcome().await.unwrap_err().to_string();
+    for words in ["is a member of `holm://", "--rejoin", "`holm node remove fl-1`"] {
+        assert!(error.contains(words), "{error}");
+    }
+    assert_eq!((new.joined(), on_disk(dir.path()).serial()), (0, &before), "nothing has changed");
+
+    moved.rejoin = true;
+    let sessions = new.sessions();
+    let node = Node::start(moved.clone());
+    new.session_after(sessions).await;
+    assert_eq!(new.joined(), 1);
+    node.end().await;
+    // Said once more, it is a member there already.
+    let (sessions, node) = (new.sessions(), Node::start(moved));
+    new.session_after(sessions).await;
+    assert_eq!(new.joined(), 1);
+    new.list([]);
+    old.list([]);
     node.end().await;
 }

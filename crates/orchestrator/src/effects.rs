@@ -63,6 +63,7 @@ impl World {
         // What cannot be parsed was never a serial number of a certificate.
         self.revocations.revoke(serials.iter().filter_map(|text| text.parse().ok()));
         self.links.cut_revoked(|serial| self.revocations.contains(serial));
+        self.voided.send_replace(());
     }
 }
 

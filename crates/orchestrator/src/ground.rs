@@ -136,6 +136,7 @@ async fn reign(
     let sea = authority.identity().sea().to_owned();
     let machine = orchestrator::Config { sea, name: config.name.clone(), tier, deadlines: config.deadlines };
     let mut machine = Orchestrator::load(snapshot, machine, getrandom::u64()?)?;
+    machine.begins_after(store.last_change());
     let batch = machine.journal_mut().take_batch();
     store.commit(&batch).await?;
     machine.journal_mut().committed();

@@ -20,10 +20,11 @@ use holm_model::time::Time;
 use holm_model::tunnel::Purpose;
 use holm_model::view::{EventView, StatusView, TokenCreated, TokenRequest, TokenRole};
 use holm_store::{ChangeFilter, ReadError, Store};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::identity::Notary;
 use crate::joining::{self, JoinError, hash_text};
 use crate::keys::Signer;
 use crate::owner::{Input, Waiter};
@@ -46,8 +47,10 @@ pub(crate) struct Shared {
     pub(crate) signer: Arc<Signer>,
     pub(crate) desk: Desk,
     pub(crate) router: Router,
+    pub(crate) notary: Arc<Notary>,
     pub(crate) data_dir: std::path::PathBuf,
     pub(crate) stopping: CancellationToken,
+    pub(crate) voided: watch::Receiver<()>,
 }
 
 /// The way to the task that owns the machine. Senders wait while it has much to do.
@@ -256,6 +259,10 @@ impl Handle {
         &self.shared.desk
     }
 
+    pub(crate) fn notary(&self) -> &Notary {
+        &self.shared.notary
+    }
+
     /// Of the sea's root certificate: what clients pin.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
@@ -276,6 +283,12 @@ impl Handle {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.shared.data_dir
+    }
+
+    /// Tells when something was made void; what it was must be asked, see [`Self::still_good`].
+    #[must_use]
+    pub fn voided(&self) -> watch::Receiver<()> {
+        self.shared.voided.clone()
     }
 
     /// Cancelled when the orchestrator begins to stop: long answers end then.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use data_encoding::HEXLOWER;
 use holm_link::UnixTime;
 use holm_link::authority::{
-    Authority, CreateAuthorityError, Leaf, LoadAuthorityError, ServerName, SignError,
+    Authority, CreateAuthorityError, Issued, Leaf, LoadAuthorityError, ServerName, SignError,
 };
 use holm_link::backoff::Backoff;
 use holm_link::certificate::{Fingerprint, SeaRoot, Serial, Usage};
@@ -15,6 +15,8 @@ use holm_link::credentials::{CredentialRequest, Credentials, InstallError, LoadC
 use holm_link::identity::{Identity, IdentityError};
 use holm_link::join::{self, JoinError};
 use holm_link::token::{JoinToken, Role as TokenRole};
+use holm_link::workload::Workload;
+use holm_link::workload::signer::{SignTokenError, TokenSigner};
 use holm_model::id::MemberId;
 use holm_model::member::Role;
 use holm_model::message::Proposal;
@@ -252,6 +254,18 @@ impl Signer {
             }
         };
         Ok(Signed { identity, chain: der(&own.chain), authority, serials })
+    }
+
+    /// A certificate for an instance's own key.
+    pub(crate) fn workload(&self, who: &Workload, csr: &[u8], life: Duration) -> Result<Issued, SignError> {
+        let identity = who.identity().clone();
+        let leaf = Leaf { identity, usage: Usage::Workload, names: Vec::new(), validity: life };
+        self.authority.sign_leaf(csr, &leaf, self.now())
+    }
+
+    /// A new key for tokens of instances.
+    pub(crate) fn token_signer(&self) -> Result<TokenSigner, SignTokenError> {
+        TokenSigner::new(&self.authority, self.now())
     }
 
     /// A new certificate for a member that has one.

@@ -27,6 +27,7 @@
 //! | [`links`], [`session`] | the members' links: which there are, and the life of one |
 //! | [`uplink`] | our own link to the parent |
 //! | [`tunnels`] | ways of byte streams through links |
+//! | [`identity`] | who instances are: signed for them, verified for others |
 //! | [`keys`], [`joining`] | the CA: made, loaded, got by joining; and members that join us |
 //! | [`backup`] | a copy of all that an orchestrator is, and an orchestrator made of one |
 //! | [`people`] | passwords, API tokens, sessions |
@@ -41,6 +42,7 @@ mod effects;
 mod ground;
 pub mod handle;
 mod health;
+pub mod identity;
 pub mod joining;
 pub mod keys;
 mod links;

@@ -23,7 +23,7 @@ use holm_model::message::Down;
 use holm_model::record::Batch;
 use holm_model::time::Now;
 use holm_store::{CommitError, Store};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -77,6 +77,8 @@ pub(crate) struct World {
     pub(crate) uplink: Option<Arc<Uplink>>,
     pub(crate) signer: Arc<Signer>,
     pub(crate) revocations: Revocations,
+    /// Something was made void.
+    pub(crate) voided: watch::Sender<()>,
 }
 
 /// Commands whose outcome is not told yet.
@@ -110,6 +112,8 @@ impl Owner {
             }
             self.turn(&mut inputs).await;
         }
+        self.machine.farewell();
+        self.write_behind();
     }
 
     /// One batch: steps, commit, effects, then questions.

@@ -25,6 +25,7 @@ use crate::describe::describe;
 use crate::ground::{Face, Ground};
 use crate::handle::{Handle, Inputs, Shared};
 use crate::health::Health;
+use crate::identity::Notary;
 use crate::keys::{KeysError, ServerCertificateError, Signer};
 use crate::links::Links;
 use crate::owner::{Owner, Waiters, World};
@@ -136,12 +137,15 @@ impl Shell {
             let (dir, revocations) = (config.data_dir.clone(), ground.revocations.clone());
             Arc::new(Uplink::new(parent, dir, revocations, ground.clock, config.limits))
         });
-        let router = Router::new(Arc::clone(&links), uplink.clone(), inputs.clone());
+        let notary = Arc::new(Notary::new(Arc::clone(&signer), ground.revocations.clone()));
+        let router = Router::new(Arc::clone(&links), uplink.clone(), inputs.clone(), Arc::clone(&notary));
+        let (voided, hears) = tokio::sync::watch::channel(());
         let world = World {
             links: Arc::clone(&links),
             uplink: uplink.clone(),
             signer: Arc::clone(&signer),
             revocations: ground.revocations,
+            voided,
         };
         let handle = Handle::new(Shared {
             inputs: inputs.clone(),
@@ -150,8 +154,10 @@ impl Shell {
             signer: Arc::clone(&signer),
             desk: Desk::new(TokenSigner::new(Arc::clone(&signer))),
             router: router.clone(),
+            notary,
             data_dir: config.data_dir.clone(),
             stopping: asked.clone(),
+            voided: hears,
         });
         let owner = Owner {
             machine: ground.machine,

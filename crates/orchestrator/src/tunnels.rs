@@ -3,6 +3,7 @@
 //! ```text
 //! down:  us ──Request{path: [cluster, node]}──► cluster ──Request{path: [node]}──► node: Answer, bytes
 //! up:    node ──Request{path: [], Connect}──► us: may it? where? ── down, or to our parent ──►
+//!        node ──Request{path: [], Identity}─► us: see [`identity`](crate::identity)
 //! ```
 //!
 //! Whoever is on the way only copies: the answer travels back as the bytes do. Buffers are bounded,
@@ -18,6 +19,7 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
 
 use crate::describe::describe;
 use crate::handle::Inputs;
+use crate::identity::Notary;
 use crate::links::Links;
 use crate::uplink::Uplink;
 
@@ -28,6 +30,7 @@ pub(crate) struct Router {
     /// None at a root.
     uplink: Option<Arc<Uplink>>,
     inputs: Inputs,
+    notary: Arc<Notary>,
 }
 
 /// There is no tunnel.
@@ -57,13 +60,18 @@ pub enum TunnelError {
 }
 
 /// In each direction of a tunnel that is passed on.
-const BUFFER: usize = 16 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 // === impl Router ===
 
 impl Router {
-    pub(crate) const fn new(links: Arc<Links>, uplink: Option<Arc<Uplink>>, inputs: Inputs) -> Self {
-        Self { links, uplink, inputs }
+    pub(crate) const fn new(
+        links: Arc<Links>,
+        uplink: Option<Arc<Uplink>>,
+        inputs: Inputs,
+        notary: Arc<Notary>,
+    ) -> Self {
+        Self { links, uplink, inputs, notary }
     }
 
     /// A tunnel to the instance, granted by its node.
@@ -93,6 +101,9 @@ impl Router {
     /// Serves a tunnel that a member of ours has opened.
     pub(crate) async fn serve_member(&self, member: MemberId, mut tunnel: Tunnel) {
         let next = match read_header::<_, Request>(&mut tunnel).await {
+            Ok(Request { path, purpose: Purpose::Identity { instance, want } }) if path.is_empty() => {
+                return self.notary.serve(&self.inputs, member, (instance, want), tunnel).await;
+            }
             Ok(request) => self.up(member, request).await,
             Err(error) => Err(error.into()),
         };
@@ -118,7 +129,7 @@ impl Router {
         Ok(tunnel)
     }
 
-    /// The only thing a member may ask for is a port that one of its instances connects to.
+    /// Beside proofs, all that a member may ask for is a port that one of its instances connects to.
     async fn up(&self, member: MemberId, request: Request) -> Result<Tunnel, TunnelError> {
         let Purpose::Connect { instance, port } = request.purpose else {
             return Err(TunnelError::Forbidden("members may ask for ports of instances only"));

@@ -33,6 +33,12 @@ pub trait Runtime: Debug + Send + Sync {
     /// Whether it can be used, and which limits it can really enforce on this host.
     fn facts(&self) -> BoxFuture<'_, RuntimeFacts>;
 
+    /// Returns when [`Runtime::facts`] may tell something new about whether it can be used; a change that
+    /// came between two calls is not missed. One that is always ready never returns.
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
+
     /// Everything that may take long before a start: an image is pulled, a program looked up.
     fn prepare<'a>(
         &'a self,

@@ -226,7 +226,7 @@ fn key(path: &AppPath) -> Result<AppKey, Fault> {
     Ok(AppKey { project, application })
 }
 
-fn name(thing: &str, text: &str) -> Result<Name, Fault> {
+pub(super) fn name(thing: &str, text: &str) -> Result<Name, Fault> {
     Name::new(text).map_err(|error| Fault::new(Kind::Invalid, format_args!("the {thing}'s name: {error}")))
 }
 

@@ -11,7 +11,7 @@ use tokio_util::io::ReaderStream;
 use utoipa_axum::routes;
 
 use crate::extract::Json;
-use crate::peer::Caller;
+use crate::peer::Principal;
 use crate::problem::{Common, Fault, Kind, OfWrite};
 use crate::state::Api;
 
@@ -24,18 +24,19 @@ pub(super) const ROUTES: super::Routes = &[|| routes!(backup)];
     responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), Common, OfWrite))]
 async fn backup(
     State(api): State<Api>,
-    Caller(actor): Caller,
+    principal: Principal,
     Json(request): Json<BackupRequest>,
 ) -> Result<Response, Fault> {
     let lock = lock(request)?;
+    let stay = api.stream(&principal)?;
     // Before it is made: whoever gets a byte of it is in the log.
-    api.command(actor, Command::Backup).await?;
+    api.command(principal.actor, Command::Backup).await?;
     let file = api.handle().backup(lock).await.map_err(|error| match error {
         TakeError::Envelope(EnvelopeError::Passphrase) => Fault::new(Kind::Invalid, error),
         other => Fault::new(Kind::Internal, other),
     })?;
     let length = file.metadata().map(|meta| meta.len()).unwrap_or_default();
-    let body = Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)));
+    let body = Body::from_stream(stay.over(ReaderStream::new(tokio::fs::File::from_std(file))));
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),

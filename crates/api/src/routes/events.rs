@@ -1,15 +1,14 @@
 //! What happens, as server-sent events.
 //!
 //! ```text
-//! hello ──▶ past (pages of the history) ──▶ live ──▶ the client leaves, or the orchestrator stops
+//! hello ──▶ past (pages of the history) ──▶ live ──▶ the client leaves, or it is cut (see `stay`)
 //!   └──▶ resync: the place is not known any more ──▶ live ⇄ resync: the client lagged behind
 //! ```
 //!
 //! The subscription begins before the past is read, so that nothing falls between.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,6 @@ use holm_model::id::Epoch;
 use holm_model::view::EventView;
 use holm_model::view::query::{EVENT_KINDS, EventQuery};
 use holm_store::{ChangeFilter, Order};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use utoipa_axum::routes;
 
@@ -41,7 +39,8 @@ pub(super) const ROUTES: super::Routes = &[|| routes!(events)];
 /// Follow what happens.
 ///
 /// `change` carries an event; `resync` says that some may have been missed: list anew; `hello` tells
-/// the place where the stream begins.
+/// the place where the stream begins. Who comes back with the id of the last event that he saw is told
+/// what he missed, over restarts of the orchestrator, too, as far as the history is kept.
 #[utoipa::path(get, path = "/events", tag = "events",
     params(EventQuery, ("Last-Event-ID" = Option<String>, Header, description = "As `after`, from a browser")),
     responses((status = 200, body = EventView, content_type = "text/event-stream"), Common, OfStream))]
@@ -50,20 +49,20 @@ async fn events(
     principal: Principal,
     Query(query): Query<EventQuery>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Fault> {
+) -> Result<Sse<impl Stream<Item = io::Result<Event>>>, Fault> {
     one_of("kind", query.kind.as_deref(), &EVENT_KINDS)?;
     // A browser that connects again sends the newer of both in the header.
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
     let after = last.or(query.after.as_deref()).map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|error| Fault::new(Kind::BadRequest, error))?;
-    let permit = api.stream()?;
+    let stay = api.stream(&principal)?;
     let filter = Filter { principal, application: query.application, kind: query.kind };
-    let feed = Feed::new(api, filter, after, permit).await?;
-    let stream = stream::unfold(feed, |mut feed| async move {
+    let feed = Feed::new(api, filter, after).await?;
+    let events = stream::unfold(feed, |mut feed| async move {
         let event = feed.next().await?;
         Some((Ok(event), feed))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(stay.over(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 /// Which events are wanted; what is None does not matter.
@@ -80,14 +79,12 @@ struct Feed {
     filter: Filter,
     reign: Epoch,
     live: Receiver<Arc<EventView>>,
-    stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Said before anything else.
     first: VecDeque<Event>,
     /// Is None once the past was read.
     past: Option<VecDeque<EventView>>,
     /// The last event that is known to the client, or was before it came.
     last: u64,
-    _permit: OwnedSemaphorePermit,
 }
 
 // === impl Filter ===
@@ -113,18 +110,13 @@ impl Filter {
 // === impl Feed ===
 
 impl Feed {
-    async fn new(
-        api: Api,
-        filter: Filter,
-        after: Option<Cursor>,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Self, Fault> {
+    async fn new(api: Api, filter: Filter, after: Option<Cursor>) -> Result<Self, Fault> {
         let live = api.changes();
         let reign = api.reign();
         let newest = api.last_change();
         let known = match after {
-            Some(cursor) if cursor.is_of(reign) && is_kept(&api, cursor.change).await? => Some(cursor.change),
-            _ => None,
+            Some(cursor) => place(&api, cursor).await?,
+            None => None,
         };
         // Live events are not skipped unless the past was read up to them.
         let last = known.unwrap_or(0);
@@ -132,9 +124,8 @@ impl Feed {
         if after.is_some() && known.is_none() {
             first.push_back(resync());
         }
-        let stopped = Box::pin(api.stopped());
         let past = known.map(|_| VecDeque::new());
-        Ok(Self { api, filter, reign, live, stopped, first, past, last, _permit: permit })
+        Ok(Self { api, filter, reign, live, first, past, last })
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -169,11 +160,7 @@ impl Feed {
 
     async fn next_live(&mut self) -> Option<Event> {
         loop {
-            let received = tokio::select! {
-                received = self.live.recv() => received,
-                () = &mut self.stopped => return None,
-            };
-            match received {
+            match self.live.recv().await {
                 Ok(event) if event.cursor > self.last && self.filter.takes(&event) => {
                     return Some(change(self.reign, &event));
                 }
@@ -182,6 +169,18 @@ impl Feed {
                 Err(RecvError::Closed) => return None,
             }
         }
+    }
+}
+
+/// Behind which change the history has all that the client was not told; a restart in between does not matter.
+async fn place(api: &Api, Cursor { reign, change }: Cursor) -> Result<Option<u64>, Fault> {
+    let change = match reign {
+        None => Some(change),
+        Some(reign) => api.query(move |machine| machine.reads_on_after(reign, change)).await?,
+    };
+    match change {
+        Some(change) if is_kept(api, change).await? => Ok(Some(change)),
+        _ => Ok(None),
     }
 }
 

@@ -2,21 +2,25 @@
 
 use axum::Json;
 use axum::extract::{OriginalUri, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use holm_core::orchestrator::InstanceFilter;
+use holm_core::orchestrator::command::Command;
 use holm_model::id::AssignmentId;
+use holm_model::tunnel::Purpose;
 use holm_model::view::query::{INSTANCE_STATES, InstanceQuery};
 use holm_model::view::{InstanceView, Page};
+use holm_model::wish::AppKey;
 use utoipa_axum::routes;
 
+use super::applications::name;
 use super::list::{Listing, link};
 use crate::extract::{Path, Query, one_of};
 use crate::page::page;
-use crate::peer::Principal;
-use crate::problem::{Common, Fault, OfThing};
+use crate::peer::{Caller, Principal};
+use crate::problem::{Common, Fault, OfThing, OfWrite};
 use crate::state::Api;
 
-pub(super) const ROUTES: super::Routes = &[|| routes!(list), || routes!(get)];
+pub(super) const ROUTES: super::Routes = &[|| routes!(list), || routes!(get), || routes!(restart)];
 
 /// The id of an instance in a path.
 pub(crate) fn parse_id(text: &str) -> Result<AssignmentId, Fault> {
@@ -62,6 +66,38 @@ async fn get(
         link(&mut headers, &format!("/api/v1/nodes/{node}"), "node");
     }
     Ok((headers, Json(instance)))
+}
+
+/// Restart one instance; the others of its service go on.
+///
+/// Its node must be reached: nothing is kept for later.
+#[utoipa::path(post, path = "/instances/{id}/restart",
+    operation_id = "restart_instance", tag = "instances", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn restart(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let wanted = parse_id(&id)?;
+    let instance = api.query(move |machine| machine.instance(wanted)).await?;
+    let instance = instance.ok_or_else(|| Fault::no_such("instance", &id))?;
+    let (project, application) =
+        (name("project", &instance.project)?, name("application", &instance.application)?);
+    let app = AppKey { project, application };
+    // What cannot be written down is not done.
+    api.command(actor.clone(), Command::Restart { app, slot: instance.slot.clone() }).await?;
+    match api.tunnel(wanted, Purpose::Restart { instance: wanted }).await {
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        Err(fault) => {
+            let subject =
+                format!("application {}/{}/{}", instance.project, instance.application, instance.slot);
+            let (verb, reason) = ("restart".to_owned(), fault.detail().to_owned());
+            // It is refused, as always.
+            let _ = api.command(actor, Command::Denied { verb, subject, reason }).await;
+            Err(fault)
+        }
+    }
 }
 
 /// By application, service and slot, `web/2` before `web/10`.

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::instances::parse_id;
 use super::sockets::{MAX_FRAME, frames};
 use crate::extract::{Path, Query};
+use crate::peer::Principal;
 use crate::problem::{Common, Fault, OfStream};
 use crate::state::Api;
 
@@ -27,17 +28,14 @@ pub(super) const ROUTES: super::Routes = &[|| routes!(logs)];
     responses((status = 200, body = LogView, content_type = "application/x-ndjson"), Common, OfStream))]
 async fn logs(
     State(api): State<Api>,
+    principal: Principal,
     Path(id): Path<String>,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Fault> {
-    let permit = api.stream()?;
+    let stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
     let tunnel = api.tunnel(instance, purpose(instance, query)).await?;
-    let lines = lines(frames(tunnel)).take_until(Box::pin(api.stopped()));
-    let body = Body::from_stream(lines.map(move |line| {
-        let _until_the_end = &permit;
-        line
-    }));
+    let body = Body::from_stream(stay.over(lines(frames(tunnel))));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 

@@ -15,7 +15,7 @@ use super::sessions::refused;
 use crate::extract::{Json, Path, Query};
 use crate::page::page;
 use crate::peer::{Principal, address};
-use crate::problem::{Common, Fault, Kind, OfThing, OfWrite, Throttled};
+use crate::problem::{Common, Fault, Kind, OfThing, OfWrite};
 use crate::state::Api;
 
 pub(super) const ROUTES: super::Routes = &[
@@ -110,14 +110,14 @@ async fn set_roles(
 /// All tokens of that person are void then.
 #[utoipa::path(put, path = "/people/{name}/password", operation_id = "set_password", tag = "people",
     params(("name" = String, Path)), request_body = PasswordRequest,
-    responses((status = 204), Common, OfThing, OfWrite, Throttled))]
+    responses((status = 204), Common, OfThing, OfWrite))]
 async fn set_password(
     State(api): State<Api>,
     principal: Principal,
     Path(name): Path<String>,
     Json(request): Json<PasswordRequest>,
 ) -> Result<StatusCode, Fault> {
-    let own = principal.claims.is_some() && principal.person() == name;
+    let own = principal.claims().is_some() && principal.person() == name;
     if own && !principal.is_person() {
         return Err(Fault::new(Kind::Forbidden, "a password is changed by a person, not with an API token"));
     }
@@ -149,7 +149,7 @@ async fn log_out(
 
 /// Who may not know people learns nothing of who there is.
 async fn of_another(api: &Api, principal: &Principal, name: &str) -> Result<(), Fault> {
-    principal.expect(Verb::People, Scope::Sea)?;
+    principal.require(Verb::People, Scope::Sea)?;
     may_give(principal, &find(api, name).await?.roles)
 }
 

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use crate::authentication::cookie;
 use crate::extract::Json;
 use crate::peer::{Peer, Principal, address, place};
-use crate::problem::{Common, Fault, Kind, OfWrite, Throttled};
+use crate::problem::{Common, Fault, Kind, OfWrite};
 use crate::state::Api;
 
 pub(super) const ROUTES: super::Routes = &[|| routes!(log_out), || routes!(whoami)];
@@ -23,7 +23,7 @@ pub(super) const OPEN: super::Routes = &[|| routes!(log_in), || routes!(set_up)]
 ///
 /// A browser gets a cookie, too; whatever it changes needs `X-Holm-CSRF` with the `csrf` of this answer.
 #[utoipa::path(post, path = "/sessions", operation_id = "log_in", tag = "people", request_body = LoginRequest,
-    responses((status = 201, body = SessionCreated), Common, OfWrite, Throttled))]
+    responses((status = 201, body = SessionCreated), Common, OfWrite))]
 async fn log_in(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
@@ -51,17 +51,17 @@ async fn set_up(
 #[utoipa::path(delete, path = "/sessions/current", tag = "people",
     responses((status = 204), Common, OfWrite))]
 async fn log_out(State(api): State<Api>, principal: Principal) -> Result<(StatusCode, HeaderMap), Fault> {
-    let claims = principal.claims.ok_or_else(|| {
+    let session = principal.claims().map(|claims| claims.id.clone()).ok_or_else(|| {
         Fault::new(Kind::Invalid, "the socket needs no log-in, so there is nothing to log out of")
     })?;
-    api.command(principal.actor, Command::LogOut { session: claims.id }).await?;
+    api.command(principal.actor, Command::LogOut { session }).await?;
     Ok((StatusCode::NO_CONTENT, cookie("", 0).map(|c| (header::SET_COOKIE, c)).into_iter().collect()))
 }
 
 /// Who one is, and what one may do.
 #[utoipa::path(get, path = "/whoami", tag = "people", responses((status = 200, body = WhoView), Common))]
 async fn whoami(principal: Principal) -> axum::Json<WhoView> {
-    let expires = principal.claims.as_ref().map(|claims| claims.exp);
+    let expires = principal.expires();
     axum::Json(WhoView { who: principal.actor.who, grants: principal.grants, expires })
 }
 
@@ -76,9 +76,8 @@ fn cookies(headers: &HeaderMap, session: &SessionCreated) -> HeaderMap {
 pub(super) fn refused(error: LoginError) -> Fault {
     match error {
         LoginError::Wrong => Fault::new(Kind::Unauthenticated, error),
-        LoginError::Throttled(_) | LoginError::Password(PasswordError::Busy) => {
-            Fault::new(Kind::TooMany, error)
-        }
+        LoginError::Throttled(wait) => Fault::new(Kind::TooMany, error).after(wait),
+        LoginError::Password(PasswordError::Busy) => Fault::new(Kind::TooMany, error),
         LoginError::NotRoot | LoginError::Password(PasswordError::Length) => Fault::new(Kind::Invalid, error),
         LoginError::SetUp => Fault::new(Kind::Forbidden, error),
         LoginError::Refused(refusal) => refusal.into(),

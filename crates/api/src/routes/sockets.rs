@@ -4,7 +4,7 @@
 //! whoever sent it. A port's bytes end one way with an empty message, so that half-closed
 //! connections keep their meaning.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -18,28 +18,32 @@ use holm_core::orchestrator::command::Command;
 use holm_model::tunnel::{CopyWay, ExecOut, Purpose, Terminal, WindowSize};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::instances::parse_id;
 use crate::extract::{Path, Query};
-use crate::peer::Caller;
+use crate::peer::Principal;
 use crate::problem::{Common, Fault, Kind, OfStream};
 use crate::state::Api;
+use crate::stay::Cut;
 
 /// Bytes of a frame at most.
 pub(super) const MAX_FRAME: usize = 1 << 20;
 /// Bytes of a frame that may tell an exit code.
 const SHORT: usize = 32;
 /// Bytes read from a port at once.
-const BUFFER: usize = 16 * 1024;
+const BUFFER: usize = 64 * 1024;
 /// Words of a command at most, and bytes of all of them.
 const WORDS: usize = 1_024;
 const WORD_BYTES: usize = 32 * 1024;
 /// Bytes of a path at most, as on Linux.
 const PATH_BYTES: usize = 4096;
+/// Bytes of the reason in a WebSocket's last frame at most (RFC 6455), and how long it may take to send it.
+const REASON: usize = 123;
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A tunnel, or what tests put in its place.
 trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -66,16 +70,16 @@ pub(super) fn frames<T: AsyncRead + AsyncWrite>(tunnel: T) -> Framed<T, LengthDe
 async fn exec(
     State(api): State<Api>,
     Path(id): Path<String>,
+    principal: Principal,
     uri: Uri,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Fault> {
     let upgrade = websocket(upgrade)?;
     let (command, terminal) = (command(&uri)?, terminal(&uri)?);
-    let permit = api.stream()?;
+    let mut stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
     let tunnel = api.tunnel(instance, Purpose::Exec { instance, command, terminal }).await?;
-    let stopped = api.stopped();
-    Ok(upgrade.on_upgrade(move |socket| until(stopped, permit, carry_frames(socket, tunnel))))
+    Ok(upgrade.on_upgrade(move |socket| async move { carry_frames(socket, tunnel, stay.cut()).await }))
 }
 
 /// What is copied, and which way.
@@ -99,6 +103,7 @@ struct FilesQuery {
 async fn files(
     State(api): State<Api>,
     Path(id): Path<String>,
+    principal: Principal,
     Query(FilesQuery { path, write }): Query<FilesQuery>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Fault> {
@@ -108,11 +113,10 @@ async fn files(
         return Err(Fault::new(Kind::BadRequest, detail));
     }
     let way = if write { CopyWay::Write } else { CopyWay::Read };
-    let permit = api.stream()?;
+    let mut stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
     let tunnel = api.tunnel(instance, Purpose::Copy { instance, path, way }).await?;
-    let stopped = api.stopped();
-    Ok(upgrade.on_upgrade(move |socket| until(stopped, permit, carry_frames(socket, tunnel))))
+    Ok(upgrade.on_upgrade(move |socket| async move { carry_frames(socket, tunnel, stay.cut()).await }))
 }
 
 /// Connect to a port that an instance listens on, by its number on the node.
@@ -124,14 +128,14 @@ async fn files(
 async fn port(
     State(api): State<Api>,
     Path((id, port)): Path<(String, u16)>,
+    principal: Principal,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Fault> {
     let upgrade = websocket(upgrade)?;
-    let permit = api.stream()?;
+    let mut stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
     let tunnel = api.tunnel(instance, Purpose::Connect { instance, port }).await?;
-    let stopped = api.stopped();
-    Ok(upgrade.on_upgrade(move |socket| until(stopped, permit, carry_bytes(socket, tunnel))))
+    Ok(upgrade.on_upgrade(move |socket| async move { carry_bytes(socket, tunnel, stay.cut()).await }))
 }
 
 /// Open a shell on a node itself, where its owner agrees.
@@ -146,22 +150,23 @@ async fn port(
 async fn shell(
     State(api): State<Api>,
     Path(id): Path<String>,
-    Caller(actor): Caller,
+    principal: Principal,
     uri: Uri,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Fault> {
     let upgrade = websocket(upgrade)?;
     let size = WindowSize { columns: 80, rows: 24 };
     let terminal = terminal(&uri)?.unwrap_or_else(|| Terminal { kind: "dumb".to_owned(), size });
-    let permit = api.stream()?;
+    let mut stay = api.stream(&principal)?;
     let node = id.parse().map_err(|_| Fault::no_such("node", &id))?;
+    let actor = principal.actor;
     let tunnel = api.node_tunnel(node, Purpose::Shell { terminal, who: actor.who.clone() }).await?;
     // What cannot be written down is not done.
     api.command(actor.clone(), Command::Shell { node: id.clone(), what: "opened".to_owned() }).await?;
-    let (stopped, begun) = (api.stopped(), Instant::now());
+    let begun = Instant::now();
     Ok(upgrade.on_upgrade(move |socket| async move {
         let mut exit = None;
-        until(stopped, permit, carry(socket, tunnel, |frame| exit = exit_code(frame).or(exit))).await;
+        carry(socket, tunnel, stay.cut(), |frame| exit = exit_code(frame).or(exit)).await;
         let code = exit.map_or_else(|| "cut off".to_owned(), |code| format!("exit code {code}"));
         let what = format!("ended after {} s, {code}", begun.elapsed().as_secs());
         if let Err(fault) = api.command(actor, Command::Shell { node: id, what }).await {
@@ -221,25 +226,17 @@ fn command(uri: &Uri) -> Result<Vec<String>, Fault> {
     Ok(words)
 }
 
-/// Ends `work` when the API stops; keeps its place as long.
-async fn until(
-    stopped: impl Future<Output = ()>,
-    permit: OwnedSemaphorePermit,
-    work: impl Future<Output = ()>,
+async fn carry_frames(socket: WebSocket, tunnel: impl Stream, cut: impl Future<Output = Cut>) {
+    carry(socket, tunnel, cut, |_| {}).await;
+}
+
+/// Until one side ends, or it is cut. `seen` is called with each frame from the node.
+async fn carry(
+    socket: WebSocket,
+    tunnel: impl Stream,
+    cut: impl Future<Output = Cut>,
+    mut seen: impl FnMut(&[u8]),
 ) {
-    tokio::select! {
-        () = stopped => {}
-        () = work => {}
-    }
-    drop(permit);
-}
-
-async fn carry_frames(socket: WebSocket, tunnel: impl Stream) {
-    carry(socket, tunnel, |_| {}).await;
-}
-
-/// `seen` is called with each frame from the node.
-async fn carry(socket: WebSocket, tunnel: impl Stream, mut seen: impl FnMut(&[u8])) {
     let (mut sink, mut messages) = socket.split();
     let (mut to_node, mut from_node) = frames(tunnel).split();
     let up = async {
@@ -266,19 +263,29 @@ async fn carry(socket: WebSocket, tunnel: impl Stream, mut seen: impl FnMut(&[u8
         }
         close(&mut sink, close_code::NORMAL, "").await;
     };
-    tokio::select! {
-        () = up => {}
-        () = down => {}
-    }
+    let cut = tokio::select! {
+        biased;
+        cut = cut => cut,
+        () = up => return,
+        () = down => return,
+    };
+    farewell(&mut sink, &cut).await;
 }
 
-/// Until both directions have ended by themselves, or one is broken.
-async fn carry_bytes(socket: WebSocket, tunnel: impl Stream) {
+/// Until both directions have ended by themselves, one is broken, or it is cut.
+async fn carry_bytes(socket: WebSocket, tunnel: impl Stream, cut: impl Future<Output = Cut>) {
     let (mut sink, messages) = socket.split();
     let (reader, writer) = tokio::io::split(tunnel);
-    match futures::future::try_join(bytes_up(messages, writer), bytes_down(reader, &mut sink)).await {
-        Ok(_) => close(&mut sink, close_code::NORMAL, "").await,
-        Err(Broken) => close(&mut sink, close_code::ERROR, "the way to the instance broke").await,
+    let both = futures::future::try_join(bytes_up(messages, writer), bytes_down(reader, &mut sink));
+    let ended = tokio::select! {
+        biased;
+        cut = cut => Err(cut),
+        ended = both => Ok(ended),
+    };
+    match ended {
+        Ok(Ok(_)) => close(&mut sink, close_code::NORMAL, "").await,
+        Ok(Err(Broken)) => close(&mut sink, close_code::ERROR, "the way to the instance broke").await,
+        Err(cut) => farewell(&mut sink, &cut).await,
     }
 }
 
@@ -321,7 +328,17 @@ async fn bytes_down<T: Stream>(
     }
 }
 
-async fn close(sink: &mut SplitSink<WebSocket, Message>, code: u16, reason: &'static str) {
+/// Says why it is cut, to whoever still listens.
+async fn farewell(sink: &mut SplitSink<WebSocket, Message>, cut: &Cut) {
+    let code = match cut {
+        Cut::Stopping => close_code::AWAY,
+        Cut::Token(_) => close_code::POLICY,
+    };
+    let reason: String = cut.to_string().chars().filter(char::is_ascii).take(REASON).collect();
+    let _ = timeout(FAREWELL, close(sink, code, &reason)).await;
+}
+
+async fn close(sink: &mut SplitSink<WebSocket, Message>, code: u16, reason: &str) {
     // Who is gone needs no farewell.
     let _ = sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
 }

@@ -1,5 +1,6 @@
 //! Our client at one end, a duplex stream in a node's place at the other.
 
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -19,11 +20,11 @@ async fn server(dir: &std::path::Path) -> (Client, DuplexStream) {
     let take = |near: &Mutex<Option<DuplexStream>>| near.lock().unwrap().take().unwrap();
     let exec = move |upgrade: WebSocketUpgrade| {
         let tunnel = take(&for_exec);
-        async move { upgrade.on_upgrade(move |socket| carry_frames(socket, tunnel)) }
+        async move { upgrade.on_upgrade(move |socket| carry_frames(socket, tunnel, pending())) }
     };
     let port = move |upgrade: WebSocketUpgrade| {
         let tunnel = take(&for_port);
-        async move { upgrade.on_upgrade(move |socket| carry_bytes(socket, tunnel)) }
+        async move { upgrade.on_upgrade(move |socket| carry_bytes(socket, tunnel, pending())) }
     };
     let router = Router::new()
         .route("/api/v1/instances/{id}/exec", get(exec))

@@ -45,10 +45,10 @@ async fn create(
     Json(request): Json<TokenRequest>,
 ) -> Result<(StatusCode, HeaderMap, axum::Json<TokenCreated>), Fault> {
     match request.role {
-        TokenRole::Node | TokenRole::Cluster => principal.expect(Verb::Members, Scope::Sea)?,
+        TokenRole::Node | TokenRole::Cluster => principal.require(Verb::Members, Scope::Sea)?,
         // A token that makes tokens would outlive itself.
         TokenRole::Viewer | TokenRole::Operator | TokenRole::Admin if !principal.is_person() => {
-            principal.expect(Verb::People, Scope::Sea)?;
+            principal.require(Verb::People, Scope::Sea)?;
         }
         TokenRole::Viewer | TokenRole::Operator | TokenRole::Admin => {}
     }

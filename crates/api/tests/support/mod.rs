@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use holm_api::{Api, on_http};
+use holm_api::{Api, Limits, on_http};
 use holm_client::{Client, Manifest};
 use holm_model::name::Name;
 use holm_model::view::{TokenRequest, TokenRole};
@@ -42,12 +42,20 @@ impl Root {
         Self::start_at(dir, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
+    pub async fn start_limited(limits: Limits) -> Self {
+        Self::start_with(tempfile::tempdir().unwrap(), SocketAddr::from(([127, 0, 0, 1], 0)), limits).await
+    }
+
     pub async fn start_at(dir: TempDir, listen: SocketAddr) -> Self {
+        Self::start_with(dir, listen, Limits::default()).await
+    }
+
+    async fn start_with(dir: TempDir, listen: SocketAddr, limits: Limits) -> Self {
         let stop = CancellationToken::new();
         let name = Name::new("root").unwrap();
         let config = Config { listen, ..Config::new(dir.path().to_owned(), name, Role::Root { sea: None }) };
         let shell = Shell::start(config, stop.clone()).await.unwrap();
-        let (api, address) = (Api::new(shell.handle().clone(), &[]), shell.address().unwrap());
+        let (api, address) = (Api::new(shell.handle().clone(), &[], limits), shell.address().unwrap());
         let (http, handle) = (on_http(api.clone()), shell.handle().clone());
         let serving = tokio::spawn(async move { shell.serve(http).await.unwrap() });
         Self { api, handle, address, dir, stop, serving }
@@ -61,7 +69,7 @@ impl Root {
         let (dir, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let config = Config::new(dir.path().to_owned(), Name::new(name).unwrap(), role);
         let shell = Shell::start(config, stop.clone()).await.unwrap();
-        let http = on_http(Api::new(shell.handle().clone(), &[]));
+        let http = on_http(Api::new(shell.handle().clone(), &[], Limits::default()));
         tokio::spawn(shell.serve(http));
         Cluster { dir, _stop: stop.drop_guard() }
     }

@@ -98,7 +98,15 @@ async fn instance(client: &Client, project: &Name, name: &str, output: Output) -
         Some(id) => client.instance_usage(id).await.ok(),
         None => None,
     };
-    output.print(&view, || about_instance(&view) + &lately(usage.as_ref()) + &happened(&events))
+    let identity = has_identity(client, &view).await;
+    output.print(&view, || about_instance(&view, identity) + &lately(usage.as_ref()) + &happened(&events))
+}
+
+/// Whether it may ask its node who it is; unknown of an application that the orchestrator does not own.
+async fn has_identity(client: &Client, view: &InstanceView) -> Option<bool> {
+    let application = client.application(&view.project, &view.application).await.ok()?;
+    let service = application.services.into_iter().find(|service| service.name == view.service)?;
+    Some(service.spec.get("identity").is_some_and(|identity| *identity == true))
 }
 
 async fn node(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
@@ -177,7 +185,7 @@ fn services(view: &ApplicationView) -> String {
     format!("\nservices\n{}", table::plain(&head, view.services.iter().map(row).collect(), stdout_ink()))
 }
 
-fn about_instance(view: &InstanceView) -> String {
+fn about_instance(view: &InstanceView, identity: Option<bool>) -> String {
     let place: Vec<_> = [&view.cluster, &view.node].into_iter().flatten().map(String::as_str).collect();
     let ports: Vec<_> = view.ports.iter().map(|(name, port)| format!("{name} = {port}")).collect();
     let pairs = [
@@ -193,6 +201,7 @@ fn about_instance(view: &InstanceView) -> String {
         ("restarts", view.restarts.to_string()),
         ("incarnation", view.incarnation.to_string()),
         ("ports", ports.join(", ")),
+        ("identity", identity.map_or("", |yes| if yes { "yes" } else { "no" }).to_owned()),
     ];
     table::pairs(&pairs, stdout_ink())
 }

@@ -56,7 +56,10 @@ impl NodeAction {
             Self::Revoke(At { args, connect }) => {
                 connect.client()?.revoke_node(&args.name).await?;
                 args.output.print_done("revoked", &args.name, || {
-                    format!("the certificates of node {} are void", args.name)
+                    format!(
+                        "the certificates of node {0} are void; it keeps its name until `holm node remove {0}`",
+                        args.name
+                    )
                 })
             }
         }

@@ -1,4 +1,4 @@
-//! `holm restart|stop|start|pause|resume`.
+//! `holm stop|start|pause|resume`, and what a restart of all instances has in common with them.
 
 use clap::Args;
 use holm_client::Client;
@@ -6,7 +6,7 @@ use holm_model::state::RunState;
 use holm_model::view::ServicePatch;
 
 use super::Project;
-use crate::connect::At;
+use crate::connect::{At, Connect};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::resolve::Target;
@@ -46,7 +46,7 @@ impl Wish {
     }
 
     /// For programs.
-    const fn done(self) -> &'static str {
+    pub(super) const fn done(self) -> &'static str {
         match self {
             Self::Restart => "restarted",
             Self::Stop => "stopped",
@@ -68,11 +68,21 @@ impl Wish {
 }
 
 pub(crate) async fn run(At { args, connect }: At<Change>, wish: Wish) -> Result<(), Failure> {
-    let (client, project) = (connect.client()?, args.project.of(&connect)?);
+    change(&connect, &args.project, &args.target, &args.output, wish).await
+}
+
+pub(super) async fn change(
+    connect: &Connect,
+    project: &Project,
+    target: &Target,
+    output: &Output,
+    wish: Wish,
+) -> Result<(), Failure> {
+    let (client, project) = (connect.client()?, project.of(connect)?);
     let project = project.as_str();
-    let Target { application, service } = &args.target;
+    let Target { application, service } = target;
     let target = match service {
-        _ if wish == Wish::Resume => resume(&client, project, &args.target).await?,
+        _ if wish == Wish::Resume => resume(&client, project, target).await?,
         None => {
             client.patch_application(project, application, &wish.patch()).await?;
             application.clone()
@@ -82,7 +92,7 @@ pub(crate) async fn run(At { args, connect }: At<Change>, wish: Wish) -> Result<
             format!("{application}/{service}")
         }
     };
-    args.output.print_done(wish.done(), &target, || format!("{target} {}", wish.outcome()))
+    output.print_done(wish.done(), &target, || format!("{target} {}", wish.outcome()))
 }
 
 /// Ends pauses, and nothing else: what is stopped stays stopped.

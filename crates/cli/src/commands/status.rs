@@ -66,8 +66,8 @@ fn people(Seen { status, frozen, frozen_nodes, unconfirmed }: &Seen) -> String {
     }
     if !unconfirmed.is_empty() {
         text.push_str(&format!(
-            "\n{} came back with a restored store and start nothing new: `holm get applications`, then \
-             `holm confirm` each that is still wanted\n",
+            "\nNothing new is started of what came back with a restored store: {}. `holm get applications`, then \
+             `holm confirm` what is still wanted\n",
             unconfirmed.join(", ")
         ));
     }

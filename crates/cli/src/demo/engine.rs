@@ -38,7 +38,9 @@ const REPOSITORY: &str = "holm-demo";
 impl fmt::Display for NoEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSocket => f.write_str("there is no socket of Docker or Podman"),
+            Self::NoSocket => f.write_str(
+                "there is no socket of Docker or Podman at its usual place, and none is named by --engine",
+            ),
             Self::Silent { socket, reason } => {
                 write!(f, "the container engine at {} does not answer: {reason}", socket.display())
             }
@@ -52,9 +54,9 @@ pub(super) fn name(pid: i32) -> String {
     format!("{REPOSITORY}:{pid}")
 }
 
-/// Gives the engine of this machine an image of `program`. It may take seconds.
-pub(super) fn lend(image: &str, program: &Path) -> Result<Lent, NoEngine> {
-    let socket = ContainerConfig::usual_socket().ok_or(NoEngine::NoSocket)?;
+/// Gives the engine of this machine, or that of `engine`, an image of `program`. It may take seconds.
+pub(super) fn lend(image: &str, program: &Path, engine: Option<PathBuf>) -> Result<Lent, NoEngine> {
+    let socket = engine.or_else(ContainerConfig::usual_socket).ok_or(NoEngine::NoSocket)?;
     let silent = |reason: String| NoEngine::Silent { socket: socket.clone(), reason };
     call(&socket, ANSWER, "GET", "/version", &[]).map_err(silent)?;
     let no_image = |reason: String| NoEngine::NoImage { reason };
@@ -68,8 +70,8 @@ pub(super) fn lend(image: &str, program: &Path) -> Result<Lent, NoEngine> {
 }
 
 /// Takes the image away again, if the engine has it. Its containers must be gone.
-pub(super) fn take_back(image: &str) {
-    let Some(socket) = ContainerConfig::usual_socket() else { return };
+pub(super) fn take_back(image: &str, engine: Option<PathBuf>) {
+    let Some(socket) = engine.or_else(ContainerConfig::usual_socket) else { return };
     match call(&socket, IMPORT, "DELETE", &format!("/images/{image}?force=true"), &[]) {
         Err(reason) if !reason.starts_with("404") => {
             eprintln!("warning: the image {image} cannot be removed: {reason}");

@@ -30,6 +30,9 @@ pub(super) struct Record {
     /// In the container engine.
     #[serde(default)]
     pub(super) image: Option<String>,
+    /// The socket of that engine, if a person named it.
+    #[serde(default)]
+    pub(super) engine: Option<PathBuf>,
 }
 
 pub(super) const PREFIX: &str = "demo-";
@@ -38,12 +41,13 @@ const RECORD: &str = "demo.json";
 // === impl Ground ===
 
 impl Ground {
-    pub(super) fn create(home: &Path) -> Result<Self, Failure> {
+    pub(super) fn create(home: &Path, engine: Option<PathBuf>) -> Result<Self, Failure> {
         let pid = std::process::id();
         let dir = home.join(format!("{PREFIX}{pid}"));
         let own = i32::try_from(pid).ok().and_then(Process::now);
         let demo = own.ok_or_else(|| Failure::new("/proc does not show our own process"))?;
-        let record = Record { demo, children: Vec::new(), namespaces: Vec::new(), bridge: None, image: None };
+        let record =
+            Record { demo, children: Vec::new(), namespaces: Vec::new(), bridge: None, image: None, engine };
         let ground = Self { dir, record };
         ground.make().map_err(|e| {
             Failure::from_error(format!("{} cannot be made", ground.dir.display()), &e)
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn a_ground_is_recorded_from_the_start_and_removed_as_a_whole() {
         let home = tempfile::tempdir().unwrap();
-        let mut ground = Ground::create(home.path()).unwrap();
+        let mut ground = Ground::create(home.path(), None).unwrap();
         ground.note(|record| record.namespaces.push("one".to_owned())).unwrap();
         let record = read(&ground.path("")).unwrap();
         assert!(record.demo.lives());

@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// leaves that is killed, the next one with the same directory cleans up
     #[arg(long, value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
+    /// The container engine's socket [default: the usual places of Docker and Podman]
+    #[arg(long, env = "HOLM_ENGINE", value_name = "SOCKET")]
+    engine: Option<PathBuf>,
     /// How long a step may take
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     timeout: Span,
@@ -82,8 +85,9 @@ const PROJECT: &str = "default";
 
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let home = roles::absolute(&options.state_dir.clone().unwrap_or_else(roles::home))?;
+    let engine = options.engine.as_deref().map(roles::absolute).transpose()?;
     sweep::leftovers(&home).await?;
-    let mut sea = Sea::new(Ground::create(&home)?, options.isolated)?;
+    let mut sea = Sea::new(Ground::create(&home, engine)?, options.isolated)?;
     let played = tokio::select! {
         played = play(&mut sea, &options) => played,
         interrupted = interrupted() => interrupted,

@@ -115,7 +115,11 @@ impl Sea {
         let data = self.ground.path(node.name);
         let words = ["node", "--parent", parent, "--name", node.name, "--interval", "2s"].map(str::to_owned);
         let labels = format!("--label={}", node.labels.join(","));
-        let arguments = [&words[..], &[labels, format!("--data-dir={}", data.display())]].concat();
+        let engine =
+            self.ground.record().engine.iter().map(|socket| format!("--engine={}", socket.display()));
+        let more: Vec<_> =
+            [labels, format!("--data-dir={}", data.display())].into_iter().chain(engine).collect();
+        let arguments = [&words[..], &more].concat();
         let child = Child::start(&mut self.ground, node.name, &arguments, Some(token), namespace.as_deref())?;
         self.children.push(child);
         Ok(())
@@ -148,9 +152,10 @@ impl Sea {
     pub(super) async fn lend(&mut self) -> Result<Result<Lent, NoEngine>, Failure> {
         let image = engine::name(self.ground.record().demo.pid);
         let (noted, program) = (image.clone(), self.ground.program());
+        let engine = self.ground.record().engine.clone();
         // Before it is there: a demo that is killed meanwhile leaves word of it.
         self.ground.note(|record| record.image = Some(noted))?;
-        let lending = tokio::task::spawn_blocking(move || engine::lend(&image, &program));
+        let lending = tokio::task::spawn_blocking(move || engine::lend(&image, &program, engine));
         lending.await.map_err(|e| Failure::from_error("a bug: no image was made", &e))
     }
 
@@ -204,8 +209,9 @@ impl Sea {
         for process in &self.ground.record().children {
             process.end(Duration::ZERO).await;
         }
+        let engine = self.ground.record().engine.clone();
         for node in NODES {
-            sweep::node(&self.ground.path(node.name), &self.ground.program()).await;
+            sweep::node(&self.ground.path(node.name), &self.ground.program(), engine.clone()).await;
         }
         sweep::image(self.ground.record()).await;
         network::remove(self.ground.record());

@@ -4,11 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holm_runtime::Runtime;
-use holm_runtime::container::{ContainerConfig, ContainerRuntime};
-use holm_runtime::process::cgroup::Cgroups;
-use holm_runtime::process::{ProcessConfig, ProcessRuntime};
-use tokio::sync::mpsc;
+use holm_node::{Files, Remains, RuntimesConfig};
 
 use super::ground::{self, PREFIX, Record};
 use super::plan::NODES;
@@ -41,7 +37,8 @@ async fn demo(dir: &Path) -> Result<(), Failure> {
         child.end(GRACE).await;
     }
     for name in NODES.map(|node| node.name) {
-        node(&dir.join(name), &dir.join("holm")).await;
+        let engine = record.as_ref().and_then(|record| record.engine.clone());
+        node(&dir.join(name), &dir.join("holm"), engine).await;
     }
     if let Some(record) = &record {
         image(record).await;
@@ -53,8 +50,9 @@ async fn demo(dir: &Path) -> Result<(), Failure> {
 /// Takes the image back that an engine was lent. All containers of the demo must be gone.
 pub(super) async fn image(record: &Record) {
     if let Some(image) = record.image.clone() {
+        let engine = record.engine.clone();
         // Only a panic could be told, and it tells itself.
-        let _ = tokio::task::spawn_blocking(move || engine::take_back(&image)).await;
+        let _ = tokio::task::spawn_blocking(move || engine::take_back(&image, engine)).await;
     }
 }
 
@@ -63,33 +61,13 @@ pub(super) fn instances(data_dir: &Path) -> PathBuf {
     data_dir.join("instances")
 }
 
-/// Ends whatever instances of a stopped node are still there, and removes their traces.
-pub(super) async fn node(data_dir: &Path, program: &Path) {
-    // No label: it has never started an instance.
-    let Ok(label) = std::fs::read_to_string(data_dir.join("label")) else { return };
-    // Nobody listens: what ends here is ended by us.
-    let (events, _) = mpsc::channel(1);
-    let config = ProcessConfig::new(instances(data_dir), program.to_owned());
-    let cgroups = Cgroups::detect(&label);
-    remove_all(&ProcessRuntime::new(config, cgroups.clone(), events.clone())).await;
-    cgroups.retire();
-    if let Some(socket) = ContainerConfig::usual_socket() {
-        remove_all(&ContainerRuntime::new(ContainerConfig::new(socket, label), events)).await;
-    }
-}
-
-/// What cannot be removed is told about, and the rest is removed all the same.
-async fn remove_all(runtime: &dyn Runtime) {
-    if runtime.facts().await.unavailable.is_some() {
-        return;
-    }
-    let survivors = match runtime.survivors().await {
-        Ok(survivors) => survivors,
-        Err(error) => return eprintln!("warning: {}", crate::failure::chain(&error)),
-    };
-    for survivor in survivors {
-        if let Err(error) = runtime.remove(survivor.id).await {
-            eprintln!("warning: instance {}: {}", survivor.id, crate::failure::chain(&error));
-        }
+/// Ends whatever instances of a stopped node are still there, and removes their traces. What cannot be removed is
+/// told about.
+pub(super) async fn node(data_dir: &Path, program: &Path, engine: Option<PathBuf>) {
+    let config = RuntimesConfig { engine, ..RuntimesConfig::new(program.to_owned()) };
+    // None: it has never started an instance.
+    let Some(remains) = Remains::of(data_dir, &config) else { return };
+    for error in remains.end(Duration::ZERO, Files::Remove).await {
+        eprintln!("warning: {}", crate::failure::chain(&error));
     }
 }

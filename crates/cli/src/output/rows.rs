@@ -399,6 +399,7 @@ pub(crate) fn subject(event: &EventView) -> String {
         // Its application stands beside it.
         "" if subject == application => String::new(),
         "" => subject.clone(),
+        slot if subject == application => slot.to_owned(),
         slot => format!("{slot} ({subject})"),
     }
 }

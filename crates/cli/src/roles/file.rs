@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::options::{ClusterOptions, NodeOptions, ProxyOptions, RootOptions};
+use super::options::{ClusterOptions, LimitOptions, NodeOptions, ProxyOptions, RootOptions};
 use crate::failure::Failure;
 use crate::logging::LogFormat;
 
@@ -27,6 +27,8 @@ pub(crate) struct ConfigFile {
     pub(crate) root: Option<RootOptions>,
     pub(crate) cluster: Option<ClusterOptions>,
     pub(crate) node: Option<NodeOptions>,
+    /// Of the orchestrator's API.
+    pub(crate) limits: Option<LimitOptions>,
 }
 
 // === impl ConfigFile ===
@@ -54,7 +56,7 @@ pub(crate) fn read(path: &Path) -> Result<ConfigFile, Failure> {
     let text = text.map_err(|e| Failure::from_error(format!("cannot read {}", path.display()), &e))?;
     parse(&text).map_err(|reason| {
         Failure::wrong_use(format!("{}: {reason}", path.display()))
-            .hint("the keys are the flags of `holm root|cluster|node --help` without `--`, in a table [root], [cluster] or [node]")
+            .hint("the keys are the flags of `holm root|cluster|node --help` without `--`, in a table [root], [cluster], [node] or [limits]")
     })
 }
 
@@ -70,10 +72,12 @@ mod tests {
     #[test]
     fn every_flag_is_a_key() {
         let text = "log-format = \"json\"\nproxy = \"http://p:1\"\nproxy-credentials-file = \"/x\"\n[root]\nlisten = \"127.0.0.1:7700\"\nunknown-after = \"5s\"\n\
-                    [node]\nlabel = [\"floor=1\"]\ncapability = [\"hardware/ble\"]\nreserve-memory = \"64Mi\"\n";
+                    [node]\nlabel = [\"floor=1\"]\ncapability = [\"hardware/ble\"]\nreserve-memory = \"64Mi\"\n\
+                    [limits]\nrequest-rate = 7\nstreams-each = 3\n";
         let file = parse(text).unwrap();
         assert_eq!(file.roles(), ["root", "node"]);
         assert_eq!(file.proxy().proxy.as_deref(), Some("http://p:1"));
+        assert_eq!(file.limits.unwrap().request_rate, Some(7));
         let node = file.node.unwrap();
         assert_eq!(node.label.unwrap()[0].value, "1");
         assert_eq!(node.capability.unwrap()[0].to_string(), "hardware/ble");

@@ -7,9 +7,11 @@
 //! | [`orchestrator`] | running a root or a cluster orchestrator |
 //! | [`setup_link`] | how the first administrator comes in |
 //! | [`node`] | running the agent of a node |
+//! | [`notify`] | what a service manager is told |
 
 pub(crate) mod file;
 pub(crate) mod node;
+mod notify;
 #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "one file configures every role"))]
 pub(crate) mod options;
 #[cfg(feature = "full")]
@@ -89,6 +91,7 @@ fn stopped_by_signal() -> Result<CancellationToken, Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        notify::stopping();
         tracing::info!("Stopping; nothing that runs on nodes is touched.");
         cancel.cancel();
     });

@@ -9,7 +9,7 @@ use holm_model::resources::Resources;
 use holm_node::NodeConfig;
 
 use super::options::NodeOptions;
-use super::{Setup, data_dir, stopped_by_signal};
+use super::{Setup, data_dir, notify, stopped_by_signal};
 use crate::failure::Failure;
 use crate::{run, secret};
 
@@ -42,7 +42,9 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
         std::env::current_exe().map_err(|e| Failure::from_error("our own program cannot be found", &e))?;
     let data_dir = data_dir(options.data_dir, "node")?;
     let mut config = NodeConfig::new(data_dir, parent, executable);
+    config.ready = notify::ready;
     config.token = secret::given_or_in(options.token, options.token_file.as_deref())?;
+    config.rejoin = options.rejoin.unwrap_or_default();
     config.name = options.name;
     let labels = options.label.unwrap_or_default();
     config.labels = labels.into_iter().map(|label| (label.key, label.value)).collect::<BTreeMap<_, _>>();

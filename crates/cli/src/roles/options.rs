@@ -162,6 +162,24 @@ options!(
 );
 
 options!(
+    /// How much of an orchestrator's API one caller may take.
+    LimitOptions {
+        /// Requests per second of one person, on average [default: 200]
+        request_rate: u32 = (env = "HOLM_REQUEST_RATE", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..));
+        /// Requests per second of one address without proof, on average [default: 50]
+        stranger_rate: u32 = (env = "HOLM_STRANGER_RATE", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..));
+        /// Logs, events, execs and ports that are open at once [default: 512]
+        streams: usize = (env = "HOLM_STREAMS", value_name = "NUMBER");
+        /// Those of one person [default: 128]
+        streams_each: usize = (env = "HOLM_STREAMS_EACH", value_name = "NUMBER");
+        /// Connections of people and programs at once [default: 640]
+        connections: usize = (env = "HOLM_CONNECTIONS", value_name = "NUMBER");
+        /// Those of one address [default: 160]
+        connections_each: usize = (env = "HOLM_CONNECTIONS_EACH", value_name = "NUMBER");
+    }
+);
+
+options!(
     /// Of a node.
     NodeOptions {
         /// The orchestrator above, `host:port`
@@ -170,6 +188,9 @@ options!(
         token: String = (env = "HOLM_TOKEN", hide_env_values = true);
         /// A file that holds the join token
         token_file: PathBuf = (env = "HOLM_TOKEN_FILE", value_name = "FILE");
+        /// Join with a token that was not used yet although this machine is a member: to move it. What it runs
+        /// goes on; the new orchestrator asks people about it
+        rejoin: bool = (env = "HOLM_REJOIN", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL");
         /// Its name [default: the host name]
         name: Name = (env = "HOLM_NAME");
         /// What people call the node's properties; may be given several times

@@ -1,25 +1,28 @@
 //! Running a root or a cluster orchestrator: shell, API, signals.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use holm_api::{Api, serve_stream};
+use holm_api::{Api, Limits, on_http};
 use holm_core::orchestrator::config::Deadlines;
 use holm_link::authority::ServerName;
+use holm_link::places::Share;
 use holm_link::token::JoinToken;
 use holm_model::duration::Span;
 use holm_model::name::Name;
 use holm_orchestrator::{Config, Role, Shell};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::options::{ClusterOptions, RootOptions};
-use super::{Setup, data_dir, setup_link, stopped_by_signal};
+use super::options::{ClusterOptions, LimitOptions, RootOptions};
+use super::{Setup, data_dir, notify, setup_link, stopped_by_signal};
 use crate::connect::SOCKET;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::{run, secret};
 
+/// More than members and people ever are.
+const DESCRIPTORS: u64 = 65_536;
 /// Where an orchestrator listens if nobody says otherwise.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 7700);
 /// How often a member says that it is alive.
@@ -33,6 +36,8 @@ pub(crate) struct RootDaemon {
     #[command(flatten)]
     options: RootOptions,
     #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
     setup: Setup,
 }
 
@@ -42,6 +47,8 @@ pub(crate) struct ClusterDaemon {
     #[command(flatten)]
     options: ClusterOptions,
     #[command(flatten)]
+    limits: LimitOptions,
+    #[command(flatten)]
     setup: Setup,
 }
 
@@ -50,14 +57,30 @@ pub(crate) struct ClusterDaemon {
 impl RootDaemon {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let file = self.setup.begin()?;
-        run::several(serve(root(self.options.or(file.root.unwrap_or_default()))?))
+        let limits = limits(&self.limits.or(file.limits.unwrap_or_default()));
+        run::several(serve(root(self.options.or(file.root.unwrap_or_default()))?, limits))
     }
 }
 
 impl ClusterDaemon {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let file = self.setup.begin()?;
-        run::several(serve(cluster(self.options.or(file.cluster.unwrap_or_default()))?))
+        let limits = limits(&self.limits.or(file.limits.unwrap_or_default()));
+        run::several(serve(cluster(self.options.or(file.cluster.unwrap_or_default()))?, limits))
+    }
+}
+
+fn limits(said: &LimitOptions) -> Limits {
+    let or = Limits::default();
+    let share = |each: Option<usize>, all: Option<usize>, or: Share| Share {
+        each: each.unwrap_or(or.each),
+        all: all.unwrap_or(or.all),
+    };
+    Limits {
+        requests: said.request_rate.unwrap_or(or.requests),
+        strangers: said.stranger_rate.unwrap_or(or.strangers),
+        streams: share(said.streams_each, said.streams, or.streams),
+        connections: share(said.connections_each, said.connections, or.connections),
     }
 }
 
@@ -139,7 +162,17 @@ fn finish(
 }
 
 /// Until a signal says stop.
-async fn serve(config: Config) -> Result<(), Failure> {
+/// Members and people take a descriptor each, and the usual soft limit is 1024. (A node keeps it: its instances
+/// inherit the limit.)
+fn allow_descriptors() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Refused: it stays as it is.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS).max(soft), hard);
+    }
+}
+
+async fn serve(config: Config, limits: Limits) -> Result<(), Failure> {
+    allow_descriptors();
     let stop = stopped_by_signal()?;
     let hosts = config.names.iter().filter_map(|name| match name {
         ServerName::Dns(host) => Some(host.clone()),
@@ -150,9 +183,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let shell = Shell::start(config, stop).await.map_err(|e| Failure::from_error(&what, &e))?;
     let setup = setup_link::offer(&shell, &data_dir, &names).await?;
     announce(&shell, &data_dir.join(SOCKET), &setup)?;
-    let api = Api::new(shell.handle().clone(), &hosts);
-    let on_http = move |stream, peer| drop(tokio::spawn(serve_stream(stream, peer, api.clone())));
-    shell.serve(Arc::new(on_http)).await.map_err(|e| Failure::from_error("the orchestrator had to stop", &e))
+    notify::ready();
+    let api = Api::new(shell.handle().clone(), &hosts, limits);
+    shell.serve(on_http(api)).await.map_err(|e| Failure::from_error("the orchestrator had to stop", &e))
 }
 
 /// Says where it can be reached, for people and for those who started it.

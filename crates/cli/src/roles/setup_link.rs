@@ -8,6 +8,7 @@ use std::time::Duration;
 use holm_link::authority::ServerName;
 use holm_orchestrator::{Handle, Shell};
 
+use super::notify;
 use crate::failure::Failure;
 use crate::secret;
 
@@ -29,11 +30,14 @@ pub(super) async fn offer(shell: &Shell, data_dir: &Path, names: &[ServerName]) 
     let link = format!("https://{}/setup#{token}", authority(names, address));
     secret::keep(&file, &format!("{link}\n"))
         .map_err(|e| Failure::from_error(format!("cannot write {}", file.display()), &e))?;
-    let text = format!(
-        "set up the first administrator within 24 h: holm login --setup-file {}\n\
-         or on another machine `holm login --setup`, and give it this link, which is a secret: {link}\n",
-        file.display()
-    );
+    let mut text =
+        format!("set up the first administrator within 24 h: holm login --setup-file {}\n", file.display());
+    // More people read the journal than that file.
+    if !notify::is_journalled() {
+        text.push_str(&format!(
+            "or on another machine `holm login --setup`, and give it this link, which is a secret: {link}\n"
+        ));
+    }
     tokio::spawn(remove_when_used(handle.clone(), file));
     Ok(text)
 }

@@ -10,10 +10,14 @@ const APP: &str = "holm: v1\napplication: shop\nservices:\n  web:\n    runtime: 
 /// Plain HTTP on loopback: where no socket proves who somebody is.
 fn with_http() -> (Sea, String) {
     let sea = sea().words("root", &["--http=127.0.0.1:0"]).start();
-    let own = sea.pid("root");
-    let address =
-        wait_for("its second port", || listening(own).into_iter().find(|a| a != sea.address("root")));
+    let address = with_http_at(&sea);
     (sea, address)
+}
+
+/// Where a root that was started with `--http` serves it.
+pub(crate) fn with_http_at(sea: &Sea) -> String {
+    let own = sea.pid("root");
+    wait_for("its second port", || listening(own).into_iter().find(|a| a != sea.address("root")))
 }
 
 /// Addresses that a process listens on, as the kernel knows them.

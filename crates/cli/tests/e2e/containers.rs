@@ -3,9 +3,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::command::{command, run};
+use crate::harness::relay::Relay;
 use crate::harness::{Instance, Sea, holds_for, sea, wait_for};
 
 const IMAGE: &str = "holm-test:1";
@@ -211,4 +212,36 @@ fn without_an_engine_containers_are_refused_with_the_reason() {
     sea.apply(&manifest("shop", TALK, &[]));
     let all = sea.until("shop", "a reason", |all| all.len() == 1 && !all[0].reason.is_empty());
     assert!(all[0].id.is_none() && all[0].reason.contains("container"), "{all:#?}");
+}
+
+#[test]
+fn an_engine_that_dies_is_told_at_once_and_nothing_is_started_twice_needs_engine() {
+    let Some(engine) = engine() else { return };
+    let relay = Relay::to(std::path::Path::new(engine.trim_start_matches("unix://")));
+    let socket = format!("--engine={}", relay.socket().display());
+    let mut sea = sea().cluster("vienna", &["fl-1"]).words("fl-1", &[&socket]).start();
+    let restart = "restart: { policy: always, backoff: 50ms..1s }";
+    sea.deploy(&manifest("steady", TALK, &["env: { WORD: x }", restart]));
+    let all = sea.running("steady", 1);
+    let before = containers(&engine, all[0].id());
+    let ready = |sea: &Sea| sea.node("fl-1").runtimes.contains(&"container".to_owned());
+    let same = |all: &[Instance]| all.len() == 1 && all[0].runs() && all[0].incarnation == 1;
+    for restarted in [false, true] {
+        relay.cut();
+        let since = Instant::now();
+        sea.until("steady", "it is told", |all| same(all) && all[0].reason.contains("last known state"));
+        wait_for("the runtime is away", || (!ready(&sea)).then_some(()));
+        assert!(since.elapsed() < Duration::from_secs(10), "not at the next look only");
+        if restarted {
+            sea.restart("fl-1");
+            sea.all_connected();
+            sea.until("steady", "it is left alone", |all| same(all) && !all[0].reason.is_empty());
+        }
+        relay.mend();
+        sea.until("steady", "it goes on", |all| same(all) && all[0].reason.is_empty());
+        wait_for("the runtime is back", || ready(&sea).then_some(()));
+        assert_eq!(containers(&engine, all[0].id()), before);
+    }
+    let events = sea.holm(&["events", "-k", "node", "--tail", "100"]).done().stdout;
+    assert!(events.contains("container not ready"), "{events}");
 }

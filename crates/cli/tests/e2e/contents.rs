@@ -193,4 +193,5 @@ services:
     );
     let applied = applied.done();
     assert!(applied.stderr.contains("services.web.env.DB_PASSWORD: looks like a secret"), "{applied:?}");
+    assert!(!applied.stderr.contains("hunter2") && !applied.stdout.contains("hunter2"), "{applied:?}");
 }

@@ -106,18 +106,20 @@ fn a_container_joins_when_an_engine_answers_and_its_image_goes_needs_engine() {
         list.args(["-H", &engine, "images", "-q", "holm-demo"]);
         run(list, "").done().stdout
     };
-    let mut call = call(dir.path(), &[]);
-    call.env("XDG_RUNTIME_DIR", user.path());
-    let demo = Running::start(call);
-    demo.line(|line| {
-        assert!(!line.starts_with("No container joins"), "{line}");
-        line.starts_with("building/load-logger/0  RUNNING")
-    });
-    demo.line(|line| line.starts_with("node "));
-    assert!(!images().is_empty());
-    kill(Pid::from_raw(demo.pid()), Signal::SIGINT).unwrap();
-    tidied_up(dir.path());
-    assert_eq!(images(), "");
+    let mut usual = call(dir.path(), &[]);
+    usual.env("XDG_RUNTIME_DIR", user.path());
+    for call in [usual, call(dir.path(), &["--engine", socket])] {
+        let demo = Running::start(call);
+        demo.line(|line| {
+            assert!(!line.starts_with("No container joins"), "{line}");
+            line.starts_with("building/load-logger/0  RUNNING")
+        });
+        demo.line(|line| line.starts_with("node "));
+        assert!(!images().is_empty());
+        kill(Pid::from_raw(demo.pid()), Signal::SIGINT).unwrap();
+        tidied_up(dir.path());
+        assert_eq!(images(), "");
+    }
 }
 
 #[test]

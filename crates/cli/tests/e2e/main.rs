@@ -8,27 +8,36 @@
 //! | [`forgetting`] | a root whose store was replaced by an empty or older one |
 //! | [`losses`] | nodes, clusters and the root away for a while, or for ever |
 //! | [`lifecycle`] | restart policies, and what people can do with a service |
+//! | [`restarting`] | one instance that begins anew alone |
 //! | [`streams`] | logs and exec |
 //! | [`networks`] | nodes that nobody can connect to (root only) |
 //! | [`proxy`] | proxies, guest networks, forgetful NATs, IPv6 |
 //! | [`doctor`] | what `holm doctor` finds |
 //! | [`backup`] | a root that is lost with its disk, and restored |
 //! | [`certificates`] | their renewal while everything runs, and after they have expired |
+//! | [`clocks`] | a node whose clock begins in 1970 |
+//! | [`identities`] | who instances are, to the API and to one another |
 //! | [`joining`] | tokens and revocation |
 //! | [`manifests`] | bad input |
 //! | [`nodes`] | what operators say about nodes, and what nodes used |
 //! | [`people_login`] | set-up, log-in, contexts, log-out |
 //! | [`people`] | projects and rights: who sees and does what |
+//! | [`voids`] | what is open ends with the token that opened it |
 //! | [`applying`] | what `apply` tells: that it runs, that it does not, that it never will |
 //! | [`containers`] | the container runtime (engine only) |
+//! | [`registries`] | images behind a login (engine only) |
 //! | [`disks`] | full disks (root only) |
 //! | [`demo`] | what `holm demo` does, and that it leaves nothing |
 //! | [`examples`] | the README's example of software that nobody here wrote (nginx and redis only) |
 //! | [`ways_in`] | terminals, ports and files of instances |
+//! | [`ways_in_cut`] | ways in whose middle is cut, a terminal that floods |
+//! | [`packages`] | what people install, in a Debian system and under systemd (root only) |
+//! | [`uninstalling`] | that a node leaves nothing |
 //! | [`surface`] | what programs may rely on: fields, events, audit, exit codes |
 //! | [`api`] | the REST API as other programs meet it |
+//! | [`schemas`] | the API under requests that nobody would think of |
 //!
-//! Names have `needs_root`, `needs_engine`, `needs_nginx` or `needs_proxy` when more than a toolchain is needed; the engine is the
+//! Names say what a test needs beyond a toolchain (`needs_engine`, …; CONTRIBUTING.md has the list); the engine is the
 //! one that `HOLM_TEST_DOCKER` names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
@@ -37,6 +46,7 @@ mod api;
 mod applying;
 mod backup;
 mod certificates;
+mod clocks;
 mod containers;
 mod contents;
 mod crashes;
@@ -46,17 +56,25 @@ mod doctor;
 mod examples;
 mod forgetting;
 mod harness;
+mod identities;
 mod joining;
 mod lifecycle;
 mod losses;
 mod manifests;
 mod networks;
 mod nodes;
+mod packages;
 mod people;
 mod people_login;
 mod proxy;
+mod registries;
+mod restarting;
+mod schemas;
 mod streams;
 mod surface;
+mod uninstalling;
+mod voids;
 mod ways_in;
+mod ways_in_cut;
 mod ways_in_shell;
 mod ways_in_terminal;

@@ -1,11 +1,12 @@
-//! Links in the wild: proxies (tinyproxy, as Debian has it), networks that answer in the orchestrator's
-//! place, mappings that a NAT forgets, IPv6.
+//! Links in the wild: proxies (tinyproxy and squid, as Debian has them), networks that answer in the
+//! orchestrator's place, mappings that a NAT forgets, IPv6.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,15 +29,26 @@ struct Edge {
     _network: Network,
 }
 
-/// What the proxy asks for and allows.
+/// What the proxy is, asks for and allows.
 struct Rules<'a> {
+    make: Make,
     credentials: Option<(&'a str, &'a str)>,
     /// None: every port.
     only_port: Option<u16>,
 }
 
-const OPEN: Rules<'static> = Rules { credentials: None, only_port: None };
-const GUARDED: Rules<'static> = Rules { credentials: Some(("holm", "k4rotte")), only_port: None };
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Make {
+    Tinyproxy,
+    Squid,
+}
+
+const OPEN: Rules<'static> = Rules { make: Make::Tinyproxy, credentials: None, only_port: None };
+const GUARDED: Rules<'static> = Rules { credentials: Some(("holm", "k4rotte")), ..OPEN };
+const SQUID: Rules<'static> = Rules { make: Make::Squid, ..OPEN };
+const GUARDED_SQUID: Rules<'static> = Rules { make: Make::Squid, ..GUARDED };
+/// `holm:k4rotte`, as squid's helper reads it.
+const SQUID_USERS: &str = "holm:$apr1$oBhpRAdQ$G7PkgC47o760JzgHcU6sP/\n";
 const NAME: &str = "edge";
 
 // === impl Edge ===
@@ -47,8 +59,11 @@ impl Edge {
         let mut network = Network::create();
         let namespace = network.namespace(NAME);
         let address = SocketAddr::from((network.address(), free_port(network.address())));
-        let proxy_log = sea.path("tinyproxy.log");
-        let proxy = tinyproxy(sea, address, rules, &proxy_log);
+        let proxy_log = sea.path("proxy.log");
+        let proxy = match rules.make {
+            Make::Tinyproxy => tinyproxy(sea, address, rules, &proxy_log),
+            Make::Squid => squid(sea, address, rules, &proxy_log),
+        };
         let file = sea.file("proxy-credentials", credentials.unwrap_or_default());
         let mut words = vec![
             role.to_owned(),
@@ -67,6 +82,15 @@ impl Edge {
         let log = sea.path(&format!("{NAME}.log"));
         let plan = Plan { program: sea.path("holm"), words, log, namespace: Some(namespace) };
         Self { daemon: None, proxy, plan, address, proxy_log, credentials: file, _network: network }
+    }
+
+    /// The daemon learns of the proxy from its environment, not from its command line.
+    fn in_environment(&mut self, variables: &[&str]) {
+        let words = self.plan.words.iter().filter(|word| !word.starts_with("--proxy")).cloned();
+        let program = std::iter::once(self.plan.program.display().to_string());
+        let words = variables.iter().map(|variable| (*variable).to_owned()).chain(program).chain(words);
+        self.plan.words = words.collect();
+        self.plan.program = "/usr/bin/env".into();
     }
 
     fn start(&mut self, token: &str) {
@@ -98,9 +122,9 @@ impl Edge {
         run(call, "")
     }
 
-    /// How often the proxy was asked for a way.
+    /// How often the proxy was asked for a way to an address.
     fn asked(&self) -> usize {
-        fs::read_to_string(&self.proxy_log).unwrap_or_default().matches("CONNECT ").count()
+        fs::read_to_string(&self.proxy_log).unwrap_or_default().matches("CONNECT 1").count()
     }
 }
 
@@ -135,12 +159,40 @@ fn tinyproxy(sea: &Sea, address: SocketAddr, rules: &Rules<'_>, log: &Path) -> C
     let file = sea.file("tinyproxy.conf", &text);
     let mut call = command("tinyproxy");
     call.arg("-d").arg("-c").arg(file).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut proxy = call.spawn().expect("tinyproxy starts");
-    wait_for("the proxy listens", || {
-        assert!(
-            proxy.try_wait().expect("our own child").is_none(),
-            "tinyproxy refuses its configuration:\n{text}"
+    listening(call, address, &text)
+}
+
+/// It says in its log what it was asked for when a connection is over.
+fn squid(sea: &Sea, address: SocketAddr, rules: &Rules<'_>, log: &Path) -> Child {
+    let mut text = format!(
+        "http_port {address}\npid_filename none\ncache deny all\naccess_log stdio:/dev/stdout\n\
+         cache_log /dev/null\nshutdown_lifetime 0 seconds\nmax_filedescriptors 1024\n"
+    );
+    let users = sea.file("squid-users", SQUID_USERS);
+    if rules.credentials.is_some() {
+        let helper = "/usr/lib/squid/basic_ncsa_auth";
+        text.push_str(&format!("auth_param basic program {helper} {}\n", users.display()));
+        text.push_str(
+            "auth_param basic realm holm\nacl known proxy_auth REQUIRED\nhttp_access deny !known\n",
         );
+    }
+    text.push_str("http_access allow CONNECT\nhttp_access deny all\n");
+    let file = sea.file("squid.conf", &text);
+    // It works as a user of its own, who opens what it was given.
+    let out = fs::File::create(log).expect("a log file");
+    for path in [&users, &file, log] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).expect("our own file");
+    }
+    let mut call = command("squid");
+    call.arg("-N").arg("-f").arg(file).stdout(out).stderr(Stdio::null());
+    listening(call, address, &text)
+}
+
+fn listening(mut call: Command, address: SocketAddr, configuration: &str) -> Child {
+    let mut proxy = call.spawn().expect("the proxy starts");
+    wait_for("the proxy listens", || {
+        let ended = proxy.try_wait().expect("our own child");
+        assert!(ended.is_none(), "it refuses its configuration:\n{configuration}");
         TcpStream::connect(address).ok()
     });
     proxy
@@ -164,8 +216,10 @@ fn works_through(sea: &Sea, rules: &Rules<'_>, credentials: Option<&str>) -> Edg
     let script = format!("head -c {size} /dev/zero | tr '\\0' x");
     let said = sea.holm(&["exec", "shop/web/0", "--", "sh", "-c", &script]).done();
     assert_eq!(said.stdout.trim_end().len(), size);
-    // Joining, the session, its second connection.
-    assert!(edge.asked() >= 3, "{}", fs::read_to_string(&edge.proxy_log).unwrap_or_default());
+    if rules.make == Make::Tinyproxy {
+        // Joining, the session, its second connection.
+        assert!(edge.asked() >= 3, "{}", fs::read_to_string(&edge.proxy_log).unwrap_or_default());
+    }
     let found = edge.doctor().done().stdout;
     assert!(found.contains("lets us through") && found.contains("open since"), "{found}");
     assert!(!edge.log().contains("k4rotte") && !found.contains("k4rotte"));
@@ -185,6 +239,42 @@ fn a_node_lives_behind_a_proxy_that_wants_credentials_needs_proxy_needs_root() {
     let first = certificate();
     wait_for("its certificate is renewed through the proxy", || (certificate() != first).then_some(()));
     assert!(first.is_some() && online(&sea, NAME).is_some());
+}
+
+#[test]
+fn a_node_lives_behind_squid_needs_proxy_needs_root() {
+    let sea = sea().start();
+    let mut edge = works_through(&sea, &SQUID, None);
+    edge.daemon = None;
+    wait_for("squid has carried all of it", || (edge.asked() >= 3).then_some(()));
+}
+
+#[test]
+fn a_node_lives_behind_squid_that_wants_credentials_needs_proxy_needs_root() {
+    let sea = sea().start();
+    let mut edge = Edge::of(&sea, "node", &GUARDED_SQUID, Some("holm:guessed"));
+    edge.start(&sea.token("root", &["--role", "node"]));
+    edge.says(&["refuses the credentials (407)", "--proxy-credentials-file", &edge.address.to_string()]);
+    drop(edge);
+    works_through(&sea, &GUARDED_SQUID, Some("holm:k4rotte\n"));
+}
+
+#[test]
+fn the_usual_variables_count_for_the_daemon_needs_proxy_needs_root() {
+    // An address of its own, since loopback is never asked of a proxy: from the edge there is no way to it.
+    let sea = sea().isolated().start();
+    let token = sea.token("root", &["--role", "node"]);
+    let mut edge = Edge::of(&sea, "node", &OPEN, None);
+    let (plan, proxy) = (edge.plan.clone(), format!("HTTPS_PROXY=http://{}", edge.address));
+    edge.in_environment(&[&proxy, "NO_PROXY=example.org,198.18.0.0/15"]);
+    edge.start(&token);
+    edge.says(&["unreachable", sea.address("root")]);
+    assert_eq!(edge.asked(), 0, "it was told not to");
+    edge.plan = plan;
+    edge.in_environment(&[&proxy, "NO_PROXY=example.org"]);
+    edge.start(&token);
+    wait_for("it joins through the proxy", || online(&sea, NAME));
+    assert!(edge.asked() >= 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Logs and exec, two tiers deep.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -274,4 +275,35 @@ fn ticks(pid: i32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn lines_of_each_of_several_are_in_order_over_restarts_of_the_orchestrator() {
+    let mut sea = sea().cluster("vienna", &["fl-1"]).start();
+    let quick = TALKER.replace("sleep 0.1", "sleep 0.01").replace("replicas: 2", "replicas: 4");
+    sea.deploy(&quick);
+    let follow = Running::start(sea.call_at("root", &["logs", "-f", "--tail", "1", "talk", "-o", "json"]));
+    let mut seen = BTreeMap::<String, Vec<u32>>::new();
+    for round in 0..4 {
+        let from: usize = seen.values().map(Vec::len).sum();
+        let mut lines = from;
+        while lines < from + 600 {
+            let line: serde_json::Value = serde_json::from_str(&follow.line(|_| true)).unwrap();
+            let text = line["text"].as_str().unwrap();
+            if let Some(number) = text.strip_prefix("line ").and_then(|rest| rest.split(' ').next()) {
+                let slot = line["slot"].as_str().unwrap().to_owned();
+                seen.entry(slot).or_default().push(number.parse().unwrap());
+                lines += 1;
+            }
+        }
+        if round < 3 {
+            sea.kill(["root", "vienna", "root"][round]);
+            sea.start(["root", "vienna", "root"][round]);
+        }
+    }
+    assert_eq!(seen.len(), 4);
+    for (slot, numbers) in seen {
+        let expected: Vec<u32> = (numbers[0]..numbers[0] + numbers.len() as u32).collect();
+        assert_eq!(numbers, expected, "{slot}: each line once, in order");
+    }
 }

@@ -3,8 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::Command;
 
-use crate::harness::command::{Running, run};
+use crate::harness::command::{Running, command, run};
 use crate::harness::{Sea, proc, sea, wait_for};
 use crate::ways_in_terminal::Screen;
 
@@ -27,7 +28,7 @@ services:
     ports: { http: auto }
 ";
 
-fn calm() -> Sea {
+pub(crate) fn calm() -> Sea {
     let sea = sea().cluster("vienna", &["fl-1"]).start();
     sea.deploy(CALM);
     sea
@@ -176,18 +177,47 @@ fn evil() -> Vec<u8> {
     all
 }
 
+/// `call`, ended by the kernel if it holds more than `bytes` of memory of its own.
+fn frugal(call: &Command, bytes: u64) -> Command {
+    let mut frugal = command("prlimit");
+    frugal.arg(format!("--data={bytes}")).arg("--").arg(call.get_program()).args(call.get_args());
+    frugal.envs(call.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    frugal
+}
+
 #[test]
-fn many_files_go_in() {
-    let sea = calm();
-    let tree = sea.path("many");
-    for dir in 0..20 {
+fn a_hundred_thousand_files_go_in_and_come_back() {
+    const DIRS: usize = 100;
+    const EACH: usize = 1000;
+    // In memory: a disk may take a millisecond for each new file.
+    let memory = tempfile::Builder::new().prefix("holm-e2e-").tempdir_in("/dev/shm").unwrap();
+    std::fs::set_permissions(memory.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+    let data = memory.path().join("fl-1");
+    let sea = sea().cluster("vienna", &["fl-1"]).data_dir("fl-1", &data).start();
+    sea.deploy(CALM);
+    let tree = memory.path().join("many");
+    for dir in 0..DIRS {
         let dir = tree.join(dir.to_string());
         std::fs::create_dir_all(&dir).unwrap();
-        (0..250).for_each(|file| std::fs::write(dir.join(file.to_string()), "x").unwrap());
+        (0..EACH).for_each(|file| std::fs::write(dir.join(file.to_string()), "x").unwrap());
     }
-    sea.holm(&["cp", tree.to_str().unwrap(), "calm/web/0:."]).done();
+    let daemons = ["root", "vienna", "fl-1"].map(|name| sea.pid(name));
+    let before = daemons.map(proc::peak);
+    let copy = |from: &str, to: &str| {
+        let call = frugal(&sea.call_at("root", &["cp", from, to]), 128 << 20);
+        run(call, "").done();
+    };
+    copy(tree.to_str().unwrap(), "calm/web/0:.");
     let count = sea.holm(&["exec", "calm/web/0", "--", "sh", "-c", "find many -type f | wc -l"]).done();
-    assert_eq!(count.line(), "5000");
+    assert_eq!(count.line(), (DIRS * EACH).to_string());
+    let back = memory.path().join("back");
+    copy("calm/web/0:many", back.to_str().unwrap());
+    let come = (0..DIRS).map(|dir| std::fs::read_dir(back.join(dir.to_string())).unwrap().count());
+    assert_eq!(come.sum::<usize>(), DIRS * EACH);
+    for (pid, before) in std::iter::zip(daemons, before) {
+        let more = proc::peak(pid).saturating_sub(before);
+        assert!(more < 48 << 10, "{more} KiB more than before");
+    }
 }
 
 #[test]

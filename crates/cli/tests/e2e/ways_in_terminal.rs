@@ -61,6 +61,14 @@ impl Screen {
         self.near.write_all(keys).unwrap();
     }
 
+    /// While nobody reads what is shown.
+    pub(crate) fn unread(&mut self, meanwhile: impl FnOnce(&mut File)) {
+        let seen = Arc::clone(&self.seen);
+        let held = seen.lock().unwrap();
+        meanwhile(&mut self.near);
+        drop(held);
+    }
+
     /// An answer to a question that may be seen.
     pub(crate) fn answer(&mut self, line: &str) {
         self.near.write_all(format!("{line}\n").as_bytes()).unwrap();

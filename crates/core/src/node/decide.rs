@@ -26,6 +26,8 @@ pub(super) enum Doing {
     Halting,
     /// It was asked to remove what is left.
     Removing,
+    /// Its runtime cannot tell; nothing is done about it until it can.
+    Unseen,
 }
 
 /// The next thing to do.
@@ -69,7 +71,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(5);
 /// One move; after carrying it out, ask again until it is [`Move::Rest`].
 pub(super) fn decide(at: Situation<'_>) -> Move {
     match at.doing {
-        Doing::Removing | Doing::Halting => Move::Rest,
+        Doing::Removing | Doing::Halting | Doing::Unseen => Move::Rest,
         Doing::Launching | Doing::Switching => ending(at).map_or(Move::Rest, Move::Halt),
         Doing::Up if at.waiting => Move::Rest,
         Doing::Up => match ending(at) {
@@ -95,7 +97,7 @@ fn ending(at: Situation<'_>) -> Option<Cause> {
         // Goes on as it is: its replacement, or a newer version, decides.
         RunState::Unknown => None,
         _ if wanted.held || wanted.order.is_err() => None,
-        _ if wanted.restarts > at.record.restarts_seen => Some(Cause::Person),
+        _ if at.record.again || wanted.restarts > at.record.restarts_seen => Some(Cause::Person),
         _ if at.record.is_outdated(wanted) => Some(Cause::Scheduler),
         _ if at.given.outdates(wanted, at.record) => Some(Cause::Person),
         RunState::Run | RunState::Pause => None,

@@ -21,11 +21,19 @@ pub enum NodeEvent {
     Received(Down),
     /// All that the runtimes still have of this node: once at the start, before which nothing is
     /// launched, and as the answer to [`NodeEffect::ListSurvivors`].
-    Survivors(Vec<Survivor>),
+    Survivors {
+        found: Vec<Survivor>,
+        /// Runtimes that could not tell: what they had goes on, as far as anybody knows.
+        silent: BTreeSet<Name>,
+    },
     Runtime {
         id: AssignmentId,
         incarnation: u32,
         event: RuntimeEvent,
+    },
+    /// Somebody wants the instance to begin anew; see [`NodeMachine::can_restart`](super::NodeMachine::can_restart).
+    Restart {
+        id: AssignmentId,
     },
     Facts(Box<NodeFacts>),
     NodeUsage(Usage),
@@ -155,7 +163,7 @@ pub enum NodeEffect {
     Refused {
         reason: String,
     },
-    /// Send [`NodeEvent::Survivors`]: after an undo, the runtimes know better.
+    /// Send [`NodeEvent::Survivors`]: after an undo the runtimes know better, and one that was silent may tell.
     ListSurvivors,
     /// Close the link and open it anew: after an undo, answers are missing on it.
     Reconnect,
@@ -173,6 +181,16 @@ pub struct Launch {
     pub ports: BTreeMap<Name, u16>,
     /// Secrets and files that the specification names.
     pub contents: BTreeMap<ContentKey, Content>,
+}
+
+// === impl NodeEvent ===
+
+impl NodeEvent {
+    /// Every runtime told.
+    #[must_use]
+    pub const fn survivors(found: Vec<Survivor>) -> Self {
+        Self::Survivors { found, silent: BTreeSet::new() }
+    }
 }
 
 // === impl Outcome ===

@@ -42,6 +42,7 @@ impl NodeMachine {
     pub(super) fn reconcile(&mut self, id: AssignmentId, now: Now) {
         self.meet_stray(id, now);
         self.meet_wish(id, now);
+        self.renumber(id);
         for _ in 0..MOVES {
             match self.next_move(id) {
                 Move::Rest => return,
@@ -101,6 +102,15 @@ impl NodeMachine {
         if let Some(identity) = wanted.identity.clone() {
             let record = InstanceRecord::new(identity, wanted, now.wall);
             self.records.put(&mut self.journal, id, record);
+        }
+    }
+
+    /// People went back to what runs: it goes on.
+    fn renumber(&mut self, id: AssignmentId) {
+        let (Some(wanted), Some(record)) = (self.wanted.get(&id), self.records.get(&id)) else { return };
+        let generation = wanted.generation;
+        if record.is_renumbered(wanted) {
+            self.records.change(&mut self.journal, &id, |record| record.generation = generation);
         }
     }
 

@@ -48,6 +48,10 @@ pub struct NodeMachine {
     pub(super) lives: BTreeMap<AssignmentId, Life>,
     /// Survivors without a record.
     pub(super) strays: BTreeMap<AssignmentId, Stray>,
+    /// Runtimes that could not tell what they have.
+    pub(super) silent: BTreeSet<Name>,
+    /// Boot time at which those are asked again that were silent and are ready.
+    pub(super) ask_at: Option<Duration>,
     /// Survivors were heard; before that nothing may be launched.
     pub(super) ready: bool,
     pub(super) linked: bool,
@@ -101,6 +105,8 @@ impl NodeMachine {
             stamps: BTreeMap::new(),
             lives: BTreeMap::new(),
             strays: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            ask_at: None,
             ready: false,
             linked: false,
             member: None,
@@ -127,11 +133,14 @@ impl NodeMachine {
             NodeEvent::LinkUp => self.link_up(),
             NodeEvent::LinkDown => self.link_down(),
             NodeEvent::Received(down) => self.received(down),
-            NodeEvent::Survivors(survivors) => self.survivors(survivors, now),
+            NodeEvent::Survivors { found, silent } => self.survivors(found, silent, now),
             NodeEvent::Runtime { id, incarnation, event } => self.runtime(id, incarnation, event, now),
+            NodeEvent::Restart { id } => self.restart(id),
             NodeEvent::Facts(facts) => {
                 self.facts = Some(*facts);
                 self.report_node();
+                self.ask_the_silent(now);
+                self.doubt(now);
                 self.touch_all();
             }
             NodeEvent::NodeUsage(usage) => {
@@ -140,6 +149,9 @@ impl NodeMachine {
             }
             NodeEvent::Disk { trouble } => self.disk(trouble),
             NodeEvent::Tick => {}
+        }
+        if self.ask_at.is_some_and(|at| at <= now.boot) {
+            self.ask_the_silent(now);
         }
         self.touch_due(now);
         if self.ready {
@@ -202,7 +214,8 @@ impl NodeMachine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         let lives = self.lives.values().filter_map(|life| life.wait);
-        lives.chain(self.strays.values().filter_map(|stray| stray.wait)).min()
+        let strays = self.strays.values().filter_map(|stray| stray.wait);
+        lives.chain(strays).chain(self.ask_at).min()
     }
 
     /// To be sent every few seconds while nothing else is.

@@ -17,12 +17,13 @@
 //! | `record` | what is kept on disk, and legal changes of state |
 //! | `given` | secrets and files that instances are given |
 //! | `decide` | wish against fact: the next move |
-//! | `restart` | the restart policy |
+//! | `restart`, `again` | the restart policy; people who want one instance restarted |
 //! | `machine` | loading, stepping, undoing, asking |
 //! | `instances` | carrying moves out |
 //! | `runtimes` | what runtimes tell: events and survivors |
 //! | `parent` | what the orchestrator tells, and what it is told |
 
+mod again;
 mod decide;
 mod event;
 mod given;
@@ -34,6 +35,7 @@ mod restart;
 mod runtimes;
 mod wanted;
 
+pub use again::RestartError;
 pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
 pub use machine::{NodeConfig, NodeMachine};
 pub use record::InstanceRecord;

@@ -23,6 +23,9 @@ pub struct InstanceRecord {
     pub identity: Identity,
     /// Of the specification that was launched last.
     pub generation: u64,
+    /// Hash of that specification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<[u8; 16]>,
     /// `None` until a specification could be read.
     pub runtime: Option<Name>,
     pub state: InstanceState,
@@ -41,6 +44,9 @@ pub struct InstanceRecord {
     pub exhausted: bool,
     /// People's restart counter at the last launch.
     pub restarts_seen: u64,
+    /// Somebody asked for a restart of this very instance since the last launch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     pub ports: BTreeMap<Name, u16>,
     /// How long a graceful stop of what was launched may take.
     pub grace: Duration,
@@ -72,6 +78,7 @@ impl InstanceRecord {
         Self {
             identity,
             generation: wanted.generation,
+            spec: None,
             runtime: wanted.runtime().cloned(),
             state: InstanceState::ScheduledNode,
             incarnation: 0,
@@ -82,6 +89,7 @@ impl InstanceRecord {
             attempts: 0,
             exhausted: false,
             restarts_seen: wanted.restarts,
+            again: false,
             ports: BTreeMap::new(),
             grace: ServiceSpec::GRACE,
             boot: String::new(),
@@ -91,13 +99,21 @@ impl InstanceRecord {
 
     /// People asked for a restart, or for another specification, since the last launch.
     pub(super) fn is_outdated(&self, wanted: &Wanted) -> bool {
-        wanted.order.is_ok() && (wanted.restarts > self.restarts_seen || wanted.generation != self.generation)
+        let asked = self.again || wanted.restarts > self.restarts_seen;
+        wanted.order.is_ok() && (asked || wanted.generation != self.generation)
+    }
+
+    /// The wanted generation is what was launched, under another number.
+    pub(super) fn is_renumbered(&self, wanted: &Wanted) -> bool {
+        let (Ok(order), Some(launched)) = (&wanted.order, self.spec) else { return false };
+        !wanted.held && wanted.generation != self.generation && order.part.spec.hash() == launched
     }
 
     /// The next incarnation. Failures count anew when people asked for it, in whichever way; `asked` is
     /// their restart counter.
     pub(super) fn begin(&mut self, order: &Order, asked: u64, given: Stamps, boot: &str) {
         let anew = self.state == InstanceState::Stopped
+            || self.again
             || asked > self.restarts_seen
             || given != self.given
             || order.part.generation != self.generation;
@@ -107,8 +123,10 @@ impl InstanceRecord {
         self.restarts += u32::from(self.incarnation > 0);
         self.incarnation += 1;
         self.restarts_seen = asked;
+        self.again = false;
         self.given = given;
         self.generation = order.part.generation;
+        self.spec = Some(order.part.spec.hash());
         self.runtime = Some(order.spec.runtime.clone());
         self.grace = order.spec.grace;
         self.exhausted = false;

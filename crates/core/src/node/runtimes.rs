@@ -1,17 +1,21 @@
 //! What runtimes tell: events, and what survived the agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_model::id::AssignmentId;
+use holm_model::name::Name;
 use holm_model::state::InstanceState;
 use holm_model::time::Now;
 
 use super::decide::{Doing, RETRY};
-use super::event::{Outcome, RuntimeEvent, Survivor, SurvivorState};
+use super::event::{NodeEffect, Outcome, RuntimeEvent, Survivor, SurvivorState};
 use super::machine::{Life, NodeMachine, Stray};
 use super::record::{Cause, InstanceRecord};
 use super::restart::End;
+
+/// Why a state is shown that nobody can look at now.
+const LAST_KNOWN: &str = "this is the last known state: ";
 
 impl NodeMachine {
     pub(super) fn runtime(&mut self, id: AssignmentId, incarnation: u32, event: RuntimeEvent, now: Now) {
@@ -121,7 +125,10 @@ impl NodeMachine {
     }
 
     /// Compares what the runtimes have with what was written: adopts, mourns, or remembers as a stray.
-    pub(super) fn survivors(&mut self, survivors: Vec<Survivor>, now: Now) {
+    pub(super) fn survivors(&mut self, survivors: Vec<Survivor>, silent: BTreeSet<Name>, now: Now) {
+        self.silent = silent;
+        // It may have become ready while it was asked.
+        self.ask_at = self.some_silent_is_ready().then(|| now.boot + RETRY);
         self.lives.clear();
         self.strays.clear();
         self.ready = true;
@@ -131,6 +138,7 @@ impl NodeMachine {
         for id in ids {
             match found.remove(&id) {
                 Some(survivor) => self.adopt(survivor, now),
+                None if self.is_unseen(id) => self.unseen(id, now),
                 None => self.missing(id, now),
             }
         }
@@ -199,6 +207,63 @@ impl NodeMachine {
             }
             _ => {}
         }
+    }
+
+    /// It executed when its runtime was heard last, and the machine has not been started anew since.
+    fn is_unseen(&self, id: AssignmentId) -> bool {
+        use InstanceState::{Paused, Preparing, Running, Starting, Stopping};
+        self.records.get(&id).is_some_and(|record| {
+            record.boot == self.config.boot_id
+                && record.runtime.as_ref().is_some_and(|runtime| self.silent.contains(runtime))
+                && matches!(record.state, Preparing | Starting | Running | Paused | Stopping)
+        })
+    }
+
+    fn unseen(&mut self, id: AssignmentId, now: Now) {
+        let Some(record) = self.records.get(&id) else { return };
+        let (incarnation, up_since) = (record.incarnation, up_since(record, now));
+        self.lives.insert(id, Life { doing: Doing::Unseen, incarnation, up_since, ..Life::default() });
+        self.doubt_one(id, now);
+    }
+
+    /// A runtime that was silent is ready: it can tell what it has.
+    pub(super) fn ask_the_silent(&mut self, now: Now) {
+        self.ask_at = None;
+        if self.some_silent_is_ready() {
+            self.effects.push(NodeEffect::ListSurvivors);
+            self.ask_at = Some(now.boot + RETRY);
+        }
+    }
+
+    fn some_silent_is_ready(&self) -> bool {
+        self.silent.iter().any(|name| self.why_unready(name).is_none())
+    }
+
+    /// What executes in a runtime that does not answer is shown as what it is: the last that was known.
+    pub(super) fn doubt(&mut self, now: Now) {
+        for id in self.lives.keys().copied().collect::<Vec<_>>() {
+            self.doubt_one(id, now);
+        }
+    }
+
+    fn doubt_one(&mut self, id: AssignmentId, now: Now) {
+        let doing = self.lives.get(&id).map(|life| life.doing);
+        let executes = matches!(doing, Some(Doing::Up | Doing::Switching | Doing::Unseen));
+        let Some(record) = self.records.get(&id).filter(|_| executes) else { return };
+        let Some(runtime) = &record.runtime else { return };
+        let silent = || self.silent.contains(runtime).then(|| format!("`{runtime}` does not tell"));
+        let reason = match self.why_unready(runtime).map(str::to_owned).or_else(silent) {
+            Some(why) => format!("{LAST_KNOWN}{why}"),
+            None if record.reason.starts_with(LAST_KNOWN) => String::new(),
+            None => return,
+        };
+        self.become_state(id, record.state, Cause::Node, &reason, now);
+    }
+
+    fn why_unready(&self, runtime: &Name) -> Option<&str> {
+        let known =
+            self.facts.iter().flat_map(|facts| &facts.runtimes).find(|known| known.name == *runtime)?;
+        known.unavailable.as_deref()
     }
 
     /// Ended through no fault of its own: no attempt is counted.

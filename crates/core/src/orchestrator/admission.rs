@@ -57,7 +57,9 @@ impl Orchestrator {
             Command::People(command) => self.people_command(command),
             Command::Project(command) => self.project_command(command),
             Command::Content(command) => self.content_command(command),
-            Command::LoggedIn | Command::Backup | Command::Shell { .. } => Ok(Reply::Done),
+            Command::LoggedIn | Command::Backup | Command::Shell { .. } | Command::Restart { .. } => {
+                Ok(Reply::Done)
+            }
             Command::Amend { amendment, .. } => match amendment.check() {
                 Ok(()) => Ok(Reply::Done),
                 Err(error) => Err(Refusal::Invalid(error.to_string())),
@@ -88,9 +90,10 @@ impl Orchestrator {
 fn application_of(command: &Command) -> Option<String> {
     match command {
         Command::Apply { project, application, .. } => Some(format!("{project}/{}", application.name)),
-        Command::Delete { app, .. } | Command::Patch { app, .. } | Command::Confirm { app } => {
-            Some(app.to_string())
-        }
+        Command::Delete { app, .. }
+        | Command::Patch { app, .. }
+        | Command::Restart { app, .. }
+        | Command::Confirm { app } => Some(app.to_string()),
         _ => None,
     }
 }
@@ -139,6 +142,7 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::Content(command) => command.words(),
         Command::LoggedIn => ("log-in", String::new()),
         Command::Backup => ("backup", String::new()),
+        Command::Restart { app, slot } => ("restart", format!("application {app}/{slot}")),
         Command::Shell { node, what } => ("shell", format!("node {node}: {what}")),
         Command::Amend { node, amendment } => amended(node, amendment),
         Command::LogOut { session } => ("log-out", format!("session {session}")),

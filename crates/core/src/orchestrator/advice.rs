@@ -40,7 +40,8 @@ impl Orchestrator {
 
 /// Variables whose value stands in the manifest, where everybody can read it, though it looks like a secret.
 fn open_secrets(service: &Name, env: &BTreeMap<String, String>) -> impl Iterator<Item = String> {
-    let open = env.iter().filter(|(name, value)| looks_secret(name) && !value.trim().is_empty());
+    let open =
+        env.iter().filter(|(name, value)| is_secret(value) || looks_secret(name) && !value.trim().is_empty());
     open.map(move |(name, _)| {
         format!(
             "services.{service}.env.{name}: looks like a secret, and whoever may read the application can read it \
@@ -70,6 +71,14 @@ fn looks_secret(name: &str) -> bool {
     !elsewhere && WORDS.iter().any(|word| name.contains(word))
 }
 
+/// By its value, whatever it is called: a private key, or a token of a kind that is known by its beginning.
+fn is_secret(value: &str) -> bool {
+    const BEGINNINGS: [&str; 7] =
+        ["holm-api.", "holm-join.", "ghp_", "github_pat_", "glpat-", "AKIA", "xoxb-"];
+    let value = value.trim_start();
+    value.contains("PRIVATE KEY-----") || BEGINNINGS.iter().any(|beginning| value.starts_with(beginning))
+}
+
 /// Runtimes that are ready on a node, or somewhere in a cluster.
 fn runtimes(live: &Live) -> impl Iterator<Item = &str> {
     let own = live.facts.iter().flat_map(|facts| &facts.runtimes);
@@ -89,6 +98,10 @@ mod tests {
         for name in ["DB_PASSWORD", "SECRET_KEY_BASE", "GITHUB_TOKEN", "API_KEY", "Tls_Private_Key"] {
             let told: Vec<String> = open_secrets(&web, &env(name, "hunter2")).collect();
             assert!(told.len() == 1 && told[0].contains(name) && !told[0].contains("hunter"), "{told:?}");
+        }
+        for value in ["-----BEGIN EC PRIVATE KEY-----\nhunter2", "holm-api.hunter2", "AKIAHUNTER2"] {
+            let told: Vec<String> = open_secrets(&web, &env("SETTING", value)).collect();
+            assert!(told.len() == 1 && !told[0].to_lowercase().contains("hunter"), "{told:?}");
         }
         for (name, value) in [("LOG", "debug"), ("DB_PASSWORD_FILE", "/run/x"), ("DB_PASSWORD", "")] {
             assert_eq!(open_secrets(&web, &env(name, value)).count(), 0, "{name}");

@@ -82,6 +82,12 @@ pub enum Command {
         node: String,
         amendment: Amendment,
     },
+    /// One instance begins anew, as its node was told. For the audit log.
+    Restart {
+        app: AppKey,
+        /// `web/2`
+        slot: String,
+    },
     /// A backup of everything is made. For the audit log.
     Backup,
     /// A session ends before its time.

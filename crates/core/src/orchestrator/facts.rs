@@ -1,4 +1,4 @@
-//! What members report: instances, nodes, verdicts, aggregates.
+//! What members report: instances; of the rest [`super::nodes`] and [`super::shares`] take care.
 //!
 //! A member can only speak of itself and of what is below it: paths are made from the link's identity,
 //! and an instance that was never placed there is dropped.
@@ -8,14 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use holm_model::fact::{Fact, FactKey, InstanceReport};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
-use holm_model::member::{NodeReport, Role};
+use holm_model::member::Role;
 use holm_model::message::{Facts, FactsPart};
 use holm_model::slot::ServiceKey;
-use holm_model::state::{InstanceState, MemberState};
+use holm_model::state::InstanceState;
 
 use super::Orchestrator;
 use super::lists::List;
-use super::members::Live;
 
 impl Orchestrator {
     pub(super) fn facts(&mut self, id: MemberId, facts: Facts) {
@@ -118,53 +117,6 @@ impl Orchestrator {
         }
     }
 
-    fn node_fact(&mut self, id: MemberId, role: Role, mut report: NodeReport) {
-        let Some(live) = self.live.get_mut(&id) else { return };
-        match role {
-            Role::Node => {
-                let changed = live.facts.as_ref() != Some(&report.facts);
-                if changed {
-                    live.capabilities = report.facts.all_capabilities();
-                    live.facts = Some(report.facts);
-                    self.capacity_changed = true;
-                    self.aggregate_stale = true;
-                    self.ask_anew(id);
-                    self.dirty_per_node();
-                    self.touch_endpoints_of(id);
-                    self.remember(id);
-                }
-                if let Some(live) = self.live.get_mut(&id) {
-                    live.usage = report.usage;
-                }
-                self.report_node(id);
-            }
-            Role::Cluster => {
-                live.node_names.insert(report.name.clone());
-                report.path.insert(0, id);
-                let old = live.nodes.insert(report.path.clone(), report.clone());
-                if old.is_none_or(|old| old.facts.addresses != report.facts.addresses) {
-                    self.touch_endpoints_of(id);
-                }
-                self.report_fact(Fact::Node(Box::new(report)));
-            }
-        }
-    }
-
-    fn node_gone(&mut self, id: MemberId, path: &[MemberId]) {
-        let mut full = vec![id];
-        full.extend_from_slice(path);
-        let Some(live) = self.live.get_mut(&id) else { return };
-        if live.nodes.remove(&full).is_some() {
-            live.node_names = live.nodes.values().map(|node| node.name.clone()).collect();
-            self.unreport(&FactKey::Node(full));
-        }
-    }
-
-    pub(super) fn forget_nodes(&mut self, id: MemberId, live: &Live) {
-        self.unreport(&FactKey::Node(vec![id]));
-        live.nodes.keys().for_each(|path| self.unreport(&FactKey::Node(path.clone())));
-    }
-
     pub(super) fn forget_instances(&mut self, id: MemberId) {
         let gone: Vec<_> =
             self.instances.iter().filter(|(_, r)| r.node.first() == Some(&id)).map(|(id, _)| *id).collect();
@@ -223,7 +175,8 @@ impl Orchestrator {
                     || old.held != report.held
             });
         self.put_report(&report);
-        let life = |of: &InstanceReport| (of.status.state, of.status.incarnation, of.generation);
+        // What goes on under another number of its generation has not changed.
+        let life = |of: &InstanceReport| (of.status.state, of.status.incarnation);
         if old.as_ref().map(life) != Some(life(&report)) {
             self.index.changed.insert(report.id, self.now.boot);
         }
@@ -256,6 +209,7 @@ impl Orchestrator {
             self.unindex_instance(&old);
         }
         self.index_instance(report);
+        self.last_words.take_back(report.id);
         self.instances.put(&mut self.behind, report.id, report.clone());
     }
 
@@ -326,15 +280,6 @@ impl Orchestrator {
         self.todo.origins.extend(origins);
     }
 
-    /// Addresses of nodes there have changed.
-    fn touch_endpoints_of(&mut self, id: MemberId) {
-        let there = |key: &EndpointsKey| {
-            self.instances_of(&key.service).any(|report| report.node.first() == Some(&id))
-        };
-        let keys: Vec<_> = self.index.consumers.keys().filter(|key| there(key)).cloned().collect();
-        self.todo.endpoints.extend(keys);
-    }
-
     fn touch_endpoints(&mut self, report: &InstanceReport) {
         let service = service_of(report);
         for port in report.status.ports.keys() {
@@ -364,17 +309,6 @@ impl Orchestrator {
             self.touch_endpoints(&report);
             self.report_instance(&report);
         }
-    }
-
-    /// Our own nodes that are online.
-    pub(super) fn online_nodes(&self) -> impl Iterator<Item = (MemberId, &Live)> {
-        self.live
-            .iter()
-            .filter(|(id, live)| {
-                live.state == MemberState::Online
-                    && self.members.get(id).is_some_and(|m| m.role == Role::Node)
-            })
-            .map(|(id, live)| (*id, live))
     }
 }
 

@@ -140,7 +140,10 @@ impl Orchestrator {
         let below = || {
             let older = report.generation < placement.part.generation;
             let told = self.index.unfilled_below.get(&id).filter(|_| older)?;
-            told.iter().find(|told| told.slot == report.slot).map(|told| told.reason.clone())
+            let ours = |told: &&UnfilledSlot| {
+                told.slot == report.slot && told.generation == placement.part.generation
+            };
+            told.iter().find(ours).map(|told| told.reason.clone())
         };
         let failed = || self.why_halted(&Self::slot_of(placement).0, report);
         slot.map(|slot| slot.reason.clone()).or_else(below).or_else(failed)

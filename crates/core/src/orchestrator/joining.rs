@@ -114,13 +114,11 @@ impl Orchestrator {
         for serial in member.serials {
             self.revocations.put(&mut self.journal, serial, Revocation { at: self.now.wall });
         }
+        self.void_member(id);
         self.revocations_changed();
-        if let Some(live) = self.live.get_mut(&id) {
-            live.revoked = true;
-            if let Some(link) = live.link {
-                self.close(link, "this member's certificate was revoked");
-                self.unsync(id);
-            }
+        if let Some(link) = self.live.get(&id).and_then(|live| live.link) {
+            self.close(link, "this member's certificate was revoked");
+            self.unsync(id);
         }
         Ok(Reply::Done)
     }

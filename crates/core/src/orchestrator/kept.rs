@@ -39,7 +39,7 @@ pub(super) struct Todo {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) by_share: BTreeMap<AssignmentId, BTreeSet<AssignmentId>>,
-    /// When an instance was heard to change last: its state, its generation, or by a new start (boot time).
+    /// When an instance was heard to change last: its state, or by a new start (boot time).
     pub(super) changed: BTreeMap<AssignmentId, Duration>,
     pub(super) by_service: BTreeMap<ServiceKey, BTreeSet<AssignmentId>>,
     pub(super) consumers: Consumers,

@@ -121,7 +121,8 @@ impl Orchestrator {
             };
             self.effects.push(Effect::Send { link, message: Down::Change(change) });
         }
-        let reign = Reign { last_revision: self.revision, last_id: self.counter };
+        let after = self.reigns.get(&self.epoch).and_then(|reign| reign.after);
+        let reign = Reign { last_revision: self.revision, last_id: self.counter, after };
         self.reigns.put(&mut self.journal, self.epoch, reign);
     }
 

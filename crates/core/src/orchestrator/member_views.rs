@@ -110,7 +110,7 @@ impl Orchestrator {
                 frozen: live.frozen,
                 unconfirmed: member.unconfirmed,
                 frozen_nodes: frozen_nodes(live),
-                revoked: self.is_cut_off(member, live),
+                revoked: self.is_void(*id),
                 leaving: member.leaving,
             })
         });
@@ -129,12 +129,6 @@ impl Orchestrator {
             grants: token.grants.clone(),
         };
         self.tokens.iter().map(view).collect()
-    }
-
-    /// Every certificate that it may hold is void.
-    fn is_cut_off(&self, member: &Member, live: &Live) -> bool {
-        let void = || !member.serials.is_empty() && member.serials.iter().all(|s| self.is_revoked(s));
-        live.revoked || (live.link.is_none() && void())
     }
 
     /// As people know it; its id once it is forgotten.

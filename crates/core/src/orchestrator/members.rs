@@ -35,8 +35,6 @@ pub(super) struct Live {
     pub(super) state: MemberState,
     /// Silent past the last deadline: what it ran is DANGLING.
     pub(super) dangling: bool,
-    /// Its certificates are void: nothing will be heard of it.
-    pub(super) revoked: bool,
     /// A snapshot of facts arrived in this run.
     pub(super) reported: bool,
     /// We are behind what it obeyed: it takes nothing until a person decides.
@@ -120,7 +118,6 @@ impl Live {
             heard_at: None,
             state: MemberState::Silent,
             dangling: false,
-            revoked: false,
             reported: false,
             frozen: false,
             forgot: false,
@@ -140,7 +137,7 @@ impl Live {
 
 impl Orchestrator {
     pub(super) fn link_opened(&mut self, link: LinkId, id: MemberId, serial: &str, renew_only: bool) {
-        if self.is_revoked(serial) {
+        if self.is_revoked(serial) || self.is_void(id) {
             return self.close(link, "this certificate was revoked; join anew with a token");
         }
         if renew_only {
@@ -153,7 +150,7 @@ impl Orchestrator {
         }
         self.links.open.insert(link, id);
         if let Some(live) = self.live.get_mut(&id) {
-            (live.heard, live.revoked) = (self.now.boot, false);
+            live.heard = self.now.boot;
         }
         let serial = serial.to_owned();
         self.members.change(&mut self.journal, &id, |member| {
@@ -332,9 +329,10 @@ impl Orchestrator {
 
     pub(super) fn look_at(&mut self, id: MemberId) {
         let deadlines = self.config.deadlines;
+        let void = self.is_void(id);
         let Some(live) = self.live.get_mut(&id) else { return };
         let silence = self.now.boot.saturating_sub(live.heard);
-        let state = if live.revoked || silence >= deadlines.offline {
+        let state = if void || silence >= deadlines.offline {
             MemberState::Offline
         } else if silence >= deadlines.unknown || (live.session == 0 && live.link.is_none()) {
             MemberState::Silent
@@ -369,7 +367,7 @@ impl Orchestrator {
         let kind = member.role.word();
         let reason = match state {
             MemberState::Online => "",
-            _ if self.live.get(&id).is_some_and(|live| live.revoked) => "its certificates are void",
+            _ if self.is_void(id) => "its certificates are void",
             _ => "nothing was heard from it",
         };
         let subject = member.name.to_string();

@@ -15,17 +15,18 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`command`], [`event`], [`config`] | the machine's inputs and outputs |
-//! | [`rows`] | what must survive |
+//! | [`rows`], [`reigns`] | what must survive; the starts of this orchestrator |
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`] | what people ask: allowed, known, or refused |
 //! | [`reconcile`], [`updating`], [`proving`], [`place`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`] | members come and go |
 //! | [`people`], [`projects`] | who may ask, and for how much |
-//! | [`members`], [`facts`], [`seen`], [`shares`] | links, silence, what members report |
+//! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`], [`contents`] | what each member is told |
+//! | [`identity`] | for whom nodes may ask who they are |
 //! | [`awaited`] | what those not heard yet may run |
-//! | [`upward`], [`adopt`], [`reunion`], [`restored`] | our own parent; a store that forgot |
+//! | [`upward`], [`last_words`], [`adopt`], [`reunion`], [`restored`] | our own parent; a store that forgot |
 //! | [`rhythm`] | what every step ends in |
 //! | [`views`], [`instance_views`], [`member_views`], [`held_views`] | what the API shows |
 
@@ -42,12 +43,15 @@ mod endpoints;
 pub mod event;
 mod facts;
 mod held_views;
+mod identity;
 mod instance_views;
 mod joining;
 mod kept;
+mod last_words;
 mod lists;
 mod member_views;
 mod members;
+mod nodes;
 mod patch;
 mod patience;
 pub mod people;
@@ -56,6 +60,7 @@ mod plan;
 pub mod projects;
 mod proving;
 mod reconcile;
+mod reigns;
 mod removal;
 pub mod restored;
 mod reunion;
@@ -78,6 +83,7 @@ use holm_model::fact::{InstanceReport, Verdict};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::name::Name;
 use holm_model::record::{Batch, Table};
+use holm_model::state::InstanceState;
 use holm_model::time::Now;
 use holm_model::wish::AppKey;
 
@@ -87,12 +93,14 @@ use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 pub use config::{Config, Deadlines, Tier};
 pub use event::{Effect, Event, LinkId, Ticket};
+pub use identity::{NoIdentity, ServiceName};
 pub use instance_views::{InstanceFilter, Whereabouts};
 
 use awaited::Gathering;
 use contents::ContentRow;
 use demand::{Demand, Origin};
 use kept::{Index, Links, Parent, ThisStep, Todo};
+use last_words::LastWords;
 use lists::List;
 use members::Live;
 use people::Person;
@@ -126,6 +134,7 @@ pub struct Orchestrator {
     // Facts: written behind, known again from the members' snapshots.
     instances: Rows<AssignmentId, InstanceReport>,
     seen: Rows<MemberId, Seen>,
+    last_words: LastWords,
     behind: Journal,
 
     // Follows from the rows above; `derive` makes it anew.
@@ -201,6 +210,7 @@ impl Orchestrator {
             contents: Rows::load(Table::Content, rows)?,
             instances: Rows::load(Table::Fact, rows)?,
             seen: Rows::load(Table::Seen, rows)?,
+            last_words: LastWords::default(),
             reigns,
             journal: Journal::default(),
             behind: Journal::default(),
@@ -227,19 +237,17 @@ impl Orchestrator {
         })
     }
 
-    /// Revisions go on over reigns, so that one number orders the lists of one store.
-    fn begin_reign(&mut self) {
-        let last_revision = self.reigns.values().map(|reign| reign.last_revision).max().unwrap_or(0);
-        self.reigns.put(&mut self.journal, self.epoch, Reign { last_revision, last_id: 0 });
-    }
-
     /// Facts are written behind: those of a member that was removed may have stayed on disk.
     fn forget_strays(&mut self) {
         let known = |report: &InstanceReport| report.node.first().is_some_and(|id| self.members.contains(id));
         let strays: Vec<_> =
             self.instances.iter().filter(|(_, report)| !known(report)).map(|(id, _)| *id).collect();
         for id in strays {
-            self.instances.remove(&mut self.behind, &id);
+            let report = self.instances.remove(&mut self.behind, &id);
+            let unseen = |report: &InstanceReport| report.status.state == InstanceState::Dangling;
+            if let Some(report) = report.filter(unseen).filter(|_| self.config.tier == Tier::Cluster) {
+                self.recall_last_word(report);
+            }
         }
         let strays: Vec<_> =
             self.seen.iter().map(|(id, _)| *id).filter(|id| !self.members.contains(id)).collect();
@@ -323,6 +331,7 @@ impl Orchestrator {
         let idle = self.members.is_empty()
             && self.todo.unfilled.is_empty()
             && self.todo.updating.is_empty()
+            && self.last_words.is_empty()
             && self.wishes.values().all(|row| row.wish.deleted.is_none());
         (!idle).then(|| self.ticked + TICK)
     }

@@ -152,6 +152,7 @@ impl Orchestrator {
                     cluster: (self.config.tier == Tier::Cluster).then_some(&self.config.name),
                     capabilities: &live.capabilities,
                     labels: &facts.labels,
+                    runtimes: &facts.runtimes,
                     free: facts.allocatable.less(&load.map(|load| load.used).unwrap_or_default()),
                     ports: load.map_or(&NO_PORTS, |load| &load.ports),
                 }
@@ -160,6 +161,7 @@ impl Orchestrator {
                 aggregate: &live.aggregate,
                 debit: load.map(|load| load.debit).unwrap_or_default(),
                 nodes: &live.node_names,
+                reports: &live.nodes,
             },
         };
         let frozen = live.frozen || member.unconfirmed;

@@ -195,16 +195,22 @@ impl Orchestrator {
         }
         match self.standing(active) {
             Standing::Settled => {
-                self.todo.unfilled.remove(slot_id);
+                self.unsay(slot_id);
                 if let Some(slot) = self.slots.get_mut(slot_id) {
                     slot.forgive_all();
                 }
             }
-            Standing::Moving => {
-                self.todo.unfilled.remove(slot_id);
-            }
+            Standing::Moving => self.unsay(slot_id),
             Standing::Dangling => self.replace(slot_id, demand, active),
             Standing::Exhausted(why) => self.try_elsewhere(slot_id, demand, active, &why),
+        }
+    }
+
+    /// Somebody has it: what was said while nobody had is over.
+    fn unsay(&mut self, slot_id: &SlotId) {
+        self.todo.unfilled.remove(slot_id);
+        if let Some(slot) = self.slots.get_mut(slot_id) {
+            slot.reason.clear();
         }
     }
 
@@ -223,7 +229,9 @@ impl Orchestrator {
             }
             Err(reason) => {
                 self.todo.unfilled.insert(slot_id.clone());
-                self.say(slot_id, format!("its node is silent and there is no other place: {reason}"));
+                let silent = self.placements.get(&active).is_some_and(|p| self.is_silent(active, p));
+                let why = if silent { "its node is silent and there" } else { "there" };
+                self.say(slot_id, format!("{why} is no other place: {reason}"));
             }
         }
     }

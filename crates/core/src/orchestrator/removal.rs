@@ -133,6 +133,16 @@ impl Orchestrator {
         }
     }
 
+    /// Certificates that this store has forgotten are void, too: the member's id is never given again.
+    pub(super) fn void_member(&mut self, id: MemberId) {
+        self.revocations.put(&mut self.journal, format!("{REVOKE}{id}"), Revocation { at: self.now.wall });
+    }
+
+    /// By us, or by those above.
+    pub(super) fn is_void(&self, id: MemberId) -> bool {
+        self.is_revoked(&format!("{REVOKE}{id}"))
+    }
+
     /// Clusters hear of every revocation and order, so that they know when they are cut off.
     pub(super) fn put_revocations(&mut self, member: MemberId) {
         let cluster = self.members.get(&member).is_some_and(|m| m.role == holm_model::member::Role::Cluster);

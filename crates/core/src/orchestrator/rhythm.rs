@@ -37,6 +37,7 @@ impl Orchestrator {
         self.ask_again();
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
         self.todo.origins.append(&mut self.todo.updating);
+        self.forget_last_words();
         self.bury();
     }
 
@@ -63,7 +64,8 @@ impl Orchestrator {
     /// Makes everything that follows from the rows, and looks at every slot anew.
     pub(super) fn derive(&mut self) {
         let reign = self.reigns.get(&self.epoch).cloned();
-        let reign = reign.unwrap_or(Reign { last_revision: self.revision, last_id: self.counter });
+        let reign =
+            reign.unwrap_or(Reign { last_revision: self.revision, last_id: self.counter, after: None });
         self.revision = reign.last_revision;
         self.counter = self.counter.max(reign.last_id);
         self.apps = self

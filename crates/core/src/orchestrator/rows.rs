@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 pub struct Reign {
     pub last_revision: u64,
     pub last_id: u64,
+    /// Number of the last change in the history before it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use holm_model::member::NodeFacts;
 use super::Orchestrator;
 use super::rows::Seen;
 
-/// What was kept of a member that says nothing new may be so old, in ms.
-const OLD: u64 = 10 * 60 * 1000;
+/// What was kept of a member that says nothing new may be so old, in ms: each keeping is a write.
+const OLD: u64 = 2 * 60 * 1000;
 
 impl Orchestrator {
     /// Keeps what is known of the member at this moment.
@@ -23,6 +23,13 @@ impl Orchestrator {
     pub(super) fn remember_from_time_to_time(&mut self, id: MemberId) {
         let now = self.now.wall.0;
         if self.seen.get(&id).is_none_or(|seen| seen.heard.0.abs_diff(now) >= OLD) {
+            self.remember(id);
+        }
+    }
+
+    /// This run ends: keeps when each member was heard last. The rest is [`Self::take_behind`]'s.
+    pub fn farewell(&mut self) {
+        for id in self.live.keys().copied().collect::<Vec<_>>() {
             self.remember(id);
         }
     }

@@ -1,8 +1,9 @@
 //! What clusters report of themselves and of the shares that they were given.
 
-use holm_model::fact::{ShareReport, Verdict};
+use holm_model::fact::{ShareReport, UnfilledSlot, Verdict};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Aggregate;
+use holm_model::state::InstanceState;
 
 use super::Orchestrator;
 use super::patience::No;
@@ -33,11 +34,29 @@ impl Orchestrator {
                     known.as_ref() != Some(&report.unfilled)
                 };
                 if news {
+                    self.tell_waiting_below(report.id, &placement);
                     self.todo.slots.insert(Self::slot_of(&placement));
                 }
             }
             Verdict::Refused { reason, failed } => self.share_refused(report.id, &placement, &reason, failed),
         }
+    }
+
+    /// The cluster keeps what it has instead of the new specification.
+    fn tell_waiting_below(&mut self, share: AssignmentId, placement: &Placement) {
+        let told = self.index.unfilled_below.get(&share).into_iter().flatten();
+        let older = |slot: &&UnfilledSlot| {
+            self.copies(share).any(|report| {
+                report.slot == slot.slot
+                    && report.generation != placement.part.generation
+                    && report.status.state != InstanceState::Dangling
+            })
+        };
+        let Some(UnfilledSlot { slot, reason, .. }) = told.filter(|told| !told.frozen).find(older).cloned()
+        else {
+            return;
+        };
+        self.note_waiting(&Self::slot_of(placement), &slot, placement.part.generation, &reason);
     }
 
     fn share_refused(&mut self, share: AssignmentId, placement: &Placement, reason: &str, failed: bool) {

@@ -37,6 +37,8 @@ pub(super) struct Slot {
     pub(super) asked: u64,
     /// Its new specification has no place: what runs stays, and the update waits.
     pub(super) halted: bool,
+    /// Generation of the update of which it was told that it waits.
+    pub(super) waits: u64,
     /// Why nothing fills it, or why its update waits.
     pub(super) reason: String,
     pub(super) since: Time,

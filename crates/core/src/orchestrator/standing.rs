@@ -45,7 +45,10 @@ impl Orchestrator {
     /// The cluster has no place: its node is silent past the deadline, or the new specification needs more.
     /// What a frozen node may run is not without one.
     pub(super) fn is_stranded(&self, id: AssignmentId, placement: &Placement) -> bool {
-        let without = |slots: &Vec<UnfilledSlot>| slots.iter().any(|slot| !slot.frozen);
+        let generation = placement.part.generation;
+        let without = |slots: &Vec<UnfilledSlot>| {
+            slots.iter().any(|slot| !slot.frozen && slot.generation == generation)
+        };
         !placement.per_node && self.index.unfilled_below.get(&id).is_some_and(without)
     }
 

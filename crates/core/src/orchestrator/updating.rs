@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
+use holm_model::record::Change;
 use holm_model::service::ServiceSpec;
 use holm_model::slot::SlotIndex;
 use holm_model::state::InstanceState;
@@ -26,6 +27,9 @@ impl Orchestrator {
         active: AssignmentId,
         placement: &Placement,
     ) {
+        if placement.part.spec == demand.part.spec && !demand.quiet {
+            return self.renumber(slot_id, demand, active, placement);
+        }
         self.todo.updating.insert(slot_id.0.clone());
         if demand.quiet || self.others_move(slot_id, demand) {
             return self.pass_on(demand, active, placement);
@@ -54,10 +58,24 @@ impl Orchestrator {
             Err(reason) => {
                 self.set_halted(slot_id, true);
                 let generation = demand.part.generation;
-                self.say(slot_id, format!("generation {generation} waits, and this one stays: {reason}"));
+                let reason = format!("generation {generation} waits, and this one stays: {reason}");
+                self.note_waiting(slot_id, &slot_id.1, generation, &reason);
+                self.say(slot_id, reason);
                 self.pass_on(demand, active, placement);
             }
         }
+    }
+
+    /// People went back to what is there: only the number of the generation is another.
+    fn renumber(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId, placement: &Placement) {
+        let mut changed = placement.clone();
+        changed.part = demand.part.clone();
+        changed.revision = self.coming_revision();
+        if let Some(slot) = self.slots.get_mut(slot_id) {
+            slot.halted = false;
+            slot.reason.clear();
+        }
+        self.put_placement(active, changed);
     }
 
     /// Whether it runs, and restarts, do not wait for the update.
@@ -137,8 +155,31 @@ impl Orchestrator {
             (*free, *ports) = (facts.allocatable.less(&load.0), &load.1);
         }
         let nobody = BTreeMap::new();
-        let refusal = Candidate::refuses(&member, &Ask::new(spec, &nobody));
+        let ask = Ask::new(spec, &nobody);
+        let refusal = Candidate::refuses(&member, &ask).map(|reason| member.explain(&ask, reason));
         refusal.map_or(Ok(()), |reason| Err(format!("{}: {reason}", name())))
+    }
+
+    /// An event for each update that waits, said once: while members are still awaited, it may not have to.
+    pub(super) fn note_waiting(&mut self, slot_id: &SlotId, at: &SlotIndex, generation: u64, reason: &str) {
+        if self.is_gathering() {
+            return;
+        }
+        let Some(part) = self.demands.get(&slot_id.0).map(|demand| &demand.part) else { return };
+        let (application, place) = (part.app.to_string(), format!("{}/{at}", part.service));
+        let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.waits != generation) else { return };
+        slot.waits = generation;
+        self.behind.change(Change {
+            at: self.now.wall,
+            kind: "application".to_owned(),
+            subject: application.clone(),
+            application,
+            slot: place,
+            from: String::new(),
+            to: "waiting".to_owned(),
+            cause: "scheduler".to_owned(),
+            reason: reason.to_owned(),
+        });
     }
 
     fn set_halted(&mut self, slot_id: &SlotId, halted: bool) {

@@ -8,7 +8,6 @@ use holm_model::item::{Item, ItemKey};
 use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
 use holm_model::message::{Down, Up};
 use holm_model::slot::SlotIndex;
-use holm_model::state::InstanceState;
 
 use super::demand::{Demand, Origin, Wanted};
 use super::event::Effect;
@@ -41,6 +40,7 @@ impl Orchestrator {
         if let Some(welcome) = received.welcome {
             self.parent.reigns = reigns_of(&welcome);
             self.report_everything();
+            self.say_last_words();
             self.parent.reporter.welcome(welcome.session);
         }
         if matches!(message, Down::Thaw { .. }) {
@@ -126,8 +126,10 @@ impl Orchestrator {
                     && self.standing(active) == Standing::Dangling
             }
         });
+        let generation = self.demands.get(&origin).map_or(0, |demand| demand.part.generation);
         let told = |(index, slot): (&SlotIndex, &Slot)| UnfilledSlot {
             slot: index.clone(),
+            generation,
             reason: slot.reason.clone(),
             since: slot.since,
             frozen: slot.may_run,
@@ -143,14 +145,6 @@ impl Orchestrator {
 
     pub(super) fn unreport(&mut self, key: &FactKey) {
         self.parent.reporter.remove(key);
-    }
-
-    /// The parent hears why before the instance goes: nobody saw it end.
-    pub(super) fn give_up_report(&mut self, mut report: InstanceReport) {
-        if self.config.tier == Tier::Cluster {
-            report.status.state = InstanceState::Dangling;
-            self.parent.reporter.remove_with(Fact::Instance(Box::new(report)));
-        }
     }
 
     pub(super) fn report_instance(&mut self, report: &InstanceReport) {

@@ -15,5 +15,6 @@ where
     if let Some(found) = members().find(|member| member.refuses(ask).is_none()) {
         return Ok(found.id);
     }
-    Err(members().filter_map(|m| m.refuses(ask).map(|reason| (m.name.to_string(), reason))).collect())
+    let refusal = |m: Candidate<'a>| Some((m.name.to_string(), m.explain(ask, m.refuses(ask)?)));
+    Err(members().filter_map(refusal).collect())
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use holm_model::capability::Capability;
 use holm_model::id::MemberId;
-use holm_model::member::{Aggregate, NodeClass};
+use holm_model::member::{Aggregate, NodeClass, NodeReport, RuntimeFacts};
 use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory, Resources};
 use holm_model::service::ServiceSpec;
@@ -39,6 +39,8 @@ pub enum Kind<'a> {
         cluster: Option<&'a Name>,
         capabilities: &'a BTreeSet<Capability>,
         labels: &'a BTreeMap<String, String>,
+        /// Those that are not ready are no capabilities.
+        runtimes: &'a [RuntimeFacts],
         free: Resources,
         /// Fixed host ports that are taken.
         ports: &'a BTreeMap<u16, u32>,
@@ -49,6 +51,8 @@ pub enum Kind<'a> {
         debit: Resources,
         /// Names of its nodes.
         nodes: &'a BTreeSet<Name>,
+        /// What they said last, by path below it.
+        reports: &'a BTreeMap<Vec<MemberId>, NodeReport>,
     },
 }
 
@@ -62,10 +66,25 @@ pub enum Reason {
     OtherNode(Name),
     NoSuchNode(Name),
     NoRuntime(Name),
+    /// It has the runtime, which cannot be used now: why.
+    NotReady {
+        runtime: Name,
+        why: String,
+    },
     Lacks(Capability),
-    Label { key: String, wanted: String, found: Option<String> },
-    Cpu { free: Cpu, asked: Cpu },
-    Memory { free: Memory, asked: Memory },
+    Label {
+        key: String,
+        wanted: String,
+        found: Option<String>,
+    },
+    Cpu {
+        free: Cpu,
+        asked: Cpu,
+    },
+    Memory {
+        free: Memory,
+        asked: Memory,
+    },
     PortTaken(u16),
     NoNodes,
 }
@@ -110,14 +129,19 @@ impl Candidate<'_> {
     pub fn never(&self, ask: &Ask<'_>) -> Option<Reason> {
         let place = &ask.spec.placement;
         match self.kind {
-            Kind::Node { cluster, capabilities, labels, .. } => {
+            Kind::Node { cluster, capabilities, labels, runtimes, .. } => {
                 if let Some(wanted) = place.cluster.as_ref().filter(|wanted| Some(*wanted) != cluster) {
                     return Some(Reason::OtherCluster(wanted.clone()));
                 }
                 if let Some(node) = place.node.as_ref().filter(|node| *node != self.name) {
                     return Some(Reason::OtherNode(node.clone()));
                 }
-                suits(ask, capabilities, labels)
+                // One that is not ready may be soon.
+                if unready(ask, runtimes).is_some() {
+                    places(ask, capabilities, labels)
+                } else {
+                    suits(ask, capabilities, labels)
+                }
             }
             Kind::Cluster { aggregate, nodes, .. } => {
                 if let Some(cluster) = place.cluster.as_ref().filter(|cluster| *cluster != self.name) {
@@ -136,13 +160,31 @@ impl Candidate<'_> {
         }
     }
 
+    /// A refusal in words that lead further: a runtime that all nodes of a cluster lack may be there, and
+    /// not ready.
+    #[must_use]
+    pub fn explain(&self, ask: &Ask<'_>, reason: Reason) -> Reason {
+        let (Kind::Cluster { reports, .. }, Reason::NoRuntime(_)) = (self.kind, &reason) else {
+            return reason;
+        };
+        let told = |node: &NodeReport| match unready(ask, &node.facts.runtimes)? {
+            Reason::NotReady { runtime, why } => {
+                Some(Reason::NotReady { runtime, why: format!("{}: {why}", node.name) })
+            }
+            _ => None,
+        };
+        reports.values().find_map(told).unwrap_or(reason)
+    }
+
     fn not_now(&self, ask: &Ask<'_>) -> Option<Reason> {
         let asked = &ask.spec.resources;
         match self.kind {
-            Kind::Node { free, ports, .. } => lacks(&free, asked).or_else(|| {
-                let fixed = ask.spec.ports.values().filter_map(|port| port.host);
-                fixed.into_iter().find(|port| ports.contains_key(port)).map(Reason::PortTaken)
-            }),
+            Kind::Node { free, ports, runtimes, .. } => {
+                unready(ask, runtimes).or_else(|| lacks(&free, asked)).or_else(|| {
+                    let fixed = ask.spec.ports.values().filter_map(|port| port.host);
+                    fixed.into_iter().find(|port| ports.contains_key(port)).map(Reason::PortTaken)
+                })
+            }
             Kind::Cluster { aggregate, debit, .. } => {
                 let suited =
                     || aggregate.classes.iter().filter(|c| suits(ask, &c.capabilities, &c.labels).is_none());
@@ -169,6 +211,15 @@ fn suits(
     if !capabilities.contains(&ask.runtime) {
         return Some(Reason::NoRuntime(ask.spec.runtime.clone()));
     }
+    places(ask, capabilities, labels)
+}
+
+/// What it asks for beside its runtime.
+fn places(
+    ask: &Ask<'_>,
+    capabilities: &BTreeSet<Capability>,
+    labels: &BTreeMap<String, String>,
+) -> Option<Reason> {
     let place = &ask.spec.placement;
     if let Some(missing) = place.require.iter().find(|wanted| !capabilities.contains(*wanted)) {
         return Some(Reason::Lacks(missing.clone()));
@@ -176,6 +227,13 @@ fn suits(
     place.labels.iter().find(|(key, wanted)| labels.get(*key) != Some(*wanted)).map(|(key, wanted)| {
         Reason::Label { key: key.clone(), wanted: wanted.clone(), found: labels.get(key).cloned() }
     })
+}
+
+/// The runtime is there, and is not ready.
+fn unready(ask: &Ask<'_>, runtimes: &[RuntimeFacts]) -> Option<Reason> {
+    let known = runtimes.iter().find(|known| known.name == ask.spec.runtime)?;
+    let why = known.unavailable.clone()?;
+    Some(Reason::NotReady { runtime: known.name.clone(), why })
 }
 
 fn lacks(free: &Resources, asked: &Resources) -> Option<Reason> {
@@ -200,6 +258,7 @@ impl fmt::Display for Reason {
             Self::OtherNode(wanted) => write!(f, "is not the node `{wanted}`"),
             Self::NoSuchNode(wanted) => write!(f, "has no node `{wanted}`"),
             Self::NoRuntime(runtime) => write!(f, "has no runtime `{runtime}`"),
+            Self::NotReady { runtime, why } => write!(f, "its runtime `{runtime}` is not ready: {why}"),
             Self::Lacks(capability) => write!(f, "lacks {capability}"),
             Self::Label { key, wanted, found: Some(found) } => {
                 write!(f, "label {key} is `{found}`, not `{wanted}`")
@@ -232,7 +291,7 @@ mod tests {
         ports: &'a BTreeMap<u16, u32>,
     ) -> Candidate<'a> {
         let id = MemberId("1-000000000001-1".parse().unwrap());
-        let kind = Kind::Node { cluster: None, capabilities, labels, free, ports };
+        let kind = Kind::Node { cluster: None, capabilities, labels, runtimes: &[], free, ports };
         Candidate { id, name, state: MemberState::Online, frozen: false, kind }
     }
 
@@ -273,8 +332,9 @@ mod tests {
             ..NodeClass::default()
         };
         let aggregate = Aggregate { nodes: 4, online: 4, classes: vec![class] };
-        let nodes = BTreeSet::new();
-        let kind = Kind::Cluster { aggregate: &aggregate, debit: Resources::default(), nodes: &nodes };
+        let (nodes, reports) = (BTreeSet::new(), BTreeMap::new());
+        let (debit, nodes, reports) = (Resources::default(), &nodes, &reports);
+        let kind = Kind::Cluster { aggregate: &aggregate, debit, nodes, reports };
         let id = MemberId("1-000000000001-1".parse().unwrap());
         let cluster = Candidate { id, name: &name, state: MemberState::Online, frozen: false, kind };
         let (spec, refused) = (spec(), BTreeMap::new());

@@ -33,7 +33,7 @@ fn value(effect: &NodeEffect) -> &[u8] {
 /// Runs with the first value.
 fn up(on_change: OnChange) -> (Node, Parent) {
     let (mut parent, mut node) = (Parent::new(), Node::new());
-    node.step(NodeEvent::Survivors(Vec::new()));
+    node.step(NodeEvent::survivors(Vec::new()));
     node.step(NodeEvent::LinkUp);
     node.talk(&mut parent);
     change(&mut parent, &mut node, &given(on_change));

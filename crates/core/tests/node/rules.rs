@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent};
+use holm_core::node::{NodeEffect, NodeEvent, Outcome, RestartError, RuntimeEvent, SurvivorState};
 use holm_model::fact::{Fact, FactKey};
 use holm_model::id::{MemberId, WishId};
 use holm_model::item::{Endpoints, EndpointsKey, Item, ItemKey, PackedItem};
@@ -32,7 +32,7 @@ pub(crate) fn facts(runtimes: &[&str]) -> NodeEvent {
 #[test]
 fn an_assignment_is_launched_and_told_step_by_step() {
     let (mut parent, mut node) = (Parent::new(), Node::new());
-    node.step(NodeEvent::Survivors(Vec::new()));
+    node.step(NodeEvent::survivors(Vec::new()));
     node.step(NodeEvent::LinkUp);
     node.talk(&mut parent);
     change(&mut parent, &mut node, &assignment(1));
@@ -54,7 +54,7 @@ fn an_assignment_is_launched_and_told_step_by_step() {
 #[test]
 fn a_record_is_written_with_the_step_that_launches() {
     let (mut parent, mut node) = (Parent::new(), Node::new());
-    node.step(NodeEvent::Survivors(Vec::new()));
+    node.step(NodeEvent::survivors(Vec::new()));
     node.step(NodeEvent::LinkUp);
     node.talk(&mut parent);
     change(&mut parent, &mut node, &assignment(1));
@@ -68,7 +68,7 @@ fn nothing_is_launched_before_survivors_are_known() {
     node.talk(&mut parent);
     change(&mut parent, &mut node, &assignment(1));
     assert!(node.orders().is_empty());
-    node.step(NodeEvent::Survivors(Vec::new()));
+    node.step(NodeEvent::survivors(Vec::new()));
     assert_eq!(node.launched().incarnation, 1);
 }
 
@@ -433,4 +433,51 @@ fn certificates_and_refusals_are_handed_on() {
         node.take(),
         [NodeEffect::Certificate { chain: vec![vec![1]] }, NodeEffect::Refused { reason }]
     );
+}
+
+#[test]
+fn one_instance_begins_anew_alone_whatever_its_policy_says() {
+    let (mut node, _) = running(&with_policy(RestartPolicy::Never));
+    node.step(NodeEvent::Restart { id: id(1) });
+    assert_eq!(node.orders(), [halt(1)]);
+    node.exit(1, 1, 0);
+    assert_eq!(node.launched().incarnation, 2);
+    node.run(1, 2);
+    node.sleep(MOST);
+    assert!(node.orders().is_empty(), "once");
+    node.exit(1, 2, 1);
+    assert!(node.state(1) == I::Failed && node.orders().is_empty());
+    node.step(NodeEvent::Restart { id: id(1) });
+    assert_eq!(node.launched().incarnation, 3);
+}
+
+#[test]
+fn a_restart_that_an_agent_did_not_finish_is_finished_by_the_next() {
+    let (mut node, _) = running(&with_policy(RestartPolicy::Never));
+    node.step(NodeEvent::Restart { id: id(1) });
+    let mut node = node.restart("boot-1", vec![survivor(1, 1, SurvivorState::Running)]);
+    assert_eq!(node.orders(), [halt(1)]);
+    node.exit(1, 1, 0);
+    assert_eq!(node.launched().incarnation, 2);
+    node.run(1, 2);
+    assert!(node.orders().is_empty());
+}
+
+#[test]
+fn what_cannot_begin_anew_says_why() {
+    let (mut node, mut parent) = running(&assignment(1));
+    let can = |node: &Node, counter| node.machine.can_restart(id(counter));
+    assert_eq!((can(&node, 1), can(&node, 2)), (Ok(()), Err(RestartError::NotHere(id(2)))));
+    let mut other = assignment(1);
+    other.held = true;
+    change(&mut parent, &mut node, &other);
+    assert_eq!(can(&node, 1), Err(RestartError::Held(id(1))));
+    (other.held, other.part.run) = (false, RunState::Stop);
+    change(&mut parent, &mut node, &other);
+    assert_eq!(can(&node, 1), Err(RestartError::Stopped(id(1))));
+    node.take();
+    for counter in [1, 2] {
+        node.step(NodeEvent::Restart { id: id(counter) });
+    }
+    assert!(node.orders().is_empty());
 }

@@ -192,7 +192,7 @@ impl Node {
     pub(crate) fn restart(self, boot_id: &str, survivors: Vec<Survivor>) -> Self {
         let now = self.now;
         let mut node = Self { now, ..Self::from(self.disk, boot_id) };
-        node.step(NodeEvent::Survivors(survivors));
+        node.step(NodeEvent::survivors(survivors));
         node
     }
 
@@ -292,7 +292,7 @@ impl Node {
     /// Linked, with one running instance.
     pub(crate) fn running(parent: &mut Parent, assignment: &Assignment) -> Self {
         let mut node = Self::new();
-        node.step(NodeEvent::Survivors(Vec::new()));
+        node.step(NodeEvent::survivors(Vec::new()));
         parent.items.insert(ItemKey::Assignment(assignment.id), pack(assignment));
         node.step(NodeEvent::LinkUp);
         node.talk(parent);

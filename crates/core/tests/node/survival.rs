@@ -76,7 +76,7 @@ fn a_halt_that_was_interrupted_is_finished() {
 #[test]
 fn strays_end_once_the_list_is_valid() {
     let mut node = Node::new();
-    node.step(NodeEvent::Survivors(vec![
+    node.step(NodeEvent::survivors(vec![
         survivor(1, 4, SurvivorState::Running),
         survivor(2, 1, SurvivorState::Exited(Outcome::exited(0))),
     ]));
@@ -94,7 +94,7 @@ fn strays_end_once_the_list_is_valid() {
 #[test]
 fn a_stray_that_the_list_has_is_adopted() {
     let mut node = Node::new();
-    node.step(NodeEvent::Survivors(vec![survivor(1, 4, SurvivorState::Running)]));
+    node.step(NodeEvent::survivors(vec![survivor(1, 4, SurvivorState::Running)]));
     let mut parent = Parent::new();
     parent.items.insert(ItemKey::Assignment(id(1)), pack(&assignment(1)));
     node.step(NodeEvent::LinkUp);
@@ -112,7 +112,7 @@ fn a_frozen_node_stops_nothing_and_heals() {
     node.step(NodeEvent::LinkUp);
     node.talk(&mut parent);
     node.down(parent.alive());
-    node.step(NodeEvent::Survivors(vec![
+    node.step(NodeEvent::survivors(vec![
         survivor(1, 1, SurvivorState::Running),
         survivor(9, 1, SurvivorState::Running),
     ]));
@@ -133,7 +133,7 @@ fn an_undone_step_is_made_good_from_what_the_runtimes_say() {
     assert_eq!((node.state(1), node.machine.instance(id(1)).unwrap().incarnation), (I::Running, 1));
     assert_eq!(node.machine.take_effects(), [NodeEffect::ListSurvivors, NodeEffect::Reconnect]);
     let survivor = survivor(1, 1, SurvivorState::Exited(Outcome::exited(1)));
-    node.step(NodeEvent::Survivors(vec![survivor]));
+    node.step(NodeEvent::survivors(vec![survivor]));
     assert_eq!(node.launched().incarnation, 2);
 }
 
@@ -179,4 +179,67 @@ fn a_row_that_cannot_be_read_is_an_error_that_names_it() {
     let loaded = holm_core::node::NodeMachine::load(&mut disk.snapshot(), crate::support::config("b"));
     let error = loaded.unwrap_err().to_string();
     assert!(error.contains("`instance`") && error.contains(&id(1).to_string()), "{error}");
+}
+
+/// The runtime `process` of the node is ready, or not.
+fn runtime_facts(unavailable: Option<&str>) -> NodeEvent {
+    let NodeEvent::Facts(mut facts) = crate::rules::facts(&["process"]) else { panic!() };
+    facts.runtimes[0].unavailable = unavailable.map(str::to_owned);
+    NodeEvent::Facts(facts)
+}
+
+const DEAD: &str = "nothing answers at unix:///run/engine.sock";
+
+#[test]
+fn a_state_that_nobody_can_look_at_is_told_as_the_last_that_is_known() {
+    let (mut node, _) = running(&assignment(1));
+    node.step(runtime_facts(None));
+    node.step(runtime_facts(Some(DEAD)));
+    let status = node.told(1).unwrap();
+    assert_eq!((status.state, status.incarnation), (I::Running, 1));
+    assert_eq!(status.reason, format!("this is the last known state: {DEAD}"));
+    node.take();
+    node.step(runtime_facts(None));
+    assert_eq!((node.told(1).unwrap().reason.as_str(), node.state(1)), ("", I::Running));
+    assert!(node.orders().is_empty(), "nothing is started or ended");
+}
+
+#[test]
+fn what_a_silent_runtime_may_have_is_left_alone_until_it_tells() {
+    let (node, _) = running(&assignment(1));
+    let mut node = Node { now: node.now, ..Node::from(node.disk, "boot-1") };
+    node.step(runtime_facts(Some(DEAD)));
+    node.step(NodeEvent::Survivors { found: Vec::new(), silent: [name("process")].into() });
+    node.sleep(FIRST * 1000);
+    assert_eq!(node.state(1), I::Running);
+    assert!(node.reason(1).contains(DEAD), "{}", node.reason(1));
+    assert!(node.orders().is_empty());
+    // Who ends it meanwhile has to wait as well.
+    node.step(runtime_facts(None));
+    assert!(node.take().contains(&NodeEffect::ListSurvivors));
+    node.step(NodeEvent::survivors(vec![survivor(1, 1, SurvivorState::Running)]));
+    assert_eq!((node.state(1), node.reason(1).as_str()), (I::Running, ""));
+    assert!(node.orders().is_empty(), "it goes on");
+}
+
+#[test]
+fn what_a_silent_runtime_has_lost_is_started_anew_once() {
+    let (node, _) = running(&assignment(1));
+    let mut node = Node { now: node.now, ..Node::from(node.disk, "boot-1") };
+    node.step(runtime_facts(Some(DEAD)));
+    node.step(NodeEvent::Survivors { found: Vec::new(), silent: [name("process")].into() });
+    node.step(runtime_facts(None));
+    node.step(NodeEvent::survivors(Vec::new()));
+    assert_eq!(node.state(1), I::Failed);
+    node.sleep_until_due();
+    assert_eq!(node.launched().incarnation, 2);
+}
+
+#[test]
+fn after_a_boot_of_the_machine_nothing_runs_whatever_a_runtime_says() {
+    let (node, _) = running(&assignment(1));
+    let mut node = Node { now: node.now, ..Node::from(node.disk, "boot-2") };
+    node.step(runtime_facts(Some(DEAD)));
+    node.step(NodeEvent::Survivors { found: Vec::new(), silent: [name("process")].into() });
+    assert_eq!(node.launched().incarnation, 2);
 }

@@ -110,7 +110,7 @@ impl World {
             launched: BTreeMap::new(),
             told: BTreeMap::new(),
         };
-        world.step(NodeEvent::Survivors(Vec::new()));
+        world.step(NodeEvent::survivors(Vec::new()));
         world
     }
 
@@ -231,7 +231,7 @@ impl World {
             survivors.push(Survivor { id, incarnation, state, ports: BTreeMap::new() });
         }
         self.removing.clear();
-        self.step(NodeEvent::Survivors(survivors));
+        self.step(NodeEvent::survivors(survivors));
     }
 
     /// The agent begins anew from what was committed. Its launches under way end with it.

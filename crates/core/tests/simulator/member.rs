@@ -111,7 +111,7 @@ impl World {
         let (facts, survivors) = (site.facts.clone(), site.runtimes.survivors());
         trace!(self, "{} starts with {} survivors", self.nodes[node].path, survivors.len());
         self.node_event(node, NodeEvent::Facts(Box::new(facts)));
-        self.node_event(node, NodeEvent::Survivors(survivors));
+        self.node_event(node, NodeEvent::survivors(survivors));
         if let Some(link) = self.dial_of(Who::Node(node)) {
             let after = self.rng.millis(1, 500);
             self.plan(after, Happening::Connect { link });
@@ -164,7 +164,7 @@ impl World {
             }
             NodeEffect::ListSurvivors => {
                 let survivors = self.nodes[node].runtimes.survivors();
-                self.node_event(node, NodeEvent::Survivors(survivors));
+                self.node_event(node, NodeEvent::survivors(survivors));
             }
             NodeEffect::Reconnect => {
                 let link = self.dial_of(Who::Node(node));

@@ -89,6 +89,18 @@ impl World {
         }
     }
 
+    /// All that it has to say is written.
+    pub(crate) fn end_orchestrator(&mut self, orch: Orch) {
+        let site = &mut self.orchestrators[orch];
+        if let Some(machine) = &mut site.machine {
+            machine.farewell();
+        }
+        let last = machine_behind(site);
+        for batch in std::mem::take(&mut site.behind).into_iter().chain(last) {
+            site.disk.commit(batch);
+        }
+    }
+
     pub(crate) fn crash_orchestrator(&mut self, orch: Orch) {
         let keep = self.rng.index(self.orchestrators[orch].behind.len() + 1);
         let site = &mut self.orchestrators[orch];

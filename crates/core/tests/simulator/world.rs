@@ -214,6 +214,14 @@ impl World {
     }
 
     /// The process dies without a word. Its machine may be started anew, too.
+    /// It is asked to end, and started again a little later.
+    pub(crate) fn stop(&mut self, who: Who) {
+        if let Who::Orchestrator(orch) = who {
+            self.end_orchestrator(orch);
+        }
+        self.crash(who, false);
+    }
+
     pub(crate) fn crash(&mut self, who: Who, reboot: bool) {
         trace!(self, "{} dies{}", self.name(who), if reboot { " with its machine" } else { "" });
         match who {

@@ -14,6 +14,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 use tokio_util::sync::CancellationToken;
 use yamux::{Connection, ConnectionError, Mode};
 
+use super::gather::Gather;
 use super::{SessionEnd, Transport};
 
 /// A stream that the peer has opened, counted against the limit while it lives.
@@ -33,7 +34,7 @@ pub(super) struct Fate {
 }
 
 pub(super) struct Driver<IO> {
-    connection: Connection<Compat<IO>>,
+    connection: Connection<Compat<Gather<IO>>>,
     /// Where the control stream goes, once the peer has opened it; none at the client.
     control: Option<oneshot::Sender<yamux::Stream>>,
     opens: mpsc::Receiver<oneshot::Sender<yamux::Stream>>,
@@ -48,6 +49,8 @@ const CONTROL_STREAM: u32 = 1;
 const STREAM_WINDOW: usize = 256 * 1024;
 /// What the busy streams of a connection may add to their windows together.
 const GROWTH: usize = 16 << 20;
+/// Bytes of a frame: with its header it fills whole TLS records.
+const FRAME: usize = 4 * 16 * 1024 - 12;
 /// Streams that are closed but not yet forgotten, because nothing can be written just now. Beyond
 /// its number of streams yamux ends the connection, so this is far more than there will be.
 const LEAVING: usize = 4096;
@@ -66,7 +69,7 @@ impl<IO: Transport> Driver<IO> {
             Mode::Server => (Some(control), None),
         };
         Self {
-            connection: Connection::new(transport.compat(), config(max_tunnels), mode),
+            connection: Connection::new(Gather::new(transport).compat(), config(max_tunnels), mode),
             control,
             opens,
             waiting,
@@ -160,6 +163,7 @@ fn config(max_tunnels: usize) -> yamux::Config {
     // In this order, because each setter checks against the other value.
     config.set_max_connection_receive_window(None);
     config.set_max_num_streams(streams);
+    config.set_split_send_size(FRAME);
     config.set_max_connection_receive_window(Some(streams * STREAM_WINDOW + GROWTH));
     config
 }

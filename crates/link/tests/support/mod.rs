@@ -42,8 +42,8 @@ pub fn cluster(root: &Authority, who: &str) -> (Authority, Issued) {
 
 pub fn leaf(who: &str, usage: Usage) -> Leaf {
     let names = match usage {
-        Usage::Client => Vec::new(),
-        Usage::Server | Usage::Both => {
+        Usage::Client | Usage::Workload | Usage::Tokens => Vec::new(),
+        Usage::Server => {
             vec![ServerName::Dns("localhost".into()), ServerName::Ip([127, 0, 0, 1].into())]
         }
     };

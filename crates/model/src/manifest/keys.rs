@@ -19,6 +19,7 @@ pub(super) const SERVICE: Keys = Keys {
         "files",
         "on-change",
         "registry",
+        "identity",
         "workdir",
         "user",
         "volumes",

@@ -70,6 +70,11 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Name")]
     pub(super) registry: Option<Name>,
+    /// Whether an instance may ask for a short-lived certificate or token of its own, at the socket
+    /// `$HOLM_IDENTITY_SOCKET`.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(default)]
+    pub(super) identity: bool,
     /// The working directory, an absolute path.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "String", regex(pattern = "^/"))]

@@ -37,6 +37,7 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
     let files = fields.or_default("files", |at| contents::files(at, rules == Rules::Process));
     let on_change = fields.or_default("on-change", contents::on_change);
     let registry = fields.optional("registry", At::name);
+    let identity = fields.or_default("identity", At::switch);
     let image = fields.optional("image", image);
     let workdir = fields.optional("workdir", |at| parts::path(at.text("a path")?, at));
     let user = fields.optional("user", user);
@@ -61,6 +62,7 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
         files: files?,
         on_change,
         registry: registry?,
+        identity: identity?,
         workdir: workdir?,
         user: user?,
         volumes: volumes?,

@@ -48,6 +48,7 @@ impl From<&ApplicationService> for Service {
             files: spec.files.into_iter().map(|(name, usage)| (name, usage.into())).collect(),
             on_change: unless_default(spec.on_change),
             registry: spec.registry,
+            identity: spec.identity,
             workdir: spec.workdir,
             user: spec.user,
             volumes: spec.volumes.into_iter().map(Volume::from).collect(),

@@ -7,6 +7,7 @@ use holm_model::amendment::{Amendment, Amendments};
 use holm_model::capability::Capability;
 use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, ShareReport, Verdict};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
+use holm_model::identity::{Proof, Want};
 use holm_model::item::{
     Assignment, Digest, Endpoint, Endpoints, EndpointsKey, Item, ItemKey, Obeyed, PackedItem, Part, Share,
     ShareSlots,
@@ -127,6 +128,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             request(Purpose::Exec { instance, command: command.clone(), terminal: None }),
         ),
         ("tunnel-request-terminal", request(Purpose::Exec { instance, command, terminal: Some(terminal()) })),
+        ("tunnel-request-restart", request(Purpose::Restart { instance })),
         ("tunnel-request-connect", request(Purpose::Connect { instance, port: 8080 })),
         ("tunnel-request-search", request(Purpose::Search { instance, filter: log_filter() })),
         ("tunnel-request-read", request(Purpose::Copy { instance, path: path(), way: CopyWay::Read })),
@@ -148,6 +150,23 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             })),
         ),
         ("tunnel-request-shell", request(Purpose::Shell { terminal: terminal(), who: "ada".to_owned() })),
+        (
+            "tunnel-request-token",
+            request(Purpose::Identity {
+                instance: AssignmentId(uid(5)),
+                want: Want::Token { audience: "holm://sea".to_owned(), life: Duration::from_secs(600) },
+            }),
+        ),
+        (
+            "tunnel-request-certificate",
+            request(Purpose::Identity {
+                instance: AssignmentId(uid(5)),
+                want: Want::Certificate {
+                    csr: ByteBuf::from(vec![0x30, 0]),
+                    life: Duration::from_secs(3600),
+                },
+            }),
+        ),
     ]
 }
 
@@ -181,6 +200,15 @@ fn log_filter() -> LogFilter {
 
 fn terminal() -> Terminal {
     Terminal { kind: "xterm-256color".to_owned(), size: WindowSize { columns: 132, rows: 43 } }
+}
+
+pub(crate) fn proofs() -> Vec<(&'static str, Proof)> {
+    let expires = Time(1_800_000_600_000);
+    let chain = vec![ByteBuf::from(vec![0x30, 1]), ByteBuf::from(vec![0x30, 2])];
+    vec![
+        ("tunnel-proof-token", Proof::Token { token: "a.b.c".to_owned(), expires }),
+        ("tunnel-proof-certificate", Proof::Certificate { chain, expires }),
+    ]
 }
 
 pub(crate) fn answers() -> Vec<(&'static str, Answer)> {

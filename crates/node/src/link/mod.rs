@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holm_link::backoff::Backoff;
+use holm_link::certificate::SeaRoot;
 use holm_link::clock::Clock;
 use holm_link::credentials::Credentials;
 use holm_link::dial::{Connected, DialError, Dialer, DialerError};
@@ -60,6 +61,7 @@ pub(crate) struct Link {
     orders: mpsc::UnboundedSender<Order>,
     status: watch::Receiver<LinkStatus>,
     lane: watch::Receiver<Option<Arc<Lane>>>,
+    root: watch::Receiver<SeaRoot>,
 }
 
 /// What the agent wants of the link.
@@ -112,6 +114,8 @@ struct Caller {
     orders: mpsc::UnboundedReceiver<Order>,
     status: watch::Sender<LinkStatus>,
     lane: watch::Sender<Option<Arc<Lane>>>,
+    /// Of the sea that the credentials are of.
+    root: watch::Sender<SeaRoot>,
     /// Counts sessions.
     line: u64,
 }
@@ -133,14 +137,20 @@ impl Link {
             certificate_expires: expiry(&settings.credentials),
         });
         let (lane, lane_seen) = watch::channel(None);
-        let caller = Caller { settings, orders: inbox, status, lane, line: 0 };
+        let (root, root_seen) = watch::channel(settings.credentials.root().clone());
+        let caller = Caller { settings, orders: inbox, status, lane, root, line: 0 };
         let task = tokio::spawn(caller.run(stop));
-        (Self { orders, status: status_seen, lane: lane_seen }, task)
+        (Self { orders, status: status_seen, lane: lane_seen, root: root_seen }, task)
     }
 
     pub(crate) fn order(&self, order: Order) {
         // The link ends after the agent only.
         let _ = self.orders.send(order);
+    }
+
+    /// The root of the sea that this node is in; another one after it has joined another.
+    pub(crate) fn root(&self) -> watch::Receiver<SeaRoot> {
+        self.root.clone()
     }
 
     pub(crate) fn status(&self) -> LinkStatus {
@@ -229,11 +239,12 @@ impl Caller {
 
     /// As [`Caller::refused`]: only a new token mends it.
     fn revoked(&self) -> Duration {
-        self.refused(
-            "this node was revoked or removed; to let it join anew, make a token there with \
-             `holm token create --role node` and start it again with `holm node --token …`: \
-             what it runs goes on until then, and ends if its new list does not name it",
-        )
+        let name = &self.settings.applicant.name;
+        self.refused(&format!(
+            "this node was revoked or removed; to let it join anew, say there `holm node remove {name}` if it is \
+             still listed, make a token with `holm token create --role node`, and start it again with \
+             `holm node --token …`: what it runs goes on until then, and ends if its new list does not name it",
+        ))
     }
 
     /// Whether there are new credentials: with a token that was not used here yet, as another member.
@@ -257,6 +268,7 @@ impl Caller {
 
     fn certificate_changed(&self) {
         let expires = expiry(&self.settings.credentials);
+        self.root.send_replace(self.settings.credentials.root().clone());
         self.status.send_modify(|status| status.certificate_expires = expires);
     }
 

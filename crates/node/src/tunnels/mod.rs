@@ -20,7 +20,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use holm_core::node::NodeMachine;
+use holm_core::node::{NodeEvent, NodeMachine, RestartError};
 use holm_link::cbor;
 use holm_link::frame::{ReadHeaderError, read_header, write_header};
 use holm_model::id::AssignmentId;
@@ -28,7 +28,7 @@ use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, LogFilter, Purpose, Request};
 use holm_model::usage::UsageHistory;
 use holm_runtime::{Exec, LogLines, LogOptions, RunError};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -56,10 +56,16 @@ pub(crate) struct Host {
 enum Refusal {
     #[error("this is a node; it has no members to hand the tunnel on to")]
     NoMembers,
+    #[error("this is a node; only its orchestrator vouches for instances")]
+    NoNotary,
     #[error(transparent)]
     Shell(#[from] shell::ShellError),
     #[error(transparent)]
     Amend(#[from] AmendError),
+    #[error(transparent)]
+    Restart(#[from] RestartError),
+    #[error("the node is being stopped; try again when it is back")]
+    Stopping,
     #[error("instance {0} is not on this node")]
     NotHere(AssignmentId),
     #[error("instance {id} has never started: it is {state}{}{reason}", if reason.is_empty() { "" } else { ": " })]
@@ -80,7 +86,7 @@ enum Service {
     /// One frame.
     Usage(UsageHistory),
     /// It is done.
-    Amended,
+    Done,
 }
 
 /// A tunnel ended before its end; nobody is left to be told.
@@ -100,6 +106,8 @@ enum Broken {
 
 /// For connecting to an instance on this very machine.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// In each direction of a connection.
+const BUFFER: usize = 64 * 1024;
 
 // === impl Host ===
 
@@ -128,9 +136,9 @@ impl Host {
                 frames::send(&mut sink, &history).await?;
                 Ok(sink.get_mut().shutdown().await?)
             }
-            Service::Amended => Ok(tunnel.shutdown().await?),
+            Service::Done => Ok(tunnel.shutdown().await?),
             Service::Connect(mut stream) => {
-                copy_bidirectional(&mut tunnel, &mut stream).await?;
+                copy_bidirectional_with_sizes(&mut tunnel, &mut stream, BUFFER, BUFFER).await?;
                 Ok(())
             }
         }
@@ -164,14 +172,29 @@ impl Host {
             }
             Purpose::Amend(amendment) => {
                 self.narrator.amend(amendment, &self.agent).await?;
-                Ok(Service::Amended)
+                Ok(Service::Done)
             }
+            Purpose::Restart { instance } => {
+                self.restart(instance).await?;
+                Ok(Service::Done)
+            }
+            Purpose::Identity { .. } => Err(Refusal::NoNotary),
             Purpose::Connect { instance, port } => {
                 let entry = self.entry(instance).await?;
                 check_port(&entry, instance, port)?;
                 Ok(Service::Connect(connect(port).await.map_err(|source| Refusal::Dead { port, source })?))
             }
         }
+    }
+
+    /// Returns once it is on the disk that the instance has to begin anew.
+    async fn restart(&self, id: AssignmentId) -> Result<(), Refusal> {
+        let can = Question::ask(&self.agent, move |machine: &NodeMachine| machine.can_restart(id));
+        can.await.ok_or(Refusal::Stopping)??;
+        let event = Input::Machine(NodeEvent::Restart { id });
+        self.agent.send(event).await.map_err(|_| Refusal::Stopping)?;
+        // Questions are answered after a commit.
+        Question::ask(&self.agent, |_| ()).await.ok_or(Refusal::Stopping)
     }
 
     async fn entry(&self, instance: AssignmentId) -> Result<Entry, Refusal> {

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::worker::Worker;
 use crate::agent::Input;
 use crate::directory::{Directory, Entry};
+use crate::identity::Identities;
 use crate::launch::NodeSelf;
 use crate::peers::Peers;
 use crate::ports::Ports;
@@ -38,6 +39,7 @@ pub(crate) struct Tools {
     pub(crate) ports: Mutex<Ports>,
     pub(crate) peers: Peers,
     pub(crate) tmpfs: Tmpfs,
+    pub(crate) identities: Identities,
     pub(crate) node: watch::Receiver<NodeSelf>,
     pub(crate) inputs: mpsc::Sender<Input>,
 }
@@ -99,7 +101,8 @@ impl Workers {
         let (tools, launching) = (Arc::clone(&self.tools), Arc::clone(&self.launching));
         self.tasks.spawn(async move {
             let mut found: BTreeMap<AssignmentId, Survivor> = BTreeMap::new();
-            for (runtime, survivor) in tools.runtimes.survivors().await {
+            let (there, silent) = tools.runtimes.survivors().await;
+            for (runtime, survivor) in there {
                 let survivor = runtimes::survivor(&survivor);
                 let alive = !matches!(survivor.state, SurvivorState::Exited(_));
                 tools.ports().adopt(survivor.id, survivor.ports.values().copied());
@@ -114,8 +117,11 @@ impl Workers {
                 found.insert(*id, Survivor { id: *id, incarnation: *incarnation, state, ports });
             }
             let alive = |survivor: &&Survivor| !matches!(survivor.state, SurvivorState::Exited(_));
-            tools.tmpfs.keep_only(&found.values().filter(alive).map(|survivor| survivor.id).collect());
-            tools.tell(NodeEvent::Survivors(found.into_values().collect())).await;
+            if silent.is_empty() {
+                tools.tmpfs.keep_only(&found.values().filter(alive).map(|survivor| survivor.id).collect());
+            }
+            let found = found.into_values().collect();
+            tools.tell(NodeEvent::Survivors { found, silent }).await;
         });
     }
 

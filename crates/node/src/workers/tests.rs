@@ -174,6 +174,7 @@ impl Bench {
             directory: Directory::default(),
             ports: Mutex::default(),
             tmpfs: Tmpfs::below(dir.path()),
+            identities: crate::identity::tests::none(),
             peers: Peers::start(dir.path().to_owned(), Arc::new(NoLink)),
             node: node_seen,
             inputs,
@@ -265,7 +266,9 @@ async fn survivors_and_launches_under_way_are_listed() {
     let found = Found { id: other, incarnation: 2, state: FoundState::Running, ports: BTreeMap::new() };
     lock(&bench.fake.survivors).push(found);
     bench.workers.list_survivors();
-    let Some(Input::Machine(NodeEvent::Survivors(listed))) = bench.inputs.recv().await else { panic!() };
+    let Some(Input::Machine(NodeEvent::Survivors { found: listed, .. })) = bench.inputs.recv().await else {
+        panic!()
+    };
     let listed: Vec<_> = listed.into_iter().map(|s| (s.id, s.incarnation, s.state)).collect();
     assert_eq!(listed, [(id(), 4, SurvivorState::Launching), (other, 2, SurvivorState::Running)]);
 }

@@ -17,6 +17,7 @@ use super::{Order, Tools, lock};
 use crate::agent::Input;
 use crate::directory::Entry;
 use crate::given::Sorted;
+use crate::identity::{At, Who};
 use crate::launch::{PeersAt, compose};
 use crate::{peers, ports, random, runtimes};
 
@@ -151,13 +152,26 @@ impl Worker {
         let known = if connects { self.tools.peers.describe(self.id).await } else { Default::default() };
         let dir = self.tools.peers.dir(self.id);
         let file = runtime.files_path(&dir).join(peers::FILE);
+        let socket = self.socket(&launch)?;
         let at = PeersAt { peers: &known, dir: &dir, file: &file };
         let mut launch = compose(launch, &node, ports, connects.then_some(at)).map_err(Failure::of)?;
         let access = runtime.access(&launch.spec)?;
         let dir = self.tools.tmpfs.place(self.id, &given, access);
         let dir = dir.map_err(|error| Failure { reason: error.to_string(), retry: true })?;
         given.tell(&mut launch, dir.as_deref(), access);
+        if let Some(at) = socket {
+            at.tell(&mut launch);
+        }
         Ok(launch)
+    }
+
+    /// Where the instance can ask who it is, if its service has an identity.
+    fn socket(&self, launch: &Launch) -> Result<Option<At>, Failure> {
+        if !launch.spec.identity {
+            return Ok(None);
+        }
+        let opened = self.tools.identities.open(Who::new(self.id, &launch.part), &launch.spec);
+        opened.map(Some).map_err(|error| Failure { reason: error.to_string(), retry: true })
     }
 
     /// Secrets and files were set anew under an instance that runs.

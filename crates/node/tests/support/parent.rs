@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holm_link::UnixTime;
+use holm_link::ahead::ReadAhead;
 use holm_link::authority::Authority;
 use holm_link::cbor;
 use holm_link::certificate::{Serial, Usage};
@@ -314,7 +315,7 @@ impl Shared {
 
 impl Shared {
     /// Answers a join request: with a certificate, or as a real orchestrator would answer a used token.
-    async fn join(self: Arc<Self>, mut stream: TlsStream<TcpStream>, authority: Arc<Authority>) {
+    async fn join(self: Arc<Self>, mut stream: TlsStream<ReadAhead<TcpStream>>, authority: Arc<Authority>) {
         // An answer before the whole request would be another kind of failure.
         let mut request = Vec::new();
         while !request.ends_with(b"}") {

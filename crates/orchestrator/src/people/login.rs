@@ -236,9 +236,23 @@ impl Handle {
     /// See [`TokenError`].
     pub async fn verify_token(&self, text: &str) -> Result<Claims, TokenError> {
         let claims = self.desk().tokens.verify(text, clock::wall())?;
-        let Claims { id, who, iat, .. } = claims.clone();
+        if claims.kind == Kind::Setup {
+            return Err(TokenError::Void);
+        }
+        self.still_good(&claims).await.map(|()| claims)
+    }
+
+    /// Whether a token that was verified is neither void nor expired meanwhile.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub async fn still_good(&self, claims: &Claims) -> Result<(), TokenError> {
+        let Claims { id, who, iat, exp, .. } = claims.clone();
+        if clock::wall() >= exp {
+            return Err(TokenError::Expired(exp));
+        }
         match self.query(move |machine| machine.is_token_void(&id, &who, iat)).await {
-            Some(false) if claims.kind != Kind::Setup => Ok(claims),
+            Some(false) => Ok(()),
             _ => Err(TokenError::Void),
         }
     }

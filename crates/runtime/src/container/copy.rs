@@ -15,7 +15,7 @@ use holm_model::tunnel::{ExecOut, WindowSize};
 use tokio::io::{AsyncRead, DuplexStream, duplex};
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 
-use super::engine::{Engine, status};
+use super::engine::{self, Engine, status};
 use super::spec;
 use crate::archive::{self, Copied, CopyError, Target};
 use crate::error::{RunError, Step};
@@ -58,7 +58,7 @@ pub(super) async fn write(engine: &Engine, id: AssignmentId, path: String) -> Re
     let mode = stat(client, &name, &inside).await.unwrap_or_default();
     if mode.is_none() {
         // Tells a missing container from a missing file.
-        client.inspect_container(&name, None).await.map_err(failed)?;
+        engine::inspect(client, &name).await.map_err(failed)?;
     }
     let target = Target::of(Path::new(&path), mode.is_some_and(|mode| mode & IS_DIR != 0));
     let target = target.map_err(|error| RunError::File {

@@ -1,11 +1,15 @@
 //! The connection to the engine, and what its errors mean.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bollard::errors::Error;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::InspectContainerOptions;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use holm_model::id::AssignmentId;
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 
 use crate::error::{RunError, Step};
 use crate::launch::Launch;
@@ -17,6 +21,9 @@ pub(super) struct Engine {
     client: OnceCell<Docker>,
 }
 
+/// More than Podman takes to tidy up.
+const BETWEEN_STATES: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
 /// Seconds that the engine may take to begin an answer.
 const TIMEOUT: u64 = 120;
 
@@ -30,7 +37,24 @@ pub(super) const fn status(error: Option<&Error>) -> Option<u16> {
 
 /// Whether a container of the same name is in the way: 409 with Docker, 500 with Podman.
 pub(super) fn name_taken(error: &Error) -> bool {
-    matches!(error, Error::DockerResponseServerError { message, .. } if message.contains("already in use by"))
+    let taken =
+        |message: &str| message.contains("already in use by") || message.contains("container already exists");
+    matches!(error, Error::DockerResponseServerError { message, .. } if taken(message))
+}
+
+/// For a moment between the end of a process and tidying up after it, Podman names a state, `stopped`, that Docker does
+/// not have and bollard cannot read.
+///
+/// # Errors
+/// When there is no such container, or no engine.
+pub(super) async fn inspect(client: &Docker, name: &str) -> Result<ContainerInspectResponse, Error> {
+    let until = Instant::now() + BETWEEN_STATES;
+    loop {
+        match client.inspect_container(name, None::<InspectContainerOptions>).await {
+            Err(Error::JsonDataError { .. }) if Instant::now() < until => sleep(LOOK).await,
+            known => return known,
+        }
+    }
 }
 
 impl Engine {

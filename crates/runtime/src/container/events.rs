@@ -1,7 +1,7 @@
 //! The engine's events, and what is listed anew when some may have been missed.
 //!
 //! ```text
-//! list ──→ events since the list began ──stream ends──→ wait, list again
+//! list ──→ there: events since the list began ──stream ends──→ away: wait, list again
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant, SystemTime};
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerState, ContainerSummary, ContainerSummaryStateEnum, EventMessage};
-use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-};
+use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holm_model::id::AssignmentId;
 
+use super::engine;
 use super::spec::{self, Labels};
 use super::{Known, Shared};
 use crate::error::{RunError, Step};
 use crate::event::{EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};
 
-/// Waits between attempts to reach the engine: the first, doubled up to the last.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Waits between attempts to reach the engine: the first, doubled up to the last. An attempt costs next to
+/// nothing, and people wait for what the engine runs.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// How far back events are asked for.
 const REPEATED: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ pub(super) async fn watch(shared: Arc<Shared>) {
                 Err(error) => tracing::warn!(%error, "the container engine's events are interrupted"),
             }
         }
+        shared.presence.is(false);
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(BACKOFF.1);
     }
@@ -62,6 +63,7 @@ async fn follow(shared: &Shared, client: &Docker) -> Result<(), RunError> {
     let now = now.saturating_sub(REPEATED);
     let since = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
     catch_up(shared).await?;
+    shared.presence.is(true);
     let filters = HashMap::from([
         ("type", vec!["container".to_owned()]),
         ("label", vec![format!("{}={}", spec::NODE, shared.config.node)]),
@@ -176,8 +178,8 @@ async fn list(shared: &Shared) -> Result<Vec<(Labels, Found)>, RunError> {
 
 fn read(container: &ContainerSummary) -> Option<(Labels, Found)> {
     let labels = spec::read_labels(container.labels.as_ref()?)?;
-    let aside = format!("/{}", spec::aside(labels.id));
-    if container.names.iter().flatten().any(|name| *name == aside) {
+    let replaced = [spec::previous(labels.id), spec::leaving(labels.id)].map(|name| format!("/{name}"));
+    if container.names.iter().flatten().any(|name| replaced.contains(name)) {
         return None;
     }
     let found = match container.state.as_ref()? {
@@ -234,7 +236,7 @@ async fn inspect(shared: &Shared, id: AssignmentId) -> Outcome {
 
 pub(super) async fn inspect_state(shared: &Shared, id: AssignmentId) -> Option<ContainerState> {
     let client = shared.engine.client(Step::Survivors).await.ok()?;
-    client.inspect_container(&spec::name(id), None::<InspectContainerOptions>).await.ok()?.state
+    engine::inspect(client, &spec::name(id)).await.ok()?.state
 }
 
 fn outcome(state: &ContainerState) -> Outcome {

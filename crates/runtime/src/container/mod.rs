@@ -12,6 +12,7 @@ mod exec;
 mod image;
 mod logs;
 mod network;
+mod presence;
 mod spec;
 mod start;
 mod usage;
@@ -42,6 +43,7 @@ use crate::reading::Reading;
 use crate::runtime::{OnProgress, Runtime};
 use crate::stream::{Exec, LogLines, LogOptions};
 use engine::{Engine, status};
+use presence::Presence;
 
 /// What the driver is told by the agent.
 #[derive(Clone, Debug)]
@@ -68,6 +70,7 @@ struct Shared {
     engine: Engine,
     known: Mutex<BTreeMap<AssignmentId, Known>>,
     samples: Mutex<BTreeMap<AssignmentId, (Instant, Duration)>>,
+    presence: Presence,
     events: mpsc::Sender<RuntimeEvent>,
 }
 
@@ -114,6 +117,7 @@ impl ContainerRuntime {
             config,
             known: Mutex::default(),
             samples: Mutex::default(),
+            presence: Presence::default(),
             events,
         });
         tokio::spawn(dropped.clone().run_until_cancelled_owned(events::watch(Arc::clone(&shared))));
@@ -128,6 +132,10 @@ impl Runtime for ContainerRuntime {
 
     fn facts(&self) -> BoxFuture<'_, RuntimeFacts> {
         self.shared.facts().boxed()
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.shared.presence.changed().boxed()
     }
 
     fn prepare<'a>(
@@ -202,16 +210,17 @@ impl Runtime for ContainerRuntime {
     fn logs(&self, id: AssignmentId, options: LogOptions) -> BoxFuture<'_, Result<LogLines, RunError>> {
         async move {
             let client = self.shared.engine.client(Step::Logs).await?;
-            if options.previous {
-                // What an engine says of a container goes with it.
-                return Err(RunError::NoPrevious { id });
-            }
+            let name = if options.previous { spec::previous(id) } else { spec::name(id) };
             // Lines come later than the word that there will be some: an engine that is gone, or has no
             // such container, must be known now.
-            let there = client.inspect_container(&spec::name(id), None).await;
-            there.map_err(|error| self.shared.engine.failed(Step::Logs, error))?;
-            let notes = self.shared.known().get(&id).map(|known| known.notes.clone()).unwrap_or_default();
-            Ok(logs::read(client, &spec::name(id), options, notes))
+            let there = engine::inspect(client, &name).await;
+            there.map_err(|error| match status(Some(&error)) {
+                Some(404) if options.previous => RunError::NoPrevious { id },
+                _ => self.shared.engine.failed(Step::Logs, error),
+            })?;
+            let known = self.shared.known().get(&id).map(|known| known.notes.clone());
+            let notes = known.filter(|_| !options.previous).unwrap_or_default();
+            Ok(logs::read(client, &name, options, notes))
         }
         .boxed()
     }

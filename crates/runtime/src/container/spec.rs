@@ -37,9 +37,14 @@ pub(super) fn name(id: AssignmentId) -> String {
     format!("holm-{id}")
 }
 
-/// The name of one whose successor is being started.
-pub(super) fn aside(id: AssignmentId) -> String {
-    format!("{}-replaced", name(id))
+/// The name of the incarnation before: kept, ended, for what it has logged.
+pub(super) fn previous(id: AssignmentId) -> String {
+    format!("{}-previous", name(id))
+}
+
+/// The name of the one before that, which goes.
+pub(super) fn leaving(id: AssignmentId) -> String {
+    format!("{}-leaving", name(id))
 }
 
 /// # Errors

@@ -1,5 +1,9 @@
-//! Starting and removing a container. One of an earlier incarnation gives its name away and goes when the
-//! new one runs: removing takes the engine longer than anything else, and nobody should wait for it.
+//! Starting and removing a container. The one before gives its name away and is kept for its log; the one
+//! before that goes when the new one runs, since removing takes the engine longer than anything else.
+//!
+//! ```text
+//! holm-ID ──(a new incarnation starts)──► holm-ID-previous ──(another)──► holm-ID-leaving ──► removed
+//! ```
 
 use std::sync::Arc;
 
@@ -43,7 +47,7 @@ impl Shared {
         self.known().insert(launch.id, known);
         let started = client.start_container(&name, None::<StartContainerOptions>).await;
         if replaces {
-            self.forget_what_was_put_aside(launch.id);
+            self.forget_what_leaves(launch.id);
         }
         if let Err(error) = started {
             self.known().remove(&launch.id);
@@ -55,10 +59,12 @@ impl Shared {
         Ok(())
     }
 
-    /// The container, and what an agent that died left of the one before.
+    /// The container, the one before, and what an agent that died left of the one before that.
     pub(super) async fn remove(&self, id: AssignmentId) -> Result<(), RunError> {
-        self.remove_named(&spec::name(id), Step::Remove).await?;
-        self.remove_named(&spec::aside(id), Step::Remove).await
+        for name in [spec::name(id), spec::previous(id), spec::leaving(id)] {
+            self.remove_named(&name, Step::Remove).await?;
+        }
+        Ok(())
     }
 
     /// Frees the name. Two incarnations never run at once: one that still runs is ended first.
@@ -70,28 +76,34 @@ impl Shared {
         }
     }
 
-    /// What was put aside before and is still there goes first.
+    /// Whoever leaves and is still there goes first.
     async fn put_aside(&self, id: AssignmentId) -> Result<(), RunError> {
-        let client = self.engine.client(Step::Start).await?;
-        let (name, aside) = (spec::name(id), spec::aside(id));
-        let rename =
-            || client.rename_container(&name, RenameContainerOptionsBuilder::new().name(&aside).build());
-        let mut renamed = rename().await;
-        if renamed.as_ref().is_err_and(engine::name_taken) {
-            self.remove_named(&aside, Step::Start).await?;
-            renamed = rename().await;
+        let (name, previous, leaving) = (spec::name(id), spec::previous(id), spec::leaving(id));
+        if self.rename(&name, &previous).await? {
+            return Ok(());
         }
-        match status(renamed.as_ref().err()) {
-            // Somebody removed it meanwhile.
-            Some(404) => Ok(()),
-            _ => renamed.map_err(|error| self.engine.failed(Step::Start, error)),
+        if !self.rename(&previous, &leaving).await? {
+            self.remove_named(&leaving, Step::Start).await?;
+            self.rename(&previous, &leaving).await?;
+        }
+        self.rename(&name, &previous).await.map(drop)
+    }
+
+    /// False when the new name is taken. Whom somebody removed meanwhile is in nobody's way.
+    async fn rename(&self, from: &str, to: &str) -> Result<bool, RunError> {
+        let client = self.engine.client(Step::Start).await?;
+        let options = RenameContainerOptionsBuilder::new().name(to).build();
+        match client.rename_container(from, options).await {
+            Err(error) if engine::name_taken(&error) => Ok(false),
+            Err(error) if status(Some(&error)) != Some(404) => Err(self.engine.failed(Step::Start, error)),
+            _ => Ok(true),
         }
     }
 
-    fn forget_what_was_put_aside(self: &Arc<Self>, id: AssignmentId) {
+    fn forget_what_leaves(self: &Arc<Self>, id: AssignmentId) {
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = shared.remove_named(&spec::aside(id), Step::Remove).await {
+            if let Err(error) = shared.remove_named(&spec::leaving(id), Step::Remove).await {
                 // The next start or the removal of the instance tries again.
                 tracing::warn!(instance = %id, %error, "a container that was replaced is still there");
             }

@@ -113,9 +113,40 @@ async fn what_is_replaced_goes_and_never_runs_beside_its_successor(socket: PathB
     launch.incarnation += 1;
     runtime.start(&launch).await.unwrap();
     assert_eq!(containers(&socket, launch.id).await.1, 1);
-    until("the one before is gone", async || containers(&socket, launch.id).await == (1, 1)).await;
+    assert_eq!(containers(&socket, launch.id).await, (2, 1), "the one before is kept");
+    for _ in 0..3 {
+        runtime.halt(launch.id, Duration::ZERO).await.unwrap();
+        launch.incarnation += 1;
+        runtime.start(&launch).await.unwrap();
+        assert_eq!(containers(&socket, launch.id).await.1, 1);
+    }
+    until("one is kept at most", async || containers(&socket, launch.id).await == (2, 1)).await;
+    assert_eq!(runtime.survivors().await.unwrap().len(), 1);
     runtime.remove(launch.id).await.unwrap();
     assert_eq!(containers(&socket, launch.id).await, (0, 0));
+}
+
+async fn what_the_life_before_said_is_kept(socket: PathBuf) {
+    let (runtime, mut events) = driver(socket);
+    let mut launch = sh("true");
+    let previous = || LogOptions { previous: true, ..LogOptions::default() };
+    for (incarnation, word) in [(1, "first"), (2, "second"), (3, "third")] {
+        launch.incarnation = incarnation;
+        launch.spec.command[2] = format!("echo {word}; echo {word} again >&2");
+        runtime.start(&launch).await.unwrap();
+        exited(&mut events, &launch).await;
+        if incarnation == 1 {
+            let error = runtime.logs(launch.id, previous()).await.err().unwrap();
+            assert!(matches!(error, RunError::NoPrevious { .. }), "{error}");
+        }
+    }
+    let said = lines(&runtime, launch.id, previous()).await;
+    assert!(said.contains(&"o second".into()) && said.contains(&"e second again".into()), "{said:?}");
+    assert_eq!(said.len(), 2);
+    let last =
+        LogOptions { tail: Some(1), pattern: Some(holm_runtime::pattern("^sec").unwrap()), ..previous() };
+    assert_eq!(lines(&runtime, launch.id, last).await.len(), 1);
+    runtime.remove(launch.id).await.unwrap();
 }
 
 macro_rules! with_each_engine {
@@ -132,6 +163,7 @@ with_each_engine! {
     the_files_of_the_node_are_seen_and_read_only
     other_nodes_containers_are_not_ours
     what_is_replaced_goes_and_never_runs_beside_its_successor
+    what_the_life_before_said_is_kept
 }
 
 /// Answers as an engine that has nothing, until it is aborted.
@@ -173,4 +205,53 @@ async fn without_an_engine_it_says_so() {
     let reason = runtime.facts().await.unavailable.unwrap();
     assert!(reason.contains("no container engine at unix://"), "{reason}");
     assert!(runtime.start(&sh("true")).await.unwrap_err().retry());
+}
+
+/// An engine that only says that it is there.
+async fn answer_as_engine(mut stream: tokio::net::UnixStream) {
+    let mut request = Vec::new();
+    loop {
+        let Ok(1..) = stream.read_buf(&mut request).await else { return };
+        if !request.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        let text = String::from_utf8(std::mem::take(&mut request)).unwrap();
+        if text.contains("/events") {
+            let head =
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            return std::future::pending().await;
+        }
+        let body = if text.contains("/version") { r#"{"ApiVersion":"1.41"}"# } else { "{}" };
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
+        if stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_engine_is_seen_to_come_and_to_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("engine.sock");
+    let (runtime, _events) = driver(socket.clone());
+    assert!(runtime.facts().await.unavailable.is_some());
+    for _ in 0..2 {
+        let listener = UnixListener::bind(&socket).unwrap();
+        let engine = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(answer_as_engine(stream));
+            }
+        });
+        tokio::time::timeout(common::SOON, runtime.changed()).await.expect("it is seen");
+        assert_eq!(runtime.facts().await.unavailable, None);
+        // Its listener and its connections go with it.
+        engine.abort();
+        let _ = engine.await;
+        std::fs::remove_file(&socket).unwrap();
+        tokio::time::timeout(common::SOON, runtime.changed()).await.expect("it is seen");
+        let why = runtime.facts().await.unavailable.expect("a reason");
+        assert!(why.contains("engine.sock"), "{why}");
+    }
 }

@@ -3,30 +3,33 @@
 //! | module | its one reason to change |
 //! | --- | --- |
 //! | [`raw`] | the terminal hands every key on, and is as before afterwards |
+//! | [`shown`] | what the command says, however slowly it is taken |
 //! | [`interrupts`] | signals of this program: the first goes to the command, the second is for us |
 //!
 //! ```text
 //! stdin (a thread) ─┐
 //! window size ──────┼──▶ one task ──▶ command ──▶ stdout, stderr, exit code
-//! signals ──────────┘
+//! signals ──────────┘                     (a thread)
 //! ```
 
 mod interrupts;
 pub(crate) mod raw;
+mod shown;
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
+use std::pin::pin;
 use std::process::ExitCode;
 
-use holm_client::{Exec, ExecSender};
+use holm_client::{Exec, ExecReceiver, ExecSender};
 use holm_model::tunnel::{ExecIn, ExecOut, Terminal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::failure::Failure;
-use crate::output::say_bytes;
 use interrupts::{Interrupt, Interrupts};
 use raw::Raw;
+use shown::Shown;
 
 /// Bytes of standard input in one message.
 const CHUNK: usize = 16 * 1024;
@@ -55,32 +58,20 @@ pub(crate) async fn record(command: Exec, file: Option<File>) -> Result<ExitCode
     carry(command, true, file).await
 }
 
-async fn carry(command: Exec, in_terminal: bool, mut record: Option<File>) -> Result<ExitCode, Failure> {
+async fn carry(command: Exec, in_terminal: bool, record: Option<File>) -> Result<ExitCode, Failure> {
     let mut interrupts = Interrupts::listen(in_terminal)
         .map_err(|error| Failure::from_error("cannot listen for signals", &error))?;
     let raw = in_terminal.then(Raw::enter).transpose();
     let raw = raw.map_err(|error| Failure::from_error("cannot use the terminal", &error))?;
-    let (sender, mut receiver) = command.split();
+    let (sender, receiver) = command.split();
     let (forward, forwarded) = watch::channel(0);
     let resized = in_terminal.then(|| signal(SignalKind::window_change())).transpose();
     let resized = resized.map_err(|error| Failure::from_error("cannot listen for signals", &error))?;
     let sending = tokio::spawn(Sending { sender, forwarded, resized }.run(stdin()));
+    let mut showing = pin!(show(receiver, Shown::start(record)));
     let code = loop {
         tokio::select! {
-            said = receiver.next() => match said.transpose() {
-                Ok(Some(ExecOut::Stdout(bytes))) => {
-                    say_bytes(&bytes)?;
-                    let kept = record.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
-                    kept.map_err(|error| Failure::from_error("the record cannot be written", &error))?;
-                }
-                Ok(Some(ExecOut::Stderr(bytes))) => {
-                    // Nobody reads it: the command goes on all the same.
-                    let _ = std::io::stderr().write_all(&bytes);
-                }
-                Ok(Some(ExecOut::Exit(code))) => break Ok(code),
-                Ok(None) => break Err(None),
-                Err(error) => break Err(Some(error)),
-            },
+            code = &mut showing => break code,
             interrupt = interrupts.next() => match interrupt {
                 Interrupt::Forward(number) => drop(forward.send(number)),
                 Interrupt::Leave(number) => break Ok(128 + number),
@@ -90,7 +81,22 @@ async fn carry(command: Exec, in_terminal: bool, mut record: Option<File>) -> Re
     sending.abort();
     // Before anything is said.
     drop(raw);
-    code.map(exit_code).map_err(lost)
+    code.map(exit_code)
+}
+
+/// Shows what the command says; its exit code.
+async fn show(mut receiver: ExecReceiver, mut shown: Shown) -> Result<i32, Failure> {
+    let ended = loop {
+        match receiver.next().await.transpose() {
+            Ok(Some(ExecOut::Exit(code))) => break Ok(code),
+            Ok(Some(said)) => shown.show(said).await?,
+            Ok(None) => break Err(None),
+            Err(error) => break Err(Some(error)),
+        }
+    };
+    // What came before an end is seen before it.
+    shown.end().await?;
+    ended.map_err(lost)
 }
 
 /// As shells do: what does not fit is a failure.

@@ -1,7 +1,5 @@
 //! What is looked at.
 
-use std::fs::{File, TryLockError};
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +12,7 @@ use holm_node::LinkStatus;
 
 use crate::connect::SOCKET;
 use crate::failure::{Failure, chain};
+use crate::holder;
 use crate::roles::file::{self, ConfigFile};
 use crate::roles::options::ProxyOptions;
 use crate::roles::{absolute, directory};
@@ -143,7 +142,7 @@ impl Role {
 
 impl Daemon {
     async fn find(dir: &Path) -> Self {
-        let holder = match holder(dir) {
+        let holder = match holder::of(dir) {
             Ok(None) => return Self::Absent,
             Err(error) => return Self::Hidden(error.to_string()),
             Ok(Some(holder)) => holder,
@@ -173,24 +172,6 @@ impl Daemon {
         match self {
             Self::Node { link, .. } => Some(link.orchestrator.clone()),
             _ => None,
-        }
-    }
-}
-
-/// Who holds the directory's lock, as the lock says.
-fn holder(dir: &Path) -> std::io::Result<Option<String>> {
-    let mut file = match File::open(dir.join("lock")) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    // Shared and for a moment: a daemon that starts right now tries again.
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            file.by_ref().take(256).read_to_string(&mut text)?;
-            Ok(Some(text.trim().to_owned()))
         }
     }
 }

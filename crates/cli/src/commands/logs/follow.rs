@@ -102,6 +102,8 @@ pub(super) async fn run(
                 continue;
             }
             Some(ended) = crew.readers.join_next() => {
+                // Before its log is read on elsewhere.
+                crew.show_heard(&mut heard, &mut show)?;
                 // A reader is never aborted, and does not panic.
                 if let Ok(ended) = ended {
                     crew.ended(ended)?;
@@ -248,6 +250,20 @@ impl Crew {
         }
     }
 
+    /// Shows what is on the way from the readers: all that a reader which has ended said is there.
+    fn show_heard(
+        &mut self,
+        heard: &mut mpsc::Receiver<(Source, LogView)>,
+        show: &mut impl FnMut(&Source, Option<LogView>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        for _ in 0..heard.len() {
+            let Ok((source, line)) = heard.try_recv() else { break };
+            self.heard(&source);
+            show(&source, Some(line))?;
+        }
+        Ok(())
+    }
+
     fn heard(&mut self, source: &Source) {
         self.warned.remove(&source.instance);
         if let Some(log) = self.logs.get_mut(&source.instance) {
@@ -315,12 +331,13 @@ async fn read(
         place.resume();
         while let Some(line) = lines.next().await {
             match line {
-                Ok(line) if place.pass(line.at) => {
-                    if said.send((source.clone(), line)).await.is_err() {
-                        break;
+                Ok(line) => {
+                    // It counts as read once it is sure to be shown: the reader may be stopped while it waits.
+                    let Ok(room) = said.reserve().await else { break };
+                    if place.pass(line.at) {
+                        room.send((source.clone(), line));
                     }
                 }
-                Ok(_) => {}
                 // Whether it is the agent that has gone, or the orchestrator, tells the next try.
                 Err(Error::CutOff { .. }) => break,
                 Err(error) => return Err(error),

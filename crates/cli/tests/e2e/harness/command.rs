@@ -139,6 +139,10 @@ impl Running {
         i32::try_from(self.child.id()).expect("a pid")
     }
 
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
+    }
+
     /// Waits until it ends by itself; its exit code.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> i32 {

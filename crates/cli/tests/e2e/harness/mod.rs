@@ -11,6 +11,7 @@
 //! | [`sweep`] | what is left of a sea when it ends |
 //! | [`network`] | namespaces that let nothing in |
 //! | [`disk`] | small file systems |
+//! | [`relay`] | a way to a Unix socket that can be cut |
 //! | [`things`] | what `-o json` prints, as far as tests look at it |
 
 mod ask;
@@ -20,6 +21,7 @@ pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod network;
 pub(crate) mod proc;
+pub(crate) mod relay;
 pub(crate) mod sea;
 pub(crate) mod sweep;
 pub(crate) mod things;

@@ -61,6 +61,23 @@ pub(crate) fn pss(pid: i32) -> u64 {
     line.split_whitespace().next().expect("a number").parse().expect("a number")
 }
 
+/// The most memory that it ever held, in KiB.
+pub(crate) fn peak(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line for it");
+    line.split_whitespace().next().expect("a number").parse().expect("a number")
+}
+
+/// Processes of this machine with `word` in their command line; not this one.
+pub(crate) fn saying(word: &str) -> Vec<i32> {
+    let own = i32::try_from(std::process::id()).expect("a pid");
+    let says = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        *pid != own && String::from_utf8_lossy(&words).contains(word)
+    };
+    pids().filter(says).collect()
+}
+
 fn pids() -> impl Iterator<Item = i32> {
     let entries = fs::read_dir("/proc").expect("/proc is there").flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())

@@ -55,6 +55,48 @@ fn an_empty_store_stops_nothing_and_learns_by_adopting() {
     fleet.run_until("it obeys again", |fleet| fleet.processes("web").is_empty());
 }
 
+/// Their certificates are older than the store.
+#[test]
+fn members_that_an_empty_store_has_learnt_are_revoked_and_removed_for_good() {
+    for command in [|member| Command::RevokeMember { member }, |member| Command::RemoveMember { member }] {
+        for alone in [false, true] {
+            let mut fleet = fleet().node("edge");
+            fleet.apply(app("shop").service("web", steady(), 1));
+            fleet.run_until_running(1);
+            replace(&mut fleet, Disk::default());
+            adopt(&mut fleet);
+            fleet.run_until_running(1);
+            let member = fleet.member_id("root/edge");
+            if alone {
+                fleet.cut("root/edge");
+                fleet.run_secs(40);
+            }
+            fleet.command(0, command(member)).unwrap();
+            fleet.run_secs(40);
+            fleet.heal("root/edge");
+            fleet.crash(fleet.who("root/edge"), false);
+            fleet.run_secs(60);
+            let dial = &fleet.dials[fleet.dial_to(0, member).unwrap()];
+            assert!(dial.accepted.is_empty(), "alone: {alone}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_never_ran_anything_is_adopted_too() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.run_secs(5);
+    let vienna = fleet.orch("vienna");
+    fleet.crash(fleet.who("vienna"), false);
+    fleet.orchestrators[vienna].replace_disk(Disk::default());
+    fleet.run_secs(15);
+    fleet.apply(app("shop").per_node("log", steady()));
+    fleet.run_secs(15);
+    let member = fleet.member_id("vienna/fl-1");
+    fleet.command(vienna, Command::Adopt { member }).unwrap();
+    fleet.run_until_lines(&["log/vienna/fl-1 RUNNING vienna/fl-1"]);
+}
+
 #[test]
 fn what_was_deleted_since_the_copy_does_not_revive() {
     let mut fleet = fleet().cluster("vienna", nodes(1));

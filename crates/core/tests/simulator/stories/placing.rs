@@ -1,5 +1,6 @@
 //! Where slots go, and why not elsewhere.
 
+use holm_core::node::NodeEvent;
 use holm_core::orchestrator::command::{Command, Expected, Refusal};
 use holm_model::state::MemberState;
 
@@ -197,4 +198,26 @@ fn what_a_cluster_has_confirmed_is_not_counted_again_after_a_commit_that_failed(
     fleet.run_secs(10);
     fleet.apply(app("more").service("log", steady().memory("48Mi"), 1));
     fleet.run_until_lines(&["log/0 RUNNING vienna/fl-1", "web/0 RUNNING vienna/fl-1"]);
+}
+
+#[test]
+fn a_node_whose_disk_is_full_says_so_and_keeps_what_it_has() {
+    let full = "the disk of /data is full; free some space";
+    for (fleet, node) in [(fleet().node("fl-1"), 0), (fleet().cluster("vienna", nodes(1)), 0)] {
+        let mut fleet = fleet;
+        fleet.apply(app("old").per_node("log", steady()));
+        fleet.run_until_running(1);
+        let before = fleet.rows();
+        fleet.node_event(node, NodeEvent::Disk { trouble: Some(full.to_owned()) });
+        fleet.run_secs(5);
+        fleet.apply(app("shop").service("web", steady(), 1).per_node("each", steady()));
+        fleet.run_secs(5);
+        let waits = fleet.slot("web/0");
+        assert!(waits.reason.contains(full) && !waits.reason.contains("has no runtime"), "{waits:#?}");
+        let kept: Vec<_> = fleet.rows().into_iter().filter(|row| row.application == "old").collect();
+        assert_eq!(kept, before, "a runtime that is not ready ends nothing");
+        fleet.node_event(node, NodeEvent::Disk { trouble: None });
+        fleet.run_until_running(3);
+        assert_eq!(fleet.processes("log").len(), 1);
+    }
 }

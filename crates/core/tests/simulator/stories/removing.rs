@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holm_core::orchestrator::command::{Command, Expected, Reply};
+use holm_model::record::Table;
 use holm_model::state::MemberState;
 use holm_model::view::RemovalView;
 
@@ -150,8 +151,8 @@ fn told_of_instances(fleet: &World, from: usize) -> Vec<String> {
 
 #[test]
 fn what_may_still_run_below_a_cluster_is_not_said_to_be_gone() {
-    // Whether the root hears it at once, or when the cluster's link is back.
-    for alone in [false, true] {
+    // Whether the root hears it at once, when the cluster's link is back, or when it has restarted as well.
+    for (alone, restarted) in [(false, false), (true, false), (true, true)] {
         let mut fleet = fleet().cluster("vienna", nodes(2));
         let (vienna, member) = (fleet.orch("vienna"), fleet.member_id("vienna/fl-1"));
         fleet.apply(app("shop").service("web", steady().on_node("fl-1"), 1));
@@ -165,11 +166,24 @@ fn what_may_still_run_below_a_cluster_is_not_said_to_be_gone() {
         fleet.run_secs(4);
         fleet.command(vienna, Command::RemoveMember { member }).unwrap();
         fleet.run_secs(4);
+        if restarted {
+            fleet.crash(fleet.who("vienna"), false);
+            fleet.run_secs(5);
+        }
         fleet.heal("vienna");
         fleet.run_until("the row goes", |fleet| fleet.rows().iter().all(|row| row.id.is_none()));
         fleet.run_secs(2);
         let instance = "web/0 RUNNING -> DANGLING: its member was removed; it may still run there";
-        assert_eq!(told_of_instances(&fleet, from), [instance], "alone: {alone}");
+        let told = told_of_instances(&fleet, from);
+        assert_eq!(told.last().map(String::as_str), Some(instance), "{told:?}");
+        // A cluster that is away for long is silent itself.
+        assert!(told.len() == 1 || restarted && told.len() == 2, "alone: {alone}, {told:?}");
+        fleet.run_secs(10);
+        assert_eq!(
+            fleet.orchestrators[vienna].disk.texts(Table::Fact),
+            Vec::<String>::new(),
+            "and is forgotten"
+        );
     }
 }
 

@@ -220,3 +220,61 @@ fn a_halted_update_goes_on_when_the_slot_settles() {
     fleet.run_until_running(2);
     fleet.run_until("it goes on", |fleet| fleet.rows().iter().all(|row| row.generation == 2));
 }
+
+fn told_waiting(fleet: &World) -> Vec<(String, String)> {
+    let history = &fleet.orchestrators[0].disk.history;
+    let waiting = history.iter().filter(|change| change.to == "waiting");
+    waiting.map(|change| (change.slot.clone(), change.reason.clone())).collect()
+}
+
+/// Back to what runs while the update waits: nothing is touched, however often.
+fn goes_back(mut fleet: World, apply: impl Fn(Spec) -> App, copies: usize) {
+    fleet.apply(apply(steady().memory("50Mi")));
+    fleet.run_until_running(copies);
+    let lives = |fleet: &World| {
+        fleet.rows().into_iter().map(|row| (row.id, row.incarnation, row.since)).collect::<Vec<_>>()
+    };
+    let before = lives(&fleet);
+    for round in 1..=2 {
+        fleet.apply(apply(steady().memory("64Gi")));
+        fleet.run_secs(20);
+        let told = told_waiting(&fleet);
+        assert_eq!(told.len(), round, "once each: {told:#?}");
+        assert!(told[0].1.contains("64GiB asked"), "{told:?}");
+        fleet.apply(apply(steady().memory("50Mi")));
+        for _ in 0..300 {
+            fleet.run_for(Duration::from_millis(100));
+            assert_eq!(lives(&fleet), before, "{:#?}", fleet.rows());
+        }
+        let rows = fleet.rows();
+        assert!(rows.iter().all(|row| row.reason.is_empty() && row.state == "RUNNING"), "{rows:#?}");
+        let generation = 1 + 2 * round as u64;
+        assert!(rows.iter().all(|row| row.generation == generation), "{rows:#?}");
+        assert_eq!(fleet.orchestrators[0].up().applications()[0].state, ServiceState::Running);
+    }
+}
+
+#[test]
+fn going_back_to_what_runs_touches_nothing() {
+    let three = |spec| app("shop").service("web", spec, 3);
+    let each = |spec| app("shop").per_node("web", spec);
+    goes_back(fleet().node("fl-1").node("fl-2"), three, 3);
+    goes_back(fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1)), three, 3);
+    goes_back(fleet().node("fl-1").node("fl-2"), each, 2);
+}
+
+#[test]
+fn what_is_said_of_a_slot_is_about_its_specification() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 3));
+    fleet.run_until_running(3);
+    fleet.apply(app("shop").service("web", steady().memory("64Gi"), 3));
+    fleet.run_secs(40);
+    fleet.apply(app("shop").service("web", program(&["crash", "1"]), 3));
+    for _ in 0..800 {
+        fleet.run_for(Duration::from_millis(50));
+        for row in fleet.rows() {
+            assert!(!row.reason.contains("GiB") && !row.reason.contains("silent"), "{row:?}");
+        }
+    }
+}

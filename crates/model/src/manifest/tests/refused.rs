@@ -40,7 +40,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects)",
     ),
     (
         "    secrets: { db: { env: 1X } }\n",

@@ -109,6 +109,7 @@ prop_compose! {
         placement in placement(),
         restart in restart(),
         (secrets, files, on_change) in given(),
+        identity: bool,
         grace in 0..=3_600_000_u64,
     ) -> ServiceSpec {
         let mut command = command;
@@ -118,7 +119,7 @@ prop_compose! {
         let mut targets = BTreeSet::new();
         let volumes = volumes.into_iter().filter(|v| targets.insert(v.target.clone())).collect();
         ServiceSpec {
-            secrets, files, on_change,
+            secrets, files, on_change, identity,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),
             grace: Duration::from_millis(grace),

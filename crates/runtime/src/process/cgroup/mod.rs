@@ -76,8 +76,8 @@ impl Cgroups {
     }
 
     /// Removes the directories of this label as far as they are empty, for a data directory that is
-    /// given up.
-    pub fn retire(&self) {
+    /// given up; true when none is left.
+    pub fn retire(&self) -> bool {
         for base in &self.bases {
             let inner = std::fs::read_dir(base).into_iter().flatten().flatten().map(|entry| entry.path());
             let own = [Some(base.as_path()), base.parent()].into_iter().flatten().map(PathBuf::from);
@@ -86,6 +86,7 @@ impl Cgroups {
                 let _ = std::fs::remove_dir(dir);
             }
         }
+        !self.bases.iter().any(|base| base.exists())
     }
 
     pub(crate) fn refuges(&self) -> &[PathBuf] {

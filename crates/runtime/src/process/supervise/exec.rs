@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 use nix::unistd::setsid;
 use rustix::process::ioctl_tiocsctty;
 
@@ -24,7 +26,8 @@ pub(super) enum Face {
     },
 }
 
-/// Becomes `words`, run beside the instance of `dir`. Returns only when that fails.
+/// Becomes `words`, run beside the instance of `dir`; it ends with the agent, however that ends. Returns only
+/// when that fails.
 pub(super) fn run(dir: PathBuf, face: Face, words: &[OsString]) -> i32 {
     if let Err(error) = lead(&face) {
         return refuse(&format!("taking the terminal: {error}"), 126);
@@ -38,6 +41,9 @@ pub(super) fn run(dir: PathBuf, face: Face, words: &[OsString]) -> i32 {
         }
         Err((reason, code)) => return refuse(&reason, code),
     };
+    if let Err(errno) = prctl::set_pdeathsig(Signal::SIGKILL) {
+        return refuse(&format!("binding it to the agent: {errno}"), 126);
+    }
     refuse(&enter::command(&task).exec().to_string(), 126)
 }
 

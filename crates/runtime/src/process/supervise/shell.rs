@@ -6,7 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{Uid, User};
 
 use super::exec::{self, Face};
@@ -42,6 +43,9 @@ fn become_shell(kind: OsString) -> io::Error {
     // A dash before its name tells a shell that somebody has logged in.
     command.arg0(format!("-{word}")).env_clear().current_dir(&home);
     command.env("HOME", &home).env("SHELL", &shell).env("USER", &name).env("LOGNAME", &name);
+    if let Err(errno) = prctl::set_pdeathsig(Signal::SIGKILL) {
+        return errno.into();
+    }
     command.env("PATH", PATH).env("LANG", "C.UTF-8").env("TERM", kind);
     command.exec()
 }

@@ -1,0 +1,118 @@
+//! Token buckets, one for each caller who asked of late. Pure.
+
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+/// How much each caller may still ask at once.
+#[derive(Debug)]
+pub(super) struct Buckets<K> {
+    /// Until one more request is allowed.
+    step: Duration,
+    /// Until a bucket is full again.
+    depth: Duration,
+    /// When each bucket will be full again. A full one is as good as none.
+    full_at: HashMap<K, Instant>,
+}
+
+/// Callers that are remembered: who makes up more costs no more memory.
+const MOST: usize = 4_096;
+
+// === impl Buckets ===
+
+impl<K: Eq + Hash> Buckets<K> {
+    /// So many requests per second on average; at once what `patience` would bring.
+    pub(super) fn new(rate: u32, patience: Duration) -> Self {
+        let step = Duration::from_secs(1) / rate.max(1);
+        Self { step, depth: patience.max(step), full_at: HashMap::new() }
+    }
+
+    /// One request.
+    ///
+    /// # Errors
+    /// How long to wait, when there were too many.
+    pub(super) fn take<Q>(&mut self, caller: &Q, now: Instant) -> Result<(), Duration>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        let full_at = self.full_at.get(caller).map_or(now, |at| (*at).max(now)) + self.step;
+        if let Some(wait) = full_at.checked_duration_since(now + self.depth).filter(|wait| !wait.is_zero()) {
+            return Err(wait);
+        }
+        match self.full_at.get_mut(caller) {
+            Some(at) => *at = full_at,
+            None => {
+                self.make_room(now);
+                self.full_at.insert(caller.to_owned(), full_at);
+            }
+        }
+        Ok(())
+    }
+
+    /// The fuller half goes when there is no other way: who asks most is remembered.
+    fn make_room(&mut self, now: Instant) {
+        if self.full_at.len() < MOST {
+            return;
+        }
+        self.full_at.retain(|_, at| *at > now);
+        if self.full_at.len() >= MOST {
+            let mut times: Vec<_> = self.full_at.values().copied().collect();
+            let (_, median, _) = times.select_nth_unstable(MOST / 2);
+            let median = *median;
+            self.full_at.retain(|_, at| *at > median);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let (mut buckets, start) = (Buckets::<u8>::new(2, 5 * SECOND), Instant::now());
+        let taken = (0..100).filter(|_| buckets.take(&1, start).is_ok()).count();
+        assert_eq!(taken, 10);
+        assert_eq!(buckets.take(&1, start), Err(SECOND / 2));
+        assert_eq!(buckets.take(&2, start), Ok(()), "another is not concerned");
+        let later = start + 3 * SECOND;
+        assert_eq!((0..100).filter(|_| buckets.take(&1, later).is_ok()).count(), 6);
+        let much_later = start + 3600 * SECOND;
+        assert_eq!((0..100).filter(|_| buckets.take(&1, much_later).is_ok()).count(), 10);
+    }
+
+    #[test]
+    fn who_waits_as_told_is_served() {
+        let (mut buckets, mut now) = (Buckets::<u8>::new(3, SECOND), Instant::now());
+        for _ in 0..50 {
+            match buckets.take(&1, now) {
+                Ok(()) => {}
+                Err(wait) => {
+                    now += wait;
+                    assert_eq!(buckets.take(&1, now), Ok(()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_keeps_who_asks_most() {
+        let (mut buckets, now) = (Buckets::<u32>::new(1, 10 * SECOND), Instant::now());
+        while buckets.take(&0, now).is_ok() {}
+        for caller in 1..20_000 {
+            assert_eq!(buckets.take(&caller, now), Ok(()));
+        }
+        assert!(buckets.full_at.len() <= MOST);
+        assert!(buckets.take(&0, now).is_err(), "the busiest was forgotten");
+    }
+
+    #[test]
+    fn a_rate_of_nothing_lets_one_a_second_pass() {
+        let mut buckets = Buckets::<u8>::new(0, SECOND);
+        assert_eq!(buckets.take(&1, Instant::now()), Ok(()));
+    }
+}

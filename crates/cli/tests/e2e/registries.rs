@@ -1,0 +1,112 @@
+//! Images behind a login: Debian's `docker-registry` on loopback, and the engine that `HOLM_TEST_DOCKER` names.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+
+use crate::harness::command::{command, run};
+use crate::harness::{Sea, sea, wait_for};
+
+const IMAGE: &str = "holm-test:1";
+/// `holm:k4rotte`
+const USERS: &str = "holm:$2y$05$dReRZdfVodSIDqb9HiHtNeYx7pM4Fgn6nsgREZ9NLCm43idZbRdGu\n";
+const PASSWORD: &str = "k4rotte";
+
+/// A registry that lets nobody in without a password, and the engine's word on it.
+struct Registry {
+    child: Child,
+    engine: String,
+    /// As in `127.0.0.1:5000/private:1`; known to no engine.
+    image: String,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    fn start(sea: &Sea, engine: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let users = sea.file("registry-users", USERS);
+        let text = format!(
+            "version: 0.1\nlog: {{ accesslog: {{ disabled: true }} }}\nhttp: {{ addr: \"{address}\" }}\n\
+             storage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
+             auth: {{ htpasswd: {{ realm: holm, path: {} }} }}\n",
+            sea.path("registry").display(),
+            users.display()
+        );
+        let mut call = command("docker-registry");
+        call.arg("serve").arg(sea.file("registry.yml", &text)).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = call.spawn().expect("docker-registry starts");
+        let registry = Self { child, engine: engine.to_owned(), image: format!("{address}/private:1") };
+        wait_for("the registry listens", || TcpStream::connect(address).ok());
+        registry.push(sea, address);
+        registry
+    }
+
+    fn push(&self, sea: &Sea, address: SocketAddr) {
+        let config = sea.path("docker-config");
+        let docker = |words: &[&str], input: &str| {
+            let mut call = command("docker");
+            call.arg("--config").arg(&config).args(["-H", &self.engine]).args(words);
+            run(call, input).done();
+        };
+        let server = address.to_string();
+        docker(&["login", "-u", "holm", "--password-stdin", &server], PASSWORD);
+        docker(&["tag", IMAGE, &self.image], "");
+        docker(&["push", "-q", &self.image], "");
+        self.forget();
+    }
+
+    /// The engine has it no more.
+    fn forget(&self) {
+        let mut call = command("docker");
+        call.args(["-H", &self.engine, "rmi", "-f", &self.image]).stderr(Stdio::null());
+        run(call, "");
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.forget();
+        // Already ended, or ended now.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn manifest(name: &str, image: &str, more: &str) -> String {
+    format!(
+        "holm: v1\napplication: {name}\nservices:\n  web:\n    runtime: container\n    image: {image}\n    \
+         command: [sleep, \"1000\"]\n    stop: {{ grace: 1s }}\n{more}    \
+         restart: {{ policy: on-failure, attempts: 2, backoff: 200ms..1s }}\n"
+    )
+}
+
+#[test]
+fn an_image_behind_a_login_is_pulled_with_it_only_needs_engine_needs_registry() {
+    let engine = std::env::var("HOLM_TEST_DOCKER").expect("an engine");
+    let socket = format!("--engine={}", engine.trim_start_matches("unix://"));
+    let sea = sea().cluster("vienna", &["fl-1"]).words("fl-1", &[&socket]).start();
+    let registry = Registry::start(&sea, &engine);
+    let secret = |name: &str, user: &str, password: &str| {
+        run(sea.call_at("root", &["secret", "set", name, "--registry-user", user]), password).done();
+    };
+    let fails = |name: &str, more: &str, words: &[&str]| {
+        sea.apply(&manifest(name, &registry.image, more));
+        let all = sea.until(name, "FAILED", |all| all.iter().any(|i| i.state == "FAILED"));
+        assert!(words.iter().any(|word| all[0].reason.contains(word)), "{all:#?}");
+        assert!(all[0].reason.contains(&registry.image), "{all:#?}");
+        assert!(!all[0].reason.contains("guessed"), "{all:#?}");
+    };
+    fails("nobody", "", &["no basic auth credentials"]);
+    secret("wrong", "holm", "guessed");
+    fails("stranger", "    registry: wrong\n", &["unauthorized", "401"]);
+    secret("pull", "holm", PASSWORD);
+    sea.deploy(&manifest("known", &registry.image, "    registry: pull\n"));
+    sea.running("known", 1);
+    // A login that was wrong is mended by another value.
+    secret("wrong", "holm", PASSWORD);
+    sea.holm(&["restart", "stranger"]).done();
+    sea.running("stranger", 1);
+    for name in ["nobody", "stranger", "known"] {
+        sea.holm(&["delete", "application", name, "--wait"]).done();
+    }
+}

@@ -1,0 +1,236 @@
+//! `cargo xtask dist`: what people install. Archives, Debian packages, container images, an install script, and the
+//! sums of all of them; the same bytes from the same programs and commit.
+//!
+//! | module | its one reason to change |
+//! | --- | --- |
+//! | [`content`] | which files a release has, and where each form puts them |
+//! | [`tree`] | files with modes, packed always the same |
+//! | [`deb`] | Debian packages |
+//! | [`image`] | container images |
+//! | [`sums`] | digests |
+
+mod content;
+mod deb;
+mod image;
+mod sums;
+mod tree;
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::tool::{self, cargo, output, root};
+use content::{Kind, Program, packaging};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How to build: `dist`, `release` or `dev`
+    #[arg(long, default_value = "dist")]
+    profile: String,
+    /// Take this program instead of building one; no agent alone is made then, unless that is given, too
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Take this program as the agent alone (`--no-default-features`)
+    #[arg(long, requires = "binary")]
+    agent: Option<PathBuf>,
+    /// Where the files go
+    #[arg(long, default_value = "target/dist-out")]
+    out: PathBuf,
+    /// Compress in a hurry, for tests
+    #[arg(long)]
+    quick: bool,
+    /// Another version than the workspace's
+    #[arg(long)]
+    version: Option<String>,
+}
+
+/// What all files of a release share.
+#[derive(Debug)]
+struct Release {
+    out: PathBuf,
+    version: String,
+    homepage: String,
+    machine: Machine,
+    /// On everything, in seconds since 1970.
+    time: u64,
+    /// Size matters less than time.
+    quick: bool,
+}
+
+/// What a machine is called, by everybody and by Debian.
+#[derive(Clone, Copy, Debug)]
+struct Machine {
+    name: &'static str,
+    debian: &'static str,
+}
+
+/// Beside the packages.
+const SCRIPT: &str = "install.sh";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let release = Release::new(options)?;
+    fs::create_dir_all(release.work())?;
+    let made = release.make(options);
+    tool::remove(&release.work());
+    for name in made? {
+        println!("{}", release.out.join(name).display());
+    }
+    Ok(())
+}
+
+// === impl Release ===
+
+impl Release {
+    fn new(options: &Options) -> Result<Self> {
+        let manifest: toml::Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml"))?)?;
+        let package = &manifest["workspace"]["package"];
+        let word = |key: &str| package[key].as_str().map(str::to_owned).context("a text in Cargo.toml");
+        let version = options.version.clone().map_or_else(|| word("version"), Ok)?;
+        Ok(Self {
+            out: std::path::absolute(&options.out)?,
+            version,
+            homepage: word("repository")?,
+            machine: Machine::own()?,
+            time: time()?,
+            quick: options.quick,
+        })
+    }
+
+    /// For what is needed meanwhile.
+    fn work(&self) -> PathBuf {
+        self.out.join(".work")
+    }
+
+    /// The names of all files of the release.
+    fn make(&self, options: &Options) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for program in self.programs(options)? {
+            let (kind, version, machine) = (program.kind.name(), &self.version, self.machine);
+            let top = format!("{kind}-{version}-{}-linux", machine.name);
+            let archive = format!("{top}.tar.gz");
+            self.gzip(&program.archive(&top)?.tar(Vec::new(), self.time)?, &archive)?;
+            names.push(archive);
+            let package = format!("{kind}_{version}_{}.deb", machine.debian);
+            deb::make(self, &program, &package)?;
+            names.push(package);
+            if program.kind == Kind::Full {
+                let images = format!("{kind}-{version}-{}-images.tar", machine.name);
+                image::make(self, &program, &images)?;
+                names.push(images);
+            }
+        }
+        fs::copy(packaging(SCRIPT), self.out.join(SCRIPT))?;
+        names.push(SCRIPT.to_owned());
+        fs::write(self.out.join("SHA256SUMS"), sums::list(&self.out, &names)?)?;
+        names.push("SHA256SUMS".to_owned());
+        Ok(names)
+    }
+
+    /// Compressed without a name and time of its own.
+    fn gzip(&self, bytes: &[u8], name: &str) -> Result<()> {
+        let to = self.out.join(name);
+        let file = File::create(&to).with_context(|| format!("cannot write {}", to.display()))?;
+        let mut command = Command::new("gzip");
+        command.args(["-n", if self.quick { "-1" } else { "-9" }]).stdin(Stdio::piped()).stdout(file);
+        let mut gzip = command.spawn().context("cannot start gzip")?;
+        gzip.stdin.take().context("a pipe")?.write_all(bytes)?;
+        ensure!(gzip.wait()?.success(), "gzip did not write {}", to.display());
+        Ok(())
+    }
+
+    fn programs(&self, options: &Options) -> Result<Vec<Program>> {
+        let given = |kind, file: &PathBuf| Program { kind, file: file.clone() };
+        if let Some(full) = &options.binary {
+            let agent = options.agent.iter().map(|file| given(Kind::Agent, file));
+            return Ok([given(Kind::Full, full)].into_iter().chain(agent).collect());
+        }
+        let full = self.build(Kind::Full, &options.profile)?;
+        Ok(vec![full, self.build(Kind::Agent, &options.profile)?])
+    }
+
+    /// Both are called `holm`: each is put aside before the next one is built.
+    fn build(&self, kind: Kind, profile: &str) -> Result<Program> {
+        let mut command = cargo();
+        command.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", profile]);
+        if kind == Kind::Agent {
+            command.arg("--no-default-features");
+        }
+        tool::run(&mut command)?;
+        let dir = if profile == "dev" { "debug" } else { profile };
+        let built = root().join("target").join(dir).join("holm");
+        let file = self.work().join(format!("program-{}", kind.name()));
+        fs::copy(&built, &file).with_context(|| format!("cannot copy {}", built.display()))?;
+        Ok(Program { kind, file })
+    }
+}
+
+// === impl Machine ===
+
+impl Machine {
+    fn own() -> Result<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Ok(Self { name: "x86_64", debian: "amd64" }),
+            "aarch64" => Ok(Self { name: "aarch64", debian: "arm64" }),
+            other => bail!("nobody has said what Debian calls {other}; see {}", file!()),
+        }
+    }
+}
+
+/// As others told us, or that of the commit.
+fn time() -> Result<u64> {
+    let said = std::env::var("SOURCE_DATE_EPOCH").ok();
+    let said = said.map_or_else(
+        || output(Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(root())),
+        Ok,
+    )?;
+    said.trim().parse().context("SOURCE_DATE_EPOCH and git count seconds since 1970")
+}
+
+/// As in `1970-01-01T00:00:00Z`.
+fn rfc3339(time: u64) -> Result<String> {
+    let date = output(Command::new("date").args(["--utc", "+%FT%TZ", "--date"]).arg(format!("@{time}")))?;
+    Ok(date.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn times_are_read_by_everybody() {
+        assert_eq!(rfc3339(951_782_400).unwrap(), "2000-02-29T00:00:00Z");
+    }
+
+    /// A release of a program that is everywhere: it says nothing when it is asked for completions.
+    fn release(out: &Path) -> String {
+        let program = PathBuf::from("/bin/true");
+        let options = Options {
+            profile: "dist".to_owned(),
+            binary: Some(program.clone()),
+            agent: Some(program),
+            out: out.to_owned(),
+            quick: true,
+            version: Some("1.2.3".to_owned()),
+        };
+        run(&options).unwrap();
+        fs::read_to_string(out.join("SHA256SUMS")).unwrap()
+    }
+
+    #[test]
+    fn a_release_is_whole_and_the_same_each_time() {
+        let work = root().join("target/tmp").join(format!("dist-{}", std::process::id()));
+        let (one, other) = (work.join("one"), work.join("other"));
+        let sums = release(&one);
+        assert_eq!(sums, release(&other));
+        assert_eq!(sums.lines().count(), 6, "{sums}");
+        tool::run(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&one))
+            .unwrap();
+        assert!(!one.join(".work").exists());
+        tool::remove(&work);
+    }
+}
