@@ -4,14 +4,14 @@
 //! A part that fails does not stop the others.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::engine::Engine;
 use crate::packages;
-use crate::tool::{cargo, root, run as run_tool};
+use crate::tool::{cargo, root, run as run_tool, target};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -212,12 +212,6 @@ fn measure_example(part: Part, package: &str, example: &str) -> Result<()> {
 fn engine() -> Option<Engine> {
     packages::install();
     Engine::start().inspect_err(|error| eprintln!("without containers: {error:#}")).ok()
-}
-
-/// Where Cargo builds to.
-fn target() -> PathBuf {
-    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    root().join(named.as_deref().unwrap_or_else(|| Path::new("target")))
 }
 
 fn out() -> PathBuf {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::tool::{cargo, root, run as run_tool};
+use crate::tool::{cargo, run as run_tool, target};
 
 /// Which drill.
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// The operator's day with the program as it is built now.
 pub(crate) fn operator() -> Result<()> {
     run_tool(cargo().args(["build", "--quiet", "--package", "holm-cli", "--bin", "holm"]))?;
-    operator::run(&root().join("target/debug/holm"))
+    operator::run(&target().join("debug/holm"))
 }
 
 /// What `look` finds, once it finds something.

@@ -160,7 +160,7 @@ impl Release {
         }
         tool::run(&mut command)?;
         let dir = if profile == "dev" { "debug" } else { profile };
-        let built = root().join("target").join(dir).join("holm");
+        let built = tool::target().join(dir).join("holm");
         let file = self.work().join(format!("program-{}", kind.name()));
         fs::copy(&built, &file).with_context(|| format!("cannot copy {}", built.display()))?;
         Ok(Program { kind, file })
