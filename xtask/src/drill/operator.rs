@@ -195,7 +195,7 @@ impl Day {
     }
 
     fn go_on(&mut self) -> Result<()> {
-        self.admin.holm(&["adopt", NODE])?.done()?;
+        wait_for("the node has shown what it holds", || Ok(self.admin.holm(&["adopt", NODE])?.done().ok()))?;
         self.log_in(self.bob(), "bob", &format!("{PASSWORD}\n"))?;
         self.runs("blue", 2)?;
         self.started(3)?;

@@ -41,8 +41,8 @@ pub(crate) struct Backup {
 
 /// Make an orchestrator's data directory of a backup.
 ///
-/// Started on it, the orchestrator is behind its members: they go on with what they hold and stop nothing, until
-/// you say `holm adopt` or `holm discard`. All tokens are void; people log in again.
+/// Started on it, the orchestrator is behind its members: they go on with what they hold, stop nothing and are told
+/// nothing, until you say `holm adopt` or `holm discard`. All tokens are void; people log in again.
 #[derive(Args, Debug)]
 pub(crate) struct Restore {
     file: PathBuf,
@@ -100,19 +100,24 @@ pub(crate) async fn restore(args: Restore) -> Result<(), Failure> {
         backup::restore(&args.file, &dir, &lock).await.map_err(|e| Failure::from_error(&what, &e))?;
     let value = json!({
         "data_dir": dir, "role": restored.role, "name": restored.name, "sea": restored.sea,
-        "fingerprint": restored.fingerprint, "taken": restored.taken, "void_tokens": restored.tokens,
+        "fingerprint": restored.fingerprint, "taken": restored.taken, "void_tokens": restored.distrusted.tokens, "members": restored.distrusted.members,
     });
     args.output.print(&value, || {
         format!(
             "restored {role} {name} of the sea {sea}, as it was at {taken}, to {dir}\n\
-             {tokens} tokens are void. Start it with `holm {role} --data-dir {dir}`; its members go on with what \
-             they hold, and `holm get members` shows them frozen until you say `holm adopt` or `holm discard`",
+             Who was revoked, deleted or given fewer rights since is not known here:\n\
+             - tokens that are void now: {tokens}\n\
+             - members that are told nothing until you say `holm adopt` or `holm discard`: {members}; they go on with \
+             what they hold. Take away those you do not trust any more (`holm node remove`)\n\
+             - people, passwords and roles are as they were then: look at `holm person ls`\n\
+             Start it with `holm {role} --data-dir {dir}`",
             role = restored.role,
             name = restored.name,
             sea = restored.sea,
             taken = restored.taken,
             dir = dir.display(),
-            tokens = restored.tokens,
+            tokens = restored.distrusted.tokens,
+            members = restored.distrusted.members,
         )
     })
 }

@@ -27,7 +27,7 @@ pub(crate) struct Exec {
 }
 
 pub(crate) async fn run(At { args, connect }: At<Exec>) -> Result<ExitCode, Failure> {
-    let terminal = args.tty.then(attached::terminal).transpose()?;
+    let terminal = args.tty.then(|| attached::terminal("leave out -t")).transpose()?;
     let client = connect.client()?;
     let project = args.project.of(&connect)?;
     let instance = resolve::instance(&client, &project, &args.instance).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use holm_client::{Client, PortStream};
+use holm_model::access::{Scope, Verb};
 use holm_model::name::Name;
 use holm_model::view::InstanceView;
 use holm_model::view::query::InstanceQuery;
@@ -63,9 +64,13 @@ const MOST: usize = 256;
 const BUFFER: usize = 64 * 1024;
 
 pub(crate) async fn run(At { args, connect }: At<PortForward>) -> Result<(), Failure> {
-    let ends = Arc::new(
-        Ends::find(connect.client()?, &args.project.of(&connect)?, &args.target, &args.ports).await?,
-    );
+    let (client, project) = (connect.client()?, args.project.of(&connect)?);
+    // Now, and not when the first connection comes.
+    if !client.whoami().await?.grants.allows(Verb::Forward, Scope::Project(project.as_str())) {
+        let why = format!("you may not `forward` in project `{project}`");
+        return Err(Failure::new(why).hint("`holm whoami` shows what you may do"));
+    }
+    let ends = Arc::new(Ends::find(client, &project, &args.target, &args.ports).await?);
     let mut accepting = JoinSet::new();
     for forward in args.ports {
         let listener = forward.listen(args.address).await?;

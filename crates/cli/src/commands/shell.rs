@@ -27,7 +27,7 @@ pub(crate) struct Shell {
 }
 
 pub(crate) async fn run(At { args, connect }: At<Shell>) -> Result<ExitCode, Failure> {
-    let terminal = attached::terminal()?;
+    let terminal = attached::terminal("call it from a terminal")?;
     let record = args.record.map(|path| {
         let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
         file.map_err(|error| Failure::from_error(format!("cannot record to {}", path.display()), &error))

@@ -60,7 +60,7 @@ fn a_root_whose_disk_is_lost_is_restored_and_stops_nothing() {
     restore(&foreign, &phrase).refused(1, &["no backup"]);
     assert!(!sea.data("root").exists(), "nothing is left of what was refused");
     let said = restore(&file, &phrase).done().stdout;
-    assert!(said.contains("tokens are void") && said.contains("holm adopt"), "{said}");
+    assert!(said.contains("tokens that are void now: 2") && said.contains("holm adopt"), "{said}");
     restore(&file, &phrase).refused(1, &["not empty"]);
 
     sea.start("root");

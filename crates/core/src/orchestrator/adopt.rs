@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::id::{AssignmentId, MemberId, WishId};
-use holm_model::item::{Item, ItemKey, Obeyed, PackedItem, Part, ShareSlots};
+use holm_model::item::{Digest, Item, ItemKey, Obeyed, PackedItem, Part, ShareSlots};
 use holm_model::member::Role;
 use holm_model::message::Down;
 use holm_model::service::Replicas;
@@ -18,7 +18,7 @@ use super::command::{Refusal, Reply};
 use super::demand::{Origin, SlotId, Wanted};
 use super::event::Effect;
 use super::members::Live;
-use super::rows::{Phase, Placement, WishRow};
+use super::rows::{Phase, Placement, Revocation, WishRow};
 
 impl Orchestrator {
     /// A member obeyed what this store does not know: nothing of before this reign is started unasked
@@ -73,9 +73,20 @@ impl Orchestrator {
         Err(Refusal::Frozen { app: app.clone(), member: self.member_name(*id) })
     }
 
+    /// Nobody here knows whether it was revoked: it was known by its certificate only, or the store is restored.
+    pub(super) fn is_unconfirmed(&self, id: MemberId) -> bool {
+        self.members.get(&id).is_some_and(|member| member.unconfirmed)
+    }
+
     pub(super) fn adopt(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         self.expect_frozen(id)?;
+        if self.live.get(&id).is_some_and(|live| !live.frozen) {
+            // It holds our list.
+            self.thaw(id);
+            return Ok(Reply::Done);
+        }
         let items = self.take_holding(id);
+        self.revoke_again(&items);
         let mut placements = BTreeMap::new();
         for packed in items {
             match packed.unpack() {
@@ -96,6 +107,27 @@ impl Orchestrator {
         self.take_over(id, placements);
         self.thaw(id);
         Ok(Reply::Done)
+    }
+
+    /// What a cluster was told to refuse, and this store has forgotten.
+    fn revoke_again(&mut self, items: &[PackedItem]) {
+        let told = items.iter().filter_map(|item| match &item.key {
+            ItemKey::Revocation(text) => Some(text.clone()),
+            _ => None,
+        });
+        let forgotten: Vec<_> = told.filter(|text| !self.revocations.contains(text)).collect();
+        for text in &forgotten {
+            self.revocations.put(&mut self.journal, text.clone(), Revocation { at: self.now.wall });
+        }
+        if forgotten.is_empty() {
+            return;
+        }
+        self.revocations_changed();
+        let members = self.members.iter().map(|(id, _)| *id);
+        for id in members.filter(|id| self.is_void(*id)).collect::<Vec<_>>() {
+            // It is known: see above.
+            let _ = self.revoke_member(id);
+        }
     }
 
     pub(super) fn discard(&mut self, id: MemberId) -> Result<Reply, Refusal> {
@@ -134,7 +166,7 @@ impl Orchestrator {
     /// When there is nothing to decide about the member, or it has not told yet what it is about.
     fn expect_frozen(&self, id: MemberId) -> Result<(), Refusal> {
         let live = self.live.get(&id).ok_or_else(|| Refusal::no_member(id))?;
-        let unknown = self.members.get(&id).is_some_and(|member| member.unconfirmed);
+        let unknown = self.is_unconfirmed(id);
         let why = if live.link.is_none() {
             "is not connected; decide when it is"
         } else if !live.frozen && !unknown {
@@ -302,13 +334,19 @@ impl Orchestrator {
             (member.unconfirmed, member.doubted, member.thawed) = (false, false, ahead);
         });
         self.flush_lists();
-        if let Some(live) = self.live.get_mut(&id) {
-            (live.frozen, live.ahead, live.obeyed) = (false, None, 0);
-        }
+        let was_frozen = self.live.get_mut(&id).is_some_and(|live| {
+            (live.ahead, live.obeyed) = (None, 0);
+            std::mem::take(&mut live.frozen)
+        });
         self.report_node(id);
         self.capacity_changed = true;
         self.unsync(id);
-        self.send_thaw(id);
+        if was_frozen {
+            self.send_thaw(id);
+        } else if let Some(link) = self.live.get(&id).and_then(|live| live.link) {
+            // It has asked, and got no answer.
+            self.sync(link, id, None, Digest::default());
+        }
         self.todo.origins.extend(self.demands.keys().cloned());
         // What was adopted as a part of our parent's wish and fills no share of it has no demand.
         self.todo.origins.extend(self.slots.origins().cloned());

@@ -15,9 +15,9 @@ impl Orchestrator {
         told.extend(
             application.services.iter().flat_map(|(name, service)| open_secrets(name, &service.spec.env)),
         );
-        told.extend(
-            application.services.iter().flat_map(|(name, service)| kept_by_engine(name, &service.spec)),
-        );
+        let services = || application.services.iter();
+        told.extend(services().flat_map(|(name, service)| open_words(name, &service.spec.command)));
+        told.extend(services().flat_map(|(name, service)| kept_by_engine(name, &service.spec)));
         told
     }
 
@@ -50,6 +50,22 @@ fn open_secrets(service: &Name, env: &BTreeMap<String, String>) -> impl Iterator
     })
 }
 
+/// Words of a command that look like secrets: `--password=…`, or what [`is_secret`] knows.
+fn open_words<'a>(service: &'a Name, command: &'a [String]) -> impl Iterator<Item = String> {
+    let open = command.iter().enumerate().filter(|(_, word)| {
+        let option = word.strip_prefix('-').and_then(|word| word.split_once('='));
+        let named =
+            option.is_some_and(|(name, value)| looks_secret(&name.replace('-', "_")) && !value.is_empty());
+        named || is_secret(word)
+    });
+    open.map(move |(place, _)| {
+        format!(
+            "services.{service}.command[{place}]: looks like a secret, and whoever may read the application, or list \
+             processes on the node, can read it here; `holm secret set` it, and give it as a file or in the environment"
+        )
+    })
+}
+
 /// Secrets in the environment of containers, which engines write down.
 fn kept_by_engine(service: &Name, spec: &ServiceSpec) -> impl Iterator<Item = String> {
     let container = spec.runtime == *"container";
@@ -71,12 +87,17 @@ fn looks_secret(name: &str) -> bool {
     !elsewhere && WORDS.iter().any(|word| name.contains(word))
 }
 
-/// By its value, whatever it is called: a private key, or a token of a kind that is known by its beginning.
+/// By its value, whatever it is called: a private key, an address with a password, or a token of a kind that is known
+/// by its beginning.
 fn is_secret(value: &str) -> bool {
     const BEGINNINGS: [&str; 7] =
         ["holm-api.", "holm-join.", "ghp_", "github_pat_", "glpat-", "AKIA", "xoxb-"];
     let value = value.trim_start();
-    value.contains("PRIVATE KEY-----") || BEGINNINGS.iter().any(|beginning| value.starts_with(beginning))
+    let address = value.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    let login = address.and_then(|host| host.rsplit_once('@')).and_then(|(login, _)| login.split_once(':'));
+    login.is_some_and(|(_, password)| !password.is_empty() && !password.starts_with("{{"))
+        || value.contains("PRIVATE KEY-----")
+        || BEGINNINGS.iter().any(|beginning| value.starts_with(beginning))
 }
 
 /// Runtimes that are ready on a node, or somewhere in a cluster.
@@ -99,12 +120,20 @@ mod tests {
             let told: Vec<String> = open_secrets(&web, &env(name, "hunter2")).collect();
             assert!(told.len() == 1 && told[0].contains(name) && !told[0].contains("hunter"), "{told:?}");
         }
-        for value in ["-----BEGIN EC PRIVATE KEY-----\nhunter2", "holm-api.hunter2", "AKIAHUNTER2"] {
+        let address = "postgres://me:hunter2@db:5432/shop";
+        for value in ["-----BEGIN EC PRIVATE KEY-----\nhunter2", "holm-api.hunter2", "AKIAHUNTER2", address] {
             let told: Vec<String> = open_secrets(&web, &env("SETTING", value)).collect();
             assert!(told.len() == 1 && !told[0].to_lowercase().contains("hunter"), "{told:?}");
         }
         for (name, value) in [("LOG", "debug"), ("DB_PASSWORD_FILE", "/run/x"), ("DB_PASSWORD", "")] {
             assert_eq!(open_secrets(&web, &env(name, value)).count(), 0, "{name}");
         }
+        for value in ["http://a:80/x@y:z", "postgres://me@db/shop", "http://me:@db"] {
+            assert_eq!(open_secrets(&web, &env("URL", value)).count(), 0, "{value}");
+        }
+        let command = ["serve", "--password=hunter2", "--token-file=/x", "-v", address].map(str::to_owned);
+        let told: Vec<String> = open_words(&web, &command).collect();
+        assert!(told.len() == 2 && told[0].starts_with("services.web.command[1]: "), "{told:?}");
+        assert!(told.iter().all(|told| !told.contains("hunter")), "{told:?}");
     }
 }

@@ -32,7 +32,7 @@ impl Orchestrator {
             sides.entry(&packed.key).or_default().listed = Some(packed);
         }
         // One that is not frozen holds its list.
-        for packed in live.holding.items.iter().chain(listed().filter(|_| !frozen)) {
+        for packed in live.holding.items.iter().chain(listed().filter(|_| !live.frozen)) {
             sides.entry(&packed.key).or_default().held = Some(packed);
         }
         let mut items: Vec<_> = sides.into_values().filter_map(|sides| self.held_item(id, &sides)).collect();

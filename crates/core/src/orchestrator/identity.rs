@@ -32,7 +32,8 @@ impl Orchestrator {
     /// See [`NoIdentity`].
     pub fn identity_for(&self, member: MemberId, instance: AssignmentId) -> Result<ServiceName, NoIdentity> {
         let placed = self.placements.get(&instance).filter(|placement| {
-            placement.member == member && placement.role == Role::Node && placement.phase != Phase::Retiring
+            let lives = placement.role == Role::Node && placement.phase != Phase::Retiring;
+            placement.member == member && lives && !self.is_unconfirmed(member)
         });
         let part = &placed.ok_or(NoIdentity::NotYours(instance))?.part;
         // Bytes that cannot be read ask for nothing.

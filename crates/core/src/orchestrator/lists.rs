@@ -136,6 +136,10 @@ impl Orchestrator {
 
     /// The member says what it holds.
     pub(super) fn sync(&mut self, link: LinkId, member: MemberId, obeyed: Option<Obeyed>, digest: Digest) {
+        if self.is_unconfirmed(member) {
+            // It may have been revoked: it is told nothing before a person has adopted it.
+            return;
+        }
         if let Some(live) = self.live.get_mut(&member) {
             self.capacity_changed |= live.frozen;
             live.frozen = false;

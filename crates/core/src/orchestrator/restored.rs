@@ -1,22 +1,37 @@
 //! What must change in a store that comes out of a backup, before anybody obeys it.
 
+use holm_model::id::MemberId;
 use holm_model::record::{AuditRecord, Batch, Table};
 use holm_model::time::Time;
 
 use super::people::ADMIN;
-use super::rows::{Revocation, Token};
+use super::rows::{Member, Revocation, Token};
 use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 /// All tokens that were made before a time.
 pub(super) const ALL: &str = "all:";
 
-/// Voids every token: which of them were revoked since the backup, nobody knows here. Tells how many were
-/// good.
+/// What a restored store no longer relies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Distrusted {
+    /// Tokens that were good.
+    pub tokens: usize,
+    /// Members that people have to adopt before they are told anything.
+    pub members: usize,
+}
+
+/// Which tokens and members were revoked since the backup, nobody knows here: every token is void, and every member
+/// waits for a person's word.
 ///
 /// # Errors
 /// When a row cannot be read.
-pub fn void_tokens(mut snapshot: Snapshot, now: Time) -> Result<(Batch, usize), LoadError> {
+pub fn distrust(mut snapshot: Snapshot, now: Time) -> Result<(Batch, Distrusted), LoadError> {
     let mut journal = Journal::default();
+    let mut members: Rows<MemberId, Member> = Rows::load(Table::Member, &mut snapshot)?;
+    let all: Vec<_> = members.iter().map(|(id, _)| *id).collect();
+    for id in &all {
+        members.change(&mut journal, id, |member| member.unconfirmed = true);
+    }
     let mut tokens: Rows<String, Token> = Rows::load(Table::Token, &mut snapshot)?;
     let mut revocations: Rows<String, Revocation> = Rows::load(Table::Revocation, &mut snapshot)?;
     let good: Vec<_> = tokens.iter().filter(|(_, token)| !token.revoked).map(|(id, _)| id.clone()).collect();
@@ -29,10 +44,10 @@ pub fn void_tokens(mut snapshot: Snapshot, now: Time) -> Result<(Batch, usize), 
         who: ADMIN.to_owned(),
         from: "restore".to_owned(),
         verb: "restore".to_owned(),
-        subject: format!("{} tokens are void", good.len()),
+        subject: format!("tokens that are void: {}; members that wait: {}", good.len(), all.len()),
         outcome: "done".to_owned(),
     });
-    Ok((journal.take_batch(), good.len()))
+    Ok((journal.take_batch(), Distrusted { tokens: good.len(), members: all.len() }))
 }
 
 #[cfg(test)]
@@ -54,8 +69,8 @@ mod tests {
         };
         let row = |id: &str, revoked| (id.to_owned(), serde_json::to_vec(&token(revoked)).unwrap());
         let snapshot = Snapshot::from([(Table::Token, vec![row("a", false), row("b", true)])]);
-        let (batch, voided) = void_tokens(snapshot, Time(7)).unwrap();
-        assert_eq!((voided, batch.audit.len()), (1, 1));
+        let (batch, distrusted) = distrust(snapshot, Time(7)).unwrap();
+        assert_eq!((distrusted, batch.audit.len()), (Distrusted { tokens: 1, members: 0 }, 1));
         let keys: Vec<_> = batch.writes.iter().map(|write| (write.table, write.key.as_str())).collect();
         assert_eq!(keys, [(Table::Token, "a"), (Table::Revocation, "all:7")]);
         assert!(

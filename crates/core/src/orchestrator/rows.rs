@@ -30,7 +30,8 @@ pub struct Member {
     pub joined: Time,
     /// Serial numbers (hex) of its certificates that may still be valid.
     pub serials: BTreeSet<String>,
-    /// Known by its certificate only: this store does not remember its joining.
+    /// Known by its certificate only, since this store does not remember its joining; or by a store that was restored:
+    /// nobody knows here whether it was revoked, and a person has to adopt it before it is told anything.
     pub unconfirmed: bool,
     /// It is ahead of this store, and that was held against our wishes already.
     #[serde(default)]

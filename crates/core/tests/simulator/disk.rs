@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use holm_core::orchestrator::restored;
 use holm_core::table::Snapshot;
 use holm_model::record::{AuditRecord, Batch, Change, Table};
+use holm_model::time::Time;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
@@ -30,6 +32,12 @@ impl Disk {
             snapshot.entry(*table).or_default().push((key.clone(), value.clone()));
         }
         snapshot
+    }
+
+    /// As it comes out of a backup.
+    pub(crate) fn distrust(&mut self) {
+        let (batch, _) = restored::distrust(self.snapshot(), Time(1)).unwrap();
+        self.commit(batch);
     }
 
     /// The rows of a table as text.

@@ -2,6 +2,7 @@
 
 mod changing;
 mod contents;
+mod distrusting;
 mod ending;
 mod forgetting;
 mod frozen_below;

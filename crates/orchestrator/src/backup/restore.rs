@@ -1,10 +1,11 @@
 //! Making an orchestrator's directory of a backup.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use holm_core::orchestrator::restored;
+use holm_core::orchestrator::restored::{self, Distrusted};
 use holm_link::authority::{Authority, LoadAuthorityError};
 use holm_model::time::Time;
 use holm_store::{CommitError, Kind, OpenError, Store};
@@ -23,8 +24,7 @@ pub struct Restored {
     pub fingerprint: String,
     /// When the backup was made.
     pub taken: Time,
-    /// Tokens that are void now.
-    pub tokens: usize,
+    pub distrusted: Distrusted,
 }
 
 /// Nothing was restored.
@@ -64,12 +64,13 @@ pub async fn restore(file: &Path, dir: &Path, lock: &Lock) -> Result<Restored, R
     }
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(place(parent))?;
-    let unfinished =
-        tempfile::Builder::new().prefix(".restoring-").tempdir_in(parent).map_err(place(parent))?;
+    let mut unfinished = tempfile::Builder::new();
+    unfinished.prefix(".restoring-").permissions(Permissions::from_mode(0o700));
+    let unfinished = unfinished.tempdir_in(parent).map_err(place(parent))?;
     let input = BufReader::new(File::open(file).map_err(place(file))?);
     let contents = archive::read(Reader::new(input, lock)?, unfinished.path())?;
     check(&contents, unfinished.path())?;
-    let tokens = void_tokens(unfinished.path()).await?;
+    let distrusted = distrust(unfinished.path()).await?;
     // An empty directory that is there already makes room.
     match std::fs::remove_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(place(dir)(error)),
@@ -78,7 +79,7 @@ pub async fn restore(file: &Path, dir: &Path, lock: &Lock) -> Result<Restored, R
     std::fs::rename(unfinished.path(), dir).map_err(place(dir))?;
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(place(parent))?;
     let Contents { role, name, sea, fingerprint, created: taken, .. } = contents;
-    Ok(Restored { role, name, sea, fingerprint, taken, tokens })
+    Ok(Restored { role, name, sea, fingerprint, taken, distrusted })
 }
 
 fn check(contents: &Contents, dir: &Path) -> Result<(), RestoreError> {
@@ -88,13 +89,13 @@ fn check(contents: &Contents, dir: &Path) -> Result<(), RestoreError> {
     if same { Ok(()) } else { Err(RestoreError::OtherSea) }
 }
 
-/// What was revoked since is not known here, so that every token is void.
-async fn void_tokens(dir: &Path) -> Result<usize, RestoreError> {
+/// What was revoked since is not known here.
+async fn distrust(dir: &Path) -> Result<Distrusted, RestoreError> {
     let (store, snapshot) = Store::open(dir, Kind::Orchestrator).await?;
     let done = async {
-        let (batch, tokens) = restored::void_tokens(snapshot, clock::wall())?;
+        let (batch, distrusted) = restored::distrust(snapshot, clock::wall())?;
         store.commit(&batch).await?;
-        Ok(tokens)
+        Ok(distrusted)
     };
     let done = done.await;
     store.close().await;

@@ -38,10 +38,9 @@ const CHUNK: usize = 16 * 1024;
 ///
 /// # Errors
 /// When they are none: keys could not reach the command.
-pub(crate) fn terminal() -> Result<Terminal, Failure> {
-    let size = raw::size().ok_or_else(|| {
-        Failure::wrong_use("standard input and output are no terminal").hint("leave out -t")
-    })?;
+pub(crate) fn terminal(instead: &str) -> Result<Terminal, Failure> {
+    let size = raw::size()
+        .ok_or_else(|| Failure::wrong_use("standard input and output are no terminal").hint(instead))?;
     let kind = std::env::var("TERM").unwrap_or_default();
     // What has no name that could travel is as simple as can be.
     let named = Terminal::new(&kind, size).or_else(|_| Terminal::new("dumb", size));

@@ -12,7 +12,7 @@ use crate::fleet::{app, fleet, key, name, nodes, steady};
 use crate::world::{Who, World};
 
 /// The root comes back with another store, and its members have called.
-fn replace(fleet: &mut World, disk: Disk) {
+pub(super) fn replace(fleet: &mut World, disk: Disk) {
     fleet.crash(Who::Orchestrator(0), false);
     fleet.orchestrators[0].replace_disk(disk);
     fleet.run_secs(15);
@@ -27,7 +27,7 @@ fn decide(fleet: &mut World, command: impl Fn(holm_model::id::MemberId) -> Comma
     }
 }
 
-fn adopt(fleet: &mut World) {
+pub(super) fn adopt(fleet: &mut World) {
     decide(fleet, |member| Command::Adopt { member });
 }
 
@@ -53,48 +53,6 @@ fn an_empty_store_stops_nothing_and_learns_by_adopting() {
     assert_eq!(fleet.orchestrators[0].up().applications().len(), 1);
     fleet.scale("shop", "web", 0);
     fleet.run_until("it obeys again", |fleet| fleet.processes("web").is_empty());
-}
-
-/// Their certificates are older than the store.
-#[test]
-fn members_that_an_empty_store_has_learnt_are_revoked_and_removed_for_good() {
-    for command in [|member| Command::RevokeMember { member }, |member| Command::RemoveMember { member }] {
-        for alone in [false, true] {
-            let mut fleet = fleet().node("edge");
-            fleet.apply(app("shop").service("web", steady(), 1));
-            fleet.run_until_running(1);
-            replace(&mut fleet, Disk::default());
-            adopt(&mut fleet);
-            fleet.run_until_running(1);
-            let member = fleet.member_id("root/edge");
-            if alone {
-                fleet.cut("root/edge");
-                fleet.run_secs(40);
-            }
-            fleet.command(0, command(member)).unwrap();
-            fleet.run_secs(40);
-            fleet.heal("root/edge");
-            fleet.crash(fleet.who("root/edge"), false);
-            fleet.run_secs(60);
-            let dial = &fleet.dials[fleet.dial_to(0, member).unwrap()];
-            assert!(dial.accepted.is_empty(), "alone: {alone}");
-        }
-    }
-}
-
-#[test]
-fn a_node_that_never_ran_anything_is_adopted_too() {
-    let mut fleet = fleet().cluster("vienna", nodes(1));
-    fleet.run_secs(5);
-    let vienna = fleet.orch("vienna");
-    fleet.crash(fleet.who("vienna"), false);
-    fleet.orchestrators[vienna].replace_disk(Disk::default());
-    fleet.run_secs(15);
-    fleet.apply(app("shop").per_node("log", steady()));
-    fleet.run_secs(15);
-    let member = fleet.member_id("vienna/fl-1");
-    fleet.command(vienna, Command::Adopt { member }).unwrap();
-    fleet.run_until_lines(&["log/vienna/fl-1 RUNNING vienna/fl-1"]);
 }
 
 #[test]

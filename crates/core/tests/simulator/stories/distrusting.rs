@@ -1,0 +1,93 @@
+//! Members that a store knows too little of: whether they were revoked, nobody can say there.
+
+use holm_core::orchestrator::command::Command;
+
+use super::forgetting::{adopt, replace};
+use crate::disk::Disk;
+use crate::fleet::{app, fleet, nodes, steady};
+
+/// Their certificates are older than the store.
+#[test]
+fn members_that_an_empty_store_has_learnt_are_revoked_and_removed_for_good() {
+    for command in [|member| Command::RevokeMember { member }, |member| Command::RemoveMember { member }] {
+        for alone in [false, true] {
+            let mut fleet = fleet().node("edge");
+            fleet.apply(app("shop").service("web", steady(), 1));
+            fleet.run_until_running(1);
+            replace(&mut fleet, Disk::default());
+            adopt(&mut fleet);
+            fleet.run_until_running(1);
+            let member = fleet.member_id("root/edge");
+            if alone {
+                fleet.cut("root/edge");
+                fleet.run_secs(40);
+            }
+            fleet.command(0, command(member)).unwrap();
+            fleet.run_secs(40);
+            fleet.heal("root/edge");
+            fleet.crash(fleet.who("root/edge"), false);
+            fleet.run_secs(60);
+            let dial = &fleet.dials[fleet.dial_to(0, member).unwrap()];
+            assert!(dial.accepted.is_empty(), "alone: {alone}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_never_ran_anything_is_adopted_too() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.run_secs(5);
+    let vienna = fleet.orch("vienna");
+    fleet.crash(fleet.who("vienna"), false);
+    fleet.orchestrators[vienna].replace_disk(Disk::default());
+    fleet.run_secs(15);
+    fleet.apply(app("shop").per_node("log", steady()));
+    fleet.run_secs(15);
+    let member = fleet.member_id("vienna/fl-1");
+    fleet.command(vienna, Command::Adopt { member }).unwrap();
+    fleet.run_until_lines(&["log/vienna/fl-1 RUNNING vienna/fl-1"]);
+}
+
+/// Somebody may have been revoked since the backup: nobody knows here, so that nobody is told anything.
+#[test]
+fn a_restored_store_tells_members_nothing_until_they_are_adopted() {
+    let mut fleet = fleet().node("stolen").node("edge");
+    fleet.apply(app("shop").service("web", steady(), 2));
+    fleet.run_until_running(2);
+    fleet.run_secs(5);
+    let mut copy = fleet.orchestrators[0].disk.clone();
+    copy.distrust();
+    replace(&mut fleet, copy);
+    let members = fleet.orchestrators[0].up().members();
+    assert!(members.iter().all(|member| member.unconfirmed && !member.frozen), "{members:#?}");
+    let before = fleet.rows();
+    fleet.apply(app("late").service("log", steady(), 1));
+    fleet.apply(app("shop").service("web", steady().version("2"), 2));
+    fleet.run_secs(60);
+    assert_eq!(fleet.processes("log"), Vec::<String>::new());
+    let after = fleet.rows().into_iter().filter(|row| row.application == "shop");
+    assert!(after.zip(&before).all(|(row, before)| (&row.id, row.incarnation) == (&before.id, 1)));
+
+    let member = fleet.member_id("root/edge");
+    fleet.command(0, Command::Adopt { member }).unwrap();
+    fleet.run_until("it is told again", |fleet| fleet.processes("log").len() == 1);
+    assert_eq!(fleet.slot("log/0").node.as_deref(), Some("edge"));
+    let told = fleet.rows().into_iter().filter(|row| row.node.as_deref() == Some("stolen"));
+    assert!(told.into_iter().all(|row| row.generation == 1));
+}
+
+/// What a cluster was told to refuse is known again when it is adopted.
+#[test]
+fn revocations_that_a_cluster_remembers_come_back_with_it() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).node("stolen");
+    fleet.run_secs(5);
+    let copy = fleet.orchestrators[0].disk.clone();
+    let member = fleet.member_id("root/stolen");
+    fleet.command(0, Command::RevokeMember { member }).unwrap();
+    fleet.run_secs(5);
+    replace(&mut fleet, copy);
+    adopt(&mut fleet);
+    fleet.run_secs(40);
+    let dial = &fleet.dials[fleet.dial_to(0, member).unwrap()];
+    assert!(dial.accepted.is_empty());
+}
