@@ -33,6 +33,9 @@ use crate::output::{clean, say_bytes};
 use place::{Copy, Local, Place};
 use progress::Progress;
 
+/// Bytes of a line that are kept.
+const LINE: usize = 64 * 1024;
+
 #[derive(Args, Debug)]
 #[command(
     after_help = "One of the two is inside an instance: `app/web/0:/srv/data`, `app/web:/srv/data` if the \
@@ -179,12 +182,13 @@ async fn remote<F: Future<Output = Result<(), Failure>>>(
     receiver: &mut ExecReceiver,
     mut take: impl FnMut(Vec<u8>) -> F,
 ) -> Result<i32, Failure> {
+    let mut lines = Lines::default();
     while let Some(said) = receiver.next().await {
         match said? {
             ExecOut::Stdout(bytes) => take(bytes).await?,
             ExecOut::Stderr(text) => {
-                for line in String::from_utf8_lossy(&text).lines() {
-                    eprintln!("{}", clean(line));
+                for line in lines.take(&text) {
+                    eprintln!("{}", clean(&line));
                 }
             }
             ExecOut::Exit(code) => return Ok(code),
@@ -193,9 +197,41 @@ async fn remote<F: Future<Output = Result<(), Failure>>>(
     Err(Failure::new("the connection ended before everything was copied").hint("copy it again"))
 }
 
+/// Whole lines, however they arrive. (What says something ends it with a line feed.)
+#[derive(Debug, Default)]
+struct Lines(Vec<u8>);
+
+impl Lines {
+    fn take(&mut self, text: &[u8]) -> Vec<String> {
+        self.0.extend_from_slice(text);
+        let whole = match self.0.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => end + 1,
+            // Longer than any line of ours.
+            None if self.0.len() > LINE => self.0.len(),
+            None => 0,
+        };
+        let whole: Vec<u8> = self.0.drain(..whole).collect();
+        String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect()
+    }
+}
+
 /// A path of this machine, for messages.
 impl From<PathBuf> for Local {
     fn from(path: PathBuf) -> Self {
         if path.as_os_str() == "-" { Self::Stream } else { Self::Path(path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_however_they_arrive() {
+        let mut lines = Lines::default();
+        assert_eq!(lines.take(b"refused `"), Vec::<String>::new());
+        assert_eq!(lines.take(b"x`\nand\nmo"), ["refused `x`", "and"]);
+        assert_eq!(lines.take(b"re\n"), ["more"]);
+        assert_eq!(lines.take(&vec![b'x'; LINE + 1])[0].len(), LINE + 1, "nothing grows for ever");
     }
 }

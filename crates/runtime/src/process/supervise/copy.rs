@@ -22,7 +22,9 @@ const CHUNK: usize = 64 * 1024;
 pub(super) fn run(dir: PathBuf, way: CopyWay, path: Option<OsString>) -> i32 {
     match copy(dir, way, &PathBuf::from(path.unwrap_or_default())) {
         Ok(copied) => {
-            eprint!("{}", copied.refused);
+            // At once: each piece of it would travel alone.
+            let refused = copied.refused.to_string();
+            eprint!("{refused}");
             i32::from(copied.refused.count > 0)
         }
         Err(reason) => {
