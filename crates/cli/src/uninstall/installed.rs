@@ -52,8 +52,11 @@ impl Installed {
         self.files.is_empty() && self.user.is_none()
     }
 
-    /// Removes it; what cannot be removed is told about.
+    /// Removes it; what cannot be removed is told about. Nothing was installed: its directories are somebody else's.
     pub(super) fn remove(&self) -> Vec<String> {
+        if self.is_empty() {
+            return Vec::new();
+        }
         let removal = |path: &Path, done: io::Result<()>| match done {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Some(format!("{} cannot be removed: {error}", path.display()))

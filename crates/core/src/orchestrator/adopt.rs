@@ -18,6 +18,7 @@ use super::command::{Refusal, Reply};
 use super::demand::{Origin, SlotId, Wanted};
 use super::event::Effect;
 use super::members::Live;
+use super::removal::REVOKE;
 use super::rows::{Phase, Placement, Revocation, WishRow};
 
 impl Orchestrator {
@@ -86,7 +87,7 @@ impl Orchestrator {
             return Ok(Reply::Done);
         }
         let items = self.take_holding(id);
-        self.revoke_again(&items);
+        self.revoke_again(id, &items);
         let mut placements = BTreeMap::new();
         for packed in items {
             match packed.unpack() {
@@ -109,10 +110,16 @@ impl Orchestrator {
         Ok(Reply::Done)
     }
 
-    /// What a cluster was told to refuse, and this store has forgotten.
-    fn revoke_again(&mut self, items: &[PackedItem]) {
+    /// The certificates and members that a cluster was told to refuse, and this store has forgotten. Nobody else is
+    /// told of any, and what a cluster says of people and tokens counts for nothing: a restore voids all of those.
+    fn revoke_again(&mut self, id: MemberId, items: &[PackedItem]) {
+        if self.members.get(&id).is_none_or(|member| member.role != Role::Cluster) {
+            return;
+        }
         let told = items.iter().filter_map(|item| match &item.key {
-            ItemKey::Revocation(text) => Some(text.clone()),
+            ItemKey::Revocation(text) if !text.contains(':') || text.starts_with(REVOKE) => {
+                Some(text.clone())
+            }
             _ => None,
         });
         let forgotten: Vec<_> = told.filter(|text| !self.revocations.contains(text)).collect();

@@ -93,6 +93,9 @@ impl Orchestrator {
     /// Whether something on `member` connects to this instance's port: a tunnel may be opened.
     #[must_use]
     pub fn may_connect(&self, member: MemberId, instance: holm_model::id::AssignmentId, port: u16) -> bool {
+        if self.is_unconfirmed(member) {
+            return false;
+        }
         let needs =
             self.index.consumers.iter().filter(|(_, members)| members.get(&member).is_some_and(|n| *n > 0));
         needs

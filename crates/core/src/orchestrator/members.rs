@@ -171,6 +171,10 @@ impl Orchestrator {
         let renewing = self.links.renewing.get(&link).copied();
         let Some(id) = self.links.open.get(&link).copied().or(renewing) else { return };
         if let Up::Renew { csr } = message {
+            if self.is_unconfirmed(id) {
+                // It asks again; until then its certificate is what it was.
+                return;
+            }
             self.effects.push(Effect::Sign { link, member: id, csr: csr.into_vec() });
             return;
         }

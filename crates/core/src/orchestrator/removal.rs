@@ -16,7 +16,7 @@ use super::place::few;
 use super::rows::{Phase, Revocation};
 
 /// What is ordered about a node of a cluster; the word stands before its id in the item's key.
-const REVOKE: &str = "revoke:";
+pub(super) const REVOKE: &str = "revoke:";
 const REMOVE: &str = "remove:";
 
 impl Orchestrator {

@@ -41,6 +41,8 @@ fn an_archive_is_installed_checked_and_uninstalled_needs_debian() {
         "{shown}"
     );
     assert_eq!(system.traces(), before, "a dry run changes nothing");
+    system.run(&["holm", "uninstall", "--data-dir", "/srv/other", "--yes"]);
+    assert_eq!(system.traces(), before, "another directory is removed alone");
     system.run(&["holm", "uninstall", "--yes"]);
     assert_eq!(system.traces(), [""; 0]);
     assert!(!system.call(&["id", "holm"]).status.success());
@@ -61,4 +63,7 @@ fn the_script_installs_the_package_where_dpkg_is_and_nothing_that_was_changed_ne
     assert_eq!(system.traces(), [""; 0]);
     system.run(&INSTALL);
     assert!(system.run(&["dpkg", "--status", "holm"]).contains("install ok installed"));
+    let before = system.traces();
+    system.run(&["holm", "uninstall", "--yes"]);
+    assert_eq!(system.traces(), before, "what a package brought, it takes away itself");
 }
