@@ -18,13 +18,14 @@ MINUTE = 10 if QUICK else 60
 
 
 def supervisors(node):
-    """Pids of the processes that the node's binary runs beside the node."""
+    """Pids of the processes that the node's binary runs beside each instance."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             same = os.readlink(f"/proc/{pid}/exe") == str(node.binary)
+            name = pathlib.Path(f"/proc/{pid}/comm").read_text()
         except OSError:
             continue
-        if same and int(pid) != node.pid:
+        if same and name == "holm-supervise\n":
             yield int(pid)
 
 

@@ -43,10 +43,10 @@ class Report:
         return self.keep(row, None if goal is None else median <= goal)
 
     def rate(self, what, unit, values, goal):
-        """As `row`, of something that should be at least `goal`."""
+        """As `row`, of something that should be at least `goal`, if there is one."""
         median = statistics.median(values)
         row = {"what": what, "unit": unit, "values": values, "median": median, "goal": goal, "at_least": True}
-        return self.keep(row, median >= goal)
+        return self.keep(row, None if goal is None else median >= goal)
 
     def keep(self, row, held):
         row["held"] = held

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs Holm from a directory or an address that holds what `cargo xtask dist` made.
 #
-#   sh install.sh --from DIR|URL [--version VERSION] [--agent]
+#   sh install.sh --from DIR|URL [--key FILE] [--version VERSION] [--agent]
 #
 # Where dpkg is, the Debian package; elsewhere the archive, below /usr/local. Everything is checked against SHA256SUMS
-# first; nothing is changed when it does not match.
+# first, and that against its signature when a key is given; nothing is changed when one does not match.
 set -eu
 
 from=${HOLM_INSTALL_FROM:-}
 version=${HOLM_INSTALL_VERSION:-}
+key=${HOLM_INSTALL_KEY:-}
 package=holm
 method=
 prefix=/usr/local
@@ -25,9 +26,10 @@ usage() {
     cat <<'TEXT'
 Installs Holm.
 
-Usage: sh install.sh --from DIR|URL [--version VERSION] [--agent] [--archive]
+Usage: sh install.sh --from DIR|URL [--key FILE] [--version VERSION] [--agent] [--archive]
 
-  --from DIR|URL     Where the files of a release are [env: HOLM_INSTALL_FROM]
+  --from DIR|URL     Where the files of a release are: a directory, https:// [env: HOLM_INSTALL_FROM]
+  --key FILE         The public key that must have signed it (ssh-ed25519 ...) [env: HOLM_INSTALL_KEY]
   --version VERSION  Which one, when there are several [env: HOLM_INSTALL_VERSION]
   --agent            The agent of a node alone
   --archive          The archive, below /usr/local, also where dpkg is
@@ -36,9 +38,9 @@ TEXT
 
 while [ $# -gt 0 ]; do
     case $1 in
-        --from | --version)
+        --from | --version | --key)
             [ $# -gt 1 ] || die "$1 needs a value" "see --help"
-            case $1 in --from) from=$2 ;; *) version=$2 ;; esac
+            case $1 in --from) from=$2 ;; --key) key=$2 ;; *) version=$2 ;; esac
             shift 2
             ;;
         --agent) package=holm-agent; shift ;;
@@ -49,6 +51,26 @@ while [ $# -gt 0 ]; do
 done
 
 [ -n "$from" ] || die "nobody said where the files are" "give --from DIR|URL or HOLM_INSTALL_FROM"
+
+# Whether plain HTTP goes no further than this machine.
+is_here() {
+    host=${from#http://}
+    host=${host%%[/?#]*}
+    case $host in
+        *@*) return 1 ;;
+        localhost | localhost:* | 127.0.0.1 | 127.0.0.1:* | "[::1]" | "[::1]:"*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+case $from in
+    https://* | file://*) ;;
+    http://*)
+        is_here || die "$from is not taken: over http:// anybody on the way can exchange the program and its sums" \
+            "give an https:// address, or a directory"
+        ;;
+    *://*) die "$from is neither a directory nor an https:// address" "see --help" ;;
+esac
 [ "$(id -u)" = 0 ] || die "installing needs root" "run it with sudo"
 command -v sha256sum >/dev/null || die "sha256sum is missing" "it is part of coreutils and of busybox"
 [ -n "$method" ] || { if command -v dpkg >/dev/null; then method=deb; else method=archive; fi; }
@@ -63,12 +85,21 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
+# The wget of busybox takes any certificate: then only a signature shows whose files these are.
+verifies_servers() {
+    case $from in https://*) ;; *) return 0 ;; esac
+    [ -n "$key" ] || ! wget --help 2>&1 | grep -qi busybox
+}
+
 fetch() {
     case $from in
-        http://* | https://* | file://*)
+        *://*)
             if command -v curl >/dev/null; then
-                curl --fail --silent --show-error --location --output "$work/$1" "${from%/}/$1"
+                # Where it is sent on to must be as safe.
+                curl --fail --silent --show-error --location --proto "=${from%%://*}" --proto-redir =https \
+                    --output "$work/$1" "${from%/}/$1"
             elif command -v wget >/dev/null; then
+                verifies_servers || die "this wget does not check whom it speaks to" "install curl, or give --key FILE"
                 wget -q -O "$work/$1" "${from%/}/$1"
             else
                 die "neither curl nor wget is here" "copy the files to a directory and give that with --from"
@@ -100,6 +131,22 @@ verify() {
         || die "$1 is not what SHA256SUMS says; nothing was installed" "get it again; if that does not help, tell whoever offers it"
 }
 
+# The sums are those of whoever has the other half of the key.
+authenticate() {
+    if [ -z "$key" ]; then
+        say "No --key: whose files these are is not checked."
+        return 0
+    fi
+    [ -r "$key" ] || die "the key $key cannot be read" "give a file with a line like \`ssh-ed25519 AAAA...\`"
+    command -v ssh-keygen >/dev/null || die "ssh-keygen is missing" "it is part of openssh-client"
+    fetch SHA256SUMS.sig
+    sed -n 's/^\([a-z].*\)/release namespaces="holm-release" \1/p' "$key" >"$work/signers"
+    ssh-keygen -Y verify -f "$work/signers" -I release -n holm-release -s "$work/SHA256SUMS.sig" \
+        <"$work/SHA256SUMS" >/dev/null \
+        || die "SHA256SUMS was not signed with $key; nothing was installed" \
+            "is it the key of whoever makes these releases? If so, tell them"
+}
+
 install_deb() {
     file=$(choose "${package}_" "_$debian.deb")
     fetch "$file"
@@ -120,6 +167,12 @@ put() {
 note() { grep -qxF "$1" "$list" 2>/dev/null || printf '%s\n' "$1" >>"$list"; }
 
 install_archive() {
+    # A later `dpkg --purge` would take the settings of this one along.
+    for left in holm holm-agent; do
+        case $(dpkg-query --show --showformat='${db:Status-Status}' $left 2>/dev/null) in
+            config-files) die "the package $left left its settings here" "dpkg --purge $left" ;;
+        esac
+    done
     file=$(choose "$package-" "-$machine-linux.tar.gz")
     fetch "$file"
     verify "$file"
@@ -166,6 +219,7 @@ units() {
 }
 
 fetch SHA256SUMS
+authenticate
 install_"$method"
 say "Holm is installed. Settings are in /etc/holm; then, for the role of this machine:"
 say "  systemctl enable --now holm-node      # or holm-root, holm-cluster"

@@ -26,6 +26,8 @@ pub(crate) struct Options {
 enum Part {
     /// First-fit of the pure machines alone, per second.
     Decisions,
+    /// The strategies of placement side by side: rate, latency, packing.
+    Schedule,
     /// What a commit of the store costs.
     Commit,
     /// Apply → RUNNING, beside the engine's own API and `docker run`.
@@ -55,8 +57,9 @@ struct Bench {
     engine: Option<Engine>,
 }
 
-const ALL: [Part; 10] = [
+const ALL: [Part; 11] = [
     Part::Decisions,
+    Part::Schedule,
     Part::Commit,
     Part::Size,
     Part::Memory,
@@ -92,6 +95,7 @@ impl Part {
     const fn name(self) -> &'static str {
         match self {
             Self::Decisions => "decisions",
+            Self::Schedule => "schedule",
             Self::Commit => "commit",
             Self::Deploy => "deploy",
             Self::Swarm => "swarm",
@@ -109,6 +113,7 @@ impl Part {
     const fn example(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Decisions => Some(("holm-core", "decisions")),
+            Self::Schedule => Some(("holm-core", "schedule")),
             Self::Commit => Some(("holm-store", "commit")),
             Self::Control => Some(("holm-link", "bulk")),
             _ => None,

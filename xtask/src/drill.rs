@@ -1,19 +1,26 @@
-//! `cargo xtask drill operator`: the day of a new administrator, over real processes and nothing but the command
-//! line and the REST API.
+//! `cargo xtask drill`: what people do on a day, over real processes and nothing but the command line and the REST API.
 //!
 //! | module | its one reason to change |
 //! | --- | --- |
-//! | [`operator`] | the day: its steps, one after the other |
+//! | [`operator`] | the day of a new administrator: its steps, one after the other |
 //! | [`refusals`] | what must be refused: verb × person × project, and forged proofs |
+//! | [`upgrade`] | a sea goes from one version to the next, and back |
+//! | [`island`] | that sea, and what must work in it whatever its versions are |
+//! | [`previous`] | the program of an earlier commit |
+//! | [`steps`] | the steps of a drill, and their table |
 //! | [`sea`] | daemons, a proxy, and people with a command line each |
 //! | [`rest`] | one HTTP request, written by hand |
 //!
 //! Anything that is not as it must be ends it with an error.
 
+mod island;
 mod operator;
+mod previous;
 mod refusals;
 mod rest;
 mod sea;
+mod steps;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,16 +32,26 @@ use crate::tool::{cargo, run as run_tool, target};
 /// Which drill.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    what: Drill,
+    #[command(subcommand)]
+    what: What,
     /// A program that is there already, as one of a release [default: it is built]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     program: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Drill {
-    /// A sea from its first administrator to its restored root.
+#[derive(Clone, Debug, clap::Subcommand)]
+enum What {
+    /// A sea from its first administrator to its restored root
     Operator,
+    /// A sea from an earlier version to this one, both side by side, and the way back
+    Upgrade {
+        /// The commit or tag to upgrade from [default: the newest tag `v*` before HEAD]
+        #[arg(long, value_name = "REV", conflicts_with = "previous")]
+        from: Option<String>,
+        /// The program to upgrade from, which is there already
+        #[arg(long, value_name = "FILE")]
+        previous: Option<PathBuf>,
+    },
 }
 
 /// Nothing in a drill takes longer, on a busy machine either.
@@ -43,16 +60,25 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    match (options.what, &options.program) {
-        (Drill::Operator, None) => operator(),
-        (Drill::Operator, Some(program)) => operator::run(program),
+    let program = || options.program.clone().map_or_else(current, Ok);
+    match &options.what {
+        What::Operator => operator::run(&program()?),
+        What::Upgrade { from, previous } => {
+            let previous = previous.clone();
+            let previous = previous.map_or_else(|| previous::program(from.as_deref()), Ok)?;
+            upgrade::run(&previous, &program()?)
+        }
     }
 }
 
 /// The operator's day with the program as it is built now.
 pub(crate) fn operator() -> Result<()> {
+    operator::run(&current()?)
+}
+
+fn current() -> Result<PathBuf> {
     run_tool(cargo().args(["build", "--quiet", "--package", "holm-cli", "--bin", "holm"]))?;
-    operator::run(&target().join("debug/holm"))
+    Ok(target().join("debug/holm"))
 }
 
 /// What `look` finds, once it finds something.

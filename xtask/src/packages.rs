@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 15] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
@@ -21,6 +21,7 @@ const NEEDED: [(&str, &str); 14] = [
     ("squid", "/usr/sbin/squid"),
     ("docker-registry", "/usr/bin/docker-registry"),
     ("faketime", "/usr/bin/faketime"),
+    ("openssh-client", "/usr/bin/ssh-keygen"),
 ];
 
 /// Installs what is missing; returns the packages that are still not there.

@@ -62,6 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         drill::operator()?;
     }
     let mut command = test_command(options, &without);
+    // Tests drill with the program that they test, and install what we make of it.
+    command.env("HOLM_TEST_XTASK", std::env::current_exe()?);
     if let Some(engine) = &engine {
         command.env("HOLM_TEST_DOCKER", &engine.socket);
     }
@@ -72,8 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         command.env("HOLM_TEST_KERNEL", kernel);
     }
     if let Some(debian) = &debian {
-        // The tests install what we make of the program that they test.
-        command.env("HOLM_TEST_DEBIAN", debian).env("HOLM_TEST_XTASK", std::env::current_exe()?);
+        command.env("HOLM_TEST_DEBIAN", debian);
     }
     if let Some(schemathesis) = &schemathesis {
         command.env("HOLM_TEST_SCHEMATHESIS", schemathesis);

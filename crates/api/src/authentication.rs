@@ -9,7 +9,8 @@ use holm_orchestrator::people::login::csrf;
 use subtle::ConstantTimeEq as _;
 
 use crate::guard::changes;
-use crate::peer::{Peer, Principal};
+use crate::limits::visits::Asking;
+use crate::peer::{Peer, Principal, seconds};
 use crate::problem::{Fault, Kind};
 use crate::state::Api;
 
@@ -36,6 +37,9 @@ pub(crate) async fn authenticate(
             }
         },
     };
+    if let Some(asking) = request.extensions().get::<Asking>() {
+        asking.prove();
+    }
     api.accounts().request(&principal)?;
     request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
@@ -83,11 +87,25 @@ async fn by_token(api: &Api, token: Result<String, Fault>, peer: Peer) -> Result
     let unknown = |reason: String| Fault::new(Kind::Unauthenticated, reason);
     let token = token?;
     if is_instances(&token) {
-        let claims = api.verify_identity(&token, None).await?;
-        return Ok(Principal::by_workload(&claims, peer));
+        return by_instance(api, &token, peer).await;
     }
     let claims = api.verify(&token).await.map_err(unknown)?;
     Ok(Principal::by_token(claims, peer))
+}
+
+/// A chain is work to verify, which strangers do not get done as often as they like.
+async fn by_instance(api: &Api, token: &str, peer: Peer) -> Result<Principal, Fault> {
+    api.accounts().worth_verifying(peer, token)?;
+    match api.verify_identity(token, None).await {
+        Ok(claims) => {
+            api.accounts().proved(token, seconds(claims.exp));
+            Ok(Principal::by_workload(&claims, peer))
+        }
+        Err(fault) => {
+            api.accounts().disproved(token);
+            Err(fault)
+        }
+    }
 }
 
 /// Whether it is a JSON web token, which begins with a JSON object in Base64; people's tokens are no such.

@@ -5,50 +5,48 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often each caller was refused of late.
-#[derive(Debug, Default)]
-pub(crate) struct Denials(Mutex<HashMap<String, Tally>>);
+use crate::limits::bucket::Buckets;
 
-#[derive(Clone, Copy, Debug)]
-struct Tally {
-    /// Records that may still be written at once.
-    left: u32,
-    filled: Instant,
-    /// Refused since the last record.
-    silent: u64,
+/// How often each caller was refused of late.
+#[derive(Debug)]
+pub(crate) struct Denials(Mutex<Callers>);
+
+#[derive(Debug)]
+struct Callers {
+    /// For whom a record may still be written.
+    records: Buckets<String>,
+    /// How often each was refused since their last record.
+    silent: HashMap<String, u64>,
 }
 
+/// Records that may be written at once for one caller.
 const BURST: u32 = 20;
 /// One more record after so long.
 const REFILL: Duration = Duration::from_secs(10);
-/// Callers that are remembered.
+/// Callers whose silent refusals are counted.
 const MOST: usize = 1_024;
 
 // === impl Denials ===
 
+impl Default for Denials {
+    fn default() -> Self {
+        Self(Mutex::new(Callers { records: Buckets::every(REFILL, BURST), silent: HashMap::new() }))
+    }
+}
+
 impl Denials {
     /// How many refusals the next record stands for; none if there is to be no record now.
     pub(crate) fn record(&self, who: &str, now: Instant) -> Option<u64> {
-        let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if callers.len() >= MOST && !callers.contains_key(who) {
-            callers.retain(|_, tally| now.duration_since(tally.filled) < REFILL * BURST);
-            if callers.len() >= MOST {
-                callers.clear();
-            }
+        // Nothing that holds the lock can panic half-way.
+        let Callers { records, silent } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.take(who, now).is_ok() {
+            return Some(1 + silent.remove(who).unwrap_or(0));
         }
-        let full = Tally { left: BURST, filled: now, silent: 0 };
-        let tally = callers.entry(who.to_owned()).or_insert(full);
-        let refills = now.duration_since(tally.filled).as_secs() / REFILL.as_secs();
-        if refills > 0 {
-            let more = u32::try_from(refills).unwrap_or(BURST);
-            (tally.left, tally.filled) = (tally.left.saturating_add(more).min(BURST), now);
+        if silent.len() >= MOST && !silent.contains_key(who) {
+            silent.clear();
         }
-        tally.silent += 1;
-        if tally.left == 0 {
-            return None;
-        }
-        tally.left -= 1;
-        Some(std::mem::take(&mut tally.silent))
+        *silent.entry(who.to_owned()).or_default() += 1;
+        None
     }
 }
 
@@ -74,9 +72,10 @@ mod tests {
     #[test]
     fn callers_are_bounded() {
         let (denials, now) = (Denials::default(), Instant::now());
-        for n in 0..10_000 {
-            denials.record(&n.to_string(), now);
+        for n in 0..2 * MOST {
+            let recorded = (0..=BURST).filter(|_| denials.record(&n.to_string(), now).is_some()).count();
+            assert_eq!(recorded, BURST as usize);
         }
-        assert!(denials.0.lock().unwrap().len() <= MOST);
+        assert!(denials.0.lock().unwrap().silent.len() <= MOST);
     }
 }

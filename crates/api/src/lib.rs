@@ -14,6 +14,7 @@
 //! | [`attempts`] | counting those who cannot (pure but for the log) |
 //! | [`rights`] | which right each operation needs: one table |
 //! | [`limits`] | how much one caller may take (pure but for the clock) |
+//! | [`answer`] | what is kept until an answer is complete |
 //! | [`stay`] | what ends an answer that goes on |
 //! | [`denials`] | how many refused attempts are in the audit log (pure) |
 //! | [`idempotency`] | requests sent twice, done once |
@@ -30,6 +31,7 @@
 //! the table of [`rights`]: the document has it then, and the tests ask it without credentials, as every role,
 //! and for its responses.
 
+mod answer;
 mod attempts;
 mod authentication;
 mod cursor;
@@ -51,7 +53,7 @@ mod stay;
 pub use limits::Limits;
 pub use peer::Peer;
 pub use routes::{document, router};
-pub use serve::{on_http, serve_stream};
+pub use serve::on_http;
 pub use state::Api;
 
 /// Bytes of a request's body at most: a manifest is smaller.

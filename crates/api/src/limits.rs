@@ -5,23 +5,30 @@
 //! | requests | a person's (their tokens and sessions together), on average per second | 429, `Retry-After` |
 //! | requests without proof | an address's: log-ins, joins, wrong tokens | 429, `Retry-After` |
 //! | streams (logs, events, sockets, backups) | a person's | 429, `Retry-After` |
-//! | connections | an address's | closed |
+//! | tokens of instances that are not known yet | an address's, as above | 429, `Retry-After` |
+//! | connections | an address's | closed; or a stranger's is |
+//! | connections without proof | an address's, and a half of all | one is closed: who asks nothing first, then the longest there |
 //!
-//! Whoever opens the Unix socket owns the machine and has no limits. A good token is never refused for what others
-//! do at its address.
+//! Whoever opens the Unix socket owns the machine and has no limits. A person's good token is never refused for what
+//! others do at its address, nor is an instance's that was good before.
 
-mod bucket;
+pub(crate) mod bucket;
+mod familiar;
+mod guests;
+pub(crate) mod visits;
 
 use std::net::IpAddr;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use holm_link::places::{Full, Place, Places, Share, neighbourhood};
+use holm_model::time::Time;
 
 use crate::peer::{Peer, Principal, address};
 use crate::problem::{Fault, Kind};
 use bucket::Buckets;
+use familiar::Familiar;
+use visits::{Visit, Visits};
 
 /// What may be set; generous unless it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +49,8 @@ pub(crate) struct Accounts {
     people: Mutex<Buckets<String>>,
     strangers: Mutex<Buckets<IpAddr>>,
     streams: Places<String>,
-    connections: Places<IpAddr>,
+    visits: Visits,
+    familiar: Mutex<Familiar>,
 }
 
 /// Somebody who was still for so long may ask at once what would have been allowed meanwhile.
@@ -70,7 +78,8 @@ impl Accounts {
             people: Mutex::new(Buckets::new(limits.requests, PATIENCE)),
             strangers: Mutex::new(Buckets::new(limits.strangers, PATIENCE)),
             streams: Places::new(limits.streams),
-            connections: Places::new(limits.connections),
+            visits: Visits::new(limits.connections),
+            familiar: Mutex::default(),
         }
     }
 
@@ -79,8 +88,8 @@ impl Accounts {
         match principal.peer {
             Peer::Unix => Ok(()),
             Peer::Tls(_) | Peer::Plain(_) => {
-                let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-                people.take(principal.person(), Instant::now()).map_err(|wait| too_fast("you ask", wait))
+                let taken = lock(&self.people).take(principal.person(), Instant::now());
+                taken.map_err(|wait| too_fast("you ask", wait))
             }
         }
     }
@@ -88,9 +97,32 @@ impl Accounts {
     /// Somebody who is not known asks for something, or did not prove who they are.
     pub(crate) fn stranger(&self, peer: Peer) -> Result<(), Fault> {
         let Some(address) = address(peer) else { return Ok(()) };
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let who = neighbourhood(address);
-        strangers.take(&who, Instant::now()).map_err(|wait| too_fast(&format!("{who} asks"), wait))
+        let taken = lock(&self.strangers).take(&who, Instant::now());
+        taken.map_err(|wait| too_fast(&format!("{who} asks"), wait))
+    }
+
+    /// Somebody shows the token of an instance, which is work to verify.
+    ///
+    /// # Errors
+    /// When it was never good here, and too much was asked at the address already.
+    pub(crate) fn worth_verifying(&self, peer: Peer, token: &str) -> Result<(), Fault> {
+        let Some(address) = address(peer).filter(|_| !lock(&self.familiar).knows(token)) else {
+            return Ok(());
+        };
+        let who = neighbourhood(address);
+        let looked = lock(&self.strangers).look(&who, Instant::now());
+        looked.map(drop).map_err(|wait| too_fast(&format!("{who} asks"), wait))
+    }
+
+    /// The token was good, and may be until `until`.
+    pub(crate) fn proved(&self, token: &str, until: Time) {
+        lock(&self.familiar).learn(token, until, holm_orchestrator::now());
+    }
+
+    /// The token is not good, or not any more.
+    pub(crate) fn disproved(&self, token: &str) {
+        lock(&self.familiar).forget(token);
     }
 
     /// A place for an answer that goes on.
@@ -109,9 +141,14 @@ impl Accounts {
     }
 
     /// A place for a connection; the owner of the machine needs none.
-    pub(crate) fn connection(&self, peer: Peer) -> Result<Option<Place<IpAddr>>, Full> {
-        address(peer).map(|address| self.connections.take(Some(neighbourhood(address)))).transpose()
+    pub(crate) fn connection(&self, peer: Peer) -> Result<Arc<Visit>, Full> {
+        self.visits.enter(address(peer))
     }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds one of these locks can panic half-way.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn too_fast(who: &str, wait: Duration) -> Fault {
@@ -175,10 +212,12 @@ mod tests {
     #[test]
     fn connections_are_shared_out() {
         let accounts = Accounts::new(SMALL);
-        let _one = accounts.connection(far(1)).unwrap();
+        let one = accounts.connection(far(1)).unwrap();
+        one.ask().prove();
         assert_eq!(accounts.connection(far(1)).unwrap_err(), Full::Each);
-        let _two = accounts.connection(far(2)).unwrap();
+        let two = accounts.connection(far(2)).unwrap();
+        two.ask().prove();
         assert_eq!(accounts.connection(far(3)).unwrap_err(), Full::All);
-        assert!(accounts.connection(Peer::Unix).unwrap().is_none());
+        assert!(accounts.connection(Peer::Unix).is_ok());
     }
 }

@@ -1,11 +1,17 @@
 //! One connection: HTTP/1.1 or HTTP/2, as the client begins.
+//!
+//! ```text
+//! a stranger's ──(a request is proved)──► served until it ends, or the API stops; a stranger's again in time
+//!    ├── [`STRANGERS_TIME`] is over ──► asked to end, and cut soon after
+//!    └── another connection needs its place ──► cut
+//! ```
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use futures::TryFutureExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,12 +21,18 @@ use tower::ServiceExt as _;
 
 use holm_orchestrator::OnHttp;
 
+use crate::answer::keeping;
+use crate::limits::visits::Visit;
 use crate::peer::{Peer, place};
 use crate::state::Api;
 
 /// Until a request's headers are complete; also how long an idle HTTP/1 connection is kept.
 const HEADER_TIME: Duration = Duration::from_secs(30);
-/// An HTTP/2 client that is silent for so long is asked whether it is there.
+/// Until a request has proved who sends it, whatever the protocol.
+const STRANGERS_TIME: Duration = Duration::from_secs(30);
+/// For what a stranger has asked when that time is over.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+/// An HTTP/2 client that is silent for so long is asked whether it is there; it has as long to answer.
 const PING: Duration = Duration::from_secs(20);
 /// Bytes of a request's headers at most, and how many headers.
 const HEADER_BYTES: u32 = 32 * 1024;
@@ -32,39 +44,42 @@ const STREAMS: u32 = 64;
 #[must_use]
 pub fn on_http(api: Api) -> OnHttp {
     Arc::new(move |stream, peer| {
-        let place = match api.accounts().connection(peer) {
-            Ok(place) => place,
+        let visit = match api.accounts().connection(peer) {
+            Ok(visit) => visit,
             Err(full) => return api.attempts().crowded(peer, full),
         };
-        let serving = serve_stream(stream, peer, api.clone());
-        drop(api.connections().spawn(async move {
-            serving.await;
-            drop(place);
-        }));
+        drop(api.connections().spawn(serve_stream(stream, peer, visit, api.clone())));
     })
 }
 
 /// Serves the connection until it ends, or until the API stops: requests that have begun are
 /// finished then.
-pub async fn serve_stream<S>(stream: S, peer: Peer, api: Api)
+async fn serve_stream<S>(stream: S, peer: Peer, visit: Arc<Visit>, api: Api)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stopped = api.stopped();
-    let asked = Arc::new(AtomicBool::new(false));
-    let first = Arc::clone(&asked);
+    let visitor = Arc::clone(&visit);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        first.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer);
-        api.router().oneshot(request.map(Body::new))
+        let asking = visitor.ask();
+        request.extensions_mut().insert(asking.clone());
+        api.router().oneshot(request.map(Body::new)).map_ok(|answer| keeping(asking, answer))
     });
     let builder = builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        // The library's own limit begins only when it knows which HTTP it is.
-        () = silence(&asked) => return,
+        () = visit.dismissed() => return,
+        () = overdue(&visit, STRANGERS_TIME) => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = visit.dismissed() => return,
+                () = overdue(&visit, LAST_ANSWERS) => return,
+            }
+        }
         () = stopped => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -76,10 +91,10 @@ where
     }
 }
 
-/// Done when nothing was asked for in time, whatever the protocol; never otherwise.
-async fn silence(asked: &AtomicBool) {
-    tokio::time::sleep(HEADER_TIME).await;
-    if asked.load(Ordering::Relaxed) {
+/// Done when a stranger has not proved who they are in time; never otherwise.
+async fn overdue(visit: &Visit, time: Duration) {
+    tokio::time::sleep(time).await;
+    if visit.is_known() {
         std::future::pending().await
     }
 }
@@ -96,6 +111,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES);
     builder

@@ -11,9 +11,13 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use futures::StreamExt as _;
-use holm_api::{Limits, Peer, router, serve_stream};
+use holm_api::{Limits, Peer, router};
 use holm_client::{Client, Notice};
+use holm_link::UnixTime;
+use holm_link::authority::Authority;
 use holm_link::places::Share;
+use holm_link::workload::Workload;
+use holm_link::workload::signer::{Subject, TokenSigner};
 use holm_model::view::query::EventQuery;
 use holm_model::view::{TokenCreated, TokenRequest, TokenRole};
 use support::{DEADLINE, Root, manifest};
@@ -55,8 +59,15 @@ fn connection(root: &Root, peer: Peer) -> DuplexStream {
     near
 }
 
-async fn asked(connection: &mut DuplexStream) -> String {
-    connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+/// Of somebody who does not say who they are.
+const STRANGERS_REQUEST: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+fn request_of(token: &TokenCreated) -> String {
+    format!("GET /api/v1/whoami HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n", token.token)
+}
+
+async fn asked(connection: &mut DuplexStream, request: &str) -> String {
+    connection.write_all(request.as_bytes()).await.unwrap();
     let mut buffer = vec![0; 1024];
     let read = tokio::time::timeout(DEADLINE, connection.read(&mut buffer)).await.unwrap().unwrap();
     String::from_utf8_lossy(&buffer[..read]).into_owned()
@@ -146,21 +157,22 @@ async fn one_person_has_a_share_of_the_streams() {
 async fn one_address_has_a_share_of_the_connections() {
     let limits = Limits { connections: Share { each: 2, all: 3 }, ..Limits::default() };
     let root = Root::start_limited(limits).await;
-    let mut open = [connection(&root, far(1)), connection(&root, far(1))];
-    for one in &mut open {
-        assert!(asked(one).await.starts_with("HTTP/1.1 200"));
+    let request = request_of(&token(&root).await);
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut one = connection(&root, far(1));
+        assert!(asked(&mut one, &request).await.starts_with("HTTP/1.1 200"));
+        open.push(one);
     }
     let mut third = connection(&root, far(1));
     assert_eq!(third.read(&mut [0; 16]).await.unwrap(), 0, "closed at once");
-    assert!(asked(&mut connection(&root, far(2))).await.starts_with("HTTP/1.1 200"));
+    assert!(asked(&mut connection(&root, far(2)), &request).await.starts_with("HTTP/1.1 200"));
     drop(open);
     let deadline = Instant::now() + DEADLINE;
     // Its places are free once the server has seen that it has gone.
     loop {
         let mut again = connection(&root, far(1));
-        if again.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.is_ok()
-            && again.read(&mut [0; 16]).await.unwrap() > 0
-        {
+        if again.write_all(request.as_bytes()).await.is_ok() && again.read(&mut [0; 16]).await.unwrap() > 0 {
             break;
         }
         assert!(Instant::now() < deadline, "the places are not free again");
@@ -172,16 +184,74 @@ async fn one_address_has_a_share_of_the_connections() {
 async fn who_sends_no_request_or_half_a_one_is_cut_off() {
     let root = Root::start().await;
     for said in [&b""[..], b"G", b"GET / HTTP/1.1\r\nhost: loc", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-        let (mut near, server) = tokio::io::duplex(4096);
-        let serving = tokio::spawn(serve_stream(server, far(1), root.api.clone()));
+        let mut near = connection(&root, far(1));
         near.write_all(said).await.unwrap();
         // From here on the clock runs as fast as everybody waits.
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
-        serving.await.unwrap();
+        let _ = near.read_to_end(&mut Vec::new()).await;
         let took = begun.elapsed();
         tokio::time::resume();
         assert!(took <= Duration::from_secs(60), "{took:?}");
     }
+    root.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_again_and_again_without_proof_is_cut_off_and_who_is_known_is_not() {
+    let root = Root::start().await;
+    for (known, stays) in [(false, false), (true, true)] {
+        let request = request_of(&token(&root).await);
+        let mut near = connection(&root, far(1));
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let mut answers = 0;
+        while begun.elapsed() < Duration::from_secs(100) {
+            let request = if known { &request } else { STRANGERS_REQUEST };
+            if near.write_all(request.as_bytes()).await.is_err()
+                || near.read(&mut [0; 4096]).await.unwrap() == 0
+            {
+                break;
+            }
+            answers += 1;
+            tokio::time::sleep(Duration::from_secs(8)).await;
+        }
+        let took = begun.elapsed();
+        tokio::time::resume();
+        assert!(answers > 2, "{answers}");
+        assert_eq!(took >= Duration::from_secs(100), stays, "{took:?}");
+    }
+    root.stop().await;
+}
+
+/// To verify one is work, which strangers do not get done as often as they like.
+#[tokio::test]
+async fn tokens_of_instances_wait_their_turn_until_they_are_known() {
+    let root = Root::start().await;
+    let limits = Limits { strangers: 1, ..Limits::default() };
+    let cluster = root.cluster_limited("vienna", limits).await;
+    let router = router(&cluster.api);
+    // An instance of elsewhere: the root has signed for it.
+    let authority = Authority::load(root.dir.path()).unwrap().unwrap();
+    let signer = TokenSigner::new(&authority, UnixTime::now()).unwrap();
+    let us = authority.identity();
+    let [known, new] = ["1-000000000001-7", "1-000000000001-9"].map(|instance| {
+        let workload = Workload::new(us.sea(), "blue", "shop", "web").unwrap();
+        let node = us.child("1-000000000001-8").unwrap();
+        let subject = Subject { workload, instance: instance.to_owned(), node };
+        signer.sign(subject, &us.to_string(), Duration::from_secs(600), UnixTime::now()).unwrap().text
+    });
+    assert_eq!(get(&router, far(1), "/whoami", &known).await.status(), StatusCode::OK);
+    for _ in 0..25 {
+        get(&router, far(1), "/whoami", "eyJ.e30.AAAA").await;
+    }
+    let refused = get(&router, far(1), "/whoami", &new).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(wait_of(&refused) > 0);
+    for _ in 0..50 {
+        assert_eq!(get(&router, far(1), "/whoami", &known).await.status(), StatusCode::OK);
+    }
+    assert_eq!(get(&router, far(2), "/whoami", &new).await.status(), StatusCode::OK);
+    assert_eq!(get(&router, far(1), "/whoami", &new).await.status(), StatusCode::OK, "it is known now");
     root.stop().await;
 }

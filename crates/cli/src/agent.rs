@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::doctor::{self, Doctor};
 use crate::failure::Failure;
 use crate::roles::node::NodeDaemon;
 use crate::run;
@@ -22,6 +23,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the agent of a node
     Node(Box<NodeDaemon>),
+    /// Find out why this machine has no link, or runs nothing, and what to do
+    Doctor(Doctor),
     /// Take the node off this machine: its agent, what it runs, and all files
     Uninstall(Uninstall),
 }
@@ -30,6 +33,7 @@ enum Command {
 
 impl Cli {
     /// The words on the command line; ends the program when they make no sense.
+    #[cfg_attr(feature = "full", expect(dead_code, reason = "only tested there"))]
     pub(crate) fn read() -> Self {
         Self::parse()
     }
@@ -37,9 +41,24 @@ impl Cli {
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let done = |outcome: Result<(), Failure>| outcome.map(|()| ExitCode::SUCCESS);
     match cli.command {
-        Command::Node(daemon) => daemon.run(),
-        Command::Uninstall(uninstall) => run::single(uninstall::run(uninstall)),
+        Command::Node(daemon) => done(daemon.run()),
+        Command::Doctor(doctor) => run::single(doctor::run(doctor)),
+        Command::Uninstall(uninstall) => done(run::single(uninstall::run(uninstall))),
     }
-    .map(|()| ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_alone_finds_out_why_it_has_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().display().to_string();
+        let words = ["holm", "doctor", "-o", "json", "--data-dir", &dir];
+        let unhealthy = run(Cli::try_parse_from(words).unwrap()).unwrap();
+        assert_eq!(format!("{unhealthy:?}"), format!("{:?}", ExitCode::FAILURE), "it has not joined");
+    }
 }

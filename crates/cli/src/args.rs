@@ -7,23 +7,32 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
     adopt, apply, audit, backup, completions, config, confirm, contents, context, convert, cp, delete,
-    describe, doctor, events, exec, get, identity, login, logout, logs, person, port_forward, project,
+    describe, events, exec, explain, get, identity, login, logout, logs, person, port_forward, project,
     restart, run_state, scale, schema, shell, status, token, top, version, whoami,
 };
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::roles::node::NodeDaemon;
 use crate::roles::orchestrator::{ClusterDaemon, RootDaemon};
-use crate::{demo, programs, run, uninstall};
+use crate::{demo, doctor, programs, run, uninstall};
 
 /// Holm orchestrates applications at the edge: on factory cells, buildings, vehicles and households.
 #[derive(Parser, Debug)]
 #[command(name = "holm", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(after_help = "Start with `holm demo`. Each command explains itself with --help.")]
+#[command(after_help = AFTER)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER: &str = "\
+Exit codes:
+  0  it is done
+  1  it is not done: refused, not there, not reached, or nobody is logged in
+  2  the command makes no sense as it is written; nothing was asked of anybody
+  `exec` and `shell` end with the code of what ran there.
+
+Start with `holm demo`. Each command explains itself with --help.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -111,6 +120,8 @@ enum Asking {
     Get(At<get::Get>),
     /// Show one thing in full
     Describe(At<describe::Describe>),
+    /// Show why an instance is where it is, and what other members are worth to it
+    Explain(At<explain::Explain>),
     /// Delete an application
     Delete(At<delete::Delete>),
     /// Change the number of replicas of a service
@@ -224,6 +235,7 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Apply(at) => apply::run(at).await,
         Asking::Get(at) => get::run(at).await,
         Asking::Describe(at) => describe::run(at).await,
+        Asking::Explain(at) => explain::run(at).await,
         Asking::Delete(at) => delete::run(at).await,
         Asking::Scale(at) => scale::run(at).await,
         Asking::Restart(at) => restart::run(at).await,

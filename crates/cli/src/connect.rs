@@ -12,7 +12,8 @@ use crate::contexts::{Context, Contexts};
 use crate::failure::{Failure, chain};
 use crate::output::clean;
 use crate::output::time::now;
-use crate::{roles::directory, secret};
+use crate::roles::{SOCKET, directory};
+use crate::secret;
 
 /// Where an orchestrator is. Without any of these: the current context, then the socket in the
 /// default data directory of a root, then of a cluster.
@@ -68,8 +69,6 @@ pub(crate) struct At<T: Args> {
 
 /// Of applications whose project nobody names.
 const USUAL_PROJECT: &str = "default";
-/// An orchestrator's socket in its data directory.
-pub(crate) const SOCKET: &str = "api.sock";
 
 // === impl Connect ===
 
@@ -84,6 +83,18 @@ impl Connect {
                 let there = tried.iter().find(|path| path.exists());
                 there.map(Client::unix).ok_or_else(|| nowhere(&tried))
             }
+        }
+    }
+
+    /// What the flags among `words` say, which need not make a whole command.
+    pub(crate) fn of_words(words: &[String]) -> Self {
+        let given = |name: &str, of: &str| flag(words, name).or_else(|| std::env::var(of).ok());
+        Self {
+            context: flag(words, "--context"),
+            server: flag(words, "--server"),
+            api_token: given("--api-token", "HOLM_API_TOKEN"),
+            api_token_file: given("--api-token-file", "HOLM_API_TOKEN_FILE").map(PathBuf::from),
+            socket: flag(words, "--socket").map(PathBuf::from),
         }
     }
 
@@ -117,8 +128,14 @@ impl Connect {
         })
     }
 
+    /// A variable that is empty says nothing, as everywhere.
+    fn api_token(&self) -> Result<Option<String>, Failure> {
+        let given = self.api_token.clone().filter(|token| !token.is_empty());
+        secret::given_or_in(given, self.api_token_file.as_deref())
+    }
+
     fn by_context(&self, name: &str, context: &Context) -> Result<Client, Failure> {
-        let given = secret::given_or_in(self.api_token.clone(), self.api_token_file.as_deref())?;
+        let given = self.api_token()?;
         let token = match &given {
             Some(token) => token,
             None => context.token(name, now())?,
@@ -127,7 +144,7 @@ impl Connect {
     }
 
     fn remote(&self, server: &str) -> Result<Client, Failure> {
-        let token = secret::given_or_in(self.api_token.clone(), self.api_token_file.as_deref())?;
+        let token = self.api_token()?;
         if let Some(address) = server.strip_prefix("http://") {
             let address: SocketAddr = address.trim_end_matches('/').parse().map_err(|_| {
                 Failure::wrong_use(format!(
@@ -137,11 +154,19 @@ impl Connect {
             return Ok(Client::http(address, token.as_deref())?);
         }
         let token = token.ok_or_else(|| {
-            Failure::wrong_use(format!("no API token for {server}"))
+            Failure::new(format!("no API token for {server}"))
                 .hint("log in with `holm login`, or set HOLM_API_TOKEN or --api-token-file; `holm token create` makes one")
         })?;
         Ok(Client::https(server, &token)?)
     }
+}
+
+/// The value of a flag among the words of a command line, written as `--flag value` or `--flag=value`.
+pub(crate) fn flag(words: &[String], flag: &str) -> Option<String> {
+    let behind = words.iter().position(|word| word == flag).and_then(|at| words.get(at + 1));
+    let within =
+        || words.iter().find_map(|word| word.strip_prefix(flag)?.strip_prefix('=').map(str::to_owned));
+    behind.cloned().or_else(within)
 }
 
 /// `contexts` are looked at only where they matter: a damaged file stops nobody who says where to go.
@@ -261,6 +286,16 @@ mod tests {
         let both = Said { context: Some("red".into()), ..socket() };
         assert_eq!(chosen(Said::default(), both.clone()), "both HOLM_CONTEXT and HOLM_SOCKET are set");
         assert_eq!(chosen(socket(), both), "/s");
+    }
+
+    #[test]
+    fn flags_are_found_in_a_line_that_is_being_typed() {
+        let words =
+            ["holm", "get", "instances", "--context", "red", "-p=blue", "--node", ""].map(String::from);
+        assert_eq!(flag(&words, "--context").as_deref(), Some("red"));
+        assert_eq!(flag(&words, "-p").as_deref(), Some("blue"));
+        assert_eq!(flag(&words, "--server"), None);
+        assert_eq!(Connect::of_words(&words).context.as_deref(), Some("red"));
     }
 
     #[test]

@@ -14,9 +14,9 @@ pub(crate) struct Failure {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Exit code 1.
+    /// Exit code 1: it was not done. Refused, not there, not reached, nobody logged in.
     Failed,
-    /// Exit code 2: the command makes no sense as it was written.
+    /// Exit code 2: the command makes no sense as it was written, and nobody was asked anything.
     WrongUse,
     /// Whoever read our output has gone: no failure, and nobody to tell.
     NobodyReads,

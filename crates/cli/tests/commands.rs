@@ -69,6 +69,7 @@ fn every_command_explains_itself() {
     {
         assert!(text.contains(command), "{command}");
     }
+    assert!(text.contains("Exit codes:"), "{text}");
     assert!(!text.contains("__"), "hidden commands are shown: {text}");
 }
 
@@ -104,7 +105,7 @@ fn without_an_orchestrator_the_error_says_what_was_tried_and_what_to_do() {
 fn a_remote_orchestrator_needs_a_token() {
     let home = home();
     let output = holm(&["get", "nodes", "--server", "root.example:7700"], home.path());
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1), "as a token that is refused");
     assert!(err(&output).contains("HOLM_API_TOKEN"), "{}", err(&output));
     let output = holm(&["get", "nodes", "--server", "root.example", "--api-token", "nonsense"], home.path());
     assert_eq!(output.status.code(), Some(2));
@@ -218,7 +219,7 @@ fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = holm(&["completions", shell], home.path());
         assert_eq!(output.status.code(), Some(0), "{shell}");
-        assert!(out(&output).contains("applications"), "{shell}");
+        assert!(out(&output).contains("HOLM_COMPLETE"), "{shell}");
     }
 }
 

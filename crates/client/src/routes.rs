@@ -2,6 +2,7 @@
 
 use ::http::{HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
+use holm_model::view::explain::ExplainView;
 use holm_model::view::held::HeldView;
 use holm_model::view::query::{AuditQuery, HistoryQuery, InstanceQuery};
 use holm_model::view::{
@@ -96,6 +97,12 @@ impl Client {
         self.http.json(manifest.call(application(project, name)).field("plan", "true")).await
     }
 
+    /// Why a slot (`web/0`) is where it is, and what other members are worth to it.
+    pub async fn explain(&self, project: &str, name: &str, slot: &str) -> Result<ExplainView, Error> {
+        let path = path(&["projects", project, "applications", name, "explain"]);
+        self.http.json(Call::get(path).field("slot", slot)).await
+    }
+
     pub async fn delete_application(
         &self,
         project: &str,
@@ -172,6 +179,12 @@ impl Client {
     /// Makes a node's certificates void; it stays known.
     pub async fn revoke_node(&self, id: &str) -> Result<(), Error> {
         self.done(Call::new(Method::POST, path(&["nodes", id, "revoke"]))).await
+    }
+
+    /// Keeps new work away from one of `kind` (`nodes` or `clusters`), or lets it come again.
+    pub async fn cordon(&self, kind: &str, id: &str, cordoned: bool) -> Result<(), Error> {
+        let verb = if cordoned { "cordon" } else { "uncordon" };
+        self.done(Call::new(Method::POST, path(&[kind, id, verb]))).await
     }
 
     pub async fn clusters(&self) -> Result<Vec<ClusterView>, Error> {

@@ -13,6 +13,7 @@
 //! late or out of order costs at most another exchange. While the parent is behind, nothing is taken.
 
 mod behind;
+mod kept;
 mod row;
 
 use std::collections::BTreeSet;
@@ -20,25 +21,24 @@ use std::collections::BTreeSet;
 use holm_model::id::{Epoch, StoreId};
 use holm_model::item::{Digest, ItemError, ItemKey, Obeyed, PackedItem};
 use holm_model::member::Role;
-use holm_model::message::{Down, Hello, ListChange, PROTOCOL, Up, Welcome};
+use holm_model::message::{Down, Hello, ListChange, PROTOCOL, READS, Up, Welcome};
 use holm_model::name::Name;
 use holm_model::record::Table;
 
 pub(crate) use behind::covers;
 use behind::holding;
-use row::{RowItem, RowKey};
+use kept::Kept;
 
 use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 /// The list of one parent.
 #[derive(Debug)]
 pub struct Held {
-    rows: Rows<RowKey, RowItem>,
+    kept: Kept,
     /// One row, [`OBEYED`].
     obeyed: Rows<String, Obeyed>,
     /// At least the stored revision: keep-alives raise it, and only every [`STRIDE`]th is worth a write.
     revision: u64,
-    digest: Digest,
     phase: Phase,
 }
 
@@ -50,7 +50,8 @@ pub struct Received {
     /// Items that are new or changed.
     pub put: Vec<ItemKey>,
     pub removed: Vec<ItemKey>,
-    /// Items among `put` that this version cannot read; they are kept, since the digest covers them.
+    /// Items that this version cannot read, or whose very kind it does not know (then they are not among `put`); they
+    /// are kept, since the digest covers them.
     pub unreadable: Vec<ItemError>,
     /// A session began.
     pub welcome: Option<Welcome>,
@@ -108,8 +109,8 @@ impl Held {
             let (key, value) = meta.swap_remove(at);
             obeyed.restore(&key, Some(&value))?;
         }
-        let rows = Rows::load(Table::Item, snapshot)?;
-        let mut held = Self { rows, obeyed, revision: 0, digest: Digest::default(), phase: Phase::Down };
+        let kept = Kept::load(snapshot)?;
+        let mut held = Self { kept, obeyed, revision: 0, phase: Phase::Down };
         held.derive();
         Ok(held)
     }
@@ -121,7 +122,7 @@ impl Held {
     /// When the row cannot be read.
     pub fn restore(&mut self, table: Table, key: &str, value: Option<&[u8]>) -> Result<(), LoadError> {
         match table {
-            Table::Item => self.rows.restore(key, value)?,
+            Table::Item => self.kept.restore(key, value)?,
             Table::Meta if key == OBEYED => self.obeyed.restore(key, value)?,
             _ => return Ok(()),
         }
@@ -132,10 +133,6 @@ impl Held {
     /// What follows from the rows.
     fn derive(&mut self) {
         self.revision = self.stored().map_or(0, |o| o.revision);
-        self.digest = Digest::default();
-        for item in self.rows.values() {
-            self.digest.toggle(&item.0.key, item.0.hash());
-        }
     }
 
     /// The link is up: the first message on it.
@@ -147,7 +144,8 @@ impl Held {
             role,
             name,
             obeyed: self.obeyed(),
-            digest: self.digest,
+            digest: self.digest(),
+            reads: READS,
         })
     }
 
@@ -172,13 +170,14 @@ impl Held {
         received
     }
 
+    /// All that this version can read, or could if it were not damaged.
     pub fn items(&self) -> impl Iterator<Item = &PackedItem> {
-        self.rows.values().map(|row| &row.0)
+        self.kept.items()
     }
 
     #[must_use]
     pub fn get(&self, key: &ItemKey) -> Option<&PackedItem> {
-        self.rows.get(&RowKey(key.clone())).map(|row| &row.0)
+        self.kept.get(key)
     }
 
     /// The parent is behind: nothing is taken from it, and nothing stopped because of it.
@@ -207,7 +206,7 @@ impl Held {
 
     #[must_use]
     pub const fn digest(&self) -> Digest {
-        self.digest
+        self.kept.digest()
     }
 
     /// What was obeyed last.
@@ -242,7 +241,7 @@ impl Held {
 
     fn sync(&mut self, parent: Parent, received: &mut Received) {
         self.phase = Phase::Syncing(parent, None);
-        received.replies.push(Up::Sync { obeyed: self.obeyed(), digest: self.digest });
+        received.replies.push(Up::Sync { obeyed: self.obeyed(), digest: self.digest() });
     }
 
     fn catalog<'a>(
@@ -255,7 +254,7 @@ impl Held {
         if revision < self.revision {
             return;
         }
-        let mut absent: BTreeSet<ItemKey> = self.items().map(|item| item.key.clone()).collect();
+        let mut absent: BTreeSet<ItemKey> = self.kept.keys().cloned().collect();
         let mut keys = Vec::new();
         for (key, hash) in entries {
             absent.remove(key);
@@ -282,12 +281,11 @@ impl Held {
         let completes = absent.is_some();
         let removed: BTreeSet<ItemKey> =
             change.removed.iter().cloned().chain(absent.unwrap_or_default()).collect();
-        let outcome = self.outcome(&change.put, &removed);
+        let outcome = self.kept.outcome(&change.put, &removed);
         let equal = outcome == change.digest;
         let follows = current && change.from == Some(self.revision);
         if equal || completes || follows {
-            self.apply(&change.put, &removed, journal, received);
-            self.digest = outcome;
+            self.kept.apply(&change.put, &removed, outcome, journal, received);
         }
         if equal {
             self.phase = Phase::Current(parent);
@@ -309,41 +307,6 @@ impl Held {
         Some(absent)
     }
 
-    /// The digest that the list would have.
-    fn outcome(&self, put: &[PackedItem], removed: &BTreeSet<ItemKey>) -> Digest {
-        let mut digest = self.digest;
-        let named: BTreeSet<&ItemKey> = put.iter().map(|item| &item.key).chain(removed).collect();
-        for old in named.into_iter().filter_map(|key| self.get(key)) {
-            digest.toggle(&old.key, old.hash());
-        }
-        for item in put.iter().filter(|item| !removed.contains(&item.key)) {
-            digest.toggle(&item.key, item.hash());
-        }
-        digest
-    }
-
-    fn apply(
-        &mut self,
-        put: &[PackedItem],
-        removed: &BTreeSet<ItemKey>,
-        journal: &mut Journal,
-        received: &mut Received,
-    ) {
-        for item in put.iter().filter(|item| !removed.contains(&item.key)) {
-            if self.get(&item.key) == Some(item) {
-                continue;
-            }
-            received.unreadable.extend(item.unpack().err());
-            received.put.push(item.key.clone());
-            self.rows.put(journal, RowKey(item.key.clone()), RowItem(item.clone()));
-        }
-        for key in removed {
-            if self.rows.remove(journal, &RowKey(key.clone())).is_some() {
-                received.removed.push(key.clone());
-            }
-        }
-    }
-
     /// The list is the parent's at `revision`. A mere keep-alive is not worth a write each time.
     fn obey(&mut self, parent: Parent, revision: u64, write: bool, journal: &mut Journal) {
         let obeyed = Obeyed { store: parent.store, epoch: parent.epoch, revision };
@@ -363,7 +326,7 @@ impl Held {
         if revision == 0 || revision < self.revision {
             return;
         }
-        if digest == self.digest {
+        if digest == self.digest() {
             self.phase = Phase::Current(parent);
             self.obey(parent, revision, false, journal);
         } else {

@@ -9,6 +9,7 @@
 //! | [`table`] | durable rows with their redo and undo |
 //! | [`held`] | the member's side of a list: hello, sync, behind, freeze |
 //! | [`report`] | the member's side of facts: snapshots and changes |
+//! | [`revocation`] | what is void: certificates and members |
 //! | [`node`] | the node machine: instances kept as the list says |
 //! | [`scheduler`] | which member takes a slot, and why the others do not |
 //! | [`orchestrator`] | the orchestrator machine, for root and cluster alike |
@@ -17,5 +18,6 @@ pub mod held;
 pub mod node;
 pub mod orchestrator;
 pub mod report;
+pub mod revocation;
 pub mod scheduler;
 pub mod table;

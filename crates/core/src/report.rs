@@ -23,6 +23,8 @@ struct Session {
     sequence: u64,
     /// The snapshot was sent.
     opened: bool,
+    /// The kinds of facts that the receiver reads; others are held back.
+    reads: u32,
 }
 
 /// Facts in one message at most.
@@ -64,9 +66,10 @@ impl Reporter {
         self.facts.values()
     }
 
-    /// A session began: the next [`Reporter::take`] starts with a snapshot.
-    pub fn welcome(&mut self, session: u64) {
-        self.session = Some(Session { number: session, sequence: 0, opened: false });
+    /// A session began with a receiver of these facts ([`READS`](holm_model::message::READS)): the next
+    /// [`Reporter::take`] starts with a snapshot.
+    pub fn welcome(&mut self, session: u64, reads: u32) {
+        self.session = Some(Session { number: session, sequence: 0, opened: false, reads });
     }
 
     /// The receiver may have passed over what it could not place: the next [`Reporter::take`] starts
@@ -129,7 +132,9 @@ impl Session {
         all.chunks(CHUNK).enumerate().map(piece).collect()
     }
 
-    fn message(&mut self, part: FactsPart, revision: u64, put: Vec<Fact>, gone: Vec<FactKey>) -> Up {
+    fn message(&mut self, part: FactsPart, revision: u64, mut put: Vec<Fact>, mut gone: Vec<FactKey>) -> Up {
+        put.retain(|fact| fact.key().since() <= self.reads);
+        gone.retain(|key| key.since() <= self.reads);
         self.sequence += 1;
         Up::Facts(Facts { session: self.number, sequence: self.sequence, part, revision, put, gone })
     }

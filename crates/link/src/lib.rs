@@ -8,7 +8,7 @@
 //! | [`authority`] | a CA: the root's or a cluster's, signing only below itself |
 //! | [`signature`] | texts that the sea has signed |
 //! | [`credentials`] | a member's (or server's) key and chain on disk |
-//! | [`revocation`] | the shared set of serial numbers that are valid no more |
+//! | [`revocation`] | the shared set of certificates and members that are valid no more |
 //! | [`renewal`] | when a new certificate is asked for, and taking it |
 //! | [`clock`] | the later of the local clock and the platform time, which is kept on disk |
 //! | [`workload`] | `holm://sea/project/application/service`: who an instance speaks for, and its tokens |

@@ -1,4 +1,4 @@
-//! The serial numbers that are valid no more.
+//! What is valid no more: certificates by their serial numbers, members by their ids.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,23 +6,43 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::certificate::Serial;
+use crate::identity::Identity;
 
-/// A set of revoked serial numbers, shared by everybody who judges certificates.
+/// What is revoked, shared by everybody who judges certificates.
 ///
-/// It is consulted for every certificate of a chain, so revoking a cluster's intermediate ends all
-/// of the cluster's members. Sessions that are open already are the business of whoever
+/// It is consulted for every certificate of a chain, so revoking a cluster's intermediate, or the cluster itself,
+/// ends all of the cluster's members. Sessions that are open already are the business of whoever
 /// [subscribes](Self::subscribe).
 #[derive(Clone, Debug, Default)]
 pub struct Revocations {
-    set: Arc<watch::Sender<Arc<HashSet<Serial>>>>,
+    set: Arc<watch::Sender<Arc<Revoked>>>,
 }
+
+/// What is revoked at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Revoked {
+    serials: HashSet<Serial>,
+    /// By id, as identities name them: whoever revokes one need not know what certificates it has.
+    members: HashSet<String>,
+}
+
+// === impl Revocations ===
 
 impl Revocations {
     /// Adds `serials`; a revocation is never taken back, so lists merge by union.
     pub fn revoke(&self, serials: impl IntoIterator<Item = Serial>) {
+        self.add(|revoked| revoked.serials.extend(serials));
+    }
+
+    /// Adds members, by their ids: none of them and nobody below is believed. Ids are never given again.
+    pub fn revoke_members(&self, ids: impl IntoIterator<Item = String>) {
+        self.add(|revoked| revoked.members.extend(ids));
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Revoked)) {
         self.set.send_if_modified(|set| {
             let before = set.len();
-            Arc::make_mut(set).extend(serials);
+            add(Arc::make_mut(set));
             set.len() != before
         });
     }
@@ -32,17 +52,29 @@ impl Revocations {
         self.set.borrow().contains(serial)
     }
 
+    /// Whether this is a revoked member, or below one. For an instance it says nothing: its name is made of others.
+    #[must_use]
+    pub fn voids(&self, member: &Identity) -> bool {
+        let set = self.set.borrow();
+        member.path().iter().any(|id| set.members.contains(id))
+    }
+
     /// The current set and each later one.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Arc<HashSet<Serial>>> {
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Revoked>> {
         self.set.subscribe()
     }
 }
 
-impl FromIterator<Serial> for Revocations {
-    fn from_iter<I: IntoIterator<Item = Serial>>(serials: I) -> Self {
-        let all = Self::default();
-        all.revoke(serials);
-        all
+// === impl Revoked ===
+
+impl Revoked {
+    #[must_use]
+    pub fn contains(&self, serial: &Serial) -> bool {
+        self.serials.contains(serial)
+    }
+
+    fn len(&self) -> usize {
+        self.serials.len() + self.members.len()
     }
 }

@@ -3,7 +3,7 @@
 //! 1. The path builder (webpki) finds a valid path from the leaf to the sea's root.
 //! 2. Every certificate of that path names exactly one identity, and each lies below its issuer's —
 //!    only a server's leaf may have its issuer's own identity: an orchestrator serving its members.
-//! 3. No certificate of the path is revoked.
+//! 3. No certificate of the path is revoked, by its serial number or by the id of its member.
 //! 4. The leaf is no CA and says expressly that it may be used this way, and no other: an instance's, which may
 //!    be used on both sides of a connection, is neither a member's nor an orchestrator's, whatever its name.
 //! 5. A client's leaf that expired within the rejoin window is accepted, but marked.
@@ -208,7 +208,9 @@ fn check_below(issuer: &Identity, subject: &Claims, usage: Usage) -> Result<(), 
 }
 
 fn check_revoked(revocations: &Revocations, claims: &Claims) -> Result<(), VerifyError> {
-    if revocations.contains(&claims.serial) {
+    // An instance's name may look like a member's, and is none.
+    let names_member = claims.usage != Some(Usage::Workload);
+    if revocations.contains(&claims.serial) || names_member && revocations.voids(&claims.identity) {
         let (identity, serial) = (claims.identity.clone(), claims.serial.clone());
         return Err(VerifyError::Revoked { identity, serial });
     }

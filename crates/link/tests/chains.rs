@@ -182,6 +182,31 @@ fn revocation_of_leaf_or_intermediate_ends_the_member() {
     assert!(!changes.has_changed().unwrap());
 }
 
+/// Whoever revokes a cluster may have forgotten its certificates, after a restore for one.
+#[test]
+fn a_revoked_id_ends_the_member_and_all_below_whatever_their_certificates_are() {
+    let root = sea();
+    let (c1, _) = cluster(&root, "holm://sea/c1");
+    let (c2, _) = cluster(&root, "holm://sea/c2");
+    let revocations = none();
+    let ours = members_of(&root, "holm://sea/c1", &revocations);
+    let mut calls = calls(&root, "holm://sea/c1");
+    calls.revocations = revocations.clone();
+    let node = issue(&c1, "holm://sea/c1/n1", Client);
+    let server = issue(&c1, "holm://sea/c1", Server);
+    ours.judge(&node.chain, day(1)).unwrap();
+    calls.judge(&server.chain, day(1)).unwrap();
+
+    revocations.revoke_members(["c1".to_owned()]);
+    assert!(matches!(ours.judge(&node.chain, day(1)), Err(VerifyError::Revoked { .. })));
+    assert!(matches!(calls.judge(&server.chain, day(1)), Err(VerifyError::Revoked { .. })));
+    let other = issue(&c2, "holm://sea/c2/n1", Client);
+    members_of(&root, "holm://sea/c2", &revocations).judge(&other.chain, day(1)).unwrap();
+    revocations.revoke_members(["n1".to_owned()]);
+    let error = members_of(&root, "holm://sea/c2", &revocations).judge(&other.chain, day(1)).unwrap_err();
+    assert!(matches!(&error, VerifyError::Revoked { identity, .. } if identity.name() == "n1"), "{error}");
+}
+
 #[test]
 fn an_expired_client_is_marked_inside_the_window_and_refused_outside() {
     let root = sea();

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::id::{AssignmentId, MemberId, WishId};
 use crate::member::{Aggregate, NodeReport, Usage};
 use crate::name::Name;
+use crate::newer::Kinds;
 use crate::slot::SlotIndex;
 use crate::state::InstanceState;
 use crate::time::Time;
 use crate::wish::AppKey;
 
-/// One observation; the newest with the same [`FactKey`] counts.
+/// One observation; the newest with the same [`FactKey`] counts. A new kind gets its number in [`FactKey::since`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     Node(Box<NodeReport>),
@@ -118,6 +119,31 @@ impl Fact {
             Self::Share(report) => FactKey::Share(report.id),
             Self::Aggregate(_) => FactKey::Aggregate,
         }
+    }
+}
+
+impl Kinds for Fact {
+    fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+}
+
+// === impl FactKey ===
+
+impl FactKey {
+    /// The revision of [`READS`](crate::message::READS) that brought this kind: an orchestrator that reads less is not
+    /// told of it.
+    #[must_use]
+    pub const fn since(&self) -> u32 {
+        match self {
+            Self::Node(_) | Self::Instance(_) | Self::Share(_) | Self::Aggregate => 0,
+        }
+    }
+}
+
+impl Kinds for FactKey {
+    fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
     }
 }
 

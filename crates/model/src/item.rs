@@ -8,19 +8,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 
 use crate::content::{Content, ContentKey};
 use crate::id::{AssignmentId, Epoch, StoreId, WishId};
 use crate::name::Name;
+use crate::newer::{Either, Kinds, Newer};
 use crate::service::Replicas;
 use crate::slot::{ServiceKey, SlotIndex};
 use crate::state::RunState;
 use crate::wish::{AppKey, SpecBytes, Version, short_hash};
 
-/// Which item of a list.
+/// Which item of a list. A new kind gets its number in [`ItemKey::since`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub enum ItemKey {
     /// To a cluster: a share of a service.
     Share(AssignmentId),
@@ -28,10 +30,13 @@ pub enum ItemKey {
     Assignment(AssignmentId),
     /// Addresses of a service's port, for those that connect to it.
     Endpoints(EndpointsKey),
-    /// A certificate that is no longer valid, by serial number (hex).
+    /// A certificate that is no longer valid, by serial number (hex); or `word:…`, a member, a token or a person.
     Revocation(String),
     /// A secret or plain file, for those that have something placed whose specification names it.
     Content(ContentKey),
+    /// Of a newer version: nothing is done with it, but it is a part of the list.
+    #[serde(skip)]
+    Newer(Newer),
 }
 
 /// A port of a service whose addresses are wanted.
@@ -150,6 +155,64 @@ pub struct Obeyed {
 /// A list as one side holds it.
 pub type Items = BTreeMap<ItemKey, PackedItem>;
 
+// === impl ItemKey ===
+
+impl ItemKey {
+    /// The revision of [`READS`](crate::message::READS) that brought this kind: members that read less are not told
+    /// of it.
+    #[must_use]
+    pub const fn since(&self) -> u32 {
+        match self {
+            Self::Share(_)
+            | Self::Assignment(_)
+            | Self::Endpoints(_)
+            | Self::Revocation(_)
+            | Self::Content(_) => 0,
+            // Whoever may read it: not from us.
+            Self::Newer(_) => u32::MAX,
+        }
+    }
+
+    /// What it is, in a word.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Share(_) => "share",
+            Self::Assignment(_) => "assignment",
+            Self::Endpoints(_) => "endpoints",
+            Self::Revocation(_) => "revocation",
+            Self::Content(_) => "content",
+            Self::Newer(newer) => newer.kind(),
+        }
+    }
+}
+
+impl Kinds for ItemKey {
+    fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // What serde derives.
+        Self::deserialize(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ItemKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Known(key) => key,
+            Either::Newer(newer) => Self::Newer(newer),
+        })
+    }
+}
+
+impl Serialize for ItemKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Newer(newer) => newer.serialize(serializer),
+            // What serde derives.
+            known => Self::serialize(known, serializer),
+        }
+    }
+}
+
 // === impl Item ===
 
 impl Item {
@@ -177,6 +240,9 @@ impl PackedItem {
     /// When the bytes are no item that this version knows, or not the one that the key names.
     pub fn unpack(&self) -> Result<Item, ItemError> {
         let error = |reason: String| ItemError { key: self.key.clone(), reason };
+        if let ItemKey::Newer(_) = self.key {
+            return Err(error("this version does not know its kind".to_owned()));
+        }
         let item: Item = ciborium::from_reader(&self.body[..]).map_err(|e| error(e.to_string()))?;
         let fits = match (&self.key, &item) {
             (ItemKey::Share(id), Item::Share(share)) => *id == share.id,

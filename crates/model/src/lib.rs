@@ -10,10 +10,13 @@
 //! | [`access`] | who may do what, and where |
 //! | [`amendment`] | what an operator says about a node, over what it finds |
 //! | [`capability`] | what a member can do that is not a quantity |
+//! | [`condition`] | `where:` of a manifest: a condition on nodes |
+//! | [`geo`] | places on earth, and how far apart they are |
 //! | [`duration`] | spans of time as people write them |
 //! | [`template`] | `{{…}}` in commands and environment values |
 //! | [`manifest`] | the YAML a person writes, with errors that name the place |
 //! | [`service`] | the checked specification of one service |
+//! | [`placement`] | where a service may run, and where it would rather |
 //! | [`wish`] | what somebody wants to run, versioned |
 //! | [`slot`] | one place of a service that wants to be filled |
 //! | [`state`] | states and the table of legal changes |
@@ -23,6 +26,7 @@
 //! | [`member`] | what a node or a cluster says about itself |
 //! | [`fact`] | what somebody observed |
 //! | [`message`] | the messages of a link, one enum per direction |
+//! | [`newer`] | what a newer version sends and this one cannot read |
 //! | [`tunnel`] | the first frame of a tunnel: what the stream is for |
 //! | [`record`] | what must survive: rows, audit records, changes |
 //! | [`usage`] | what a machine or an instance used lately |
@@ -31,9 +35,11 @@
 pub mod access;
 pub mod amendment;
 pub mod capability;
+pub mod condition;
 pub mod content;
 pub mod duration;
 pub mod fact;
+pub mod geo;
 pub mod id;
 pub mod identity;
 pub mod item;
@@ -41,6 +47,8 @@ pub mod manifest;
 pub mod member;
 pub mod message;
 pub mod name;
+pub mod newer;
+pub mod placement;
 pub mod record;
 pub mod resources;
 pub mod service;

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::amendment::Amendments;
 use crate::capability::Capability;
+use crate::geo::{Area, Point};
 use crate::id::MemberId;
 use crate::name::Name;
 use crate::resources::{Memory, Resources};
 use crate::state::MemberState;
+use crate::time::Time;
 
 /// Node or cluster.
 #[derive(
@@ -48,6 +50,9 @@ pub struct NodeFacts {
     pub runtimes: Vec<RuntimeFacts>,
     pub capabilities: BTreeSet<Capability>,
     pub labels: BTreeMap<String, String>,
+    /// Where it stands, as it was started with: see [`NodeFacts::place`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Point>,
     /// The agent's version.
     pub version: String,
     /// Changes when the machine was started anew.
@@ -92,6 +97,12 @@ pub struct NodeReport {
     /// Its orchestrator's store is older than what it obeyed: it takes nothing until people decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
+    /// Not reserved by what its orchestrator has placed there; only an orchestrator tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<Resources>,
+    /// When its orchestrator had heard it last as it told this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Time>,
 }
 
 /// What a cluster can still take: classes of nodes, so that those above can decide and explain.
@@ -112,6 +123,9 @@ pub struct NodeClass {
     pub free: Resources,
     /// The largest free sizes, of any one node each.
     pub largest: Resources,
+    /// Around those of them whose location is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<Area>,
 }
 
 // === impl Role ===
@@ -138,7 +152,10 @@ impl Aggregate {
             let alike =
                 |old: &&NodeClass| old.capabilities == class.capabilities && old.labels == class.labels;
             old.classes.iter().find(alike).is_none_or(|old| {
-                class.nodes > old.nodes || more(&class.free, &old.free) || more(&class.largest, &old.largest)
+                class.area != old.area
+                    || class.nodes > old.nodes
+                    || more(&class.free, &old.free)
+                    || more(&class.largest, &old.largest)
             })
         })
     }
@@ -147,6 +164,13 @@ impl Aggregate {
 // === impl NodeFacts ===
 
 impl NodeFacts {
+    /// Where it is: what an operator says by the label `location` wins over what it was started with. A label that is
+    /// no point means something else.
+    #[must_use]
+    pub fn place(&self) -> Option<Point> {
+        self.labels.get("location").and_then(|text| text.parse().ok()).or(self.location)
+    }
+
     /// Capabilities that follow from the facts: `arch/…`, `os/…`, `runtime/…` of ready runtimes,
     /// beside those that were added.
     #[must_use]

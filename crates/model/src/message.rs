@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Every enum has `Unknown`-tolerance by framing: a message that cannot be decoded is skipped and
-//! counted, never fatal; what it meant is repaired by the next digest.
+//! counted, never fatal; what it meant is repaired by the next digest. Items and facts travel many in a
+//! message: each side says what it [reads](READS), and the other holds back the rest.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -25,9 +26,20 @@ use crate::id::{Epoch, MemberId, StoreId};
 use crate::item::{Digest, ItemKey, Obeyed, PackedItem};
 use crate::member::{NodeFacts, Role, Usage};
 use crate::name::Name;
+use crate::newer;
 
 /// Versions of the link protocol that this program speaks, lowest and highest.
 pub const PROTOCOL: (u16, u16) = (1, 1);
+
+/// Which kinds of items and facts this program reads: all whose `since` is not higher.
+///
+/// To add a kind: raise this by one, give the kind that number in `ItemKey::since` or `FactKey::since`, and have a
+/// golden sample of it. 0 is whoever says nothing, 1 passes over kinds that it does not know, 2 knows of
+/// [musts](READS_MUSTS).
+pub const READS: u32 = 2;
+/// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
+/// before, it passes over that.
+pub const READS_MUSTS: u32 = 2;
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +115,9 @@ pub struct Hello {
     /// What the member obeyed last.
     pub obeyed: Option<Obeyed>,
     pub digest: Digest,
+    /// The items that the member reads: see [`READS`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reads: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +135,9 @@ pub struct Welcome {
     pub revision: u64,
     /// All earlier reigns of this store with the last revision of each.
     pub reigns: Vec<(Epoch, u64)>,
+    /// The facts that the orchestrator reads: see [`READS`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reads: u32,
 }
 
 /// From `from` to `to`: applied only by a member whose list is at `from` (or to `complete` a sync).
@@ -143,7 +161,9 @@ pub struct Facts {
     pub part: FactsPart,
     /// The revision of the list that these facts already reflect.
     pub revision: u64,
+    #[serde(deserialize_with = "newer::known")]
     pub put: Vec<Fact>,
+    #[serde(deserialize_with = "newer::known")]
     pub gone: Vec<FactKey>,
 }
 
@@ -164,4 +184,8 @@ pub struct Proposal {
     pub name: Name,
     pub facts: Option<NodeFacts>,
     pub usage: Option<Usage>,
+}
+
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -3,15 +3,16 @@
 //! It travels as opaque bytes inside items, as it was committed, and is decoded only where it is
 //! obeyed; so an orchestrator of an older version hands on what it does not understand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capability::Capability;
 use crate::content::{ContentKey, ContentKind};
 use crate::name::Name;
 use crate::resources::Resources;
+
+pub use crate::placement::Placement;
 
 /// What to run, how, and where it may run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,23 +136,6 @@ pub struct Port {
     /// The port inside a container; `None`: the same number as on the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<u16>,
-}
-
-/// Where a service may run; all conditions hold at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
-    /// Name of the cluster it must run in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<Name>,
-    /// Name of the node it must run on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<Name>,
-    /// What the node must be able to do.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub require: BTreeSet<Capability>,
-    /// Labels that the node must carry.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
 }
 
 /// What happens after an instance ended without being told to.

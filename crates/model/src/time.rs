@@ -54,10 +54,18 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
+            // What `Display` writes of a number that is no date is read again: rows of a store have to load.
+            let number = text.strip_suffix("ms").and_then(|number| number.parse().ok());
+            if let Some(number) = number {
+                return Ok(Self(number));
+            }
             let at: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
             Ok(Self(at.as_millisecond()))
         } else {
-            i64::deserialize(deserializer).map(Self)
+            // A member may say any number; those that are no dates are of no use to anybody.
+            let (first, last) = (jiff::Timestamp::MIN, jiff::Timestamp::MAX);
+            let at = i64::deserialize(deserializer)?;
+            Ok(Self(at.clamp(first.as_millisecond(), last.as_millisecond())))
         }
     }
 }
@@ -71,6 +79,18 @@ mod tests {
         let json = serde_json::to_string(&Time(1_700_000_000_123)).unwrap();
         assert_eq!(json, "\"2023-11-14T22:13:20.123Z\"");
         assert_eq!(serde_json::from_str::<Time>(&json).unwrap(), Time(1_700_000_000_123));
+    }
+
+    #[test]
+    fn whatever_a_member_says_can_be_kept_and_read_again() {
+        for number in [i64::MIN, -1, 0, i64::MAX] {
+            let json = serde_json::to_string(&Time(number)).unwrap();
+            assert_eq!(serde_json::from_str::<Time>(&json).unwrap(), Time(number), "{json}");
+            let mut bytes = Vec::new();
+            ciborium::into_writer(&number, &mut bytes).unwrap();
+            let heard: Time = ciborium::from_reader(bytes.as_slice()).unwrap();
+            assert!(jiff::Timestamp::from_millisecond(heard.0).is_ok(), "{heard} is a date");
+        }
     }
 
     #[test]

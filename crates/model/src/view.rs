@@ -2,6 +2,7 @@
 
 pub mod amendment;
 pub mod content;
+pub mod explain;
 pub mod held;
 pub mod identity;
 pub mod people;
@@ -65,20 +66,32 @@ pub struct NodeView {
     /// Cores, as in `4` or `1500m`.
     pub cpu: String,
     pub memory: String,
-    /// Not reserved by placed instances; known for an orchestrator's own nodes.
+    /// Not reserved by placed instances; of a cluster's node, as it was when the cluster told of it last. `null`:
+    /// its cluster is of a version that does not tell.
     pub cpu_free: Option<String>,
     pub memory_free: Option<String>,
     /// Names of the runtimes that are ready.
     pub runtimes: Vec<String>,
     pub capabilities: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// Latitude and longitude in degrees, as in `48.2082,16.3738`; `null`: unknown.
+    #[serde(default)]
+    pub location: Option<String>,
     pub instances: u32,
     pub usage: Usage,
-    /// Frozen: its orchestrator is behind what it obeyed; see `holm adopt`.
+    /// It takes nothing until people decide: its orchestrator is behind what it obeyed, or does not know whether it
+    /// still belongs here. See `holm adopt`.
     pub frozen: bool,
+    /// Its orchestrator's store came out of a backup, or knows it by its certificate alone: it is told nothing.
+    #[serde(default)]
+    pub unconfirmed: bool,
     /// It is removed as soon as it has ended what it owes.
     #[serde(default)]
     pub leaving: bool,
+    /// People keep new work away from it.
+    #[serde(default)]
+    pub cordoned: bool,
+    /// By its own orchestrator; a cluster tells it with whatever else has changed of its node.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_heard: Option<Time>,
     pub facts: NodeFactsView,
@@ -115,13 +128,20 @@ pub struct ClusterView {
     pub cpu_free: String,
     pub memory_free: String,
     pub instances: u32,
+    /// As of a node.
     pub frozen: bool,
+    /// As of a node.
+    #[serde(default)]
+    pub unconfirmed: bool,
     /// Names of its nodes that wait for `holm adopt` or `holm discard` there.
     #[serde(default)]
     pub frozen_nodes: Vec<String>,
     /// It is removed as soon as it has ended what it owes.
     #[serde(default)]
     pub leaving: bool,
+    /// People keep new work away from it.
+    #[serde(default)]
+    pub cordoned: bool,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_heard: Option<Time>,
 }
@@ -168,6 +188,10 @@ pub struct ApplyView {
     /// It is taken as it is, and will probably not run: why, and at which key.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Of a plan, for at most 50 services that it changes: who would take the next instance, and why the others
+    /// would not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forecast: Vec<explain::ForecastView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

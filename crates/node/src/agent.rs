@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holm_core::node::{NodeEffect, NodeEvent, NodeMachine, RuntimeEvent};
+use holm_core::revocation::Void;
 use holm_core::table::LoadError;
 use holm_link::revocation::Revocations;
 use holm_model::item::{Item, ItemKey};
@@ -254,10 +255,10 @@ impl Agent {
     fn act(&mut self) {
         let effects = self.machine.take_effects();
         if std::mem::take(&mut self.memory.list_changed) {
+            revoke(&self.revocations, &self.machine.revoked());
             // Before launches: what they start shall find its peers, and its socket.
             self.peers.wish(wish(&self.machine));
             self.identities.wish(identity::wanted(&self.machine));
-            self.revoke();
         }
         self.revision.send_replace(self.machine.held().revision());
         effects.into_iter().for_each(|effect| self.carry_out(effect));
@@ -307,14 +308,13 @@ impl Agent {
             }
         }
     }
+}
 
-    fn revoke(&self) {
-        let serial = |item: &holm_model::item::PackedItem| match &item.key {
-            ItemKey::Revocation(serial) => serial.parse().ok(),
-            _ => None,
-        };
-        self.revocations.revoke(self.machine.held().items().filter_map(serial));
-    }
+/// What the list says is void is refused from now on.
+pub(crate) fn revoke(revocations: &Revocations, void: &Void) {
+    // What cannot be parsed was never a serial number of a certificate.
+    revocations.revoke(void.serials.iter().filter_map(|text| text.parse().ok()));
+    revocations.revoke_members(void.members.iter().map(ToString::to_string));
 }
 
 /// The part of the list that is about peers.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use holm_link::clock::LocalClock;
 use holm_model::capability::Capability;
+use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_model::resources::Resources;
 
@@ -26,6 +27,8 @@ pub struct NodeConfig {
     /// The name to join with; `None`: the host name.
     pub name: Option<Name>,
     pub labels: BTreeMap<String, String>,
+    /// Where it stands.
+    pub location: Option<Point>,
     /// Beside those that are detected.
     pub capabilities: BTreeSet<Capability>,
     /// Kept back for the machine itself.
@@ -70,6 +73,7 @@ impl NodeConfig {
             rejoin: false,
             name: None,
             labels: BTreeMap::new(),
+            location: None,
             capabilities: BTreeSet::new(),
             reserve: Resources::default(),
             interval: Duration::from_secs(15),

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holm_runtime::container::{ContainerConfig, ContainerRuntime};
@@ -34,9 +34,14 @@ pub(crate) fn start(
         process.supervisor.clone_from(supervisor);
     }
     let process = ProcessRuntime::new(process, Cgroups::detect(label), events.clone());
-    let socket = config.engine.clone().or_else(ContainerConfig::usual_socket);
-    let container = ContainerConfig::new(socket.unwrap_or_else(|| DOCKER.into()), label.to_owned());
+    let container = ContainerConfig::new(engine(config), label.to_owned());
     vec![Arc::new(process), Arc::new(ContainerRuntime::new(container, events))]
+}
+
+/// The socket of the container engine, there or not.
+pub(crate) fn engine(config: &RuntimesConfig) -> PathBuf {
+    let socket = config.engine.clone().or_else(ContainerConfig::usual_socket);
+    socket.unwrap_or_else(|| DOCKER.into())
 }
 
 /// A random word of this data directory, made at the first start.

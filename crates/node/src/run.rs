@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, Input, Memory};
+use crate::agent::{self, Agent, Input, Memory};
 use crate::amendments::Narrator;
 use crate::config::NodeConfig;
 use crate::directory::Directory;
@@ -186,6 +186,7 @@ impl Parts {
             history: History::default(),
             revocations: Revocations::default(),
         };
+        agent::revoke(&shared.revocations, &self.machine.revoked());
         let settings = self.link_settings(credentials, clock.clone(), &shared, &published);
         let (link, calling) = Link::start(settings, stop.clone());
         let revocations = shared.revocations.clone();
@@ -340,6 +341,7 @@ fn detector(config: &NodeConfig) -> Detector {
         data_dir: config.data_dir.clone(),
         capabilities: config.capabilities.clone(),
         labels: config.labels.clone(),
+        location: config.location,
         reserve: config.reserve,
     }
 }

@@ -9,7 +9,9 @@ use holm_link::authority::ServerName;
 use holm_link::clock::LocalClock;
 use holm_link::token::JoinToken;
 use holm_link::verify::REJOIN_WINDOW;
+use holm_model::geo::Point;
 use holm_model::name::Name;
+use holm_model::placement::Strategy;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +26,10 @@ pub struct Config {
     /// Under which names and addresses the server certificate is valid, beside the usual ones.
     pub names: Vec<ServerName>,
     pub deadlines: Deadlines,
+    /// How members are ranked for services that do not say it.
+    pub strategy: Strategy,
+    /// Where its nodes are that name no place of their own.
+    pub location: Option<Point>,
     pub limits: Limits,
     /// Of members' certificates; our own server's live three times as long. Both are renewed at two
     /// thirds.
@@ -99,6 +105,8 @@ impl Config {
             http: None,
             names: Vec::new(),
             deadlines: Deadlines::default(),
+            strategy: Strategy::default(),
+            location: None,
             limits: Limits::default(),
             certificate_life: CERTIFICATE_LIFE,
             clock: LocalClock::default(),

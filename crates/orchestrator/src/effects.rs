@@ -2,6 +2,8 @@
 
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
 use holm_core::orchestrator::{Effect, LinkId};
+use holm_core::revocation::Void;
+use holm_link::revocation::Revocations;
 use holm_model::id::MemberId;
 use holm_model::message::Down;
 use serde_bytes::ByteBuf;
@@ -27,7 +29,7 @@ impl World {
             Effect::Send { link, message } => self.links.send(link, message),
             Effect::Close { link, reason } => self.links.close(link, reason),
             Effect::Sign { link, member, csr } => return self.sign(link, member, &csr),
-            Effect::Revoked(serials) => self.revoke(&serials),
+            Effect::Revoked(void) => self.revoke(&void),
             Effect::SendParent(message) => {
                 if let Some(uplink) = &self.uplink {
                     uplink.send(message);
@@ -59,12 +61,18 @@ impl World {
         }
     }
 
-    fn revoke(&self, serials: &[String]) {
-        // What cannot be parsed was never a serial number of a certificate.
-        self.revocations.revoke(serials.iter().filter_map(|text| text.parse().ok()));
+    fn revoke(&self, void: &Void) {
+        add_to(&self.revocations, void);
         self.links.cut_revoked(|serial| self.revocations.contains(serial));
         self.voided.send_replace(());
     }
+}
+
+/// What the machine says is void is refused from now on.
+pub(crate) fn add_to(revocations: &Revocations, void: &Void) {
+    // What cannot be parsed was never a serial number of a certificate.
+    revocations.revoke(void.serials.iter().filter_map(|text| text.parse().ok()));
+    revocations.revoke_members(void.members.iter().map(ToString::to_string));
 }
 
 // === impl Waiter ===

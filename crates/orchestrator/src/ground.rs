@@ -16,6 +16,7 @@ use holm_store::{Snapshot, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Role};
+use crate::effects::add_to;
 use crate::keys::{self, ClusterKeys, KeysError, Signer};
 use crate::shell::StartError;
 
@@ -65,7 +66,8 @@ impl Ground {
             () = stop.cancelled() => return Err(StartError::Stopped),
         };
         let machine = reign(config, &authority, snapshot, &store).await?;
-        let revocations = machine.revoked().iter().filter_map(|text| text.parse().ok()).collect();
+        let revocations = Revocations::default();
+        add_to(&revocations, &machine.revoked());
         let signer = Signer::new(authority, clock.clone(), config.certificate_life);
         Ok(Self { store, machine, signer, revocations, clock, parent })
     }
@@ -134,7 +136,14 @@ async fn reign(
         Role::Cluster { .. } => Tier::Cluster,
     };
     let sea = authority.identity().sea().to_owned();
-    let machine = orchestrator::Config { sea, name: config.name.clone(), tier, deadlines: config.deadlines };
+    let machine = orchestrator::Config {
+        sea,
+        name: config.name.clone(),
+        tier,
+        deadlines: config.deadlines,
+        strategy: config.strategy.clone(),
+        location: config.location,
+    };
     let mut machine = Orchestrator::load(snapshot, machine, getrandom::u64()?)?;
     machine.begins_after(store.last_change());
     let batch = machine.journal_mut().take_batch();

@@ -35,6 +35,7 @@ mod lock;
 mod open;
 mod queue;
 mod schema;
+mod script;
 mod seal;
 mod sqlite;
 mod store;

@@ -25,6 +25,8 @@ const READERS: u32 = 2;
 const READER_IDLE: Duration = Duration::from_secs(30);
 /// Page cache in KiB (negative: SQLite's way to say "not pages").
 const WRITER_CACHE: &str = "-1024";
+/// Texts that the writer keeps prepared, each of several statements.
+const PREPARED: usize = 24;
 const READER_CACHE: &str = "-256";
 /// Bytes kept of a write-ahead log that had grown.
 const LOG_KEPT: &str = "4194304";
@@ -35,6 +37,7 @@ pub(crate) async fn writer(path: &Path) -> Result<SqliteConnection, sqlx::Error>
     options(path)
         .pragma("cache_size", WRITER_CACHE)
         .pragma("journal_size_limit", LOG_KEPT)
+        .statement_cache_capacity(PREPARED)
         .synchronous(SqliteSynchronous::Full)
         .connect()
         .await

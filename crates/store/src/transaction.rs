@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 
 use holm_model::record::{AuditRecord, Batch, Change, Table};
 use holm_model::time::Time;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use crate::chain;
 use crate::queue::Behind;
+use crate::script::{Script, Value};
 use crate::seal::{Seal, SealError, is_secret};
 use crate::store::Keep;
 
@@ -20,6 +19,15 @@ pub(crate) struct Transaction<'a> {
     rows: BTreeMap<(Table, &'a str), Option<Cow<'a, [u8]>>>,
     audit: Vec<&'a AuditRecord>,
     changes: Vec<&'a Change>,
+}
+
+/// What a transaction has written.
+#[derive(Debug)]
+pub(crate) struct Written {
+    /// The number of the last change, if there was one.
+    pub(crate) change: Option<i64>,
+    /// The hash that the next audit record follows, if one was written.
+    pub(crate) head: Option<chain::Hash>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +53,6 @@ struct Entry<'a> {
     body: String,
 }
 
-type Statement = Query<'static, Sqlite, SqliteArguments>;
-
 const ROW: Insert = Insert {
     table: "",
     columns: "key, value",
@@ -66,7 +72,7 @@ const CHANGE: Insert = Insert {
     conflict: "",
 };
 
-/// Rows per statement: few texts, so that all stay prepared, and few trips to SQLite's thread.
+/// Rows per statement: few texts, so that all stay prepared.
 const CHUNKS: [usize; 6] = [64, 16, 4, 3, 2, 1];
 /// Rows removed by one transaction of a pruning, so that commits need not wait long.
 pub(crate) const PRUNED_AT_ONCE: u32 = 5_000;
@@ -98,79 +104,98 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    /// Writes all of it, or nothing; tells the number of the last change it wrote.
+    /// Writes all of it, or nothing. `head`: the hash that the first audit record follows; `None` when that has
+    /// to be read.
     ///
     /// After an error the caller rolls back.
     pub(crate) async fn run(
         &self,
+        head: Option<chain::Hash>,
         connection: &mut SqliteConnection,
-    ) -> Result<Option<i64>, TransactionError> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    ) -> Result<Written, TransactionError> {
+        let mut head = match head {
+            None if !self.audit.is_empty() => Some(chain::head(connection).await?),
+            known => known,
+        };
+        let mut script = Script::new(connection);
+        script.add("BEGIN IMMEDIATE", []).await?;
         for table in Table::ALL {
-            self.write_table(table, connection).await?;
+            self.write_table(table, &mut script).await?;
         }
-        self.write_audit(connection).await?;
+        if let Some(head) = &mut head {
+            self.write_audit(head, &mut script).await?;
+        }
         let changes =
             self.changes.iter().map(|change| Entry::of_change(change)).collect::<Result<Vec<_>, _>>()?;
-        let last = CHANGE.run(&changes, Entry::bind, connection).await?;
-        sqlx::query("COMMIT").execute(&mut *connection).await?;
-        Ok(last)
+        // The last rows of all, so that the number of the last row is that of the last change.
+        CHANGE.run(&changes, Entry::values, &mut script).await?;
+        script.add("COMMIT", []).await?;
+        let last = script.run().await?;
+        Ok(Written { change: (!changes.is_empty()).then_some(last), head })
     }
 
-    async fn write_audit(&self, connection: &mut SqliteConnection) -> Result<(), TransactionError> {
-        if self.audit.is_empty() {
-            return Ok(());
-        }
-        let mut head = chain::head(connection).await?;
+    async fn write_audit(
+        &self,
+        head: &mut chain::Hash,
+        script: &mut Script<'_>,
+    ) -> Result<(), TransactionError> {
         let mut links = Vec::with_capacity(self.audit.len());
         for record in &self.audit {
             let entry = Entry::of_audit(record)?;
-            head = chain::next(&head, &entry.body);
-            links.push((entry, head));
+            *head = chain::next(head, &entry.body);
+            links.push((entry, *head));
         }
-        let bind = |statement, (entry, hash): &(Entry<'_>, chain::Hash)| {
-            Entry::bind(statement, entry).bind(hash.to_vec())
+        let values = |(entry, hash): &(Entry<'_>, chain::Hash)| {
+            Entry::values(entry).into_iter().chain([Value::Blob(hash.to_vec())])
         };
-        AUDIT.run(&links, bind, connection).await?;
+        AUDIT.run(&links, values, script).await?;
         Ok(())
     }
 
-    async fn write_table(&self, table: Table, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    async fn write_table(&self, table: Table, script: &mut Script<'_>) -> Result<(), sqlx::Error> {
         let mut puts = Vec::new();
         for (&(_, key), value) in self.rows.range((table, "")..).take_while(|((t, _), _)| *t == table) {
             match value {
                 Some(value) => puts.push((key, &**value)),
-                None => delete(table, key, connection).await?,
+                None => {
+                    let sql = format!("DELETE FROM {} WHERE key = ?", table.name());
+                    script.add(&sql, [Value::Text(key.to_owned())]).await?;
+                }
             }
         }
         let insert = Insert { table: table.name(), ..ROW };
-        insert.run(&puts, |query, (key, value)| query.bind(*key).bind(*value), connection).await?;
-        Ok(())
+        let values =
+            |(key, value): &(&str, &[u8])| [Value::Text((*key).to_owned()), Value::Blob(value.to_vec())];
+        insert.run(&puts, values, script).await
     }
 }
 
 // === impl Insert ===
 
 impl Insert {
-    /// Inserts the rows in their order; tells the number of the last one.
-    async fn run<R>(
+    /// Inserts the rows in their order. Full chunks go at once, by themselves: their text is always the same.
+    async fn run<R, V: IntoIterator<Item = Value>>(
         &self,
         rows: &[R],
-        bind: impl Fn(Statement, &R) -> Statement,
-        connection: &mut SqliteConnection,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        let mut last = None;
+        values: impl Fn(&R) -> V,
+        script: &mut Script<'_>,
+    ) -> Result<(), sqlx::Error> {
         let mut rest = rows;
         for size in CHUNKS {
             let chunks = rest.chunks_exact(size);
             rest = chunks.remainder();
             for chunk in chunks {
-                let statement = sqlx::query(AssertSqlSafe(self.sql(size)));
-                let done = chunk.iter().fold(statement, &bind).execute(&mut *connection).await?;
-                last = Some(done.last_insert_rowid());
+                let full = size == CHUNKS[0];
+                if full {
+                    script.run().await?;
+                }
+                script.add(&self.sql(size), chunk.iter().flat_map(&values)).await?;
+                if full {
+                    script.run().await?;
+                }
             }
         }
-        Ok(last)
+        Ok(())
     }
 
     fn sql(&self, rows: usize) -> String {
@@ -193,15 +218,10 @@ impl<'a> Entry<'a> {
         Ok(Self { at: change.at, filters, body: serde_json::to_string(change)? })
     }
 
-    fn bind(statement: Statement, entry: &Self) -> Statement {
-        let [first, second, third] = entry.filters;
-        statement.bind(entry.at.0).bind(first).bind(second).bind(third).bind(&entry.body)
+    fn values(&self) -> [Value; 5] {
+        let [first, second, third] = self.filters.map(|text| Value::Text(text.to_owned()));
+        [Value::Int(self.at.0), first, second, third, Value::Text(self.body.clone())]
     }
-}
-
-async fn delete(table: Table, key: &str, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let sql = format!("DELETE FROM {} WHERE key = ?", table.name());
-    sqlx::query(AssertSqlSafe(sql)).bind(key).execute(connection).await.map(drop)
 }
 
 /// Removes the oldest changes that need not be kept, at most [`PRUNED_AT_ONCE`]; tells how many.

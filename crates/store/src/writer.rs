@@ -9,6 +9,7 @@ use holm_model::record::Batch;
 use sqlx::SqliteConnection;
 use tokio::time::Instant;
 
+use crate::chain;
 use crate::error::CommitError;
 use crate::lock::Lock;
 use crate::queue::{Behind, Job, Next};
@@ -22,6 +23,8 @@ pub(crate) struct Writer {
     path: PathBuf,
     /// None after an error that left it in doubt; the next job opens a new one.
     connection: Option<SqliteConnection>,
+    /// The hash that the next audit record follows, when it is known.
+    head: Option<chain::Hash>,
     seal: Seal,
     /// Let go after the connection: fields are dropped in this order.
     _lock: Lock,
@@ -31,7 +34,7 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) const fn new(path: PathBuf, connection: SqliteConnection, seal: Seal, lock: Lock) -> Self {
-        Self { path, connection: Some(connection), seal, _lock: lock }
+        Self { path, connection: Some(connection), head: None, seal, _lock: lock }
     }
 
     pub(crate) const fn path(&self) -> &PathBuf {
@@ -110,13 +113,15 @@ impl Writer {
             return Ok(Committed { change: shared.last_change.load(Ordering::Acquire) });
         }
         let transaction = Transaction::new(behind, batch, &mut self.seal)?;
+        let head = self.head.take();
         let done = match self.connection().await {
-            Ok(connection) => transaction.run(connection).await,
+            Ok(connection) => transaction.run(head, connection).await,
             Err(source) => return Err(CommitError::writing(self.path.clone(), source)),
         };
         match done {
-            Ok(last) => {
-                if let Some(last) = last.and_then(|last| u64::try_from(last).ok()) {
+            Ok(written) => {
+                self.head = written.head;
+                if let Some(last) = written.change.and_then(|last| u64::try_from(last).ok()) {
                     shared.last_change.store(last, Ordering::Release);
                 }
                 Ok(Committed { change: shared.last_change.load(Ordering::Acquire) })

@@ -7,7 +7,7 @@
 //! | [`tree`] | files with modes, packed always the same |
 //! | [`deb`] | Debian packages |
 //! | [`image`] | container images |
-//! | [`sums`] | digests |
+//! | [`sums`] | digests, and whose they are |
 
 mod content;
 mod deb;
@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Compress in a hurry, for tests
     #[arg(long)]
     quick: bool,
+    /// Sign the sums with this private key of `ssh-keygen`
+    #[arg(long, value_name = "FILE")]
+    sign_key: Option<PathBuf>,
     /// Another version than the workspace's
     #[arg(long)]
     version: Option<String>,
@@ -124,8 +127,9 @@ impl Release {
         }
         fs::copy(packaging(SCRIPT), self.out.join(SCRIPT))?;
         names.push(SCRIPT.to_owned());
-        fs::write(self.out.join("SHA256SUMS"), sums::list(&self.out, &names)?)?;
-        names.push("SHA256SUMS".to_owned());
+        fs::write(self.out.join(sums::FILE), sums::list(&self.out, &names)?)?;
+        names.push(sums::FILE.to_owned());
+        names.extend(sums::sign(&self.out, options.sign_key.as_deref())?);
         Ok(names)
     }
 
@@ -215,10 +219,11 @@ mod tests {
             agent: Some(program),
             out: out.to_owned(),
             quick: true,
+            sign_key: None,
             version: Some("1.2.3".to_owned()),
         };
         run(&options).unwrap();
-        fs::read_to_string(out.join("SHA256SUMS")).unwrap()
+        fs::read_to_string(out.join(sums::FILE)).unwrap()
     }
 
     #[test]

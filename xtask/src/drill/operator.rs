@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -11,10 +10,8 @@ use serde_json::{Value, json};
 use super::refusals;
 use super::rest::{Answer, ask, bearer};
 use super::sea::{Addresses, Ground, Person, STARTS, addresses};
+use super::steps::{Drill, Steps};
 use super::wait_for;
-
-/// A step that was done, and how long it took.
-type Step = (&'static str, Duration);
 
 /// Everything of the day.
 pub(super) struct Day {
@@ -23,7 +20,7 @@ pub(super) struct Day {
     pub(super) people: Vec<Member>,
     pub(super) admin: Person,
     fingerprint: String,
-    steps: Vec<Step>,
+    steps: Steps,
 }
 
 /// A person beside the administrator.
@@ -45,27 +42,25 @@ const PEOPLE: [(&str, &[(&str, &str)]); 3] = [
 const NODE: &str = "edge";
 
 pub(super) fn run(program: &Path) -> Result<()> {
-    let begun = Instant::now();
     let ground = Ground::new(program)?;
     let (root, admin) = (addresses()?, ground.person(ADMIN));
     let mut day =
-        Day { ground, root, people: Vec::new(), admin, fingerprint: String::new(), steps: Vec::new() };
+        Day { ground, root, people: Vec::new(), admin, fingerprint: String::new(), steps: Steps::new() };
     let outcome = day.all();
     if outcome.is_err() {
-        for daemon in ["root", NODE] {
-            eprintln!("--- the end of the log of {daemon}\n{}", day.ground.log(daemon));
-        }
+        day.ground.show_logs(&["root", NODE]);
     }
-    outcome?;
-    println!();
-    for (what, took) in &day.steps {
-        println!("{:>7.1} s  {what}", took.as_secs_f64());
-    }
-    println!("{:>7.1} s  in all; everything was as it must be", begun.elapsed().as_secs_f64());
-    Ok(())
+    let shown = day.steps.show();
+    outcome.and(shown)
 }
 
 // === impl Day ===
+
+impl Drill for Day {
+    fn steps(&mut self) -> &mut Steps {
+        &mut self.steps
+    }
+}
 
 impl Day {
     fn all(&mut self) -> Result<()> {
@@ -79,14 +74,6 @@ impl Day {
         self.step("the root is restored, and stops nothing", Self::restore)?;
         self.step("adopted: it goes on", Self::go_on)?;
         self.step("what was deployed is deleted, and ends", Self::clear)
-    }
-
-    fn step(&mut self, what: &'static str, does: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        println!("· {what}");
-        let begun = Instant::now();
-        does(self).context(what)?;
-        self.steps.push((what, begun.elapsed()));
-        Ok(())
     }
 
     fn set_up(&mut self) -> Result<()> {
@@ -127,7 +114,7 @@ impl Day {
     fn join(&mut self) -> Result<()> {
         let proxy = self.ground.proxy()?;
         let token = self.admin.holm(&["token", "create", "--role", "node"])?.done()?.line().to_owned();
-        self.ground.node(NODE, self.root.tls, proxy, &token)?;
+        self.ground.node(NODE, self.root.tls, Some(proxy), &token)?;
         wait_for("the node is online", || Ok((self.node()?["state"] == "online").then_some(())))?;
         let log = fs::read_to_string(self.ground.path("proxy.log")).unwrap_or_default();
         ensure!(log.contains("CONNECT "), "nothing went through the proxy:\n{log}");

@@ -1,11 +1,12 @@
 //! Daemons, a proxy, and people with a command line each, all in one directory that goes in the end.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -18,7 +19,10 @@ use crate::tool::{remove, succeeds};
 pub(super) struct Ground {
     // Dropped in this order: the last started ends first.
     daemons: Vec<Daemon>,
+    /// What is started from now on.
     program: PathBuf,
+    /// What each daemon was told when it was started first.
+    words: BTreeMap<String, Vec<String>>,
     dir: PathBuf,
 }
 
@@ -40,6 +44,8 @@ pub(super) struct Addresses {
 pub(super) struct Person {
     program: PathBuf,
     config: PathBuf,
+    /// Of an orchestrator on this machine: whoever may open it needs no login.
+    socket: Option<PathBuf>,
 }
 
 /// How a call of the command line ended.
@@ -62,11 +68,23 @@ impl Ground {
     pub(super) fn new(program: &Path) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("holm-drill-{}", std::process::id()));
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        // A copy: what is built meanwhile is no part of the drill. Instances run as another user under root.
-        let own = dir.join("holm");
-        fs::copy(program, &own).with_context(|| format!("cannot copy {}", program.display()))?;
+        // Instances run as another user under root.
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o711))?;
-        Ok(Self { daemons: Vec::new(), program: own, dir })
+        let mut ground = Self { daemons: Vec::new(), program: PathBuf::new(), words: BTreeMap::new(), dir };
+        ground.program = ground.bring(program, "holm")?;
+        Ok(ground)
+    }
+
+    /// A copy of a program: what is built meanwhile is no part of the drill.
+    pub(super) fn bring(&self, program: &Path, name: &str) -> Result<PathBuf> {
+        let own = self.path(name);
+        fs::copy(program, &own).with_context(|| format!("cannot copy {}", program.display()))?;
+        Ok(own)
+    }
+
+    /// Daemons that are started from now on are this one.
+    pub(super) fn switch(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -91,7 +109,14 @@ impl Ground {
     }
 
     pub(super) fn person(&self, name: &str) -> Person {
-        Person { program: self.program.clone(), config: self.path(&format!("config-{name}")) }
+        let config = self.path(&format!("config-{name}"));
+        Person { program: self.program.clone(), config, socket: None }
+    }
+
+    /// Whoever may open the socket of an orchestrator, with a program of their own.
+    pub(super) fn owner(&self, orchestrator: &str, program: &Path) -> Person {
+        let (program, config) = (program.to_owned(), self.path("config-owner"));
+        Person { program, config, socket: Some(self.path(orchestrator).join("api.sock")) }
     }
 
     /// Starts a root and waits until it answers.
@@ -113,20 +138,36 @@ impl Ground {
         &mut self,
         name: &str,
         parent: SocketAddr,
-        proxy: SocketAddr,
+        proxy: Option<SocketAddr>,
         token: &str,
     ) -> Result<()> {
+        let mut words = self.member("node", name, parent, token)?;
+        words.push(format!("--engine={}", self.text("no-engine")));
+        words.extend(proxy.map(|proxy| format!("--proxy=http://{proxy}")));
+        self.daemon(name, &words)
+    }
+
+    pub(super) fn cluster(
+        &mut self,
+        name: &str,
+        parent: SocketAddr,
+        at: SocketAddr,
+        token: &str,
+    ) -> Result<()> {
+        let mut words = self.member("cluster", name, parent, token)?;
+        words.push(format!("--listen={at}"));
+        self.daemon(name, &words)
+    }
+
+    fn member(&self, role: &str, name: &str, parent: SocketAddr, token: &str) -> Result<Vec<String>> {
         let token = self.file(&format!("{name}.token"), token)?;
-        let words = [
-            "node".to_owned(),
+        Ok(vec![
+            role.to_owned(),
             format!("--data-dir={}", self.text(name)),
             format!("--name={name}"),
             format!("--parent={parent}"),
-            format!("--proxy=http://{proxy}"),
             format!("--token-file={token}"),
-            format!("--engine={}", self.text("no-engine")),
-        ];
-        self.daemon(name, &words)
+        ])
     }
 
     /// A proxy that lets through to everywhere; its log is beside it.
@@ -151,14 +192,43 @@ impl Ground {
         let log = File::options().create(true).append(true).open(self.path(&format!("{name}.log")))?;
         let child = clean(&self.program).args(words).stdout(log.try_clone()?).stderr(log).spawn();
         let child = child.with_context(|| format!("cannot start {name}"))?;
+        self.words.insert(name.to_owned(), words.to_vec());
         self.daemons.push(Daemon { name: name.to_owned(), child });
         Ok(())
     }
 
+    /// Starts a daemon as it was started before, as whatever program it is now.
+    pub(super) fn start(&mut self, name: &str) -> Result<()> {
+        let words = self.words.get(name).with_context(|| format!("{name} was never started"))?.clone();
+        self.daemon(name, &words)
+    }
+
+    /// As the service manager does.
+    pub(super) fn stop(&mut self, name: &str) -> Result<()> {
+        let mut daemon = self.take(name)?;
+        succeeds("kill", &["-TERM", &daemon.child.id().to_string()]);
+        wait_for(&format!("{name} ends"), || Ok(daemon.child.try_wait()?))?;
+        Ok(())
+    }
+
+    /// How it ended by itself, once it has.
+    pub(super) fn ended(&mut self, name: &str) -> Result<Option<ExitStatus>> {
+        let mut daemon = self.take(name)?;
+        let status = daemon.child.try_wait()?;
+        if status.is_none() {
+            self.daemons.push(daemon);
+        }
+        Ok(status)
+    }
+
+    fn take(&mut self, name: &str) -> Result<Daemon> {
+        let at = self.daemons.iter().position(|daemon| daemon.name == name);
+        Ok(self.daemons.remove(at.with_context(|| format!("{name} does not run"))?))
+    }
+
     /// `kill -9`.
     pub(super) fn kill(&mut self, name: &str) -> Result<()> {
-        let at = self.daemons.iter().position(|daemon| daemon.name == name);
-        let mut daemon = self.daemons.remove(at.with_context(|| format!("{name} does not run"))?);
+        let mut daemon = self.take(name)?;
         daemon.child.kill()?;
         daemon.child.wait()?;
         Ok(())
@@ -170,17 +240,25 @@ impl Ground {
         for start in starts.filter_map(Result::ok) {
             let pid = start.file_name().to_string_lossy().into_owned();
             // The number may be somebody else's by now.
-            if fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == SLEEPS) {
+            if pid.parse().is_ok_and(is_start) {
                 succeeds("kill", &["-KILL", &pid]);
             }
         }
     }
 
-    /// The end of a daemon's log.
+    /// All that a daemon has said.
     pub(super) fn log(&self, name: &str) -> String {
-        let text = fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
-        let lines: Vec<_> = text.lines().rev().take(15).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// The ends of the logs, for whoever has to find out.
+    pub(super) fn show_logs(&self, names: &[&str]) {
+        for name in names {
+            let text = self.log(name);
+            let lines: Vec<_> = text.lines().collect();
+            let end = &lines[lines.len().saturating_sub(15)..];
+            eprintln!("--- the end of the log of {name}\n{}", end.join("\n"));
+        }
     }
 }
 
@@ -197,12 +275,17 @@ impl Drop for Ground {
     }
 }
 
+/// Whether it is a process that was started by an instance of a drill.
+pub(super) fn is_start(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == SLEEPS)
+}
+
 /// Two free ports of loopback.
 pub(super) fn addresses() -> Result<Addresses> {
     Ok(Addresses { tls: free_port()?, plain: free_port()? })
 }
 
-fn free_port() -> Result<SocketAddr> {
+pub(super) fn free_port() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
@@ -227,6 +310,9 @@ impl Person {
     pub(super) fn types(&self, words: &[&str], input: &str) -> Result<Ran> {
         let mut command = clean(&self.program);
         command.args(words).env("HOLM_CONFIG_DIR", &self.config).stdin(Stdio::piped());
+        if let Some(socket) = &self.socket {
+            command.env("HOLM_SOCKET", socket);
+        }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             // A program that does not read it all has ended by then.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How much each caller may still ask at once.
 #[derive(Debug)]
-pub(super) struct Buckets<K> {
+pub(crate) struct Buckets<K> {
     /// Until one more request is allowed.
     step: Duration,
     /// Until a bucket is full again.
@@ -23,24 +23,26 @@ const MOST: usize = 4_096;
 
 impl<K: Eq + Hash> Buckets<K> {
     /// So many requests per second on average; at once what `patience` would bring.
-    pub(super) fn new(rate: u32, patience: Duration) -> Self {
+    pub(crate) fn new(rate: u32, patience: Duration) -> Self {
         let step = Duration::from_secs(1) / rate.max(1);
         Self { step, depth: patience.max(step), full_at: HashMap::new() }
+    }
+
+    /// One request per `step` on average; at once as many as `burst`.
+    pub(crate) fn every(step: Duration, burst: u32) -> Self {
+        Self { step, depth: step * burst.max(1), full_at: HashMap::new() }
     }
 
     /// One request.
     ///
     /// # Errors
     /// How long to wait, when there were too many.
-    pub(super) fn take<Q>(&mut self, caller: &Q, now: Instant) -> Result<(), Duration>
+    pub(crate) fn take<Q>(&mut self, caller: &Q, now: Instant) -> Result<(), Duration>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
-        let full_at = self.full_at.get(caller).map_or(now, |at| (*at).max(now)) + self.step;
-        if let Some(wait) = full_at.checked_duration_since(now + self.depth).filter(|wait| !wait.is_zero()) {
-            return Err(wait);
-        }
+        let full_at = self.look(caller, now)?;
         match self.full_at.get_mut(caller) {
             Some(at) => *at = full_at,
             None => {
@@ -49,6 +51,22 @@ impl<K: Eq + Hash> Buckets<K> {
             }
         }
         Ok(())
+    }
+
+    /// Whether one more request would be allowed: when its bucket would be full again after it.
+    ///
+    /// # Errors
+    /// As for [`Self::take`].
+    pub(crate) fn look<Q>(&self, caller: &Q, now: Instant) -> Result<Instant, Duration>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let full_at = self.full_at.get(caller).map_or(now, |at| (*at).max(now)) + self.step;
+        match full_at.checked_duration_since(now + self.depth).filter(|wait| !wait.is_zero()) {
+            Some(wait) => Err(wait),
+            None => Ok(full_at),
+        }
     }
 
     /// The fuller half goes when there is no other way: who asks most is remembered.

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use holm_core::orchestrator::command::{Command, Expected, Reply};
 use holm_model::name::Name;
 use holm_model::service::Application;
+use holm_model::view::explain::ExplainView;
 use holm_model::view::query::PageQuery;
 use holm_model::view::{ApplicationView, ApplyView, Page, ProblemPlace, ServicePatch};
 use holm_model::wish::AppKey;
@@ -27,6 +28,7 @@ pub(super) const ROUTES: super::Routes = &[
     || routes!(list_of_project),
     || routes!(get, apply, delete, patch),
     || routes!(patch_service),
+    || routes!(explain),
     || routes!(confirm),
 ];
 
@@ -37,6 +39,14 @@ struct ApplyQuery {
     /// Show what would be done, and do nothing.
     #[serde(default)]
     plan: bool,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    /// As in `web/0`.
+    slot: String,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -107,6 +117,22 @@ async fn get(
     let instances = format!("/api/v1/instances?project={}&application={}", app.project, app.name);
     link(&mut answer, &instances, "instances");
     Ok((answer, Json(app)).into_response())
+}
+
+/// Why a slot is where it is, and what the scheduler thinks of every member now.
+///
+/// An orchestrator explains its own decisions: about clusters at the root, about its nodes at a cluster.
+#[utoipa::path(get, path = "/projects/{project}/applications/{application}/explain",
+    operation_id = "explain_slot", tag = "applications", params(AppPath, ExplainQuery),
+    responses((status = 200, body = ExplainView), Common, OfThing))]
+async fn explain(
+    State(api): State<Api>,
+    Path(path): Path<AppPath>,
+    Query(ExplainQuery { slot }): Query<ExplainQuery>,
+) -> Result<Json<ExplainView>, Fault> {
+    let (app, wanted) = (key(&path)?, slot.clone());
+    let found = api.query(move |machine| machine.explain(&app, &wanted)).await?;
+    found.map(Json).ok_or_else(|| Fault::no_such("slot", &format!("{}/{slot}", path.application)))
 }
 
 /// Make a manifest the wish for an application; new ones are created.

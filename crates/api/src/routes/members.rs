@@ -21,8 +21,12 @@ pub(super) const ROUTES: super::Routes = &[
     || routes!(nodes),
     || routes!(node, remove_node),
     || routes!(revoke_node),
+    || routes!(cordon_node),
+    || routes!(uncordon_node),
     || routes!(clusters),
     || routes!(cluster, remove_cluster),
+    || routes!(cordon_cluster),
+    || routes!(uncordon_cluster),
     || routes!(members),
     || routes!(held),
     || routes!(adopt),
@@ -76,6 +80,32 @@ async fn revoke_node(
     done(api.command(actor, Command::RevokeMember { member }).await)
 }
 
+/// Keep new work away from a node; what is there stays.
+#[utoipa::path(post, path = "/nodes/{id}/cordon", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn cordon_node(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(found) = node(State(api.clone()), Path(id)).await?;
+    let member = member("node", &found.id)?;
+    done(api.command(actor, Command::Cordon { member, cordoned: true }).await)
+}
+
+/// Let a node take new work again.
+#[utoipa::path(post, path = "/nodes/{id}/uncordon", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn uncordon_node(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(found) = node(State(api.clone()), Path(id)).await?;
+    let member = member("node", &found.id)?;
+    done(api.command(actor, Command::Cordon { member, cordoned: false }).await)
+}
+
 /// Clusters of this orchestrator.
 #[utoipa::path(get, path = "/clusters", tag = "members", params(PageQuery),
     responses((status = 200, body = Page<ClusterView>), Common))]
@@ -108,6 +138,32 @@ async fn remove_cluster(
     let Json(cluster) = cluster(State(api.clone()), Path(id)).await?;
     let member = member("cluster", &cluster.id)?;
     remove(&api, actor, member).await
+}
+
+/// Keep new work away from a cluster; what is there stays.
+#[utoipa::path(post, path = "/clusters/{id}/cordon", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn cordon_cluster(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(found) = cluster(State(api.clone()), Path(id)).await?;
+    let member = member("cluster", &found.id)?;
+    done(api.command(actor, Command::Cordon { member, cordoned: true }).await)
+}
+
+/// Let a cluster take new work again.
+#[utoipa::path(post, path = "/clusters/{id}/uncordon", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn uncordon_cluster(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(found) = cluster(State(api.clone()), Path(id)).await?;
+    let member = member("cluster", &found.id)?;
+    done(api.command(actor, Command::Cordon { member, cordoned: false }).await)
 }
 
 /// Members of this orchestrator: its own nodes, and its clusters.

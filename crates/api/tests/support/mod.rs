@@ -26,6 +26,7 @@ pub struct Root {
 
 /// A cluster of a root; it ends when it is dropped.
 pub struct Cluster {
+    pub api: Api,
     pub dir: TempDir,
     _stop: DropGuard,
 }
@@ -63,15 +64,19 @@ impl Root {
 
     /// Makes a cluster that joins by a token, over the port.
     pub async fn cluster(&self, name: &str) -> Cluster {
+        self.cluster_limited(name, Limits::default()).await
+    }
+
+    pub async fn cluster_limited(&self, name: &str, limits: Limits) -> Cluster {
         let request = TokenRequest::new(TokenRole::Cluster);
         let token = self.client().create_token(&request).await.unwrap().token;
         let role = Role::Cluster { parent: self.address.to_string(), token: Some(token.parse().unwrap()) };
         let (dir, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let config = Config::new(dir.path().to_owned(), Name::new(name).unwrap(), role);
         let shell = Shell::start(config, stop.clone()).await.unwrap();
-        let http = on_http(Api::new(shell.handle().clone(), &[], Limits::default()));
-        tokio::spawn(shell.serve(http));
-        Cluster { dir, _stop: stop.drop_guard() }
+        let api = Api::new(shell.handle().clone(), &[], limits);
+        tokio::spawn(shell.serve(on_http(api.clone())));
+        Cluster { api, dir, _stop: stop.drop_guard() }
     }
 
     pub fn client(&self) -> Client {

@@ -7,6 +7,7 @@ use clap::Args;
 use holm_client::{Client, Condition, Manifest as Body};
 use holm_model::duration::Span;
 use holm_model::view::ApplyView;
+use holm_model::view::explain::ForecastView;
 
 use super::Project;
 use super::manifest::{self, Manifest};
@@ -56,7 +57,7 @@ async fn one(client: &Client, args: &Apply, project: &str, manifest: Manifest) -
     if args.plan {
         let plan = client.plan(project, name, &body).await?;
         warn(&plan);
-        return args.output.print(&plan, || people(&plan, "would be"));
+        return args.output.print(&plan, || format!("{}{}", people(&plan, "would be"), forecast(&plan)));
     }
     let applied = client.apply(project, name, &body, Condition::Any).await?;
     warn(&applied);
@@ -84,6 +85,15 @@ fn warn(view: &ApplyView) {
     for warning in &view.warnings {
         eprintln!("warning: {}", crate::output::clean(warning));
     }
+}
+
+/// Who would take the next instance of each service.
+fn forecast(view: &ApplyView) -> String {
+    let of = |forecast: &ForecastView| {
+        let opinions = super::explain::opinions(&forecast.members, forecast.more, None);
+        format!("members for {}, by {}:\n{opinions}", forecast.service, forecast.strategy)
+    };
+    view.forecast.iter().map(of).collect()
 }
 
 fn people(view: &ApplyView, is: &str) -> String {

@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use holm_client::Client;
-use holm_model::duration::Span;
 use holm_model::time::Time;
 use holm_model::view::query::AuditQuery;
 use holm_model::view::{AuditProofView, AuditView};
 
+use super::when::When;
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::time::now;
@@ -66,13 +66,6 @@ enum AuditFormat {
     Json,
     Yaml,
     Jsonl,
-}
-
-/// A point in time, or a while ago.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    At(Time),
-    Ago(Span),
 }
 
 /// Records that are shown if nobody says how many.
@@ -221,7 +214,7 @@ struct Window {
 impl Window {
     fn new(since: Option<When>, until: Option<When>) -> Self {
         let now = now();
-        Self { since: since.map(|when| when.time(now)), until: until.map(|when| when.time(now)) }
+        Self { since: since.map(|when| when.before(now)), until: until.map(|when| when.before(now)) }
     }
 
     fn is_before(self, record: &AuditView) -> bool {
@@ -230,44 +223,5 @@ impl Window {
 
     fn is_after(self, record: &AuditView) -> bool {
         self.until.is_some_and(|until| record.at >= until)
-    }
-}
-
-impl When {
-    fn time(self, now: Time) -> Time {
-        match self {
-            Self::At(at) => at,
-            Self::Ago(Span(ago)) => {
-                Time(now.0.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)))
-            }
-        }
-    }
-}
-
-impl std::str::FromStr for When {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(span) = text.parse() {
-            return Ok(Self::Ago(span));
-        }
-        let at: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| "write a time as in `2026-11-22T08:00:00Z`, or how long ago, as in `2h`")?;
-        Ok(Self::At(Time(at.as_millisecond())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        let time = |text: &str| text.parse::<When>().map(|when| when.time(Time(7_200_000)));
-        assert_eq!(time("2h"), Ok(Time(0)));
-        assert_eq!(time("1970-01-01T00:00:01Z"), Ok(Time(1000)));
-        assert_eq!(time("1970-01-01T01:00:01+01:00"), Ok(Time(1000)));
-        assert!(time("yesterday").is_err());
     }
 }

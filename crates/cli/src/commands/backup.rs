@@ -127,12 +127,12 @@ pub(crate) async fn restore(args: Restore) -> Result<(), Failure> {
 impl LockArgs {
     fn lock(&self) -> Result<Lock, Failure> {
         if let Some(file) = &self.key_file {
-            return key(&secret::password(file)?).map(Lock::Key).ok_or_else(|| {
+            return key(&secret::line(file)?).map(Lock::Key).ok_or_else(|| {
                 Failure::wrong_use(format!("{}: a key is 64 hexadecimal digits", file.display()))
             });
         }
         match &self.passphrase_file {
-            Some(file) => secret::password(file).map(Lock::Passphrase),
+            Some(file) => secret::line(file).map(Lock::Passphrase),
             None => prompt::hidden("Passphrase of the backup: ").map(Lock::Passphrase),
         }
     }

@@ -1,28 +1,27 @@
 //! `holm completions`.
 
-use clap::{Args, Command};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::args;
+use crate::completion;
 use crate::failure::Failure;
 use crate::output::say_bytes;
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Names of applications, instances, nodes and so on are asked of the orchestrator that the command \
+    would talk to, for a second at most.\n\n  bash: source <(holm completions bash), in ~/.bashrc\n  zsh:  source \
+    <(holm completions zsh), in ~/.zshrc behind compinit\n  fish: holm completions fish | source, in \
+    ~/.config/fish/config.fish"
+)]
 pub(crate) struct Completions {
     /// For which shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
-/// Without the commands that are for our own use; shells would offer them.
-fn shown(words: &Command) -> Command {
-    let commands = words.get_subcommands().filter(|command| !command.is_hide_set());
-    let top = Command::new("holm").version(env!("CARGO_PKG_VERSION")).propagate_version(true);
-    top.disable_help_subcommand(true).args(words.get_arguments()).subcommands(commands)
-}
-
 pub(crate) fn run(completions: &Completions) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut shown(&args::words()), "holm", &mut script);
-    say_bytes(&script)
+    let shell = completions.shell;
+    let script = completion::script(&shell.to_string());
+    say_bytes(&script.ok_or_else(|| Failure::new(format!("there are no completions for {shell}")))?)
 }

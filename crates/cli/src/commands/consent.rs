@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use holm_model::duration::Span;
 use holm_model::time::Time;
 use holm_node::consent::{self, Consent as Given};
 use serde::Serialize;
 
+use super::when::When;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::output::time::now;
@@ -31,9 +31,9 @@ enum Action {
 
 #[derive(Args, Debug)]
 struct Grant {
-    /// Only for so long, as in `2h`
-    #[arg(long = "for", value_name = "DURATION")]
-    span: Option<Span>,
+    /// Only until this time, as in `2026-11-22T18:00:00Z`, or for so long, as in `2h`; open shells end then
+    #[arg(long, alias = "for", value_name = "TIME|DURATION")]
+    until: Option<When>,
     #[command(flatten)]
     here: Here,
 }
@@ -59,9 +59,11 @@ struct Shown {
 impl Consent {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.action {
-            Action::Grant(Grant { span, here }) => {
-                let length = |Span(span): Span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-                let until = span.map(|span| Time(now().0.saturating_add(length(span))));
+            Action::Grant(Grant { until, here }) => {
+                let until = until.map(|when| when.after(now()));
+                if let Some(past) = until.filter(|until| *until <= now()) {
+                    return Err(Failure::wrong_use(format!("{past} has passed; nothing was changed")));
+                }
                 consent::grant(&here.dir(), Given { until }).map_err(|error| here.failed(&error))?;
                 here.show()
             }

@@ -15,7 +15,7 @@ use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::spark::{bytes, spark_up_to};
 use crate::output::time::{age, local, now};
-use crate::output::{Output, rows, stdout_ink, table};
+use crate::output::{Output, notes, rows, stdout_ink, table};
 use crate::resolve;
 
 #[derive(Args, Debug)]
@@ -85,8 +85,14 @@ async fn application(client: &Client, project: &str, name: &str, output: Output)
     let application = Some(format!("{project}/{name}"));
     let events = history(client, HistoryQuery { application, ..HistoryQuery::default() }).await?;
     output.print(&view, || {
-        [about_application(&view), services(&view), section("instances", &instances), happened(&events)]
-            .concat()
+        [
+            about_application(&view),
+            note(&view),
+            services(&view),
+            section("instances", &instances),
+            happened(&events),
+        ]
+        .concat()
     })
 }
 
@@ -137,7 +143,7 @@ async fn history(client: &Client, query: HistoryQuery) -> Result<Vec<EventView>,
 // === texts ===
 
 fn note(thing: &impl table::Listed) -> String {
-    thing.note().map_or_else(String::new, |note| format!("\n{note}\n"))
+    notes::explain(&thing.waits())
 }
 
 fn section<T: table::Listed>(title: &str, items: &[T]) -> String {
@@ -162,7 +168,7 @@ fn about_application(view: &ApplicationView) -> String {
         ("application", view.name.clone()),
         ("project", view.project.clone()),
         ("id", view.id.clone()),
-        ("state", view.state.word().to_owned()),
+        ("state", rows::with_note(view.state.word(), view.unconfirmed, "unconfirmed")),
         ("generation", view.generation.to_string()),
         ("created", when(view.created)),
         ("changed", when(view.changed)),
@@ -216,7 +222,7 @@ fn about_node(view: &NodeView) -> String {
         ("node", view.name.clone()),
         ("id", view.id.clone()),
         ("cluster", view.cluster.clone().unwrap_or_default()),
-        ("state", rows::standing(view.state, view.frozen, view.leaving)),
+        ("state", rows::standing(view.state, view.frozen, view.unconfirmed, view.leaving)),
         ("heard", view.last_heard.map(when).unwrap_or_default()),
         ("host", facts.hostname.clone()),
         ("addresses", join(&facts.addresses)),
@@ -272,7 +278,7 @@ fn about_cluster(view: &ClusterView) -> String {
     let pairs = [
         ("cluster", view.name.clone()),
         ("id", view.id.clone()),
-        ("state", rows::standing(view.state, view.frozen, view.leaving)),
+        ("state", rows::standing(view.state, view.frozen, view.unconfirmed, view.leaving)),
         ("nodes", format!("{} online of {}", view.online, view.nodes)),
         ("cpu", format!("{} ({} free)", view.cpu, view.cpu_free)),
         ("memory", format!("{} ({} free)", view.memory, view.memory_free)),

@@ -11,6 +11,7 @@ use holm_model::view::query::{AuditQuery, INSTANCE_STATES, InstanceQuery};
 use super::pulse::Pulse;
 use crate::connect::{At, Connect};
 use crate::failure::Failure;
+use crate::output;
 use crate::output::table::Listed;
 use crate::output::time::now;
 use crate::output::{Format, Output, stdout_ink, table};
@@ -62,7 +63,7 @@ enum What {
 }
 
 #[derive(Args, Debug)]
-struct List {
+pub(crate) struct List {
     /// Only these, by name or id
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -92,6 +93,14 @@ struct Filter {
     /// In a state
     #[arg(long, ignore_case = true, hide_possible_values = true, value_parser = PossibleValuesParser::new(INSTANCE_STATES))]
     state: Option<String>,
+}
+
+/// How much is said of what waits for people to decide.
+#[derive(Clone, Copy, Debug)]
+enum Notes {
+    /// A line that leads to the rest.
+    Brief,
+    Full,
 }
 
 /// One project, or all that one may see.
@@ -157,11 +166,30 @@ pub(crate) async fn run(At { args: Get { what }, connect }: At<Get>) -> Result<(
     }
 }
 
+/// `holm node ls`.
+pub(crate) async fn nodes(At { args, connect }: At<List>) -> Result<(), Failure> {
+    args.show_with(Notes::Full, &connect, async |client: &Client| client.nodes().await).await
+}
+
+/// `holm cluster ls`.
+pub(crate) async fn clusters(At { args, connect }: At<List>) -> Result<(), Failure> {
+    args.show_with(Notes::Full, &connect, async |client: &Client| client.clusters().await).await
+}
+
 // === impl List ===
 
 impl List {
     async fn show<T: Listed>(
         &self,
+        connect: &Connect,
+        fetch: impl AsyncFn(&Client) -> Listing<T>,
+    ) -> Result<(), Failure> {
+        self.show_with(Notes::Brief, connect, fetch).await
+    }
+
+    async fn show_with<T: Listed>(
+        &self,
+        notes: Notes,
         connect: &Connect,
         fetch: impl AsyncFn(&Client) -> Listing<T>,
     ) -> Result<(), Failure> {
@@ -175,7 +203,11 @@ impl List {
         }
         self.output.print(&items, || table::render(&items, self.output.is_wide(), now(), stdout_ink()))?;
         if matches!(self.output.format, Format::Table | Format::Wide) {
-            items.iter().filter_map(Listed::note).for_each(|note| eprintln!("\n{note}"));
+            let waiting: Vec<_> = items.iter().flat_map(Listed::waits).collect();
+            match notes {
+                Notes::Full => eprint!("{}", output::notes::explain(&waiting)),
+                Notes::Brief => output::notes::brief(&waiting).iter().for_each(|line| eprintln!("\n{line}")),
+            }
         }
         Ok(())
     }

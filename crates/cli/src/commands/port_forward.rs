@@ -54,8 +54,8 @@ struct Ends {
     project: String,
     application: String,
     service: String,
-    /// Goes first as long as it is there.
-    preferred: Option<String>,
+    /// The only one that was named; a replacement takes its place.
+    slot: Option<String>,
 }
 
 /// Connections at once; an orchestrator bounds them, too.
@@ -75,7 +75,7 @@ pub(crate) async fn run(At { args, connect }: At<PortForward>) -> Result<(), Fai
     for forward in args.ports {
         let listener = forward.listen(args.address).await?;
         let at = listener.local_addr().map_err(|error| Failure::from_error("no local address", &error))?;
-        say(&format!("{at} leads to {} of {}/{}", forward.port, ends.application, ends.service))?;
+        say(&format!("{at} leads to {} of {ends}", forward.port))?;
         accepting.spawn(accept(listener, Arc::clone(&ends), forward.port));
     }
     let listen =
@@ -200,7 +200,9 @@ impl Ends {
         // An id may be of another project than names.
         let (project, application, service) =
             (first.project.clone(), first.application.clone(), first.service.clone());
-        Ok(Self { client, project, application, service, preferred: first.id.clone() })
+        let whole = target == application || target == format!("{application}/{service}");
+        let slot = (!whole).then(|| first.slot.clone());
+        Ok(Self { client, project, application, service, slot })
     }
 
     /// A tunnel to the first instance that takes it.
@@ -213,9 +215,7 @@ impl Ends {
                 Err(error) => failed = Some(Failure::from(error)),
             }
         }
-        Err(failed.unwrap_or_else(|| {
-            Failure::new(format!("no instance of {}/{} with {port} runs now", self.application, self.service))
-        }))
+        Err(failed.unwrap_or_else(|| Failure::new(format!("no instance of {self} with {port} runs now"))))
     }
 
     async fn candidates(&self) -> Result<Vec<InstanceView>, Failure> {
@@ -227,8 +227,15 @@ impl Ends {
             ..InstanceQuery::default()
         };
         let mut instances = self.client.instances(&query).await?;
-        instances.sort_by_key(|instance| (instance.held, instance.id != self.preferred));
+        instances.retain(|instance| self.slot.as_ref().is_none_or(|slot| *slot == instance.slot));
+        instances.sort_by_key(|instance| instance.held);
         Ok(instances)
+    }
+}
+
+impl std::fmt::Display for Ends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.application, self.slot.as_ref().unwrap_or(&self.service))
     }
 }
 

@@ -1,10 +1,10 @@
-//! `holm node remove|revoke` and `holm cluster remove`.
+//! `holm node ls|remove|revoke|cordon|uncordon` and `holm cluster ls|remove|cordon|uncordon`.
 
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
 
 use super::amend::{CapabilityAction, LabelAction};
-use super::consent;
+use super::{consent, get};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{Output, clean};
@@ -20,10 +20,16 @@ pub(crate) struct Member {
 /// On a node.
 #[derive(Subcommand, Debug)]
 pub(crate) enum NodeAction {
+    /// List nodes, those of clusters included, and what waits for somebody to decide
+    Ls(At<get::List>),
     /// Remove a node: it ends what it runs, which is placed elsewhere
     Remove(At<Member>),
     /// Make a node's certificates void; it stays known
     Revoke(At<Member>),
+    /// Keep new work away from a node; what is there stays
+    Cordon(At<Member>),
+    /// Let a node take new work again
+    Uncordon(At<Member>),
     /// On the machine itself, as its owner: whether people may open a shell there
     Consent(consent::Consent),
     /// Say what a node can do, for services that require it
@@ -37,8 +43,14 @@ pub(crate) enum NodeAction {
 /// On a cluster.
 #[derive(Subcommand, Debug)]
 pub(crate) enum ClusterAction {
+    /// List clusters, and what waits for somebody to decide
+    Ls(At<get::List>),
     /// Remove a cluster: it ends what it runs for us, which is placed elsewhere
     Remove(At<Member>),
+    /// Keep new work away from a cluster; what is there stays
+    Cordon(At<Member>),
+    /// Let a cluster take new work again
+    Uncordon(At<Member>),
 }
 
 // === impl NodeAction ===
@@ -46,9 +58,12 @@ pub(crate) enum ClusterAction {
 impl NodeAction {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Ls(at) => get::nodes(at).await,
             Self::Consent(consent) => consent.run(),
             Self::Capability(action) => action.run().await,
             Self::Label(action) => action.run().await,
+            Self::Cordon(at) => cordon("nodes", at, true).await,
+            Self::Uncordon(at) => cordon("nodes", at, false).await,
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_node(&args.name).await?;
                 tell("node", &args, &removal)
@@ -70,10 +85,28 @@ impl NodeAction {
 
 impl ClusterAction {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let Self::Remove(At { args, connect }) = self;
-        let removal = connect.client()?.remove_cluster(&args.name).await?;
-        tell("cluster", &args, &removal)
+        match self {
+            Self::Ls(at) => get::clusters(at).await,
+            Self::Cordon(at) => cordon("clusters", at, true).await,
+            Self::Uncordon(at) => cordon("clusters", at, false).await,
+            Self::Remove(At { args, connect }) => {
+                let removal = connect.client()?.remove_cluster(&args.name).await?;
+                tell("cluster", &args, &removal)
+            }
+        }
     }
+}
+
+/// `kind`: `nodes` or `clusters`.
+async fn cordon(kind: &str, At { args, connect }: At<Member>, cordoned: bool) -> Result<(), Failure> {
+    connect.client()?.cordon(kind, &args.name, cordoned).await?;
+    let name = &args.name;
+    let (done, words) = if cordoned {
+        ("cordoned", format!("{name} takes nothing new until it is uncordoned; what is there stays"))
+    } else {
+        ("uncordoned", format!("{name} takes new work again"))
+    };
+    args.output.print_done(done, name, || words)
 }
 
 /// What becomes of what runs there is the question that somebody has who removes a member.

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::{Output, rows, stdout_ink, table};
+use crate::output::notes::{self, Waiting};
+use crate::output::table::{self, Listed};
+use crate::output::{Output, stdout_ink};
 
 #[derive(Args, Debug)]
 pub(crate) struct Status {
@@ -20,15 +22,17 @@ pub(crate) async fn run(At { args, connect }: At<Status>) -> Result<(), Failure>
     let client = connect.client()?;
     let status = client.status().await?;
     let members = client.members().await?;
+    let mut waiting: Vec<_> = members.iter().flat_map(Listed::waits).collect();
     let below = members.iter().filter(|member| !member.frozen_nodes.is_empty());
     let frozen_nodes = below.map(|member| (member.name.clone(), member.frozen_nodes.clone())).collect();
     let frozen = members.into_iter().filter(|member| member.frozen || member.unconfirmed);
     let frozen = frozen.map(|member| member.name).collect();
     // Whoever may not see applications may see the rest.
     let applications = client.applications().await.unwrap_or_default();
+    waiting.extend(applications.iter().flat_map(Listed::waits));
     let unconfirmed = applications.into_iter().filter(|application| application.unconfirmed);
     let unconfirmed = unconfirmed.map(|application| format!("{}/{}", application.project, application.name));
-    let seen = Seen { status, frozen, frozen_nodes, unconfirmed: unconfirmed.collect() };
+    let seen = Seen { status, frozen, frozen_nodes, unconfirmed: unconfirmed.collect(), waiting };
     args.output.print(&seen, || people(&seen))
 }
 
@@ -43,9 +47,12 @@ struct Seen {
     frozen_nodes: BTreeMap<String, Vec<String>>,
     /// Applications that came back with a restored store and wait for `confirm`, as `project/name`.
     unconfirmed: Vec<String>,
+    /// All of these.
+    #[serde(skip)]
+    waiting: Vec<Waiting>,
 }
 
-fn people(Seen { status, frozen, frozen_nodes, unconfirmed }: &Seen) -> String {
+fn people(Seen { status, waiting, .. }: &Seen) -> String {
     let writes = status.read_only.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"));
     let pairs = [
         ("orchestrator", format!("{} ({})", status.name, status.role)),
@@ -58,19 +65,7 @@ fn people(Seen { status, frozen, frozen_nodes, unconfirmed }: &Seen) -> String {
         ("fingerprint", status.fingerprint.clone()),
     ];
     let mut text = table::pairs(&pairs, stdout_ink());
-    for name in frozen {
-        text.push_str(&format!("\n{}\n", rows::frozen(name)));
-    }
-    for note in frozen_nodes.iter().filter_map(|(cluster, nodes)| rows::frozen_nodes(cluster, nodes)) {
-        text.push_str(&format!("\n{note}\n"));
-    }
-    if !unconfirmed.is_empty() {
-        text.push_str(&format!(
-            "\nNothing new is started of what came back with a restored store: {}. `holm get applications`, then \
-             `holm confirm` what is still wanted\n",
-            unconfirmed.join(", ")
-        ));
-    }
+    text.push_str(&notes::explain(waiting));
     text
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use holm_model::view::{EventView, InstanceView};
 use tokio::time::Instant;
 
+use super::slots;
+
 /// Since when nothing has changed.
 #[derive(Debug)]
 pub(super) struct Steady {
@@ -65,18 +67,16 @@ impl Crashes {
         self.reasons.extend(failed.map(|event| (event.subject, event.reason)));
     }
 
-    /// A line for each slot that its orchestrator cannot place since nothing is tried on its node any more.
+    /// Slots that their orchestrator cannot place since nothing is tried on its node any more.
     /// Whoever has not failed yet may find a place later; this one needs people.
     pub(super) fn given_up(instances: &[InstanceView]) -> String {
         let given_up = |i: &&InstanceView| i.state == "REQUESTED" && i.reason.contains(NO_ATTEMPT);
-        let line =
-            |i: &InstanceView| format!("\n  {}", crate::output::clean(&format!("{}  {}", i.slot, i.reason)));
-        instances.iter().filter(given_up).map(line).collect()
+        slots::below(instances.iter().filter(given_up).map(|i| (i.slot.clone(), i.reason.clone())))
     }
 
-    /// A line for each that was started again [`MOST_CRASHES`] times while we looked.
+    /// Those that were started again [`MOST_CRASHES`] times while we looked.
     pub(super) fn again_and_again(&mut self, instances: &[InstanceView]) -> String {
-        let mut lines = String::new();
+        let mut told = Vec::new();
         for instance in instances {
             let Some(id) = &instance.id else { continue };
             if instance.state == "FAILED" {
@@ -86,11 +86,10 @@ impl Crashes {
             let restarts = instance.restarts.saturating_sub(before);
             if restarts >= MOST_CRASHES {
                 let reason = self.reasons.get(id).map_or_else(String::new, |why| format!(": {why}"));
-                let text = format!("{}  was started again {restarts} times{reason}", instance.slot);
-                lines.push_str(&format!("\n  {}", crate::output::clean(&text)));
+                told.push((instance.slot.clone(), format!("was started again {restarts} times{reason}")));
             }
         }
-        lines
+        slots::below(told)
     }
 }
 

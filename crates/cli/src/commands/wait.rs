@@ -10,6 +10,7 @@ use holm_model::view::{ApplicationView, InstanceView};
 use tokio::time::Instant;
 
 use super::pulse::Pulse;
+use super::slots;
 use super::steady::{Crashes, Steady};
 use crate::failure::Failure;
 use crate::output::live::Live;
@@ -49,17 +50,24 @@ pub(crate) struct Seen(BTreeMap<String, String>);
 // === impl Seen ===
 
 impl Seen {
-    /// A line for each slot whose state is another one than at the last call.
+    /// What is new of each slot since the last call; slots with the same reason share a line.
     pub(crate) fn changes(&mut self, instances: &[InstanceView]) -> Vec<String> {
-        let mut lines = Vec::new();
+        let (mut lines, mut with_reason) = (Vec::new(), Vec::new());
         for instance in instances {
             let text = line(instance);
             let key = format!("{}/{}", instance.application, instance.slot);
-            if self.0.get(&key) != Some(&text) {
-                lines.push(format!("{key}  {text}"));
-                self.0.insert(key, text);
+            if self.0.get(&key) == Some(&text) {
+                continue;
             }
+            let told = (key.clone(), text.clone());
+            if instance.reason.is_empty() {
+                lines.extend(slots::grouped([told]));
+            } else {
+                with_reason.push(told);
+            }
+            self.0.insert(key, text);
         }
+        lines.extend(slots::grouped(with_reason));
         lines
     }
 }
@@ -69,7 +77,7 @@ fn line(instance: &InstanceView) -> String {
         [&instance.cluster, &instance.node].into_iter().flatten().map(String::as_str).collect();
     let at = if place.is_empty() { String::new() } else { format!(" on {}", place.join("/")) };
     let reason = if instance.reason.is_empty() { String::new() } else { format!(": {}", instance.reason) };
-    crate::output::clean(&format!("{}{at}{reason}", instance.state))
+    format!("{}{at}{reason}", instance.state)
 }
 
 /// Returns when the application runs as wished; shows what happens meanwhile, unless it was `seen`.
@@ -159,7 +167,7 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
     }
 }
 
-/// `why`: a line for each slot.
+/// `why`: lines about slots.
 fn failed(wanted: Wanted<'_>, why: &str) -> Failure {
     Failure::new(format!("{} has failed{why}", wanted.name))
         .hint(format!("`holm logs {}` shows what its instances said", wanted.name))
@@ -184,7 +192,7 @@ fn late(
 /// Each slot that does not run, and why.
 fn open_ends(instances: &[InstanceView]) -> String {
     let open = instances.iter().filter(|instance| instance.state != "RUNNING");
-    open.map(|instance| format!("\n  {}  {}", instance.slot, line(instance))).collect()
+    slots::below(open.map(|instance| (instance.slot.clone(), line(instance))))
 }
 
 #[cfg(test)]
@@ -223,6 +231,14 @@ mod tests {
         assert!(seen.changes(&[one.clone()]).is_empty());
         one.state = "FAILED".to_owned();
         one.reason = "exit code 1".to_owned();
-        assert_eq!(seen.changes(&[one]), ["building/web/0  FAILED on vienna/fl-1: exit code 1"]);
+        assert_eq!(seen.changes(&[one.clone()]), ["building/web/0  FAILED on vienna/fl-1: exit code 1"]);
+        (one.state, one.cluster, one.node) = ("REQUESTED".to_owned(), None, None);
+        one.reason = "no place: fl-1: 64MiB free, 128MiB asked".to_owned();
+        let waiting: Vec<_> =
+            (0..4).map(|i| InstanceView { slot: format!("web/{i}"), ..one.clone() }).collect();
+        let told =
+            "building/web/0, building/web/1 and 2 more  REQUESTED: no place: fl-1: 64MiB free, 128MiB asked";
+        assert_eq!(seen.changes(&waiting), [told], "one long reason is told once");
+        assert_eq!(open_ends(&waiting), format!("\n  {}", told.replace("building/", "")));
     }
 }

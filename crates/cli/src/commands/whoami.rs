@@ -5,7 +5,7 @@ use holm_model::view::people::WhoView;
 
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::output::rows::{rights, role_of};
+use crate::output::rights::{rights, role_of};
 use crate::output::time::{left, now};
 use crate::output::{Output, stdout_ink, table};
 

@@ -33,6 +33,9 @@ pub(super) struct Record {
     /// The socket of that engine, if a person named it.
     #[serde(default)]
     pub(super) engine: Option<PathBuf>,
+    /// Directories above the demo's own that it made, the innermost first.
+    #[serde(default)]
+    pub(super) made: Vec<PathBuf>,
 }
 
 pub(super) const PREFIX: &str = "demo-";
@@ -46,8 +49,8 @@ impl Ground {
         let dir = home.join(format!("{PREFIX}{pid}"));
         let own = i32::try_from(pid).ok().and_then(Process::now);
         let demo = own.ok_or_else(|| Failure::new("/proc does not show our own process"))?;
-        let record =
-            Record { demo, children: Vec::new(), namespaces: Vec::new(), bridge: None, image: None, engine };
+        let (children, namespaces, made) = (Vec::new(), Vec::new(), missing(home));
+        let record = Record { demo, children, namespaces, bridge: None, image: None, engine, made };
         let ground = Self { dir, record };
         ground.make().map_err(|e| {
             Failure::from_error(format!("{} cannot be made", ground.dir.display()), &e)
@@ -103,8 +106,13 @@ impl Ground {
     }
 
     pub(super) fn remove(&self) -> Result<(), Failure> {
-        remove_dir(&self.dir)
+        remove_dir(&self.dir, &self.record.made)
     }
+}
+
+/// `dir` and the directories above it that are not there yet, the innermost first.
+fn missing(dir: &Path) -> Vec<PathBuf> {
+    dir.ancestors().take_while(|dir| !dir.exists()).map(Path::to_owned).collect()
 }
 
 /// The record of the demo in `dir`; none when it was killed before it could write one.
@@ -112,8 +120,9 @@ pub(super) fn read(dir: &Path) -> Option<Record> {
     serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()
 }
 
-/// The record goes last: what is left of a removal that fails can still be cleaned up by it.
-pub(super) fn remove_dir(dir: &Path) -> Result<(), Failure> {
+/// The record goes last: what is left of a removal that fails can still be cleaned up by it. Of the directories
+/// that were `made` above, those go that are empty then.
+pub(super) fn remove_dir(dir: &Path, made: &[PathBuf]) -> Result<(), Failure> {
     let remove = || {
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
@@ -129,7 +138,11 @@ pub(super) fn remove_dir(dir: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Failure::from_error(format!("{} cannot be removed", dir.display()), &error))
         }
-        _ => Ok(()),
+        _ => {
+            // What is not empty is somebody's, and so is all above it.
+            let _ = made.iter().try_for_each(fs::remove_dir);
+            Ok(())
+        }
     }
 }
 
@@ -148,5 +161,17 @@ mod tests {
         assert!(fs::metadata(ground.program()).unwrap().permissions().mode() & 0o005 == 0o005);
         ground.remove().unwrap();
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn directories_that_it_made_go_with_it_unless_somebody_uses_them() {
+        let top = tempfile::tempdir().unwrap();
+        let home = top.path().join("state/holm");
+        Ground::create(&home, None).unwrap().remove().unwrap();
+        assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0);
+        let ground = Ground::create(&home, None).unwrap();
+        fs::write(top.path().join("state/mine"), "").unwrap();
+        ground.remove().unwrap();
+        assert!(!home.exists() && top.path().join("state/mine").exists());
     }
 }

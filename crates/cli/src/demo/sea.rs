@@ -17,8 +17,8 @@ use super::network::{self, Network};
 use super::plan::{CLUSTERS, NODES, Node};
 use super::{PROJECT, sweep};
 use crate::commands::delete;
-use crate::connect::SOCKET;
 use crate::failure::Failure;
+use crate::roles::SOCKET;
 
 #[derive(Debug)]
 pub(super) struct Sea {

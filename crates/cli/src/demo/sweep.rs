@@ -44,7 +44,7 @@ async fn demo(dir: &Path) -> Result<(), Failure> {
         image(record).await;
         network::remove(record);
     }
-    ground::remove_dir(dir)
+    ground::remove_dir(dir, &record.map(|record| record.made).unwrap_or_default())
 }
 
 /// Takes the image back that an engine was lent. All containers of the demo must be gone.

@@ -1,43 +1,60 @@
-//! What people and programs read.
+//! What people and programs read. The agent alone has plain text and JSON.
 //!
 //! | module | its one reason to change |
 //! | --- | --- |
 //! | [`table`] | how tables look |
 //! | [`rows`] | which columns things have |
+//! | [`notes`] | what waits for people to decide, and what the words for it mean |
+//! | [`rights`] | roles and rights in words |
 //! | [`spark`] | how something went, as a line of blocks |
 //! | [`time`] | ages and the reader's zone |
 //! | [`live`] | a view that is drawn again and again |
 
+#[cfg(feature = "full")]
 pub(crate) mod live;
+#[cfg(feature = "full")]
+pub(crate) mod notes;
+#[cfg(feature = "full")]
+pub(crate) mod rights;
+#[cfg(feature = "full")]
 pub(crate) mod rows;
-#[cfg(test)]
+#[cfg(all(test, feature = "full"))]
 pub(crate) mod samples;
+#[cfg(feature = "full")]
 pub(crate) mod spark;
+#[cfg(feature = "full")]
 pub(crate) mod table;
 pub(crate) mod time;
 
+#[cfg(feature = "full")]
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Write as _};
+#[cfg(feature = "full")]
+use std::io::IsTerminal as _;
+use std::io::{self, Write as _};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::failure::Failure;
+#[cfg(feature = "full")]
 use crate::logging::ink;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     #[default]
     Table,
+    #[cfg(feature = "full")]
     Wide,
     Json,
+    #[cfg(feature = "full")]
     Yaml,
 }
 
 /// `-o`, for every command that answers something.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Output {
-    /// How to print; `wide` is a table with more columns
+    #[cfg_attr(feature = "full", doc = "How to print; `wide` is a table with more columns")]
+    #[cfg_attr(not(feature = "full"), doc = "How to print")]
     #[arg(short = 'o', long = "output", value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) format: Format,
 }
@@ -45,10 +62,6 @@ pub(crate) struct Output {
 // === impl Output ===
 
 impl Output {
-    pub(crate) const fn is_wide(self) -> bool {
-        matches!(self.format, Format::Wide)
-    }
-
     /// Prints `value` as it is for programs, or else what `people` makes of it.
     pub(crate) fn print<T: Serialize>(
         self,
@@ -56,12 +69,22 @@ impl Output {
         people: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         match self.format {
-            Format::Table | Format::Wide => say(&people()),
+            Format::Table => say(&people()),
             Format::Json => say(&json(value, serde_json::to_string_pretty)?),
+            #[cfg(feature = "full")]
+            Format::Wide => say(&people()),
+            #[cfg(feature = "full")]
             Format::Yaml => {
                 say(&serde_saphyr::to_string(value).map_err(|e| Failure::from_error("a bug: no YAML", &e))?)
             }
         }
+    }
+}
+
+#[cfg(feature = "full")]
+impl Output {
+    pub(crate) const fn is_wide(self) -> bool {
+        matches!(self.format, Format::Wide)
     }
 
     /// Prints what was done, and to what: `{"deleted": "shop"}` for programs.
@@ -110,6 +133,7 @@ pub(crate) fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Whether to use colours on standard output.
+#[cfg(feature = "full")]
 pub(crate) fn stdout_ink() -> bool {
     ink(io::stdout().is_terminal())
 }
@@ -119,7 +143,7 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "full"))]
 mod tests {
     use super::*;
 

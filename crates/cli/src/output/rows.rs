@@ -1,22 +1,21 @@
 //! Which columns things have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use holm_model::access::{Grants, Role as PersonRole, Verb};
 use holm_model::member::{Role, Usage};
-use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory};
 use holm_model::state::MemberState;
 use holm_model::time::Time;
 use holm_model::view::content::ContentView;
 use holm_model::view::held::HeldItem;
-use holm_model::view::people::{PersonView, ProjectView, Roles};
+use holm_model::view::people::{PersonView, ProjectView};
 use holm_model::view::{
-    ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, TokenRole,
-    TokenView,
+    ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, TokenView,
 };
 
+use super::notes::{Waiting, Why};
+use super::rights::{allows, role, roles};
 use super::table::{Column, Listed};
 use super::time::{age, left, local};
 
@@ -56,30 +55,27 @@ pub(crate) fn with_note(state: &str, note: bool, word: &str) -> String {
 }
 
 /// The state of a member, and what else is to be known of it at a glance.
-pub(crate) fn standing(state: MemberState, frozen: bool, leaving: bool) -> String {
-    with_note(&with_note(state.word(), frozen, "frozen"), leaving, "leaving")
+pub(crate) fn standing(state: MemberState, frozen: bool, unconfirmed: bool, leaving: bool) -> String {
+    let word = if unconfirmed { "unconfirmed" } else { "frozen" };
+    with_note(&with_note(state.word(), frozen || unconfirmed, word), leaving, "leaving")
 }
 
-/// What a frozen member is, and what to do about it.
-pub(crate) fn frozen(name: &str) -> String {
-    format!(
-        "{name} is frozen: it obeyed a newer store than the one here, so it runs on and takes nothing new.\n  \
-         `holm adopt {name}`    what it runs is right: the store learns it\n  \
-         `holm discard {name}`  the store is right: what it does not know is ended there\n  \
-         With `--dry-run` either of them shows what it would do, and does nothing."
-    )
+/// A frozen member is called by what people have to decide about it.
+const fn held_up(frozen: bool, unconfirmed: bool) -> Option<Why> {
+    match (frozen, unconfirmed) {
+        (_, true) => Some(Why::Unconfirmed),
+        (true, false) => Some(Why::Frozen),
+        (false, false) => None,
+    }
 }
 
-/// Nodes of a cluster that wait for people: what to do about them, there.
-pub(crate) fn frozen_nodes(cluster: &str, nodes: &[String]) -> Option<String> {
-    let names = nodes.join("`, `");
-    (!nodes.is_empty()).then(|| {
-        format!(
-            "The store of {cluster} is older than what its nodes `{names}` obeyed: they run on, nothing that they \
-             may run is started elsewhere, and they take nothing new.\n  \
-             `holm adopt <node>` or `holm discard <node>` at {cluster} decides for each"
-        )
-    })
+fn waits(name: &str, why: Option<Why>) -> Vec<Waiting> {
+    why.map(|why| Waiting { name: name.to_owned(), why }).into_iter().collect()
+}
+
+/// Frozen nodes of a cluster.
+fn nodes_wait(cluster: &str, nodes: &[String]) -> Vec<Waiting> {
+    nodes.iter().map(|node| Waiting { name: format!("{cluster}/{node}"), why: Why::Below }).collect()
 }
 
 // === impl Listed ===
@@ -114,17 +110,22 @@ impl Listed for InstanceView {
 }
 
 impl Listed for NodeView {
-    fn note(&self) -> Option<String> {
-        let below = |cluster: &String| frozen_nodes(cluster, std::slice::from_ref(&self.name));
-        let itself = || Some(frozen(&self.name));
-        self.cluster.as_ref().map_or_else(itself, below).filter(|_| self.frozen)
+    fn waits(&self) -> Vec<Waiting> {
+        match &self.cluster {
+            Some(cluster) if self.frozen && !self.unconfirmed => {
+                nodes_wait(cluster, std::slice::from_ref(&self.name))
+            }
+            _ => waits(&self.name, held_up(self.frozen, self.unconfirmed)),
+        }
     }
 
     const COLUMNS: &'static [Column<Self>] = &[
         C::wide("ID", |n, _| n.id.clone()),
         C::new("NAME", |n, _| n.name.clone()),
         C::new("CLUSTER", |n, _| n.cluster.clone().unwrap_or_default()),
-        C::new("STATE", |n, _| standing(n.state, n.frozen, n.leaving)),
+        C::new("STATE", |n, _| {
+            with_note(&standing(n.state, n.frozen, n.unconfirmed, n.leaving), n.cordoned, "cordoned")
+        }),
         C::new("ARCH", |n, _| format!("{}/{}", n.os, n.arch)),
         C::new("CPU", |n, _| of(n.cpu_free.as_deref(), &n.cpu)),
         C::new("MEMORY", |n, _| of(n.memory_free.as_deref(), &n.memory)),
@@ -144,14 +145,17 @@ impl Listed for NodeView {
 }
 
 impl Listed for ClusterView {
-    fn note(&self) -> Option<String> {
-        self.frozen.then(|| frozen(&self.name)).or_else(|| frozen_nodes(&self.name, &self.frozen_nodes))
+    fn waits(&self) -> Vec<Waiting> {
+        let itself = waits(&self.name, held_up(self.frozen, self.unconfirmed));
+        [itself, nodes_wait(&self.name, &self.frozen_nodes)].concat()
     }
 
     const COLUMNS: &'static [Column<Self>] = &[
         C::wide("ID", |c, _| c.id.clone()),
         C::new("NAME", |c, _| c.name.clone()),
-        C::new("STATE", |c, _| standing(c.state, c.frozen, c.leaving)),
+        C::new("STATE", |c, _| {
+            with_note(&standing(c.state, c.frozen, c.unconfirmed, c.leaving), c.cordoned, "cordoned")
+        }),
         C::new("NODES", |c, _| format!("{}/{}", c.online, c.nodes)),
         C::new("CPU", |c, _| of(Some(&c.cpu_free), &c.cpu)),
         C::new("MEMORY", |c, _| of(Some(&c.memory_free), &c.memory)),
@@ -165,6 +169,10 @@ impl Listed for ClusterView {
 }
 
 impl Listed for ApplicationView {
+    fn waits(&self) -> Vec<Waiting> {
+        waits(&format!("{}/{}", self.project, self.name), self.unconfirmed.then_some(Why::Restored))
+    }
+
     const COLUMNS: &'static [Column<Self>] = &[
         C::wide("ID", |a, _| a.id.clone()),
         C::new("PROJECT", |a, _| a.project.clone()),
@@ -187,9 +195,9 @@ impl Listed for ApplicationView {
 }
 
 impl Listed for MemberView {
-    fn note(&self) -> Option<String> {
-        let itself = (self.frozen || self.unconfirmed).then(|| frozen(&self.name));
-        itself.or_else(|| frozen_nodes(&self.name, &self.frozen_nodes))
+    fn waits(&self) -> Vec<Waiting> {
+        let itself = waits(&self.name, held_up(self.frozen, self.unconfirmed));
+        [itself, nodes_wait(&self.name, &self.frozen_nodes)].concat()
     }
 
     const COLUMNS: &'static [Column<Self>] = &[
@@ -201,11 +209,13 @@ impl Listed for MemberView {
             }
             .to_owned()
         }),
-        C::new("STATE", |m, _| with_note(&standing(m.state, m.frozen, m.leaving), m.revoked, "revoked")),
+        C::new("STATE", |m, _| {
+            with_note(&standing(m.state, m.frozen, m.unconfirmed, m.leaving), m.revoked, "revoked")
+        }),
         C::known("NOTE", |m, _| {
             let below = !m.frozen_nodes.is_empty();
             let notes =
-                [(m.frozen, "adopt or discard"), (m.unconfirmed, "unconfirmed"), (below, "frozen nodes")];
+                [(m.frozen, "adopt or discard"), (m.unconfirmed, "adopt or remove"), (below, "frozen nodes")];
             notes.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect::<Vec<_>>().join(", ")
         }),
         C::new("ID", |m, _| m.id.clone()),
@@ -261,41 +271,6 @@ impl Listed for TokenView {
     }
 }
 
-/// As `--role` takes it.
-pub(crate) const fn role(role: TokenRole) -> &'static str {
-    match role {
-        TokenRole::Node => "node",
-        TokenRole::Cluster => "cluster",
-        TokenRole::Viewer => "viewer",
-        TokenRole::Operator => "operator",
-        TokenRole::Admin => "admin",
-    }
-}
-
-/// `sea: viewer; blue: operator; red: logs,read`.
-fn allows(grants: &Grants) -> String {
-    let what = |role: Option<&str>, verbs| role.map_or_else(|| rights(verbs), str::to_owned);
-    let sea =
-        (!grants.sea.is_empty()).then(|| format!("sea: {}", what(role_of(&grants.sea, None), &grants.sea)));
-    let projects = grants.projects.iter();
-    let projects =
-        projects.map(|(name, verbs)| format!("{name}: {}", what(role_of(verbs, Some(name)), verbs)));
-    sea.into_iter().chain(projects).collect::<Vec<_>>().join("; ")
-}
-
-/// The role that allows exactly this, in the project or for the whole sea.
-pub(crate) fn role_of(verbs: &BTreeSet<Verb>, project: Option<&Name>) -> Option<&'static str> {
-    let is = |role: &PersonRole| match project {
-        None => Grants::sea(*role).sea == *verbs,
-        Some(name) => Grants::projects(*role, [name.clone()]).projects.get(name) == Some(verbs),
-    };
-    PersonRole::ALL.into_iter().find(is).map(PersonRole::word)
-}
-
-pub(crate) fn rights(verbs: &BTreeSet<Verb>) -> String {
-    verbs.iter().map(|verb| verb.word()).collect::<Vec<_>>().join(",")
-}
-
 impl Listed for PersonView {
     const COLUMNS: &'static [Column<Self>] = &[
         C::new("NAME", |p, _| p.name.clone()),
@@ -310,13 +285,6 @@ impl Listed for PersonView {
     fn names(&self) -> Vec<String> {
         vec![self.name.clone()]
     }
-}
-
-/// `sea: viewer; blue: operator`.
-pub(crate) fn roles(roles: &Roles) -> String {
-    let sea = roles.sea.map(|role| format!("sea: {role}"));
-    let projects = roles.projects.iter().map(|(project, role)| format!("{project}: {role}"));
-    sea.into_iter().chain(projects).collect::<Vec<_>>().join("; ")
 }
 
 impl Listed for ProjectView {

@@ -6,6 +6,7 @@ use holm_model::time::Time;
 use serde::Serialize;
 
 use super::clean;
+use super::notes::Waiting;
 
 /// Something that stands in tables.
 pub(crate) trait Listed: Serialize + Sized + 'static {
@@ -14,9 +15,9 @@ pub(crate) trait Listed: Serialize + Sized + 'static {
     /// By which names people ask for it.
     fn names(&self) -> Vec<String>;
 
-    /// What somebody must know who lists it, in whole sentences.
-    fn note(&self) -> Option<String> {
-        None
+    /// What people have to decide before it goes on.
+    fn waits(&self) -> Vec<Waiting> {
+        Vec::new()
     }
 
     /// The same for the same thing at another time.

@@ -1,10 +1,11 @@
 //! Ages, and times in the reader's zone.
 
 use holm_model::time::Time;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+#[cfg(feature = "full")]
+use jiff::{Timestamp, tz::TimeZone};
 
 /// The time of this machine.
+#[cfg(feature = "full")]
 #[allow(clippy::disallowed_methods, reason = "a command for people has a clock")]
 pub(crate) fn now() -> Time {
     Time(Timestamp::now().as_millisecond())
@@ -38,6 +39,7 @@ pub(crate) fn left(until: Time, now: Time) -> String {
 }
 
 /// `2026-11-22 14:03:07` in the reader's zone.
+#[cfg(feature = "full")]
 pub(crate) fn local(at: Time) -> String {
     Timestamp::from_millisecond(at.0).map_or_else(
         |_| at.to_string(),

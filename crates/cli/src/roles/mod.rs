@@ -30,6 +30,9 @@ use crate::logging::{self, Log};
 use file::ConfigFile;
 use options::ProxyOptions;
 
+/// The socket of an orchestrator's API, in its data directory.
+pub(crate) const SOCKET: &str = "api.sock";
+
 /// What every daemon can be told beside its own options.
 #[derive(Args, Debug)]
 pub(crate) struct Setup {

@@ -49,6 +49,7 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     let labels = options.label.unwrap_or_default();
     config.labels = labels.into_iter().map(|label| (label.key, label.value)).collect::<BTreeMap<_, _>>();
     config.capabilities = options.capability.unwrap_or_default().into_iter().collect::<BTreeSet<_>>();
+    config.location = options.location;
     let (cpu, memory) = (options.reserve_cpu.unwrap_or_default(), options.reserve_memory.unwrap_or_default());
     config.reserve = Resources::new(cpu, memory);
     if let Some(Span(interval)) = options.interval {

@@ -8,7 +8,9 @@ use clap::Args;
 use holm_link::proxy::{ParseProxyError, Proxies, Proxy};
 use holm_model::capability::Capability;
 use holm_model::duration::Span;
+use holm_model::geo::Point;
 use holm_model::name::Name;
+use holm_model::placement::{Strategy, StrategyError};
 use holm_model::resources::{Cpu, Memory};
 use serde::{Deserialize, Deserializer};
 
@@ -21,6 +23,10 @@ pub(crate) struct Label {
     pub(crate) key: String,
     pub(crate) value: String,
 }
+
+/// The strategy of an orchestrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UsualStrategy(pub(crate) Strategy);
 
 /// Says that no proxy is used, whatever the environment says.
 const NO_PROXY: &str = "none";
@@ -74,6 +80,22 @@ impl<'de> Deserialize<'de> for Label {
     }
 }
 
+// === impl UsualStrategy ===
+
+impl std::str::FromStr for UsualStrategy {
+    type Err = StrategyError;
+
+    fn from_str(text: &str) -> Result<Self, StrategyError> {
+        text.parse().map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UsualStrategy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Flags, environment and keys from one table.
 macro_rules! options {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty = ($($arg:tt)*);)* }) => {
@@ -122,6 +144,11 @@ options!(
         offline_after: Span = (env = "HOLM_OFFLINE_AFTER", value_name = "DURATION");
         /// What a silent member runs is replaced after this [default: 60s]
         replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
+        /// Which of the members that fit a service takes that names no strategy: first-fit, best-fit, spread,
+        /// spread:cluster, spread:<label> or random [default: first-fit]
+        strategy: UsualStrategy = (env = "HOLM_STRATEGY", value_name = "STRATEGY");
+        /// Where its nodes are that name no place of their own, latitude and longitude in degrees
+        location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]
@@ -154,6 +181,11 @@ options!(
         offline_after: Span = (env = "HOLM_OFFLINE_AFTER", value_name = "DURATION");
         /// What a silent member runs is replaced after this [default: 60s]
         replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
+        /// Which of the members that fit a service takes that names no strategy: first-fit, best-fit, spread,
+        /// spread:cluster, spread:<label> or random [default: first-fit]
+        strategy: UsualStrategy = (env = "HOLM_STRATEGY", value_name = "STRATEGY");
+        /// Where its nodes are that name no place of their own, latitude and longitude in degrees
+        location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]
@@ -197,6 +229,8 @@ options!(
         label: Vec<Label> = (env = "HOLM_LABEL", value_name = "KEY=VALUE", value_delimiter = ',');
         /// What the node can do, beside what is detected, as in hardware/ble
         capability: Vec<Capability> = (env = "HOLM_CAPABILITY", value_name = "TYPE/NAME", value_delimiter = ',');
+        /// Where it stands, latitude and longitude in degrees
+        location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// Where everything is kept [default: ~/.local/share/holm/node, or /var/lib/holm/node for root]
         data_dir: PathBuf = (env = "HOLM_DATA_DIR", value_name = "DIRECTORY");
         /// How often usage is reported [default: 15s]

@@ -10,13 +10,13 @@ use holm_link::authority::ServerName;
 use holm_link::places::Share;
 use holm_link::token::JoinToken;
 use holm_model::duration::Span;
+use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_orchestrator::{Config, Role, Shell};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::options::{ClusterOptions, LimitOptions, RootOptions};
-use super::{Setup, data_dir, notify, setup_link, stopped_by_signal};
-use crate::connect::SOCKET;
+use super::options::{ClusterOptions, LimitOptions, RootOptions, UsualStrategy};
+use super::{SOCKET, Setup, data_dir, notify, setup_link, stopped_by_signal};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::{run, secret};
@@ -89,6 +89,7 @@ fn root(options: RootOptions) -> Result<Config, Failure> {
     let data_dir = data_dir(options.data_dir, "root")?;
     let config = Config::new(data_dir, name, Role::Root { sea: options.sea });
     let config = lasting(config, options.certificate_life, options.rejoin_window);
+    let config = placing(config, options.strategy, options.location);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
@@ -104,6 +105,7 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let data_dir = data_dir(options.data_dir, "cluster")?;
     let config = Config::new(data_dir, name, Role::Cluster { parent, token });
     let config = lasting(config, options.certificate_life, options.rejoin_window);
+    let config = placing(config, options.strategy, options.location);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
@@ -117,6 +119,12 @@ fn lasting(mut config: Config, life: Option<Span>, rejoin: Option<Span>) -> Conf
         config.limits.rejoin_window = rejoin;
     }
     config
+}
+
+/// How it places, and where.
+fn placing(config: Config, strategy: Option<UsualStrategy>, location: Option<Point>) -> Config {
+    let strategy = strategy.map(|UsualStrategy(strategy)| strategy).unwrap_or_default();
+    Config { strategy, location, ..config }
 }
 
 fn join_token(text: &str) -> Result<JoinToken, Failure> {

@@ -4,9 +4,11 @@
 //! | --- | --- |
 //! | [`plan`] | what is there, and so what goes |
 //! | [`installed`] | what an installation from an archive, or a package, put where |
+//! | [`orchestrators`] | which data directories of orchestrators are here: those need the program |
 //! | [`steps`] | stopping, ending, removing |
 
 mod installed;
+mod orchestrators;
 mod plan;
 mod steps;
 
@@ -15,7 +17,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::failure::Failure;
-#[cfg(feature = "full")]
 use crate::output::Output;
 use plan::{Extent, Plan};
 
@@ -38,7 +39,9 @@ pub(crate) struct Uninstall {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    #[cfg(feature = "full")]
+    /// Go on although something cannot be ended, as containers of an engine that does not answer
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -47,10 +50,10 @@ pub(crate) async fn run(uninstall: Uninstall) -> Result<(), Failure> {
     let extent = if uninstall.keep_data { Extent::Instances } else { Extent::All };
     let plan = Plan::find(uninstall.data_dir.as_deref(), uninstall.config.as_deref(), extent)?;
     if uninstall.dry_run {
-        return uninstall.show(&plan, &plan.text());
+        return uninstall.output.print(&plan, || plan.text());
     }
     if plan.is_empty() {
-        return uninstall.show(&plan, "no node is here; nothing was changed");
+        return uninstall.output.print(&plan, || "no node is here; nothing was changed".to_owned());
     }
     if !uninstall.yes {
         eprint!("{}", plan.text());
@@ -58,8 +61,8 @@ pub(crate) async fn run(uninstall: Uninstall) -> Result<(), Failure> {
             return Err(Failure::new("nothing was changed"));
         }
     }
-    steps::carry_out(&plan).await?;
-    uninstall.show(&plan, &plan.farewell())
+    steps::carry_out(&plan, uninstall.force).await?;
+    uninstall.output.print(&plan, || plan.farewell())
 }
 
 #[cfg(feature = "full")]
@@ -71,22 +74,4 @@ fn agreed() -> Result<bool, Failure> {
 #[cfg(not(feature = "full"))]
 fn agreed() -> Result<bool, Failure> {
     Err(Failure::wrong_use("nobody has agreed to this").hint("say it again with --yes"))
-}
-
-// === impl Uninstall ===
-
-impl Uninstall {
-    #[cfg(feature = "full")]
-    fn show(&self, plan: &Plan, text: &str) -> Result<(), Failure> {
-        self.output.print(plan, || text.to_owned())
-    }
-
-    #[cfg(not(feature = "full"))]
-    #[expect(clippy::unused_self, reason = "the whole program has a format to look at")]
-    fn show(&self, _: &Plan, text: &str) -> Result<(), Failure> {
-        use std::io::Write as _;
-        // Whoever does not read it does not want to know.
-        let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
-        Ok(())
-    }
 }

@@ -7,10 +7,11 @@ use holm_node::RuntimesConfig;
 use serde::Serialize;
 
 use super::installed::{self, Installed, quiet};
+use super::orchestrators;
 use crate::failure::Failure;
 use crate::holder;
 use crate::roles::file::{self, ConfigFile};
-use crate::roles::{absolute, directory};
+use crate::roles::{absolute, directory, home};
 
 /// What `holm uninstall` does here.
 #[derive(Debug, Serialize)]
@@ -57,8 +58,7 @@ impl Plan {
         // Others may be anybody's: the machine's installation is not about them.
         let whole = data_dir == usual && config == Path::new(SETTINGS);
         let all = whole && extent == Extent::All;
-        let keeps = orchestrators(all);
-        let installed = if all && keeps.is_empty() { Installed::read()? } else { Installed::default() };
+        let (installed, package, keeps) = if all { program()? } else { Default::default() };
         let agent = holder::of(&data_dir)
             .map_err(|e| Failure::from_error(data_dir.display(), &e).hint("run this as root"))?;
         let processes = fs::read_dir(data_dir.join("instances")).map_or(0, Iterator::count);
@@ -72,7 +72,7 @@ impl Plan {
             unit: whole && there && has_unit(),
             processes,
             installed,
-            package: if all && keeps.is_empty() { installed::package() } else { None },
+            package,
             keeps,
             runtimes,
             data_dir,
@@ -149,9 +149,14 @@ fn is_of_a_node(dir: &Path) -> Result<bool, Failure> {
     Ok(inside)
 }
 
-fn orchestrators(look: bool) -> Vec<PathBuf> {
-    let usual = ["root", "cluster"].map(directory);
-    usual.into_iter().filter(|dir| look && dir.join("ca.key").exists()).collect()
+/// What this machine has of the program, unless orchestrators need it, whose directories are last.
+fn program() -> Result<(Installed, Option<String>, Vec<PathBuf>), Failure> {
+    let (installed, package) = (Installed::read()?, installed::package());
+    if installed.is_empty() && package.is_none() {
+        return Ok(Default::default());
+    }
+    let keeps = orchestrators::directories(&home())?;
+    Ok(if keeps.is_empty() { (installed, package, keeps) } else { (Installed::default(), None, keeps) })
 }
 
 fn has_unit() -> bool {

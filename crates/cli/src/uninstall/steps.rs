@@ -20,28 +20,47 @@ const STOP: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
-pub(super) async fn carry_out(plan: &Plan) -> Result<(), Failure> {
+/// `force` leaves behind what cannot be ended.
+pub(super) async fn carry_out(plan: &Plan, force: bool) -> Result<(), Failure> {
     stop(plan).await?;
-    let files = if plan.extent == Extent::All { Files::Remove } else { Files::Keep };
-    let mut failed = Vec::new();
-    if let Some(remains) = Remains::of(&plan.data_dir, &plan.runtimes) {
-        eprintln!("Ending what the node runs …");
-        failed.extend(remains.end(GRACE, files).await.iter().map(|error| chain(error)));
-    }
-    if !failed.is_empty() {
+    match end(plan).await {
+        failed if failed.is_empty() => {}
+        failed if force => eprintln!("warning: this stays:\n  {}", failed.join("\n  ")),
         // Without the directory nobody would find it again.
-        return Err(incomplete(&failed));
+        failed => return Err(not_ended(plan, &failed)),
     }
     if plan.extent == Extent::Instances {
         return Ok(());
     }
     eprintln!("Removing {} …", plan.data_dir.display());
-    failed.extend(remove_data(plan));
+    let mut failed: Vec<_> = remove_data(plan).into_iter().collect();
     failed.extend(plan.installed.remove());
     if !plan.installed.is_empty() && plan.unit {
         quiet("systemctl", &["daemon-reload"]);
     }
     if failed.is_empty() { Ok(()) } else { Err(incomplete(&failed)) }
+}
+
+/// What the node runs; what could not be ended.
+async fn end(plan: &Plan) -> Vec<String> {
+    let Some(remains) = Remains::of(&plan.data_dir, &plan.runtimes) else { return Vec::new() };
+    eprintln!("Ending what the node runs …");
+    let files = if plan.extent == Extent::All { Files::Remove } else { Files::Keep };
+    remains.end(GRACE, files).await.iter().map(|error| chain(error)).collect()
+}
+
+fn not_ended(plan: &Plan, failed: &[String]) -> Failure {
+    let done = match (plan.unit, plan.extent) {
+        (true, Extent::All) => format!("; {UNIT} is stopped and disabled"),
+        (true, Extent::Instances) => format!("; {UNIT} is stopped"),
+        (false, _) if plan.agent.is_some() => "; the agent is stopped".to_owned(),
+        (false, _) => String::new(),
+    };
+    let left = failed.join("\n  ");
+    Failure::new(format!("not all was ended, so nothing was removed{done}:\n  {left}")).hint(
+        "mend that (start the engine, or name its socket in the settings), and say `holm uninstall` again; \
+         --force leaves it behind",
+    )
 }
 
 fn incomplete(failed: &[String]) -> Failure {

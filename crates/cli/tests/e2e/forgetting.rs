@@ -79,8 +79,12 @@ fn freezing_is_loud() {
         }
     };
     says(&["status"]);
-    says(&["get", "clusters"]);
-    says(&["get", "members"]);
+    says(&["cluster", "ls"]);
+    for what in ["clusters", "members"] {
+        let said = sea.holm(&["get", what]).done();
+        assert!(said.stderr.contains("vienna is frozen: see `holm status`"), "{said:?}");
+        assert!(!said.stderr.contains("holm adopt"), "told briefly: {said:?}");
+    }
     says(&["describe", "cluster", "vienna"]);
     says(&["events", "--kind", "cluster"]);
     let status: serde_json::Value = sea.holm(&["status", "-o", "json"]).done().json();
@@ -96,6 +100,9 @@ fn freezing_is_loud() {
     let said =
         sea.holm(&["scale", "kept/web", "3"]).refused(1, &["kept", "vienna", "frozen", "holm adopt vienna"]);
     assert!(said.stdout.is_empty(), "{said:?}");
+    // Nor is what only the frozen member has said to be nowhere.
+    sea.holm(&["delete", "application", "later"])
+        .refused(1, &["later", "vienna", "frozen", "holm adopt vienna"]);
     let path = "projects/default/applications/kept/services/web";
     let answer = sea.request("root", "PATCH", path, "{\"replicas\":3}").unwrap();
     assert_eq!(answer.status, 409, "{}", answer.body);

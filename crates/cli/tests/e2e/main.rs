@@ -14,12 +14,14 @@
 //! | [`proxy`] | proxies, guest networks, forgetful NATs, IPv6 |
 //! | [`doctor`] | what `holm doctor` finds |
 //! | [`backup`] | a root that is lost with its disk, and restored |
+//! | [`drills`] | what `cargo xtask drill` does |
 //! | [`certificates`] | their renewal while everything runs, and after they have expired |
 //! | [`clocks`] | a node whose clock begins in 1970 |
 //! | [`identities`] | who instances are, to the API and to one another |
 //! | [`joining`] | tokens and revocation |
 //! | [`manifests`] | bad input |
 //! | [`nodes`] | what operators say about nodes, and what nodes used |
+//! | [`placing`] | strategies, conditions and company in a manifest; `explain`, `cordon` and plans |
 //! | [`people_login`] | set-up, log-in, contexts, log-out |
 //! | [`people`] | projects and rights: who sees and does what |
 //! | [`voids`] | what is open ends with the token that opened it |
@@ -47,12 +49,14 @@ mod applying;
 mod backup;
 mod certificates;
 mod clocks;
+mod completing;
 mod containers;
 mod contents;
 mod crashes;
 mod demo;
 mod disks;
 mod doctor;
+mod drills;
 mod examples;
 mod forgetting;
 mod harness;
@@ -66,6 +70,7 @@ mod nodes;
 mod packages;
 mod people;
 mod people_login;
+mod placing;
 mod proxy;
 mod registries;
 mod restarting;

@@ -1,6 +1,7 @@
 //! `holm uninstall`: what a node leaves on its machine, which is nothing.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -68,6 +69,24 @@ fn nobody_elses_directory_is_taken() {
     fs::write(other.join("letter"), "dear").unwrap();
     let other = other.display().to_string();
     holm(&["uninstall", "--data-dir", &other, "--yes"]).refused(2, &["belongs to no node"]);
+}
+
+#[test]
+fn an_engine_that_does_not_answer_keeps_the_node() {
+    let mut sea = sea().node("fl-1").start();
+    sea.stop("fl-1");
+    let data = sea.data("fl-1").to_owned();
+    // Of an engine that was killed.
+    let socket = sea.path("engine.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    let (engine, here) = (socket.display(), data.display());
+    let settings = sea.file("node.toml", &format!("[node]\nengine = \"{engine}\"\ndata-dir = \"{here}\"\n"));
+    let settings = settings.display().to_string();
+    let uninstall = ["uninstall", "--config", &settings, "--yes"];
+    holm(&uninstall).refused(1, &["nothing was removed", "`container`", "engine.sock", "--force"]);
+    assert!(data.exists());
+    let forced = holm(&[&uninstall[..], &["--force"]].concat()).done();
+    assert!(forced.stderr.contains("this stays") && !data.exists(), "{forced:?}");
 }
 
 #[test]

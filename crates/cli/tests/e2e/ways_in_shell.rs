@@ -21,11 +21,13 @@ fn a_shell_needs_the_owners_consent_and_is_recorded() {
     assert_eq!(screen.ended(), 1);
     assert!(consent(&sea, &["show"]).done().stdout.contains("nobody may"));
     // Over is over.
-    consent(&sea, &["grant", "--for", "1ms"]).done();
+    consent(&sea, &["grant", "--until", "2001-01-01T00:00:00Z"]).refused(2, &["has passed"]);
+    consent(&sea, &["grant", "--until", "1ms"]).done();
     let mut screen = open(&sea, &[]);
     screen.until("which has passed");
     assert_eq!(screen.ended(), 1);
-    consent(&sea, &["grant"]).done();
+    let until = consent(&sea, &["grant", "--until", "2101-01-01T00:00:00+00:00"]).done().stdout;
+    assert!(until.contains("until 2101-01-01T00:00:00"), "{until}");
     let record = sea.path("record");
     let mut screen = open(&sea, &["--record", record.to_str().unwrap()]);
     screen.until("you are on ");

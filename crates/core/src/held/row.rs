@@ -44,6 +44,8 @@ impl fmt::Display for RowKey {
             }
             ItemKey::Revocation(serial) => write!(f, "revocation/{serial}"),
             ItemKey::Content(key) => key.fmt(f),
+            // Never a row: see `kept`.
+            ItemKey::Newer(newer) => write!(f, "newer/{}", newer.kind()),
         }
     }
 }

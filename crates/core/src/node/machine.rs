@@ -20,6 +20,7 @@ use super::record::InstanceRecord;
 use super::wanted::Wanted;
 use crate::held::Held;
 use crate::report::Reporter;
+use crate::revocation::{Void, told};
 use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 /// What does not change while the agent runs.
@@ -233,6 +234,12 @@ impl NodeMachine {
     #[must_use]
     pub const fn member(&self) -> Option<MemberId> {
         self.member
+    }
+
+    /// Whose signature counts no more, as far as the list tells.
+    #[must_use]
+    pub fn revoked(&self) -> Void {
+        Void::of(told(&self.held))
     }
 
     #[must_use]

@@ -61,7 +61,7 @@ impl NodeMachine {
             self.reporter = Reporter::default();
             self.report_all();
         }
-        self.reporter.welcome(welcome.session);
+        self.reporter.welcome(welcome.session, welcome.reads);
         let Welcome { member, name, path, .. } = welcome;
         self.effects.push(NodeEffect::Welcomed { member, name, path });
     }
@@ -80,7 +80,7 @@ impl NodeMachine {
                     endpoints.insert(key.clone());
                 }
                 ItemKey::Content(key) => self.content_changed(key),
-                ItemKey::Share(_) | ItemKey::Revocation(_) => {}
+                ItemKey::Share(_) | ItemKey::Revocation(_) | ItemKey::Newer(_) => {}
             }
         }
         if !endpoints.is_empty() {
@@ -109,8 +109,10 @@ impl NodeMachine {
             state: MemberState::Online,
             facts: self.offered(facts),
             usage: self.usage,
-            // Its orchestrator tells that.
+            // Its orchestrator tells the rest.
             frozen: false,
+            free: None,
+            heard: None,
         })));
     }
 

@@ -75,6 +75,7 @@ impl Orchestrator {
             Command::Issued { member, serial } => self.issued(member, serial),
             Command::RemoveMember { member } => self.remove_member(member),
             Command::RevokeMember { member } => self.revoke_member(member),
+            Command::Cordon { member, cordoned } => self.cordon(member, cordoned),
             Command::Adopt { member } => self.adopt(member),
             Command::Discard { member } => self.discard(member),
             Command::Confirm { app } => {
@@ -154,6 +155,9 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::Issued { member, serial } => ("certificate", format!("member {member}, serial {serial}")),
         Command::RemoveMember { member } => ("member.remove", format!("member {member}")),
         Command::RevokeMember { member } => ("member.revoke", format!("member {member}")),
+        Command::Cordon { member, cordoned } => {
+            (if *cordoned { "member.cordon" } else { "member.uncordon" }, format!("member {member}"))
+        }
         Command::Adopt { member } => ("adopt", format!("member {member}")),
         Command::Discard { member } => ("discard", format!("member {member}")),
         Command::Confirm { app } => ("confirm", format!("application {app}")),

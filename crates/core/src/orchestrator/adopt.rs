@@ -18,8 +18,8 @@ use super::command::{Refusal, Reply};
 use super::demand::{Origin, SlotId, Wanted};
 use super::event::Effect;
 use super::members::Live;
-use super::removal::REVOKE;
-use super::rows::{Phase, Placement, Revocation, WishRow};
+use super::rows::{Phase, Placement, WishRow};
+use crate::revocation::Entry;
 
 impl Orchestrator {
     /// A member obeyed what this store does not know: nothing of before this reign is started unasked
@@ -117,14 +117,12 @@ impl Orchestrator {
             return;
         }
         let told = items.iter().filter_map(|item| match &item.key {
-            ItemKey::Revocation(text) if !text.contains(':') || text.starts_with(REVOKE) => {
-                Some(text.clone())
-            }
+            ItemKey::Revocation(text) if Entry::parse(text).voids() => Some(text),
             _ => None,
         });
         let forgotten: Vec<_> = told.filter(|text| !self.revocations.contains(text)).collect();
         for text in &forgotten {
-            self.revocations.put(&mut self.journal, text.clone(), Revocation { at: self.now.wall });
+            self.void(Entry::parse(text));
         }
         if forgotten.is_empty() {
             return;
@@ -174,7 +172,9 @@ impl Orchestrator {
     fn expect_frozen(&self, id: MemberId) -> Result<(), Refusal> {
         let live = self.live.get(&id).ok_or_else(|| Refusal::no_member(id))?;
         let unknown = self.is_unconfirmed(id);
-        let why = if live.link.is_none() {
+        let why = if live.link.is_none() && self.is_void(id) {
+            "was revoked and does not come back; `holm node remove` or `holm cluster remove` takes it out"
+        } else if live.link.is_none() {
             "is not connected; decide when it is"
         } else if !live.frozen && !unknown {
             "is not frozen: it obeys this orchestrator already"
@@ -210,6 +210,7 @@ impl Orchestrator {
             failures,
             since: self.now.wall,
             revision: self.coming_revision(),
+            chosen: None,
         }
     }
 

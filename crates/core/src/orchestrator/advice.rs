@@ -12,6 +12,7 @@ impl Orchestrator {
     /// For people, each with its place in the manifest.
     pub(super) fn advice(&self, application: &Application) -> Vec<String> {
         let mut told = self.missing_runtimes(application);
+        told.extend(self.missing_labels(application));
         told.extend(
             application.services.iter().flat_map(|(name, service)| open_secrets(name, &service.spec.env)),
         );

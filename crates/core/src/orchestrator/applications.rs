@@ -29,7 +29,8 @@ impl Orchestrator {
         application: &Application,
         expected: &Expected,
     ) -> Result<ApplyView, Refusal> {
-        self.next_wish(project, application, expected).map(|(_, view)| view)
+        let (row, view) = self.next_wish(project, application, expected)?;
+        Ok(ApplyView { forecast: self.forecast(&row.wish, application, &view.changes), ..view })
     }
 
     fn next_wish(
@@ -72,6 +73,7 @@ impl Orchestrator {
             generation: wish.version.generation,
             changes,
             warnings: self.advice(application),
+            forecast: Vec::new(),
         };
         Ok((WishRow { wish, gone_at: None, trusted: Some(self.epoch) }, view))
     }
@@ -128,12 +130,13 @@ impl Orchestrator {
     /// When there is none of ours, it is in another generation, or a frozen member may know a newer one.
     pub(super) fn writable(&self, app: &AppKey, expected: &Expected) -> Result<WishId, Refusal> {
         self.expect_generation(app, expected)?;
-        let id = self.apps.get(app).copied().ok_or_else(|| match self.other_owner(app) {
-            Some(owner) => Refusal::OtherOwner { app: app.clone(), owner },
-            None => Refusal::NotFound { kind: "application", name: app.to_string() },
-        })?;
+        let known = self.apps.get(app).copied();
+        if let (None, Some(owner)) = (known, self.other_owner(app)) {
+            return Err(Refusal::OtherOwner { app: app.clone(), owner });
+        }
+        // Before it is said that there is none: a frozen member may be the only one that has it.
         self.expect_decided(app)?;
-        Ok(id)
+        known.ok_or_else(|| Refusal::NotFound { kind: "application", name: app.to_string() })
     }
 
     fn expect_generation(&self, app: &AppKey, expected: &Expected) -> Result<(), Refusal> {

@@ -122,6 +122,11 @@ pub enum Command {
     RevokeMember {
         member: MemberId,
     },
+    /// New work is kept away from the member, or may come again.
+    Cordon {
+        member: MemberId,
+        cordoned: bool,
+    },
     /// What the member runs replaces what this store believes of it.
     Adopt {
         member: MemberId,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use holm_model::geo::Point;
 use holm_model::name::Name;
+use holm_model::placement::Strategy;
 
 /// With or without a parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub struct Config {
     pub name: Name,
     pub tier: Tier,
     pub deadlines: Deadlines,
+    /// For services that name none.
+    pub strategy: Strategy,
+    /// Where its nodes are that name no place of their own.
+    pub location: Option<Point>,
 }
 
 /// How long silence lasts before it means something; counted in boot time from the last message.

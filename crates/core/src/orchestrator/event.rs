@@ -4,6 +4,7 @@ use holm_model::id::MemberId;
 use holm_model::message::{Down, Up};
 
 use super::command::{Actor, Command, Refusal, Reply};
+use crate::revocation::Void;
 
 /// One connection of a member, numbered by the shell; never used twice in a reign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,8 +67,8 @@ pub enum Effect {
         member: MemberId,
         csr: Vec<u8>,
     },
-    /// The complete set of revoked serial numbers (hex) has changed.
-    Revoked(Vec<String>),
+    /// All that is void; it has changed.
+    Revoked(Void),
     /// From the parent: a new certificate chain of our own.
     Certificate {
         chain: Vec<Vec<u8>>,

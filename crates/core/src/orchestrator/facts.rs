@@ -69,6 +69,7 @@ impl Orchestrator {
         live.obeyed = revision;
         if let Some(load) = self.load.get_mut(&id) {
             self.capacity_changed |= load.seen(revision);
+            self.rankings.touch(id);
         }
         self.look_at_leftovers(id);
     }
@@ -191,7 +192,10 @@ impl Orchestrator {
             && old.as_ref().is_some_and(|old| old.status.reason != report.status.reason);
         if changed || given_up {
             let from = old.map_or(InstanceState::ScheduledNode, |old| old.status.state);
-            self.note_instance(&report, (from, report.status.state), ("node", &report.status.reason));
+            let over = report.status.state == InstanceState::Terminated;
+            let known = if over { self.why_gone(&report) } else { None };
+            let why = known.as_deref().unwrap_or(&report.status.reason);
+            self.note_instance(&report, (from, report.status.state), ("node", why));
         }
         self.report_instance(&report);
     }
@@ -237,7 +241,8 @@ impl Orchestrator {
         let given_up = |report: &InstanceReport| report.status.state == InstanceState::Dangling;
         let given_up = self.instances.get(&id).is_some_and(given_up);
         let state = if given_up { InstanceState::Dangling } else { InstanceState::Terminated };
-        self.drop_instance(id, state, "it is gone");
+        let why = self.instances.get(&id).and_then(|report| self.why_gone(report));
+        self.drop_instance(id, state, why.as_deref().unwrap_or("it is gone"));
     }
 
     /// Nobody tells of it any more, and nobody said that it has ended.
@@ -303,7 +308,7 @@ impl Orchestrator {
         for report in of {
             let state = self.state_of(&report);
             if state == InstanceState::Dangling {
-                let reason = "its node is silent past the deadline";
+                let reason = self.why_dangling(&report.node);
                 self.note_instance(&report, (report.status.state, state), ("policy", reason));
             }
             self.touch_endpoints(&report);
@@ -312,7 +317,7 @@ impl Orchestrator {
     }
 }
 
-fn service_of(report: &InstanceReport) -> ServiceKey {
+pub(super) fn service_of(report: &InstanceReport) -> ServiceKey {
     ServiceKey { wish: report.wish, service: report.service.clone() }
 }
 

@@ -104,7 +104,7 @@ impl Orchestrator {
         let (cluster, node) = self.node_names(&report.node);
         let state = self.state_of(report);
         let reason = match state {
-            InstanceState::Dangling => "its node is silent past the deadline".to_owned(),
+            InstanceState::Dangling if is_ours(report) => self.why_dangling(&report.node).to_owned(),
             _ if report.status.reason.is_empty() => self.why_not_updated(report).unwrap_or_default(),
             _ => report.status.reason.clone(),
         };
@@ -255,6 +255,11 @@ impl Orchestrator {
         let node = self.live.get(first).and_then(|live| live.nodes.get(path)).map(|n| n.name.to_string());
         (name, node)
     }
+}
+
+/// Whether we say that it is DANGLING, rather than whoever told of it.
+fn is_ours(report: &InstanceReport) -> bool {
+    report.status.state != InstanceState::Dangling || report.status.reason.is_empty()
 }
 
 fn empty_slot(slot: &Slot, demand: &Demand) -> &'static str {

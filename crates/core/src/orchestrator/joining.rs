@@ -8,8 +8,9 @@ use holm_model::view::TokenRole;
 use super::command::{Refusal, Reply};
 use super::event::Effect;
 use super::members::Live;
-use super::rows::{Member, Revocation, Token};
+use super::rows::{Member, Token};
 use super::{Orchestrator, Tier};
+use crate::revocation::Entry;
 
 impl Orchestrator {
     pub(super) fn join(
@@ -47,7 +48,7 @@ impl Orchestrator {
         self.lists.entry(id).or_default();
         self.aggregate_stale = true;
         self.capacity_changed = true;
-        self.put_revocations(id);
+        self.put_revocations(&[id]);
         self.dirty_per_node();
         id
     }
@@ -111,10 +112,15 @@ impl Orchestrator {
         let Some(member) = self.members.get(&id).cloned() else {
             return Err(Refusal::no_member(id));
         };
-        for serial in member.serials {
-            self.revocations.put(&mut self.journal, serial, Revocation { at: self.now.wall });
+        for serial in &member.serials {
+            self.void(Entry::Certificate(serial));
         }
-        self.void_member(id);
+        // Certificates that this store has forgotten are void, too.
+        self.void(Entry::Member(id));
+        if member.role == Role::Cluster || member.unconfirmed {
+            // Of one that is not confirmed, the role is only what it says.
+            self.void(Entry::Signer(id));
+        }
         self.revocations_changed();
         if let Some(link) = self.live.get(&id).and_then(|live| live.link) {
             self.close(link, "this member's certificate was revoked");
@@ -123,12 +129,10 @@ impl Orchestrator {
         Ok(Reply::Done)
     }
 
-    /// Tells the verifier here and the clusters below.
+    /// Tells the verifier here and the members.
     pub(super) fn revocations_changed(&mut self) {
         self.effects.push(Effect::Revoked(self.revoked()));
-        for id in self.members.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.put_revocations(id);
-        }
+        self.put_all_revocations();
     }
 }
 

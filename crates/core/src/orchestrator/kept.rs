@@ -9,11 +9,11 @@ use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::slot::ServiceKey;
 
+use super::choosing::Full;
 use super::contents::Readers;
 use super::demand::{Origin, SlotId};
 use super::endpoints::Consumers;
 use super::event::LinkId;
-use super::place::Full;
 use crate::report::Reporter;
 
 /// What must be looked at again: at the end of the step, or when something changes.

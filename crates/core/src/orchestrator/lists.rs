@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::id::MemberId;
 use holm_model::item::{Digest, Item, ItemKey, Items, Obeyed, PackedItem};
-use holm_model::message::{Down, ListChange};
+use holm_model::message::{Down, ListChange, READS};
 use serde_bytes::ByteBuf;
 
 use super::Orchestrator;
@@ -12,9 +12,13 @@ use super::event::{Effect, LinkId};
 use super::rows::Reign;
 
 /// A member's list, as it must be.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct List {
     items: Items,
+    /// Of kinds that the member's program does not know: no part of its list until it says that it reads them.
+    withheld: Items,
+    /// What the member reads; before its greeting, what we do: nothing is sent by then.
+    reads: u32,
     digest: Digest,
     /// Changed since the last revision.
     put: BTreeSet<ItemKey>,
@@ -29,6 +33,22 @@ pub(super) struct List {
 
 // === impl List ===
 
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            items: Items::new(),
+            withheld: Items::new(),
+            reads: READS,
+            digest: Digest::default(),
+            put: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            sent: None,
+            catalog: None,
+            changed: 0,
+        }
+    }
+}
+
 impl List {
     /// The member has it, or it is on its way on the open link.
     pub(super) const fn is_in_step(&self) -> bool {
@@ -39,8 +59,36 @@ impl List {
         self.items.values()
     }
 
+    pub(super) fn withheld(&self) -> impl Iterator<Item = &PackedItem> {
+        self.withheld.values()
+    }
+
+    pub(super) const fn reads(&self) -> u32 {
+        self.reads
+    }
+
+    /// The member, which has to sync, says what it reads.
+    pub(super) fn is_read_with(&mut self, reads: u32) {
+        if self.reads == reads {
+            return;
+        }
+        self.reads = reads;
+        let mut all = std::mem::take(&mut self.items);
+        all.append(&mut self.withheld);
+        (self.items, self.withheld) = all.into_iter().partition(|(key, _)| key.since() <= reads);
+        self.digest = Digest::of(&self.items);
+    }
+
+    /// Whether the member has to be told.
     fn set(&mut self, key: ItemKey, item: Option<&Item>) -> bool {
         let new = item.map(|item| item.pack(key.clone()));
+        if key.since() > self.reads {
+            match new {
+                Some(new) => self.withheld.insert(key, new),
+                None => self.withheld.remove(&key),
+            };
+            return false;
+        }
         let old = self.items.get(&key);
         if old == new.as_ref() {
             return false;
@@ -75,9 +123,7 @@ impl Orchestrator {
                 list.set(key, Some(&item));
             }
         }
-        for id in self.members.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.put_revocations(id);
-        }
+        self.put_all_revocations();
         self.derive_endpoints();
         self.derive_contents();
         for list in self.lists.values_mut() {
@@ -92,8 +138,13 @@ impl Orchestrator {
         if !self.members.contains(&member) {
             return;
         }
-        if self.lists.entry(member).or_default().set(key, item) {
+        let list = self.lists.entry(member).or_default();
+        let readable = list.withheld.is_empty();
+        if list.set(key, item) {
             self.todo.members.insert(member);
+        }
+        if readable && !list.withheld.is_empty() {
+            self.note_withheld(member);
         }
     }
 

@@ -29,6 +29,8 @@ impl Orchestrator {
                         view.cluster = Some(member.name.to_string());
                         view.instances = self.count(|r| r.node == *path);
                         view.frozen = report.frozen;
+                        view.last_heard = report.heard;
+                        (view.cpu_free, view.memory_free) = free(report.free.as_ref());
                         rows.push(view);
                     }
                 }
@@ -53,15 +55,20 @@ impl Orchestrator {
         let none = NodeFacts::default();
         let facts = self.last_facts(id).unwrap_or(&none);
         let mut view = node_view(Some(&id), &member.name, facts, live.usage, live.state);
-        let used = self.load.get(&id).map(|load| load.used).unwrap_or_default();
-        let free = facts.allocatable.less(&used);
         view.cluster = (self.config.tier == super::Tier::Cluster).then(|| self.config.name.to_string());
-        (view.cpu_free, view.memory_free) = (Some(free.cpu.to_string()), Some(free.memory.to_string()));
+        (view.cpu_free, view.memory_free) = free(Some(&self.free_on(id)));
         view.instances = self.count(|report| report.node.first() == Some(&id));
-        view.frozen = live.frozen || member.unconfirmed;
+        (view.frozen, view.unconfirmed) = (live.frozen || member.unconfirmed, member.unconfirmed);
         view.leaving = member.leaving;
+        view.cordoned = member.cordoned;
         view.last_heard = live.heard_at;
         view
+    }
+
+    /// What no placement has reserved on a node of our own.
+    pub(super) fn free_on(&self, id: MemberId) -> Resources {
+        let allocatable = self.last_facts(id).map(|facts| facts.allocatable).unwrap_or_default();
+        allocatable.less(&self.load.get(&id).map(|load| load.used).unwrap_or_default())
     }
 
     fn count(&self, takes: impl Fn(&InstanceReport) -> bool) -> u32 {
@@ -90,8 +97,10 @@ impl Orchestrator {
                 memory_free: free.memory.to_string(),
                 instances: self.count(|report| report.node.first() == Some(id)),
                 frozen: live.frozen || member.unconfirmed,
+                unconfirmed: member.unconfirmed,
                 frozen_nodes: frozen_nodes(live),
                 leaving: member.leaving,
+                cordoned: member.cordoned,
                 last_heard: live.heard_at,
             })
         });
@@ -148,6 +157,11 @@ impl Orchestrator {
     }
 }
 
+/// Processor and memory, for people.
+fn free(free: Option<&Resources>) -> (Option<String>, Option<String>) {
+    free.map(|free| (free.cpu.to_string(), free.memory.to_string())).unzip()
+}
+
 /// Nodes of a cluster about which people decide there.
 fn frozen_nodes(live: &Live) -> Vec<String> {
     live.nodes.values().filter(|node| node.frozen).map(|node| node.name.to_string()).collect()
@@ -175,10 +189,13 @@ fn node_view(
         runtimes: ready.map(|runtime| runtime.name.to_string()).collect(),
         capabilities: facts.all_capabilities().iter().map(ToString::to_string).collect(),
         labels: facts.labels.clone(),
+        location: facts.place().map(|point| point.to_string()),
         instances: 0,
         usage,
         frozen: false,
+        unconfirmed: false,
         leaving: false,
+        cordoned: false,
         last_heard: None,
         facts: NodeFactsView {
             hostname: facts.hostname.clone(),

@@ -10,7 +10,7 @@ use holm_model::capability::Capability;
 use holm_model::id::MemberId;
 use holm_model::item::{Item, Obeyed, PackedItem, Part, ShareSlots};
 use holm_model::member::{Aggregate, NodeFacts, NodeReport, Usage};
-use holm_model::message::{Down, Hello, PROTOCOL, Up, Welcome};
+use holm_model::message::{Down, Hello, PROTOCOL, READS, Up, Welcome};
 use holm_model::name::Name;
 use holm_model::slot::{ServiceKey, SlotIndex, SlotKey};
 use holm_model::state::MemberState;
@@ -242,11 +242,13 @@ impl Orchestrator {
         live.forgot = hello.obeyed.is_none();
         live.ahead = hello.obeyed.filter(|_| behind);
         self.capacity_changed = true;
+        self.rankings.touch(id);
         live.holding = Holding::default();
         live.heard = self.now.boot;
         live.heard_at = Some(self.now.wall);
         self.effects.push(Effect::Send { link, message: Down::Welcome(welcome) });
         self.unsync(id);
+        self.reads(id, hello.reads);
         if freezes {
             self.note_freezing(id);
         }
@@ -285,6 +287,7 @@ impl Orchestrator {
             epoch: self.epoch,
             revision: self.revision,
             reigns: self.reigns.iter().map(|(epoch, reign)| (*epoch, reign.last_revision)).collect(),
+            reads: READS,
         }
     }
 
@@ -309,6 +312,7 @@ impl Orchestrator {
         self.forget_instances(id);
         self.lists.remove(&id);
         self.members.remove(&mut self.journal, &id);
+        self.rankings.touch(id);
         self.seen.remove(&mut self.behind, &id);
         self.aggregate_stale = true;
         self.capacity_changed = true;
@@ -351,6 +355,7 @@ impl Orchestrator {
             return;
         }
         self.aggregate_stale = true;
+        self.rankings.touch(id);
         // One that is given up may be the last that others waited for.
         self.capacity_changed |= state == MemberState::Online || given_up;
         let placed = self.placements_on(id);

@@ -19,28 +19,33 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`place`], [`standing`], [`patience`], [`specs`] | slots made true |
-//! | [`joining`], [`removal`] | members come and go |
+//! | [`reconcile`], [`updating`], [`proving`], [`place`], [`choosing`], [`surroundings`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`joining`], [`removal`], [`cordon`] | members come and go |
 //! | [`people`], [`projects`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`], [`contents`] | what each member is told |
+//! | [`reading`] | members of other versions, and what they cannot read |
 //! | [`identity`] | for whom nodes may ask who they are |
 //! | [`awaited`] | what those not heard yet may run |
 //! | [`upward`], [`last_words`], [`adopt`], [`reunion`], [`restored`] | our own parent; a store that forgot |
 //! | [`rhythm`] | what every step ends in |
-//! | [`views`], [`instance_views`], [`member_views`], [`held_views`] | what the API shows |
+//! | [`views`], [`instance_views`], [`member_views`], [`held_views`], [`explaining`] | what the API shows
+//! | [`partings`] | why an instance has ended, or is not heard of, in words |
 
 mod admission;
 mod adopt;
 mod advice;
 mod applications;
 mod awaited;
+mod choosing;
 pub mod command;
 pub mod config;
 pub mod contents;
+mod cordon;
 mod demand;
 mod endpoints;
 pub mod event;
+mod explaining;
 mod facts;
 mod held_views;
 mod identity;
@@ -52,6 +57,7 @@ mod lists;
 mod member_views;
 mod members;
 mod nodes;
+mod partings;
 mod patch;
 mod patience;
 pub mod people;
@@ -59,6 +65,7 @@ mod place;
 mod plan;
 pub mod projects;
 mod proving;
+mod reading;
 mod reconcile;
 mod reigns;
 mod removal;
@@ -71,6 +78,7 @@ mod shares;
 mod slots;
 mod specs;
 mod standing;
+mod surroundings;
 mod updating;
 mod upward;
 mod views;
@@ -97,6 +105,7 @@ pub use identity::{NoIdentity, ServiceName};
 pub use instance_views::{InstanceFilter, Whereabouts};
 
 use awaited::Gathering;
+use choosing::Rankings;
 use contents::ContentRow;
 use demand::{Demand, Origin};
 use kept::{Index, Links, Parent, ThisStep, Todo};
@@ -109,6 +118,7 @@ use projects::Project;
 use rows::{Member, Placement, Reign, Revocation, Seen, Token, WishRow};
 use slots::Slots;
 use specs::Specs;
+use surroundings::Placed;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -144,6 +154,7 @@ pub struct Orchestrator {
     demands: BTreeMap<Origin, Demand>,
     slots: Slots,
     load: BTreeMap<MemberId, Load>,
+    placed: Placed,
     lists: BTreeMap<MemberId, List>,
     index: Index,
 
@@ -158,6 +169,7 @@ pub struct Orchestrator {
     aggregate_stale: bool,
     this_step: ThisStep,
     specs: Specs,
+    rankings: Rankings,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -220,6 +232,7 @@ impl Orchestrator {
             demands: BTreeMap::new(),
             slots: Slots::default(),
             load: BTreeMap::new(),
+            placed: Placed::default(),
             lists: BTreeMap::new(),
             index: Index::default(),
             live: BTreeMap::new(),
@@ -231,6 +244,7 @@ impl Orchestrator {
             aggregate_stale: true,
             this_step: ThisStep::default(),
             specs: Specs::default(),
+            rankings: Rankings::default(),
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),

@@ -30,6 +30,7 @@ impl Orchestrator {
             }
             self.capacity_changed = true;
             self.aggregate_stale = true;
+            self.rankings.touch(id);
             self.ask_anew(id);
             self.dirty_per_node();
             self.touch_endpoints_of(id);

@@ -4,7 +4,6 @@
 //! is void travels as an entry of the list of revocations: `token:<id>`, or `person:<name>:<milliseconds>` for
 //! all that were made for somebody before that time.
 
-use holm_model::item::ItemKey;
 use holm_model::name::Name;
 use holm_model::time::Time;
 use holm_model::view::people::{PersonView, Roles};
@@ -12,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{PeopleCommand, Refusal, Reply};
 use super::restored::ALL;
-use super::rows::Revocation;
 use super::{Orchestrator, Tier};
+use crate::revocation::{Entry, told};
 
 /// Somebody who logs in by name and password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,16 +118,16 @@ impl Orchestrator {
 
     /// Every token that was made for them until now.
     fn void_tokens_of(&mut self, name: &Name) {
-        self.put_revocation(format!("{PERSON}{name}:{}", self.now.wall.0));
+        self.put_revocation(&format!("{PERSON}{name}:{}", self.now.wall.0));
     }
 
     /// An API token or a session.
     pub(super) fn void_token(&mut self, id: &str) {
-        self.put_revocation(format!("{TOKEN}{id}"));
+        self.put_revocation(&format!("{TOKEN}{id}"));
     }
 
-    fn put_revocation(&mut self, text: String) {
-        self.revocations.put(&mut self.journal, text, Revocation { at: self.now.wall });
+    fn put_revocation(&mut self, text: &str) {
+        self.void(Entry::Other(text));
         self.revocations_changed();
     }
 
@@ -144,11 +143,7 @@ impl Orchestrator {
         let time = |text: &str| text.strip_prefix(prefix)?.parse().ok().map(Time);
         let ours = self.revocations.from(Some(prefix.to_owned())).map(|(text, _)| text);
         let ours = ours.take_while(|text| text.starts_with(prefix)).filter_map(|text| time(text));
-        let told = self.held.items().filter_map(|packed| match &packed.key {
-            ItemKey::Revocation(text) => time(text),
-            _ => None,
-        });
-        ours.chain(told).max()
+        ours.chain(told(&self.held).filter_map(time)).max()
     }
 
     /// Somebody's row, for proving a password.

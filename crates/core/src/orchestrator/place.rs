@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::content::ContentKey;
+use holm_model::geo::Area;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
-use holm_model::name::Name;
 use holm_model::resources::Resources;
 use holm_model::service::{Connect, ServiceSpec};
 use holm_model::slot::{ServiceKey, SlotIndex};
-use holm_model::wish::SpecBytes;
+use holm_model::state::MemberState;
 
+use super::choosing::NoPlace;
 use super::demand::{Demand, Origin, SlotId, Wanted};
-use super::rows::{Phase, Placement};
+use super::rows::{Member, Phase, Placement};
 use super::{Orchestrator, Tier};
-use crate::scheduler::{Ask, Candidate, Kind, Reason, first_fit};
+use crate::scheduler::{Ask, Candidate, Kind, Reason};
 
 /// What the placements of a member take of it, summed up.
 #[derive(Debug, Default)]
@@ -41,16 +42,6 @@ pub(super) struct Takes {
     pub(super) connects: Vec<EndpointsKey>,
     /// Secrets and files that it needs, while it is on the list.
     pub(super) contents: Vec<ContentKey>,
-}
-
-/// Members that are known to be full for a specification, until something changes.
-#[derive(Debug)]
-pub(super) struct Full {
-    spec: SpecBytes,
-    /// Everybody before this member is.
-    before: Option<MemberId>,
-    /// Everybody is: why.
-    reason: Option<String>,
 }
 
 // === impl Takes ===
@@ -136,7 +127,7 @@ impl Load {
 
 impl Orchestrator {
     /// Members as the scheduler sees them, in the order of their ids.
-    fn candidates(&self, from: Option<MemberId>) -> impl Iterator<Item = Candidate<'_>> {
+    pub(super) fn candidates(&self, from: Option<MemberId>) -> impl Iterator<Item = Candidate<'_>> {
         self.members.from(from).filter_map(|(id, _)| self.candidate(*id))
     }
 
@@ -153,6 +144,8 @@ impl Orchestrator {
                     capabilities: &live.capabilities,
                     labels: &facts.labels,
                     runtimes: &facts.runtimes,
+                    location: facts.place().or(self.config.location).map(Area::at),
+                    total: facts.allocatable,
                     free: facts.allocatable.less(&load.map(|load| load.used).unwrap_or_default()),
                     ports: load.map_or(&NO_PORTS, |load| &load.ports),
                 }
@@ -162,10 +155,12 @@ impl Orchestrator {
                 debit: load.map(|load| load.debit).unwrap_or_default(),
                 nodes: &live.node_names,
                 reports: &live.nodes,
+                reads: self.reads_of(id).filter(|_| live.session > 0),
             },
         };
         let frozen = live.frozen || member.unconfirmed;
-        Some(Candidate { id, name: &member.name, state: live.state, frozen, kind })
+        let cordoned = member.cordoned;
+        Some(Candidate { id, name: &member.name, state: live.state, frozen, cordoned, kind })
     }
 
     /// The slots that a demand wants here now.
@@ -191,40 +186,8 @@ impl Orchestrator {
         }
     }
 
-    /// First-fit. Without refusals, members that were full a moment ago are not asked again.
-    fn find(&self, ask: &Ask<'_>, spec: &SpecBytes) -> (Result<MemberId, String>, Option<Full>) {
-        let anew = !ask.refused.is_empty();
-        let full = self.this_step.full.as_ref().filter(|full| !anew && full.spec == *spec);
-        if let Some(reason) = full.and_then(|full| full.reason.clone()) {
-            return (Err(reason), None);
-        }
-        let from = full.and_then(|full| full.before);
-        let found =
-            first_fit(ask, || self.candidates(from)).or_else(|_| first_fit(ask, || self.candidates(None)));
-        let found = found.map_err(|reasons| self.nobody(&reasons));
-        let (before, reason) = (found.as_ref().ok().copied(), found.as_ref().err().cloned());
-        (found, (!anew).then(|| Full { spec: spec.clone(), before, reason }))
-    }
-
-    /// The member that takes the slot.
-    ///
-    /// # Errors
-    /// When nobody does: who and why, for people.
-    fn choose(&mut self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec) -> Result<MemberId, String> {
-        let refused = self.refused(slot_id);
-        let ask = Ask::new(spec, &refused);
-        match &slot_id.1 {
-            SlotIndex::Number(_) => {
-                let (found, full) = self.find(&ask, &demand.part.spec);
-                self.this_step.full = full.or(self.this_step.full.take());
-                found
-            }
-            SlotIndex::Node(path) => self.on_its_node(&ask, path.last()),
-        }
-    }
-
     /// Who said no to the slot, and why; one that has it already is not asked for a second copy.
-    fn refused(&self, slot_id: &SlotId) -> BTreeMap<MemberId, String> {
+    pub(super) fn refused(&self, slot_id: &SlotId) -> BTreeMap<MemberId, String> {
         let Some(slot) = self.slots.get(slot_id) else { return BTreeMap::new() };
         let mut refused = slot.refused.clone();
         let active = slot.active.and_then(|id| Some((id, self.placements.get(&id)?)));
@@ -232,18 +195,6 @@ impl Orchestrator {
             refused.insert(stranded.member, "has no other place for it".to_owned());
         }
         refused
-    }
-
-    /// The member that a per-node slot is for. A cluster is not asked whether it has room: its nodes are.
-    fn on_its_node(&self, ask: &Ask<'_>, name: Option<&Name>) -> Result<MemberId, String> {
-        let of_name = |member: &Candidate<'_>| Some(member.name) == name;
-        let member = self.candidates(None).find(of_name).ok_or("its node has left")?;
-        match member.refuses(ask) {
-            Some(reason) if matches!(member.kind, Kind::Node { .. }) => {
-                Err(format!("{}: {reason}", member.name))
-            }
-            _ => Ok(member.id),
-        }
     }
 
     /// Finds a member for the slot and makes the placement.
@@ -255,9 +206,9 @@ impl Orchestrator {
         slot_id: &SlotId,
         demand: &Demand,
         spec: &ServiceSpec,
-    ) -> Result<AssignmentId, String> {
-        let member = self.choose(slot_id, demand, spec)?;
-        let placement = self.placement(slot_id, demand, member);
+    ) -> Result<AssignmentId, NoPlace> {
+        let (member, chosen) = self.choose(slot_id, demand, spec)?;
+        let placement = Placement { chosen, ..self.placement(slot_id, demand, member) };
         let id = AssignmentId(self.next_id());
         self.put_placement(id, placement);
         Ok(id)
@@ -281,31 +232,52 @@ impl Orchestrator {
             failures: demand.failures.max(failed),
             since: self.now.wall,
             revision: self.coming_revision(),
+            chosen: None,
         }
     }
 
-    fn nobody(&self, reasons: &[(String, Reason)]) -> String {
+    pub(super) fn nobody(&self, reasons: &[(String, Reason)]) -> String {
         if self.members.is_empty() {
             return "there are no members yet; add one with `holm token create --role node`".to_owned();
         }
-        let asked = reasons.iter().map(|(who, why)| format!("{who}: {why}"));
-        let words: Vec<_> = asked.chain(self.not_asked()).collect();
-        format!("no place: {}", few(&words, "; "))
+        let asked = reasons.iter().map(|(who, why)| format!("{who}: {}", self.refusal(who, why)));
+        let not_asked = self.not_asked().map(|(member, state)| match state {
+            _ if member.leaving => format!("{}: is leaving", member.name),
+            state => {
+                format!("{}: {}", member.name, self.refusal(member.name.as_str(), &Reason::State(state)))
+            }
+        });
+        let all = reasons.len() + self.not_asked().count();
+        format!("no place: {}", few(asked.chain(not_asked), all, "; "))
     }
 
     /// Members that are no candidates: they leave, or have not told of themselves in this run.
-    fn not_asked(&self) -> impl Iterator<Item = String> {
-        self.members.iter().filter(|(id, _)| self.candidate(**id).is_none()).filter_map(|(id, member)| {
-            let live = self.live.get(id)?;
-            let state = if member.leaving { "leaving" } else { live.state.word() };
-            Some(format!("{}: is {state}", member.name))
-        })
+    fn not_asked(&self) -> impl Iterator<Item = (&Member, MemberState)> {
+        let others = self.members.iter().filter(|(id, _)| self.candidate(**id).is_none());
+        others.filter_map(|(id, member)| Some((member, self.live.get(id)?.state)))
     }
 }
 
-/// The first few of many reasons; nobody reads five hundred.
-pub(super) fn few(words: &[String], between: &str) -> String {
+/// The first few of `all` reasons, nobody reads five hundred: the words of the others are not even made.
+pub(super) fn few(words: impl Iterator<Item = String>, all: usize, between: &str) -> String {
     const MOST: usize = 8;
-    let shown = words[..words.len().min(MOST)].join(between);
-    if words.len() > MOST { format!("{shown}{between}and {} more", words.len() - MOST) } else { shown }
+    let shown = words.take(MOST).collect::<Vec<_>>().join(between);
+    if all > MOST { format!("{shown}{between}and {} more", all - MOST) } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_are_not_shown_are_not_made() {
+        let mut made = 0;
+        let words = (0..500).map(|number| {
+            made += 1;
+            format!("fl-{number}")
+        });
+        assert!(few(words, 500, "; ").ends_with("fl-6; fl-7; and 492 more"));
+        assert_eq!(made, 8);
+        assert_eq!(few(["a", "b"].map(String::from).into_iter(), 2, ", "), "a, b");
+    }
 }

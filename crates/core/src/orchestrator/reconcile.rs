@@ -20,6 +20,7 @@ use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
 
 use super::Orchestrator;
+use super::choosing::NoPlace;
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::patience::No;
 use super::rows::{Phase, Placement};
@@ -163,8 +164,12 @@ impl Orchestrator {
                         self.todo.unfilled.remove(slot_id);
                         return;
                     }
-                    Err(reason) if !self.is_gathering() && self.hand_back(slot_id, &reason, false) => return,
-                    Err(reason) => {
+                    Err(NoPlace { reason, waits: false })
+                        if !self.is_gathering() && self.hand_back(slot_id, &reason, false) =>
+                    {
+                        return;
+                    }
+                    Err(NoPlace { reason, .. }) => {
                         self.todo.unfilled.insert(slot_id.clone());
                         reason
                     }
@@ -227,7 +232,7 @@ impl Orchestrator {
                 self.set_phase(active, Phase::Superseded);
                 self.todo.unfilled.remove(slot_id);
             }
-            Err(reason) => {
+            Err(NoPlace { reason, .. }) => {
                 self.todo.unfilled.insert(slot_id.clone());
                 let silent = self.placements.get(&active).is_some_and(|p| self.is_silent(active, p));
                 let why = if silent { "its node is silent and there" } else { "there" };

@@ -3,9 +3,12 @@
 //! An order for a node of a cluster travels as a revocation item, so that it reaches a cluster that is
 //! cut off as soon as it is back, however often either side restarts in between.
 
+use std::collections::BTreeSet;
+
 use holm_model::fact::InstanceReport;
 use holm_model::id::MemberId;
 use holm_model::item::{Item, ItemKey};
+use holm_model::member::Role;
 use holm_model::state::MemberState;
 use holm_model::view::{InstanceView, RemovalView};
 
@@ -14,10 +17,7 @@ use super::command::{Refusal, Reply};
 use super::lists::List;
 use super::place::few;
 use super::rows::{Phase, Revocation};
-
-/// What is ordered about a node of a cluster; the word stands before its id in the item's key.
-pub(super) const REVOKE: &str = "revoke:";
-const REMOVE: &str = "remove:";
+use crate::revocation::{Entry, Void, told};
 
 impl Orchestrator {
     /// The member leaves as soon as it has ended what it owes to us; one that cannot be told, or was told
@@ -26,7 +26,7 @@ impl Orchestrator {
         let Some(member) = self.members.get(&id) else {
             let reached = self.is_reached_below(id);
             let instances = self.live_on(|report| report.node.last() == Some(&id));
-            self.order_below(REMOVE, id)?;
+            self.order_below(Entry::Removal(id), id)?;
             return Ok(Reply::Removed(RemovalView { leaving: reached, instances }));
         };
         let leaving = !member.leaving && self.can_be_told(id) && !self.placements_on(id).is_empty();
@@ -51,7 +51,7 @@ impl Orchestrator {
     }
 
     fn is_reached_below(&self, id: MemberId) -> bool {
-        if self.revocations.contains(&format!("{REVOKE}{id}")) {
+        if self.revocations.contains(&Entry::Member(id).to_string()) {
             return false;
         }
         self.live.values().filter(|live| live.state == MemberState::Online).any(|live| {
@@ -104,78 +104,98 @@ impl Orchestrator {
     /// The member's certificates are void; it stays known.
     pub(super) fn revoke_member(&mut self, id: MemberId) -> Result<Reply, Refusal> {
         if !self.members.contains(&id) {
-            return self.order_below(REVOKE, id);
+            return self.order_below(Entry::Member(id), id);
         }
         let done = self.revoke(id);
         self.look_at(id);
         done
     }
 
-    fn order_below(&mut self, word: &str, id: MemberId) -> Result<Reply, Refusal> {
+    fn order_below(&mut self, order: Entry<'_>, id: MemberId) -> Result<Reply, Refusal> {
         let has = |live: &super::members::Live| live.nodes.keys().any(|path| path.last() == Some(&id));
         if !self.live.values().any(has) {
             return Err(Refusal::no_member(id));
         }
-        self.revocations.put(&mut self.journal, format!("{word}{id}"), Revocation { at: self.now.wall });
+        self.void(order);
         self.revocations_changed();
         Ok(Reply::Done)
     }
 
     /// An order of our parent; one about a member that is not ours is for another cluster.
     pub(super) fn obey_order(&mut self, text: &str) {
-        let member = |word: &str| text.strip_prefix(word).and_then(|id| id.parse::<MemberId>().ok());
-        let known = |id: &MemberId| self.members.contains(id);
-        if let Some(id) = member(REVOKE).filter(known) {
-            // A member that is known can be revoked.
-            let _ = self.revoke_member(id);
-        } else if let Some(id) = member(REMOVE).filter(known).filter(|id| !self.todo.leaving.contains(id)) {
-            let _ = self.remove_member(id);
+        match Entry::parse(text) {
+            Entry::Member(id) if self.members.contains(&id) => {
+                // A member that is known can be revoked.
+                let _ = self.revoke_member(id);
+            }
+            Entry::Removal(id) if self.members.contains(&id) && !self.todo.leaving.contains(&id) => {
+                let _ = self.remove_member(id);
+            }
+            _ => {}
         }
     }
 
-    /// Certificates that this store has forgotten are void, too: the member's id is never given again.
-    pub(super) fn void_member(&mut self, id: MemberId) {
-        self.revocations.put(&mut self.journal, format!("{REVOKE}{id}"), Revocation { at: self.now.wall });
+    pub(super) fn void(&mut self, entry: Entry<'_>) {
+        self.revocations.put(&mut self.journal, entry.to_string(), Revocation { at: self.now.wall });
     }
 
     /// By us, or by those above.
     pub(super) fn is_void(&self, id: MemberId) -> bool {
-        self.is_revoked(&format!("{REVOKE}{id}"))
+        self.is_revoked(&Entry::Member(id).to_string())
     }
 
-    /// Clusters hear of every revocation and order, so that they know when they are cut off.
-    pub(super) fn put_revocations(&mut self, member: MemberId) {
-        let cluster = self.members.get(&member).is_some_and(|m| m.role == holm_model::member::Role::Cluster);
-        if cluster {
-            for text in self.all_revocations() {
-                self.set_item(member, ItemKey::Revocation(text), Some(&Item::Revocation));
+    /// Clusters hear of every entry, so that they know when they are cut off. Nodes hear of those that signed for
+    /// others: few, however many nodes come and go.
+    pub(super) fn put_revocations(&mut self, members: &[MemberId]) {
+        let all = self.all_revocations();
+        let signer = |text: &&String| matches!(Entry::parse(text), Entry::Signer(_));
+        let of_signers: BTreeSet<String> = all.iter().filter(signer).cloned().collect();
+        for id in members {
+            let told = match self.members.get(id).map(|member| member.role) {
+                Some(Role::Cluster) => &all,
+                Some(Role::Node) => &of_signers,
+                None => continue,
+            };
+            for text in told {
+                self.set_item(*id, ItemKey::Revocation(text.clone()), Some(&Item::Revocation));
             }
         }
     }
 
-    /// Every revoked serial number (hex) that is known here: our own, and those that our parent told us.
+    pub(super) fn put_all_revocations(&mut self) {
+        let members: Vec<_> = self.members.iter().map(|(id, _)| *id).collect();
+        self.put_revocations(&members);
+    }
+
+    /// All that is void as far as is known here: by us, and by those above.
     #[must_use]
-    pub fn revoked(&self) -> Vec<String> {
-        self.all_revocations().into_iter().filter(|text| !text.contains(':')).collect()
+    pub fn revoked(&self) -> Void {
+        Void::of(self.revocations.iter().map(|(text, _)| text.as_str()).chain(told(&self.held)))
     }
 
     /// By us, or by those above.
-    pub(super) fn is_revoked(&self, serial: &str) -> bool {
-        let told = ItemKey::Revocation(serial.to_owned());
-        self.revocations.contains(&serial.to_owned()) || self.held.get(&told).is_some()
+    pub(super) fn is_revoked(&self, text: &str) -> bool {
+        let told = ItemKey::Revocation(text.to_owned());
+        self.revocations.contains(&text.to_owned()) || self.held.get(&told).is_some()
     }
 
-    fn all_revocations(&self) -> std::collections::BTreeSet<String> {
-        let told = self.held.items().filter_map(|packed| match &packed.key {
-            ItemKey::Revocation(text) => Some(text.clone()),
-            _ => None,
-        });
-        self.revocations.iter().map(|(text, _)| text.clone()).chain(told).collect()
+    fn all_revocations(&self) -> BTreeSet<String> {
+        let told = told(&self.held).map(str::to_owned);
+        let ours = self.revocations.iter().map(|(text, _)| text.clone());
+        // Of a cluster, an earlier version wrote down only that the member is void.
+        let clusters =
+            self.members.iter().filter(|(_, member)| member.role == Role::Cluster).map(|(id, _)| *id);
+        let signers = clusters.filter(|id| self.is_void(*id)).map(|id| Entry::Signer(id).to_string());
+        ours.chain(told).chain(signers).collect()
     }
 }
 
 /// What nobody saw end, for people; nothing, if there is nothing.
 fn may_still_run(left: &[InstanceView]) -> String {
-    let named: Vec<_> = left.iter().map(|view| format!("{}/{}", view.application, view.slot)).collect();
-    if named.is_empty() { String::new() } else { format!("there may still run {}", few(&named, ", ")) }
+    let named = left.iter().map(|view| format!("{}/{}", view.application, view.slot));
+    if left.is_empty() {
+        String::new()
+    } else {
+        format!("there may still run {}", few(named, left.len(), ", "))
+    }
 }

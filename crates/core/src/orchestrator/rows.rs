@@ -7,11 +7,14 @@ use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::{Assignment, Item, ItemKey, Obeyed, Part, Share, ShareSlots};
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
+use holm_model::placement::Strategy;
 use holm_model::slot::SlotIndex;
 use holm_model::time::Time;
 use holm_model::view::TokenRole;
 use holm_model::wish::Wish;
 use serde::{Deserialize, Serialize};
+
+use crate::scheduler::Score;
 
 /// A reign of this store; the newest is ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,9 @@ pub struct Member {
     /// People removed it: it takes nothing new, and is cut off when it has ended what it owes.
     #[serde(default)]
     pub leaving: bool,
+    /// People keep new work away from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned: bool,
 }
 
 /// What is kept of a member beside its [`Member`] row; written behind.
@@ -82,6 +88,18 @@ pub struct Placement {
     pub since: Time,
     /// The revision at which the item was put or changed last.
     pub revision: u64,
+    /// Why it is there; `None`: it was the first that fit, or the slot's own node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
+}
+
+/// Why a member was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    pub strategy: Strategy,
+    pub score: Score,
+    /// How many fit.
+    pub of: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +138,17 @@ pub struct Revocation {
 impl Member {
     pub(super) const fn new(role: Role, name: Name, joined: Time) -> Self {
         let serials = BTreeSet::new();
-        Self { role, name, joined, serials, unconfirmed: false, doubted: false, thawed: None, leaving: false }
+        Self {
+            role,
+            name,
+            joined,
+            serials,
+            unconfirmed: false,
+            doubted: false,
+            thawed: None,
+            leaving: false,
+            cordoned: false,
+        }
     }
 }
 

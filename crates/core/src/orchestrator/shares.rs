@@ -15,6 +15,7 @@ impl Orchestrator {
         let more = aggregate.offers_more_than(&live.aggregate);
         live.aggregate = aggregate;
         self.capacity_changed = true;
+        self.rankings.touch(id);
         if more {
             self.ask_anew(id);
         }

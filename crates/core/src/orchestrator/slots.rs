@@ -31,6 +31,8 @@ pub(super) struct Slot {
     pub(super) failed: Option<String>,
     /// (restarts, generation) that `failures` and `failed` are about.
     pub(super) tried: (u64, u64),
+    /// Something was placed in it: whoever is cordoned keeps what it has.
+    pub(super) had: bool,
     /// A member may run it that this store has forgotten: it is not started elsewhere meanwhile.
     pub(super) may_run: bool,
     /// Generation of the update that members were asked about last.
@@ -129,6 +131,8 @@ impl Orchestrator {
     pub(super) fn derive_slots(&mut self) {
         self.slots.clear();
         self.load.clear();
+        self.placed.clear();
+        self.rankings.clear();
         self.index.consumers.clear();
         self.index.readers.clear();
         let placements: Vec<_> = self.placements.iter().map(|(id, p)| (*id, p.clone())).collect();
@@ -173,6 +177,7 @@ impl Orchestrator {
         let now = self.now;
         let slot = self.slots.obtain(Self::slot_of(placement), Slot::default);
         slot.moved = now.boot;
+        slot.had = true;
         if placement.phase == Phase::Active {
             slot.active = Some(id);
             slot.since = placement.since;
@@ -181,7 +186,14 @@ impl Orchestrator {
         } else {
             slot.others.insert(id);
         }
-        let takes = Takes::of(placement, self.specs.decode(&placement.part.spec).as_deref());
+        let spec = self.specs.decode(&placement.part.spec);
+        let takes = Takes::of(placement, spec.as_deref());
+        let followers = self.placed.add(placement, spec.as_ref());
+        if !followers.is_empty() {
+            self.this_step.full = None;
+            self.todo.slots.extend(followers);
+        }
+        self.rankings.touch(placement.member);
         for key in &takes.connects {
             self.consume(placement.member, key);
         }
@@ -207,6 +219,8 @@ impl Orchestrator {
         for key in taken.iter().flat_map(|takes| &takes.contents) {
             self.stop_needing_content(placement.member, key);
         }
+        self.placed.take(placement);
+        self.rankings.touch(placement.member);
         self.this_step.full = None;
         self.aggregate_stale = true;
     }

@@ -49,7 +49,7 @@ impl Orchestrator {
             // It hears nothing of it now; others are updated meanwhile.
             return self.pass_on(demand, active, placement);
         }
-        match self.make_room(slot_id, demand, active, placement) {
+        match self.make_room(slot_id, demand, active) {
             Ok(phase) => {
                 self.set_halted(slot_id, false);
                 self.set_phase(active, phase);
@@ -95,9 +95,12 @@ impl Orchestrator {
         let Some(spec) = demand.spec.as_ref().filter(|_| placement.role == Role::Cluster) else {
             return false;
         };
+        let Some(member) = self.candidate(placement.member) else { return placement.per_node };
+        if placement.per_node {
+            return member.too_old(spec).is_none();
+        }
         let nobody = BTreeMap::new();
-        let ask = Ask::new(spec, &nobody);
-        placement.per_node || self.candidate(placement.member).is_some_and(|c| c.never(&ask).is_none())
+        member.never(&Ask::new(spec, &nobody)).is_none()
     }
 
     /// What becomes of the placement, whose successor has a place: where it is, once it is gone; or
@@ -110,7 +113,6 @@ impl Orchestrator {
         slot_id: &SlotId,
         demand: &Demand,
         active: AssignmentId,
-        placement: &Placement,
     ) -> Result<Phase, String> {
         if demand.rests() || !self.runs(active) {
             return Ok(Phase::Retiring);
@@ -118,7 +120,9 @@ impl Orchestrator {
         let Some(spec) = demand.spec.clone() else {
             return Err("it was written by a newer version; upgrade this orchestrator".to_owned());
         };
-        let Err(reason) = self.fits_instead(&spec, active, placement) else { return Ok(Phase::Retiring) };
+        let Err(reason) = self.fits_instead(slot_id, demand, &spec, active) else {
+            return Ok(Phase::Retiring);
+        };
         if matches!(slot_id.1, SlotIndex::Node(_)) {
             return Err(reason);
         }
@@ -127,7 +131,7 @@ impl Orchestrator {
             slot.forgive_all();
             slot.asked = demand.part.generation;
         }
-        self.place(slot_id, demand, &spec).map(|_| Phase::Superseded)
+        self.place(slot_id, demand, &spec).map(|_| Phase::Superseded).map_err(|nobody| nobody.reason)
     }
 
     fn runs(&self, active: AssignmentId) -> bool {
@@ -140,10 +144,12 @@ impl Orchestrator {
     /// Why not, for people.
     fn fits_instead(
         &self,
+        slot_id: &SlotId,
+        demand: &Demand,
         spec: &ServiceSpec,
         active: AssignmentId,
-        placement: &Placement,
     ) -> Result<(), String> {
+        let Some(placement) = self.placements.get(&active) else { return Ok(()) };
         let name = || self.member_name(placement.member);
         let load = self.load.get(&placement.member).map(|load| load.without(active)).unwrap_or_default();
         let (Some(mut member), Some(live)) =
@@ -154,8 +160,10 @@ impl Orchestrator {
         if let (Kind::Node { free, ports, .. }, Some(facts)) = (&mut member.kind, &live.facts) {
             (*free, *ports) = (facts.allocatable.less(&load.0), &load.1);
         }
+        // Its successor is nothing new there. What could be elsewhere goes elsewhere.
+        member.cordoned &= matches!(slot_id.1, SlotIndex::Number(_));
         let nobody = BTreeMap::new();
-        let ask = Ask::new(spec, &nobody);
+        let ask = self.ask(slot_id, demand, spec, &nobody);
         let refusal = Candidate::refuses(&member, &ask).map(|reason| member.explain(&ask, reason));
         refusal.map_or(Ok(()), |reason| Err(format!("{}: {reason}", name())))
     }

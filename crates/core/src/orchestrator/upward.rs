@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::fact::{Fact, FactKey, InstanceReport, ShareReport, UnfilledSlot, Verdict};
+use holm_model::geo::{Area, Point};
 use holm_model::id::{AssignmentId, MemberId, WishId};
 use holm_model::item::{Item, ItemKey};
 use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
 use holm_model::message::{Down, Up};
+use holm_model::resources::Resources;
 use holm_model::slot::SlotIndex;
 
 use super::demand::{Demand, Origin, Wanted};
@@ -41,7 +43,7 @@ impl Orchestrator {
             self.parent.reigns = reigns_of(&welcome);
             self.report_everything();
             self.say_last_words();
-            self.parent.reporter.welcome(welcome.session);
+            self.parent.reporter.welcome(welcome.session, welcome.reads);
         }
         if matches!(message, Down::Thaw { .. }) {
             self.parent.reporter.repeat();
@@ -51,8 +53,12 @@ impl Orchestrator {
         self.capacity_changed |= completed;
         self.parent.open = self.held.is_current();
         self.effects.extend(received.replies.into_iter().map(Effect::SendParent));
+        self.note_unreadable(&received.unreadable);
         for key in received.put.iter().chain(&received.removed) {
             self.parent_item(key);
+        }
+        if received.put.iter().chain(&received.removed).any(|key| matches!(key, ItemKey::Revocation(_))) {
+            self.revocations_changed();
         }
         let shared: BTreeSet<WishId> =
             received.put.iter().filter_map(|key| self.wish_of_share(key)).collect();
@@ -72,14 +78,11 @@ impl Orchestrator {
             ItemKey::Endpoints(key) => {
                 self.todo.endpoints.insert(key.clone());
             }
-            ItemKey::Revocation(text) => {
-                self.obey_order(text);
-                self.revocations_changed();
-            }
+            ItemKey::Revocation(text) => self.obey_order(text),
             ItemKey::Content(key) => {
                 self.todo.contents.insert(key.clone());
             }
-            ItemKey::Assignment(_) => {}
+            ItemKey::Assignment(_) | ItemKey::Newer(_) => {}
         }
     }
 
@@ -97,6 +100,8 @@ impl Orchestrator {
             }
             _ => {
                 self.demands.remove(&origin);
+                // Those that wait for its service wait in vain.
+                self.capacity_changed = true;
                 self.verdicts.remove(&mut self.journal, &id);
                 self.unreport(&FactKey::Share(id));
             }
@@ -149,7 +154,11 @@ impl Orchestrator {
 
     pub(super) fn report_instance(&mut self, report: &InstanceReport) {
         let mut report = report.clone();
-        report.status.state = self.state_of(&report);
+        let state = self.state_of(&report);
+        if state != report.status.state {
+            report.status.state = state;
+            self.why_dangling(&report.node).clone_into(&mut report.status.reason);
+        }
         self.report_fact(Fact::Instance(Box::new(report)));
     }
 
@@ -161,8 +170,9 @@ impl Orchestrator {
         // One that has never told is known by name.
         let facts = self.last_facts(id).cloned().unwrap_or_default();
         let (name, state, usage, frozen) = (member.name.clone(), live.state, live.usage, self.is_frozen(id));
-        let path = vec![id];
-        self.report_fact(Fact::Node(Box::new(NodeReport { path, name, state, facts, usage, frozen })));
+        let (path, free, heard) = (vec![id], Some(self.free_on(id)), live.heard_at);
+        let report = NodeReport { path, name, state, facts, usage, frozen, free, heard };
+        self.report_fact(Fact::Node(Box::new(report)));
     }
 
     fn report_everything(&mut self) {
@@ -213,18 +223,19 @@ impl Orchestrator {
     /// Nodes that differ only in quantities, summed up.
     fn aggregate(&self) -> Aggregate {
         let nodes = self.members.values().filter(|member| member.role == Role::Node).count();
-        let mut classes: BTreeMap<(&BTreeSet<_>, &BTreeMap<_, _>), NodeClass> = BTreeMap::new();
+        let mut classes: BTreeMap<(&BTreeSet<_>, &BTreeMap<_, _>), (NodeClass, Vec<Point>)> = BTreeMap::new();
         let mut online = 0;
         for (id, live) in self.online_nodes() {
             online += 1;
             let Some(facts) = &live.facts else { continue };
             let used = self.load.get(&id).map(|load| load.used).unwrap_or_default();
-            let free = facts.allocatable.less(&used);
-            let class = classes.entry((&live.capabilities, &facts.labels)).or_insert_with(|| NodeClass {
-                capabilities: live.capabilities.clone(),
-                labels: facts.labels.clone(),
-                ..NodeClass::default()
+            let cordoned = self.members.get(&id).is_some_and(|member| member.cordoned);
+            let free = if cordoned { Resources::default() } else { facts.allocatable.less(&used) };
+            let (class, points) = classes.entry((&live.capabilities, &facts.labels)).or_insert_with(|| {
+                let (capabilities, labels) = (live.capabilities.clone(), facts.labels.clone());
+                (NodeClass { capabilities, labels, ..NodeClass::default() }, Vec::new())
             });
+            points.extend(facts.place().or(self.config.location));
             class.nodes += 1;
             class.total += &facts.allocatable;
             class.free += &free;
@@ -234,7 +245,11 @@ impl Orchestrator {
         Aggregate {
             nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
             online,
-            classes: classes.into_values().collect(),
+            classes: classes.into_values().map(with_area).collect(),
         }
     }
+}
+
+fn with_area((class, points): (NodeClass, Vec<Point>)) -> NodeClass {
+    NodeClass { area: Area::around(&points), ..class }
 }

@@ -2,7 +2,8 @@
 
 use holm_model::id::MemberId;
 
-use super::fit::{Ask, Candidate, Reason};
+use super::fit::{Ask, Candidate};
+use super::reason::Reason;
 
 /// The member, or every member's reason.
 ///

@@ -1,15 +1,24 @@
 //! Whether a member can take an instance, and the reason when it cannot.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use holm_model::capability::Capability;
+use holm_model::condition::{Facts, Truth};
+use holm_model::geo::{Area, Distance};
 use holm_model::id::MemberId;
 use holm_model::member::{Aggregate, NodeClass, NodeReport, RuntimeFacts};
+use holm_model::message::READS_MUSTS;
 use holm_model::name::Name;
-use holm_model::resources::{Cpu, Memory, Resources};
+use holm_model::placement::SENSITIVE;
+use holm_model::resources::Resources;
 use holm_model::service::ServiceSpec;
 use holm_model::state::MemberState;
+
+use super::company::Around;
+use super::reason::Reason;
 
 /// What is asked for.
 #[derive(Debug)]
@@ -19,6 +28,10 @@ pub struct Ask<'a> {
     pub runtime: Capability,
     /// Members that said no a moment ago, with their words.
     pub refused: &'a BTreeMap<MemberId, String>,
+    /// What of the same application is placed already.
+    pub around: Around<'a>,
+    /// A number that is the slot's alone: what is left to chance is drawn with it.
+    pub slot: u64,
 }
 
 /// A member as the scheduler sees it.
@@ -29,6 +42,8 @@ pub struct Candidate<'a> {
     pub state: MemberState,
     /// Frozen or waiting to be adopted: it takes nothing.
     pub frozen: bool,
+    /// People keep new work away from it.
+    pub cordoned: bool,
     pub kind: Kind<'a>,
 }
 
@@ -41,6 +56,9 @@ pub enum Kind<'a> {
         labels: &'a BTreeMap<String, String>,
         /// Those that are not ready are no capabilities.
         runtimes: &'a [RuntimeFacts],
+        /// Its own, or else that of its orchestrator.
+        location: Option<Area>,
+        total: Resources,
         free: Resources,
         /// Fixed host ports that are taken.
         ports: &'a BTreeMap<u16, u32>,
@@ -53,40 +71,9 @@ pub enum Kind<'a> {
         nodes: &'a BTreeSet<Name>,
         /// What they said last, by path below it.
         reports: &'a BTreeMap<Vec<MemberId>, NodeReport>,
+        /// What its program [reads](holm_model::message::READS); `None`: it has not greeted in this run.
+        reads: Option<u32>,
     },
-}
-
-/// Why a member cannot take the instance; Display is for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    State(MemberState),
-    Frozen,
-    Said(String),
-    OtherCluster(Name),
-    OtherNode(Name),
-    NoSuchNode(Name),
-    NoRuntime(Name),
-    /// It has the runtime, which cannot be used now: why.
-    NotReady {
-        runtime: Name,
-        why: String,
-    },
-    Lacks(Capability),
-    Label {
-        key: String,
-        wanted: String,
-        found: Option<String>,
-    },
-    Cpu {
-        free: Cpu,
-        asked: Cpu,
-    },
-    Memory {
-        free: Memory,
-        asked: Memory,
-    },
-    PortTaken(u16),
-    NoNodes,
 }
 
 // === impl Ask ===
@@ -95,7 +82,8 @@ impl<'a> Ask<'a> {
     /// The question for `spec`; `refused` are members that said no a moment ago.
     #[must_use]
     pub fn new(spec: &'a ServiceSpec, refused: &'a BTreeMap<MemberId, String>) -> Self {
-        Self { spec, runtime: runtime_capability(&spec.runtime), refused }
+        let runtime = runtime_capability(&spec.runtime);
+        Self { spec, runtime, refused, around: Around::default(), slot: 0 }
     }
 }
 
@@ -108,7 +96,7 @@ fn runtime_capability(runtime: &Name) -> Capability {
 
 // === impl Candidate ===
 
-impl Candidate<'_> {
+impl<'a> Candidate<'a> {
     /// `None`: it fits now.
     #[must_use]
     pub fn refuses(&self, ask: &Ask<'_>) -> Option<Reason> {
@@ -121,7 +109,34 @@ impl Candidate<'_> {
         if let Some(words) = ask.refused.get(&self.id) {
             return Some(Reason::Said(words.clone()));
         }
-        self.never(ask).or_else(|| self.not_now(ask))
+        if self.cordoned {
+            return Some(Reason::Cordoned);
+        }
+        self.never(ask).or_else(|| self.not_now(ask)).or_else(|| ask.around.clash(self).map(Reason::Company))
+    }
+
+    /// What keeps anything new away from a cluster that is not asked whether it has room: its nodes are.
+    #[must_use]
+    pub fn keeps_out(&self, spec: &ServiceSpec) -> Option<Reason> {
+        let unheard = || match self.kind {
+            Kind::Cluster { reads: None, .. } if spec.placement.newer_must().is_some() => {
+                Some(Reason::State(self.state))
+            }
+            _ => None,
+        };
+        self.cordoned.then_some(Reason::Cordoned).or_else(|| self.too_old(spec)).or_else(unheard)
+    }
+
+    /// A cluster that would pass over what the service must have, since its program does not know of it. A node
+    /// is not asked to choose.
+    #[must_use]
+    pub fn too_old(&self, spec: &ServiceSpec) -> Option<Reason> {
+        match self.kind {
+            Kind::Cluster { reads: Some(reads), .. } if reads < READS_MUSTS => {
+                spec.placement.newer_must().map(Reason::TooOld)
+            }
+            _ => None,
+        }
     }
 
     /// What does not change with load: whether it could ever take the service.
@@ -129,21 +144,24 @@ impl Candidate<'_> {
     pub fn never(&self, ask: &Ask<'_>) -> Option<Reason> {
         let place = &ask.spec.placement;
         match self.kind {
-            Kind::Node { cluster, capabilities, labels, runtimes, .. } => {
+            Kind::Node { cluster, capabilities, labels, runtimes, location, .. } => {
                 if let Some(wanted) = place.cluster.as_ref().filter(|wanted| Some(*wanted) != cluster) {
                     return Some(Reason::OtherCluster(wanted.clone()));
                 }
                 if let Some(node) = place.node.as_ref().filter(|node| *node != self.name) {
                     return Some(Reason::OtherNode(node.clone()));
                 }
+                let (name, cluster) = (Some(self.name.as_str()), Some(cluster.map_or("", Name::as_str)));
+                let facts = Facts { labels, capabilities, name, cluster, runtimes: Some(runtimes) };
                 // One that is not ready may be soon.
-                if unready(ask, runtimes).is_some() {
-                    places(ask, capabilities, labels)
-                } else {
-                    suits(ask, capabilities, labels)
-                }
+                let ready = unready(ask, runtimes).is_none();
+                let lacks = if ready { no_runtime(ask, capabilities) } else { None };
+                lacks.or_else(|| places(ask, &facts, location))
             }
             Kind::Cluster { aggregate, nodes, .. } => {
+                if let Some(reason) = self.too_old(ask.spec) {
+                    return Some(reason);
+                }
                 if let Some(cluster) = place.cluster.as_ref().filter(|cluster| *cluster != self.name) {
                     return Some(Reason::OtherCluster(cluster.clone()));
                 }
@@ -153,7 +171,7 @@ impl Candidate<'_> {
                 if aggregate.classes.is_empty() {
                     return Some(Reason::NoNodes);
                 }
-                let mut reasons = aggregate.classes.iter().map(|c| suits(ask, &c.capabilities, &c.labels));
+                let mut reasons = aggregate.classes.iter().map(|class| self.class_lacks(ask, class));
                 let first = reasons.next().flatten()?;
                 reasons.all(|reason| reason.is_some()).then_some(first)
             }
@@ -186,47 +204,85 @@ impl Candidate<'_> {
                 })
             }
             Kind::Cluster { aggregate, debit, .. } => {
-                let suited =
-                    || aggregate.classes.iter().filter(|c| suits(ask, &c.capabilities, &c.labels).is_none());
                 let mut free = Resources::default();
                 let mut largest = Resources::default();
-                for class in suited() {
+                for class in self.suited(ask, aggregate) {
                     free += &class.free;
                     largest.cpu = largest.cpu.max(class.largest.cpu);
                     largest.memory = largest.memory.max(class.largest.memory);
                 }
+                let mut suited = self.suited(ask, aggregate);
                 let holds = |c: &NodeClass| c.largest.holds(asked);
                 lacks(&free.less(&debit), asked)
-                    .or_else(|| if suited().any(holds) { None } else { lacks(&largest, asked) })
+                    .or_else(|| if suited.any(holds) { None } else { lacks(&largest, asked) })
             }
         }
     }
+
+    /// The classes of a cluster's nodes that could take it.
+    pub(super) fn suited(
+        &self,
+        ask: &Ask<'_>,
+        aggregate: &'a Aggregate,
+    ) -> impl Iterator<Item = &'a NodeClass> {
+        aggregate.classes.iter().filter(|class| self.class_lacks(ask, class).is_none())
+    }
+
+    fn class_lacks(&self, ask: &Ask<'_>, class: &NodeClass) -> Option<Reason> {
+        let facts = self.facts_of_class(class);
+        no_runtime(ask, &class.capabilities).or_else(|| places(ask, &facts, class.area))
+    }
+
+    /// What is known of each node of one of its classes.
+    pub(super) fn facts_of_class<'b>(&'b self, class: &'b NodeClass) -> Facts<'b> {
+        let NodeClass { capabilities, labels, .. } = class;
+        Facts { labels, capabilities, name: None, cluster: Some(self.name.as_str()), runtimes: None }
+    }
 }
 
-fn suits(
-    ask: &Ask<'_>,
-    capabilities: &BTreeSet<Capability>,
-    labels: &BTreeMap<String, String>,
-) -> Option<Reason> {
-    if !capabilities.contains(&ask.runtime) {
-        return Some(Reason::NoRuntime(ask.spec.runtime.clone()));
-    }
-    places(ask, capabilities, labels)
+fn no_runtime(ask: &Ask<'_>, capabilities: &BTreeSet<Capability>) -> Option<Reason> {
+    (!capabilities.contains(&ask.runtime)).then(|| Reason::NoRuntime(ask.spec.runtime.clone()))
 }
 
 /// What it asks for beside its runtime.
-fn places(
-    ask: &Ask<'_>,
-    capabilities: &BTreeSet<Capability>,
-    labels: &BTreeMap<String, String>,
-) -> Option<Reason> {
+fn places(ask: &Ask<'_>, facts: &Facts<'_>, location: Option<Area>) -> Option<Reason> {
     let place = &ask.spec.placement;
-    if let Some(missing) = place.require.iter().find(|wanted| !capabilities.contains(*wanted)) {
+    if let Some(missing) = place.require.iter().find(|wanted| !facts.capabilities.contains(*wanted)) {
         return Some(Reason::Lacks(missing.clone()));
     }
-    place.labels.iter().find(|(key, wanted)| labels.get(*key) != Some(*wanted)).map(|(key, wanted)| {
-        Reason::Label { key: key.clone(), wanted: wanted.clone(), found: labels.get(key).cloned() }
-    })
+    let other = place.labels.iter().find(|(key, wanted)| facts.labels.get(*key) != Some(*wanted));
+    if let Some((key, wanted)) = other {
+        let found = facts.labels.get(key).cloned();
+        return Some(Reason::Label { key: key.clone(), wanted: wanted.clone(), found });
+    }
+    if place.sensitive && !facts.capabilities.iter().any(is_sensitive) {
+        return Some(Reason::NotSensitive);
+    }
+    too_far(ask, location).or_else(|| unmet(ask, facts))
+}
+
+fn is_sensitive(capability: &Capability) -> bool {
+    SENSITIVE.split_once('/').is_some_and(|(kind, name)| capability.kind == *kind && capability.name == *name)
+}
+
+fn too_far(ask: &Ask<'_>, location: Option<Area>) -> Option<Reason> {
+    let near = ask.spec.placement.location?;
+    let within = near.within?;
+    let Some(area) = location else { return Some(Reason::NoLocation) };
+    let distance: Distance = area.least_distance(near.point);
+    (distance > within).then_some(Reason::Far { distance, within })
+}
+
+fn unmet(ask: &Ask<'_>, facts: &Facts<'_>) -> Option<Reason> {
+    let condition = ask.spec.placement.condition.as_ref()?;
+    match condition.holds(facts) {
+        Truth::Yes | Truth::Open => None,
+        Truth::No => Some(Reason::Condition(condition.to_string())),
+        Truth::Missing => {
+            let labels = condition.missing_labels(facts).join(", ");
+            Some(Reason::ConditionLacks { labels, condition: condition.to_string() })
+        }
+    }
 }
 
 /// The runtime is there, and is not ready.
@@ -243,102 +299,5 @@ fn lacks(free: &Resources, asked: &Resources) -> Option<Reason> {
         Some(Reason::Memory { free: free.memory, asked: asked.memory })
     } else {
         None
-    }
-}
-
-// === impl Reason ===
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::State(state) => write!(f, "is {state}"),
-            Self::Frozen => f.write_str("is frozen until it is adopted or its list discarded"),
-            Self::Said(words) => f.write_str(words),
-            Self::OtherCluster(wanted) => write!(f, "is not (in) the cluster `{wanted}`"),
-            Self::OtherNode(wanted) => write!(f, "is not the node `{wanted}`"),
-            Self::NoSuchNode(wanted) => write!(f, "has no node `{wanted}`"),
-            Self::NoRuntime(runtime) => write!(f, "has no runtime `{runtime}`"),
-            Self::NotReady { runtime, why } => write!(f, "its runtime `{runtime}` is not ready: {why}"),
-            Self::Lacks(capability) => write!(f, "lacks {capability}"),
-            Self::Label { key, wanted, found: Some(found) } => {
-                write!(f, "label {key} is `{found}`, not `{wanted}`")
-            }
-            Self::Label { key, wanted, found: None } => write!(f, "has no label {key} (`{wanted}` asked)"),
-            Self::Cpu { free, asked } => write!(f, "{free} CPU free, {asked} asked"),
-            Self::Memory { free, asked } => write!(f, "{free}B free, {asked}B asked"),
-            Self::PortTaken(port) => write!(f, "port {port} is taken"),
-            Self::NoNodes => f.write_str("has no nodes"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    fn spec() -> ServiceSpec {
-        let mut spec = ServiceSpec::new(Name::new("process").unwrap(), vec!["x".into()]);
-        spec.resources = Resources::new(Cpu(500), Memory(128 << 20));
-        spec
-    }
-
-    fn node<'a>(
-        name: &'a Name,
-        capabilities: &'a BTreeSet<Capability>,
-        labels: &'a BTreeMap<String, String>,
-        free: Resources,
-        ports: &'a BTreeMap<u16, u32>,
-    ) -> Candidate<'a> {
-        let id = MemberId("1-000000000001-1".parse().unwrap());
-        let kind = Kind::Node { cluster: None, capabilities, labels, runtimes: &[], free, ports };
-        Candidate { id, name, state: MemberState::Online, frozen: false, kind }
-    }
-
-    #[test]
-    fn each_refusal_says_what_is_missing() {
-        let name = Name::new("fl-2").unwrap();
-        let runtime: BTreeSet<Capability> = ["runtime/process".parse().unwrap()].into();
-        let (none, labels, ports) = (BTreeSet::new(), BTreeMap::new(), [(80, 1)].into());
-        let refused = BTreeMap::new();
-        let plenty = Resources::new(Cpu(4000), Memory(1 << 30));
-        let say = |spec: &ServiceSpec, capabilities, free| {
-            let ask = Ask::new(spec, &refused);
-            node(&name, capabilities, &labels, free, &ports).refuses(&ask).map(|r| r.to_string())
-        };
-        assert_eq!(say(&spec(), &runtime, plenty), None);
-        assert_eq!(say(&spec(), &none, plenty).unwrap(), "has no runtime `process`");
-        let little = Resources::new(Cpu(4000), Memory(64 << 20));
-        assert_eq!(say(&spec(), &runtime, little).unwrap(), "64MiB free, 128MiB asked");
-        let mut picky = spec();
-        picky.placement.require.insert("hardware/ble".parse().unwrap());
-        assert_eq!(say(&picky, &runtime, plenty).unwrap(), "lacks hardware/ble");
-        let mut web = spec();
-        web.ports.insert(
-            Name::new("http").unwrap(),
-            holm_model::service::Port { host: Some(80), container: None },
-        );
-        assert_eq!(say(&web, &runtime, plenty).unwrap(), "port 80 is taken");
-    }
-
-    #[test]
-    fn a_cluster_whose_nodes_are_each_too_small_is_refused() {
-        let name = Name::new("vienna").unwrap();
-        let class = NodeClass {
-            capabilities: ["runtime/process".parse().unwrap()].into(),
-            nodes: 4,
-            free: Resources::new(Cpu(4000), Memory(256 << 20)),
-            largest: Resources::new(Cpu(1000), Memory(64 << 20)),
-            ..NodeClass::default()
-        };
-        let aggregate = Aggregate { nodes: 4, online: 4, classes: vec![class] };
-        let (nodes, reports) = (BTreeSet::new(), BTreeMap::new());
-        let (debit, nodes, reports) = (Resources::default(), &nodes, &reports);
-        let kind = Kind::Cluster { aggregate: &aggregate, debit, nodes, reports };
-        let id = MemberId("1-000000000001-1".parse().unwrap());
-        let cluster = Candidate { id, name: &name, state: MemberState::Online, frozen: false, kind };
-        let (spec, refused) = (spec(), BTreeMap::new());
-        let reason = cluster.refuses(&Ask::new(&spec, &refused)).unwrap();
-        assert_eq!(reason.to_string(), "64MiB free, 128MiB asked");
     }
 }

@@ -6,6 +6,7 @@ use holm_model::id::{Epoch, StoreId};
 use holm_model::item::{ItemKey, Obeyed, PackedItem};
 use holm_model::member::Role;
 use holm_model::message::{Down, Up};
+use holm_model::newer::Newer;
 use holm_model::record::Table;
 use proptest::prelude::*;
 
@@ -66,6 +67,12 @@ fn item(counter: u64) -> PackedItem {
 
 fn key(counter: u64) -> ItemKey {
     ItemKey::Assignment(id(counter))
+}
+
+/// An item of a kind that only a later version knows.
+fn future(body: &[u8]) -> PackedItem {
+    let newer = Newer::new(&ciborium::Value::Text("Gossip".to_owned())).unwrap();
+    PackedItem { key: ItemKey::Newer(newer), body: body.to_vec().into() }
 }
 
 fn with_items(counters: &[u64]) -> Parent {
@@ -281,6 +288,26 @@ fn an_item_that_cannot_be_read_is_kept_and_told() {
 }
 
 #[test]
+fn an_item_of_a_newer_kind_is_told_and_changes_nothing_else() {
+    let (mut member, mut parent) = synced(&[1]);
+    let received = member.receive(&parent.put(future(b"one")));
+    assert_eq!((received.put, received.unreadable.len()), (vec![], 1));
+    assert!(member.held.is_current() && received.replies.is_empty(), "both have the same list");
+    assert_eq!(member.receive(&parent.put(item(2))).put, [key(2)], "it stands in nobody's way");
+    assert_eq!(member.keys(), [key(1), key(2)]);
+    let said = member.meet(&mut parent);
+    assert!(matches!(said[..], [Up::Hello(_), Up::Sync { .. }]), "{said:?}");
+    // After a start it is asked for again: the program may read it by then.
+    let mut member = Member::from(member.disk);
+    assert_eq!(member.keys(), [key(1), key(2)]);
+    let said = member.meet(&mut parent);
+    assert!(said.contains(&Up::Want { keys: vec![future(b"").key] }), "{said:?}");
+    let received = member.receive(&parent.remove(future(b"").key));
+    assert!(member.held.is_current() && received.removed.is_empty());
+    assert_eq!(member.held.digest(), Member::from(member.disk).held.digest());
+}
+
+#[test]
 fn an_undone_change_is_as_if_it_never_came() {
     let (mut member, mut parent) = synced(&[1]);
     let digest = member.held.digest();
@@ -299,12 +326,15 @@ proptest! {
     /// Whatever is lost, doubled or reordered: the next keep-alives bring the list.
     #[test]
     fn lists_converge_over_a_bad_link(
-        script in proptest::collection::vec((0_u64..4, any::<bool>(), 0_usize..8, 0_u8..4), 1..60)
+        script in proptest::collection::vec((0_u64..5, any::<bool>(), 0_usize..8, 0_u8..4), 1..60)
     ) {
         let (mut member, mut parent) = synced(&[]);
         let mut wire: Vec<Down> = Vec::new();
         for (n, put, at, fate) in script {
-            let down = if put {
+            let down = if n == 4 {
+                let item = future(&[u8::try_from(at).unwrap()]);
+                if put { parent.put(item) } else { parent.remove(item.key) }
+            } else if put {
                 let mut changed = assignment(n);
                 changed.part.generation = parent.revision;
                 parent.put(pack(&changed))
@@ -327,6 +357,7 @@ proptest! {
         member.talk(&mut parent, replies);
         prop_assert!(member.held.is_current());
         let held: Vec<_> = member.held.items().cloned().collect();
+        parent.items.remove(&future(b"").key);
         prop_assert_eq!(held, parent.items.values().cloned().collect::<Vec<_>>());
         prop_assert_eq!(Member::from(member.disk).held.digest(), parent.digest());
     }

@@ -2,7 +2,7 @@
 
 use holm_core::report::Reporter;
 use holm_model::fact::{Fact, FactKey, ShareReport, Verdict};
-use holm_model::message::{Facts, FactsPart, Up};
+use holm_model::message::{Facts, FactsPart, READS, Up};
 
 use crate::support::id;
 
@@ -29,7 +29,7 @@ fn nothing_is_said_without_a_session() {
 fn a_session_begins_with_a_snapshot_and_goes_on_with_changes() {
     let mut reporter = Reporter::default();
     reporter.set(fact(1));
-    reporter.welcome(4);
+    reporter.welcome(4, READS);
     let whole = take(&mut reporter);
     assert_eq!(whole.len(), 1);
     assert_eq!((whole[0].part, whole[0].session, whole[0].sequence), (FactsPart::Whole, 4, 1));
@@ -46,7 +46,7 @@ fn a_session_begins_with_a_snapshot_and_goes_on_with_changes() {
 
     reporter.disconnected();
     reporter.set(fact(3));
-    reporter.welcome(5);
+    reporter.welcome(5, READS);
     let anew = take(&mut reporter);
     assert_eq!((anew[0].part, anew[0].sequence, anew[0].put.len()), (FactsPart::Whole, 1, 2));
 }
@@ -54,7 +54,7 @@ fn a_session_begins_with_a_snapshot_and_goes_on_with_changes() {
 #[test]
 fn an_empty_snapshot_is_a_snapshot() {
     let mut reporter = Reporter::default();
-    reporter.welcome(1);
+    reporter.welcome(1, READS);
     assert_eq!(take(&mut reporter)[0].part, FactsPart::Whole);
     assert!(take(&mut reporter).is_empty());
 }
@@ -63,7 +63,7 @@ fn an_empty_snapshot_is_a_snapshot() {
 fn a_large_snapshot_comes_in_pieces() {
     let mut reporter = Reporter::default();
     (0..1200).for_each(|n| reporter.set(fact(n)));
-    reporter.welcome(1);
+    reporter.welcome(1, READS);
     let pieces = take(&mut reporter);
     let parts: Vec<_> = pieces.iter().map(|facts| (facts.part, facts.sequence, facts.put.len())).collect();
     assert_eq!(parts, [(FactsPart::Begin, 1, 500), (FactsPart::More, 2, 500), (FactsPart::End, 3, 200)]);

@@ -10,7 +10,7 @@ use holm_core::table::{Journal, Snapshot};
 use holm_model::fact::{Fact, InstanceStatus};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::item::{Assignment, Digest, Item, ItemKey, Items, PackedItem, Part};
-use holm_model::message::{Down, ListChange, Up, Welcome};
+use holm_model::message::{Down, ListChange, READS, Up, Welcome};
 use holm_model::name::Name;
 use holm_model::record::{Batch, Table};
 use holm_model::service::{Replicas, Restart, RestartPolicy, ServiceSpec};
@@ -119,6 +119,7 @@ impl Parent {
             epoch: self.epoch,
             revision: self.revision,
             reigns: self.reigns.clone(),
+            reads: READS,
         })
     }
 

@@ -364,7 +364,7 @@ impl Chaos {
             let dial = &self.world.dials[link];
             let gone = matches!(dial.member, Who::Node(node) if self.world.nodes[node].gone);
             // Removed by a request that nobody heard the answer to.
-            let revoked = self.world.orchestrators[dial.parent].revoked.contains(&dial.serial);
+            let revoked = self.world.orchestrators[dial.parent].refuses(dial);
             if gone || revoked || dial.removed {
                 let (parent, member) = (dial.parent, dial.id);
                 self.world.dials[link].removed = true;

@@ -8,6 +8,7 @@ use holm_core::orchestrator::{Config, Deadlines, InstanceFilter, Tier};
 use holm_model::id::MemberId;
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
+use holm_model::placement::Strategy;
 use holm_model::service::{
     Application, ApplicationService, Connect, Port, Replicas, Restart, RestartPolicy, SecretUse, ServiceSpec,
 };
@@ -176,7 +177,14 @@ impl World {
     }
 
     pub(crate) fn add_orchestrator(&mut self, orchestrator: &str, tier: Tier) -> Orch {
-        let config = Config { sea: "sea".to_owned(), name: name(orchestrator), tier, deadlines: DEADLINES };
+        let config = Config {
+            sea: "sea".to_owned(),
+            name: name(orchestrator),
+            tier,
+            deadlines: DEADLINES,
+            strategy: Strategy::default(),
+            location: None,
+        };
         let orch = self.orchestrators.len();
         self.orchestrators.push(OrchestratorSite::new(config, self.now));
         self.start_orchestrator(orch);

@@ -78,7 +78,7 @@ impl World {
             return;
         }
         let parent = &self.orchestrators[dial.parent];
-        let refused = dial.cut || parent.machine.is_none() || parent.revoked.contains(&dial.serial);
+        let refused = dial.cut || parent.machine.is_none() || parent.refuses(dial);
         if refused || parent.paused_until > self.now {
             let after = self.rng.millis(200, 2000);
             return self.plan(after, Happening::Connect { link });

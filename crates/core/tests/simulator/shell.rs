@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
 use holm_core::orchestrator::{Config, Effect, Event, LinkId, Orchestrator, Ticket};
+use holm_core::revocation::Void;
 use holm_model::message::Down;
 use holm_model::record::Batch;
 
 use crate::disk::Disk;
+use crate::link::Dial;
 use crate::world::{Clock, Happening, Orch, Who, World, trace};
 
 #[derive(Debug)]
@@ -18,8 +20,8 @@ pub(crate) struct OrchestratorSite {
     pub(crate) disk: Disk,
     pub(crate) clock: Clock,
     pub(crate) paused_until: Duration,
-    /// Serial numbers that the verifier refuses.
-    pub(crate) revoked: BTreeSet<String>,
+    /// What the verifier refuses.
+    pub(crate) revoked: Void,
     /// Facts that are not on disk yet.
     behind: Vec<Batch>,
     /// A flush is planned.
@@ -43,7 +45,7 @@ impl OrchestratorSite {
             disk: Disk::default(),
             clock: Clock { born: now, skew: 0 },
             paused_until: Duration::ZERO,
-            revoked: BTreeSet::new(),
+            revoked: Void::default(),
             behind: Vec::new(),
             flushing: false,
             waiting: BTreeSet::new(),
@@ -56,6 +58,11 @@ impl OrchestratorSite {
     pub(crate) fn replace_disk(&mut self, disk: Disk) {
         self.disk = disk;
         self.revision = 0;
+    }
+
+    /// Whether the verifier refuses the certificate with which the member calls.
+    pub(crate) fn refuses(&self, dial: &Dial) -> bool {
+        self.revoked.serials.contains(&dial.serial) || self.revoked.members.contains(&dial.id)
     }
 
     pub(crate) fn up(&self) -> &Orchestrator {
@@ -73,7 +80,7 @@ impl World {
         let random = self.rng.next();
         let site = &mut self.orchestrators[orch];
         let machine = Orchestrator::load(site.disk.snapshot(), site.config.clone(), random).unwrap();
-        site.revoked = machine.revoked().into_iter().collect();
+        site.revoked = machine.revoked();
         site.machine = Some(machine);
         trace!(
             self,
@@ -206,7 +213,7 @@ impl World {
                     self.send_up(link, up);
                 }
             }
-            Effect::Revoked(all) => self.orchestrators[orch].revoked = all.into_iter().collect(),
+            Effect::Revoked(void) => self.orchestrators[orch].revoked = void,
             Effect::Sign { .. } | Effect::Certificate { .. } => {}
         }
     }

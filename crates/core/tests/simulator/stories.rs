@@ -1,6 +1,7 @@
 //! Examples to read: calm worlds, one thing happens, and this is what follows.
 
 mod changing;
+mod choosing;
 mod contents;
 mod distrusting;
 mod ending;
@@ -13,4 +14,6 @@ mod placing;
 mod refusing;
 mod removing;
 mod reunion;
+mod telling;
 mod updating;
+mod voiding;

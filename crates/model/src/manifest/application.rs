@@ -7,7 +7,7 @@ use super::read::At;
 use super::service;
 use super::tree::{Node, Value};
 use crate::name::Name;
-use crate::service::{Application, Connect};
+use crate::service::{Application, ApplicationService, Connect};
 
 /// The format that this module reads.
 pub(super) const FORMAT: &str = "v1";
@@ -33,7 +33,7 @@ fn format(at: &At<'_>) -> Option<()> {
     at.one_of(&[(FORMAT, ())])
 }
 
-fn services(at: &At<'_>) -> Option<BTreeMap<Name, crate::service::ApplicationService>> {
+fn services(at: &At<'_>) -> Option<BTreeMap<Name, ApplicationService>> {
     let entries = at.entries("a mapping of services", |key| Name::new(key).map_err(|e| e.to_string()))?;
     // Not `entries`: those with a wrong name were noted already.
     if matches!(&at.node().value, Value::Map(all) if all.is_empty()) {
@@ -44,7 +44,37 @@ fn services(at: &At<'_>) -> Option<BTreeMap<Name, crate::service::ApplicationSer
     }
     let outline = Outline::new(at.node());
     let read = |(name, at): (Name, At<'_>)| Some((name, service::read(&at, &outline)?));
-    Some(entries.into_iter().filter_map(read).collect())
+    let services: BTreeMap<_, _> = entries.into_iter().filter_map(read).collect();
+    if let Some(circle) = waits_for_itself(&services) {
+        return at.refuse(format_args!(
+            "`placement.with` goes in a circle, so that none of them could be placed first: {}; make one of them \
+             `preferred`",
+            listed(circle.iter().map(Name::as_str))
+        ));
+    }
+    Some(services)
+}
+
+/// Services that must each be where the next one is already.
+fn waits_for_itself(services: &BTreeMap<Name, ApplicationService>) -> Option<Vec<Name>> {
+    let next = |name: &Name| -> Vec<Name> {
+        let with = services.get(name).into_iter().flat_map(|service| &service.spec.placement.with);
+        let required = with.filter(|company| company.weight.is_none() && company.service != *name);
+        required.map(|company| company.service.clone()).collect()
+    };
+    // What waits for nobody that is left can be placed; who remains goes in a circle, or waits for one.
+    let mut left: Vec<Name> = services.keys().cloned().collect();
+    loop {
+        let before = left.len();
+        let stuck = left.clone();
+        left.retain(|name| next(name).iter().any(|other| stuck.contains(other)));
+        if left.is_empty() {
+            return None;
+        }
+        if left.len() == before {
+            return Some(left);
+        }
+    }
 }
 
 // === impl Outline ===
@@ -60,13 +90,19 @@ impl<'a> Outline<'a> {
         Self(services.pairs().map(|(name, service)| (name, ports(service))).collect())
     }
 
+    /// Notes when there is no such service.
+    pub(super) fn check_service(&self, service: &Name, at: &At<'_>) -> Option<()> {
+        if self.0.contains_key(service.as_str()) {
+            return Some(());
+        }
+        let there = listed(self.0.keys().copied());
+        at.refuse(format_args!("there is no service `{service}`; there are: {there}"))
+    }
+
     /// Notes when the service or its port does not exist.
     pub(super) fn check(&self, connect: &Connect, service: &At<'_>, port: &At<'_>) -> Option<()> {
-        let Some(ports) = self.0.get(connect.service.as_str()) else {
-            let there = listed(self.0.keys().copied());
-            return service
-                .refuse(format_args!("there is no service `{}`; there are: {there}", connect.service));
-        };
+        self.check_service(&connect.service, service)?;
+        let ports = self.0.get(connect.service.as_str())?;
         if ports.contains(connect.port.as_str()) {
             return Some(());
         }

@@ -40,8 +40,26 @@ pub(super) const ON_CHANGE: Keys = Keys { known: &["signal"], later: &[] };
 pub(super) const VOLUME: Keys = Keys { known: &["source", "target", "read-only"], later: &[] };
 pub(super) const PORT: Keys = Keys { known: &["host", "container"], later: &[] };
 pub(super) const RESOURCES: Keys = Keys { known: &["cpu", "memory"], later: &[] };
-pub(super) const PLACEMENT: Keys =
-    Keys { known: &["cluster", "node", "require", "labels"], later: &["where", "location", "strategy"] };
+pub(super) const PLACEMENT: Keys = Keys {
+    known: &[
+        "cluster",
+        "node",
+        "require",
+        "labels",
+        "strategy",
+        "location",
+        "where",
+        "with",
+        "apart",
+        "prefer",
+        "sensitive",
+    ],
+    later: &["near", "tolerate"],
+};
+pub(super) const STRATEGY: Keys = Keys { known: &["spread"], later: &["latency"] };
+pub(super) const LOCATION: Keys = Keys { known: &["lat", "lon", "within"], later: &[] };
+pub(super) const COMPANY: Keys = Keys { known: &["service", "on", "preferred"], later: &[] };
+pub(super) const PREFER: Keys = Keys { known: &["where", "weight"], later: &[] };
 pub(super) const RESTART: Keys = Keys { known: &["policy", "attempts", "backoff"], later: &[] };
 pub(super) const STOP: Keys = Keys { known: &["grace"], later: &[] };
 pub(super) const CONNECT: Keys = Keys { known: &["service", "port"], later: &["latency"] };

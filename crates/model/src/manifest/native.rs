@@ -1,6 +1,8 @@
 //! The native form of a manifest as types: what `show` writes and what the schema describes. The doc
 //! comments here are the descriptions that editors show.
 
+mod placement;
+
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
@@ -8,11 +10,12 @@ use serde::Serialize;
 
 use super::parts::MOST_ATTEMPTS;
 use super::service::MOST_REPLICAS;
-use crate::capability::Capability;
 use crate::duration::Span;
 use crate::name::{NAME_PATTERN, Name};
 use crate::resources::Resources;
 use crate::service::{self, RestartPolicy};
+
+pub(super) use placement::Placement;
 
 /// An application of Holm: what to run, and where it may run.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -290,27 +293,6 @@ pub(super) enum Auto {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Placement {
-    /// The cluster it must run in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(default, with = "Name")]
-    pub(super) cluster: Option<Name>,
-    /// The node it must run on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(default, with = "Name")]
-    pub(super) node: Option<Name>,
-    /// What the node must be able to do.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(default)]
-    pub(super) require: Vec<Capability>,
-    /// Labels that the node must carry.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(default, with = "BTreeMap<String, Scalar>")]
-    pub(super) labels: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
 pub(super) struct Restart {
     /// When it is started again; default `on-failure`. With `never`, nobody but people starts again what
     /// has ended, here or elsewhere; what had not ended when its node was lost or removed is started once
@@ -352,7 +334,7 @@ pub(super) struct Connect {
 }
 
 /// Any scalar: a text is wanted and taken as it was written.
-struct Scalar;
+pub(super) struct Scalar;
 
 // === schema ===
 

@@ -1,16 +1,14 @@
-//! The parts of a service that have a form of their own: ports, volumes, resources, placement, restart,
-//! stop.
+//! The parts of a service that have a form of their own: ports, volumes, resources, restart, stop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::keys;
 use super::read::At;
-use crate::capability::Capability;
 use crate::duration::Span;
 use crate::name::Name;
 use crate::resources::Resources;
-use crate::service::{Placement, Port, Restart, RestartPolicy, Volume};
+use crate::service::{Port, Restart, RestartPolicy, Volume};
 
 /// Longest grace period, and longest wait between two attempts.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -117,40 +115,13 @@ pub(super) fn path(text: &str, at: &At<'_>) -> Option<String> {
     at.refuse(format_args!("expected an absolute path without `..`, found `{}`", crate::name::shorten(text)))
 }
 
-// === resources, placement ===
+// === resources ===
 
 pub(super) fn resources(at: &At<'_>) -> Option<Resources> {
     let fields = at.fields("a mapping with `cpu` and `memory`", &keys::RESOURCES)?;
     let cpu = fields.or_default("cpu", |at| at.parsed("an amount of CPU, as in `1.5` or `100m`"));
     let memory = fields.or_default("memory", |at| at.parsed("an amount of memory, as in `32Mi`"));
     Some(Resources::new(cpu?, memory?))
-}
-
-pub(super) fn placement(at: &At<'_>) -> Option<Placement> {
-    let fields = at.fields("a mapping with `cluster`, `node`, `require` or `labels`", &keys::PLACEMENT)?;
-    let cluster = fields.optional("cluster", At::name);
-    let node = fields.optional("node", At::name);
-    let require = fields.or_default("require", capabilities);
-    let labels = fields.or_default("labels", labels);
-    Some(Placement { cluster: cluster?, node: node?, require: require?, labels: labels? })
-}
-
-fn capabilities(at: &At<'_>) -> Option<BTreeSet<Capability>> {
-    let items = at.items("a list of capabilities, as in `[hardware/ble]`")?;
-    Some(items.iter().filter_map(|item| item.parsed("a capability, as in `hardware/ble`")).collect())
-}
-
-fn labels(at: &At<'_>) -> Option<BTreeMap<String, String>> {
-    let entries = at.entries("a mapping of labels, as in `zone: indoor`", |key| {
-        let inner = |b: u8| b.is_ascii_alphanumeric() || b"._/-".contains(&b);
-        let fine = (1..=253).contains(&key.len()) && key.bytes().all(inner);
-        if fine {
-            Ok(key.to_owned())
-        } else {
-            Err("expected a label: letters, digits, `.`, `_`, `/`, `-`".to_owned())
-        }
-    })?;
-    entries.into_iter().map(|(key, at)| Some((key, at.text("a text")?.to_owned()))).collect()
 }
 
 // === restart, stop ===

@@ -71,6 +71,18 @@ impl<'a> At<'a> {
         None
     }
 
+    /// Notes a fault `at` characters into this text, if it stands on one line as it was written.
+    pub(super) fn refuse_inside<T>(&self, at: usize, message: impl Display) -> Option<T> {
+        let mut place = self.node.place;
+        if let Value::Scalar { text, quoted } = &self.node.value
+            && !text.contains('\n')
+        {
+            place.column += u64::try_from(at).unwrap_or(0) + u64::from(*quoted);
+        }
+        self.problems.note(ManifestError::new(place, &self.path, &message.to_string()));
+        None
+    }
+
     /// Notes a fault of the key that holds this value: it should not be there, or lacks something.
     pub(super) fn refuse_key<T>(&self, message: impl Display) -> Option<T> {
         self.problems.note(ManifestError::new(self.key, &self.path, &message.to_string()));
@@ -185,6 +197,13 @@ impl<'a> At<'a> {
             Err(message) => at.refuse_key(message),
         };
         Some(self.pairs(what)?.into_iter().filter_map(read).collect())
+    }
+
+    /// The value of one key, if there is one; notes nothing.
+    pub(super) fn child(&self, key: &str) -> Option<Self> {
+        let Value::Map(entries) = &self.node.value else { return None };
+        let is = |(name, _): &&(Node, Node)| matches!(&name.value, Value::Scalar { text, .. } if text == key);
+        entries.iter().find(is).map(|(name, node)| self.below(key, node, name.place))
     }
 
     /// The tree below, for those who only look.

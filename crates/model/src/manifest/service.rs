@@ -6,6 +6,7 @@ use super::application::Outline;
 use super::contents;
 use super::keys;
 use super::parts;
+use super::placing;
 use super::read::{At, Fields};
 use crate::name::{Name, shorten};
 use crate::service::{ApplicationService, Connect, Port, Replicas, ServiceSpec};
@@ -44,11 +45,14 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
     let volumes = fields.or_default("volumes", parts::volumes);
     let replicas = fields.get("replicas").map_or(Some(Replicas::Number(1)), replicas);
     let resources = fields.or_default("resources", parts::resources);
-    let placement = fields.or_default("placement", parts::placement);
+    let placement = fields.or_default("placement", |at| placing::placement(at, outline));
     let restart = fields.or_default("restart", parts::restart);
     let grace = fields.get("stop").map_or(Some(ServiceSpec::GRACE), parts::grace);
     let connects = fields.or_default("connects", |at| connects(at, outline));
     fields.optional("kind", kind)?;
+    if let (Some(Replicas::PerNode), Some(place)) = (&replicas, fields.get("placement")) {
+        placing::check_per_node(place);
+    }
     let ports = ports?;
     check_templates(&fields, &ports);
     let (secrets, on_change) = (secrets?, on_change?);

@@ -1,8 +1,8 @@
 //! From an [`Application`] back to native YAML; what is a default is left out.
 
 use super::native::{
-    Auto, ChangeWord, Connect, File, Format, FullPort, FullVolume, Host, Manifest, OnChange, PerNode,
-    Placement, Port, Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm, Stop, Volume,
+    Auto, ChangeWord, Connect, File, Format, FullPort, FullVolume, Host, Manifest, OnChange, PerNode, Port,
+    Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm, Stop, Volume,
 };
 use crate::duration::Span;
 use crate::service::{self, Application, ApplicationService, ServiceSpec};
@@ -120,13 +120,6 @@ impl From<service::Port> for Port {
             None => Self::Host(host),
             container => Self::Full(FullPort { host, container }),
         }
-    }
-}
-
-impl From<service::Placement> for Placement {
-    fn from(placement: service::Placement) -> Self {
-        let service::Placement { cluster, node, require, labels } = placement;
-        Self { cluster, node, require: require.into_iter().collect(), labels }
     }
 }
 

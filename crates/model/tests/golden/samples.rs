@@ -27,14 +27,16 @@ use holm_model::usage::{Flow, UsageHistory, UsagePoint};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
-pub(crate) const UP_KINDS: usize = 8;
-pub(crate) const DOWN_KINDS: usize = 9;
+pub(crate) const UP_KINDS: usize = 9;
+pub(crate) const DOWN_KINDS: usize = 10;
 
 const EPOCH: Epoch = Epoch::new(3, 0x0123_4567_89ab);
 
 pub(crate) fn up_name(up: &Up) -> &'static str {
     match up {
-        Up::Hello(_) => "up-hello",
+        // As it was before members said what they read.
+        Up::Hello(hello) if hello.reads == 0 => "up-hello",
+        Up::Hello(_) => "up-hello-reads",
         Up::Sync { .. } => "up-sync",
         Up::Holding { .. } => "up-holding",
         Up::Want { .. } => "up-want",
@@ -50,7 +52,8 @@ pub(crate) fn up_name(up: &Up) -> &'static str {
 
 pub(crate) fn down_name(down: &Down) -> &'static str {
     match down {
-        Down::Welcome(_) => "down-welcome",
+        Down::Welcome(welcome) if welcome.reads == 0 => "down-welcome",
+        Down::Welcome(_) => "down-welcome-reads",
         Down::Catalog { .. } => "down-catalog",
         Down::Change(_) => "down-change",
         Down::Alive { .. } => "down-alive",
@@ -64,14 +67,8 @@ pub(crate) fn down_name(down: &Down) -> &'static str {
 
 pub(crate) fn up() -> Vec<Up> {
     vec![
-        Up::Hello(Hello {
-            protocol: (1, 1),
-            version: "0.1.0".to_owned(),
-            role: Role::Node,
-            name: name("fl-1"),
-            obeyed: Some(obeyed()),
-            digest: digest(),
-        }),
+        Up::Hello(hello(0)),
+        Up::Hello(hello(7)),
         Up::Sync { obeyed: Some(obeyed()), digest: digest() },
         Up::Holding { items: packed(), complete: true },
         Up::Want { keys: packed().into_iter().map(|item| item.key).collect() },
@@ -82,21 +79,39 @@ pub(crate) fn up() -> Vec<Up> {
     ]
 }
 
+fn hello(reads: u32) -> Hello {
+    Hello {
+        protocol: (1, 1),
+        version: "0.1.0".to_owned(),
+        role: Role::Node,
+        name: name("fl-1"),
+        obeyed: Some(obeyed()),
+        digest: digest(),
+        reads,
+    }
+}
+
+fn welcome(reads: u32) -> Welcome {
+    Welcome {
+        protocol: 1,
+        version: "0.1.0".to_owned(),
+        session: 9,
+        member: member(2),
+        name: name("fl-1"),
+        path: vec![name("vienna")],
+        store: StoreId(uid(1)),
+        epoch: EPOCH,
+        revision: 17,
+        reigns: vec![(Epoch::new(2, 7), 11)],
+        reads,
+    }
+}
+
 pub(crate) fn down() -> Vec<Down> {
     let entries = packed().into_iter().map(|item| (item.key.clone(), ByteBuf::from(item.hash()))).collect();
     vec![
-        Down::Welcome(Welcome {
-            protocol: 1,
-            version: "0.1.0".to_owned(),
-            session: 9,
-            member: member(2),
-            name: name("fl-1"),
-            path: vec![name("vienna")],
-            store: StoreId(uid(1)),
-            epoch: EPOCH,
-            revision: 17,
-            reigns: vec![(Epoch::new(2, 7), 11)],
-        }),
+        Down::Welcome(welcome(0)),
+        Down::Welcome(welcome(7)),
         Down::Catalog { revision: 17, entries },
         Down::Change(ListChange {
             store: StoreId(uid(1)),
@@ -325,13 +340,24 @@ fn node() -> Fact {
         }],
         capabilities: capabilities(),
         labels: labels(),
+        location: None,
         version: "0.1.0".to_owned(),
         boot_id: "b00t".to_owned(),
         amendments: Amendments::default(),
     };
     let usage = Usage { cpu_millis: 250, memory: 1 << 20 };
     let (path, state) = (vec![member(1), member(2)], MemberState::Online);
-    Fact::Node(Box::new(NodeReport { path, name: name("fl-1"), state, facts, usage, frozen: false }))
+    let (free, heard) = (None, None);
+    Fact::Node(Box::new(NodeReport {
+        path,
+        name: name("fl-1"),
+        state,
+        facts,
+        usage,
+        frozen: false,
+        free,
+        heard,
+    }))
 }
 
 fn aggregate() -> Fact {
@@ -342,6 +368,7 @@ fn aggregate() -> Fact {
         total: resources(),
         free: resources(),
         largest: resources(),
+        area: None,
     };
     Fact::Aggregate(Aggregate { nodes: 3, online: 2, classes: vec![class] })
 }
@@ -374,6 +401,7 @@ fn spec() -> ServiceSpec {
             node: Some(name("fl-1")),
             require: capabilities(),
             labels: labels(),
+            ..Placement::default()
         },
         restart: Restart {
             policy: RestartPolicy::Always,

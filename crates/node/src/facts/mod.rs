@@ -25,6 +25,7 @@ use std::path::PathBuf;
 
 use holm_model::amendment::Amendments;
 use holm_model::capability::Capability;
+use holm_model::geo::Point;
 use holm_model::member::{NodeFacts, RuntimeFacts};
 use holm_model::resources::Resources;
 
@@ -38,6 +39,7 @@ pub(crate) struct Detector {
     pub(crate) data_dir: PathBuf,
     pub(crate) capabilities: BTreeSet<Capability>,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) location: Option<Point>,
     /// Kept back for the machine itself; instances may take the rest.
     pub(crate) reserve: Resources,
 }
@@ -69,6 +71,7 @@ impl Detector {
             runtimes,
             capabilities: self.capabilities.union(&hardware.capabilities).cloned().collect(),
             labels: self.labels.clone(),
+            location: self.location,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: system::boot_id(tree),
             amendments: Amendments::default(),

@@ -52,6 +52,7 @@ fn detector(root: &Path) -> Detector {
         data_dir: root.to_owned(),
         capabilities: BTreeSet::from(["site/lab".parse().unwrap()]),
         labels: BTreeMap::from([("floor".to_owned(), "1".to_owned())]),
+        location: None,
         reserve: Resources::new(Cpu(100), Memory(24 << 10)),
     }
 }

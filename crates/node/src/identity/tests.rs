@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use holm_core::revocation::Void;
 use holm_link::UnixTime;
-use holm_link::authority::{Authority, Leaf};
+use holm_link::authority::{Authority, AuthorityRequest, Leaf};
 use holm_link::certificate::Usage;
 use holm_link::clock::Clock;
 use holm_link::credentials::CredentialRequest;
@@ -13,7 +14,7 @@ use holm_link::pem;
 use holm_link::revocation::Revocations;
 use holm_link::workload::Workload;
 use holm_link::workload::signer::{Subject, TokenSigner};
-use holm_model::id::{Epoch, Uid};
+use holm_model::id::{Epoch, MemberId, Uid};
 use holm_model::identity::{Proof, Want};
 use holm_model::time::Time;
 use holm_runtime::Access;
@@ -117,18 +118,20 @@ struct Bench {
     base: TempDir,
     serving: Vec<AbortOnDropHandle<()>>,
     authority: Authority,
+    revocations: Revocations,
 }
 
 impl Bench {
     fn new() -> Self {
         let authority = Authority::create_sea("sea", UnixTime::now()).unwrap();
-        Self { base: base(), serving: Vec::new(), authority }
+        Self { base: base(), serving: Vec::new(), authority, revocations: Revocations::default() }
     }
 
     fn serve(&mut self, counter: u64, notary: Arc<dyn Notary>) -> PathBuf {
         let sockets = Sockets::below(self.base.path());
         let (listener, at) = sockets.open(id(counter), Access::Shared { owner: None }).unwrap();
-        let desk = Arc::new(Desk::new(who(counter), trust(&self.authority), notary));
+        let trust = Trust { revocations: self.revocations.clone(), ..trust(&self.authority) };
+        let desk = Arc::new(Desk::new(who(counter), trust, notary));
         self.serving.push(AbortOnDropHandle::new(tokio::spawn(serve::serve(listener, desk))));
         at.path
     }
@@ -221,6 +224,29 @@ async fn an_instance_gets_a_token_and_another_can_tell_that_it_is_good() {
     assert_eq!((status, value(&text)["sub"].as_str()), (200, Some("holm://sea/blue/shop/web")), "{text}");
     let body = json!({ "token": token, "audience": "somebody" }).to_string();
     assert_eq!(call(&other, "POST", "/v1/verify", &body).await.0, 403);
+}
+
+/// As the node's list tells it, whatever certificates the cluster has.
+#[tokio::test]
+async fn what_a_revoked_cluster_has_signed_is_good_no_more() {
+    let mut bench = Bench::new();
+    let member = MemberId(id(9).0);
+    let request = AuthorityRequest::new().unwrap();
+    let cluster = bench.authority.root().identity().child(&member.to_string()).unwrap();
+    let issued = bench.authority.sign_intermediate(request.csr(), &cluster, UnixTime::now()).unwrap();
+    let cluster = request.install(issued.chain, bench.authority.root().clone()).unwrap();
+    let want =
+        Want::Token { audience: "holm://sea/blue/shop/web".to_owned(), life: Duration::from_secs(600) };
+    let Proof::Token { token, .. } = Root(cluster).vouch(id(1), want).unwrap() else { panic!("no token") };
+    let socket = bench.serve(2, Arc::new(Cut));
+    let body = json!({ "token": token }).to_string();
+    assert_eq!(call(&socket, "POST", "/v1/verify", &body).await.0, 200);
+
+    let void = Void { members: [member].into(), ..Void::default() };
+    crate::agent::revoke(&bench.revocations, &void);
+    let (status, text) = call(&socket, "POST", "/v1/verify", &body).await;
+    assert_eq!(status, 403);
+    assert!(text.contains("revoked"), "{text}");
 }
 
 #[tokio::test]

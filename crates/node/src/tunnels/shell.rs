@@ -78,8 +78,9 @@ impl Machine {
             Err(_) => {}
         });
         let farewell = [ExecOut::Stdout(WITHDRAWN.to_vec()), ExecOut::Exit(128 + 1)].map(Ok);
-        let output =
-            recorded.take_until(Box::pin(withdrawn(self.data_dir.clone()))).chain(stream::iter(farewell));
+        let output = recorded
+            .take_until(Box::pin(withdrawn(self.data_dir.clone(), now)))
+            .chain(stream::iter(farewell));
         Ok(Exec { stdin, control, output: output.boxed() })
     }
 
@@ -101,12 +102,29 @@ fn announcement(who: &str) -> String {
 }
 
 /// Waits until the owner does not agree any more.
-async fn withdrawn(data_dir: PathBuf) {
-    while holds(&data_dir) {
+async fn withdrawn(data_dir: PathBuf, now: impl Fn() -> Time) {
+    while holds(&data_dir, now()) {
         sleep(LOOK).await;
     }
 }
 
-fn holds(data_dir: &Path) -> bool {
-    consent::read(data_dir).is_ok_and(|consent| consent.is_some_and(|consent| consent.holds(now())))
+fn holds(data_dir: &Path, now: Time) -> bool {
+    consent::read(data_dir).is_ok_and(|consent| consent.is_some_and(|consent| consent.holds(now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_consent_that_is_over_ends_what_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = Instant::now();
+        let clock = move || Time(i64::try_from(begun.elapsed().as_millis()).unwrap());
+        consent::grant(dir.path(), Consent { until: Some(Time(3_600_000)) }).unwrap();
+        withdrawn(dir.path().to_owned(), clock).await;
+        let over = begun.elapsed().as_secs();
+        assert!((3600..3602).contains(&over), "after {over} s");
+    }
 }

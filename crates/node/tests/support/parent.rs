@@ -23,7 +23,7 @@ use holm_link::verify::{MemberPolicy, PeerIdentity, REJOIN_WINDOW};
 use holm_model::fact::{Fact, FactKey, InstanceReport};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId};
 use holm_model::item::{Digest, Items, PackedItem};
-use holm_model::message::{Down, FactsPart, ListChange, PROTOCOL, Up, Welcome};
+use holm_model::message::{Down, FactsPart, ListChange, PROTOCOL, READS, Up, Welcome};
 use holm_model::tunnel::{Answer, Purpose, Request};
 use serde_bytes::ByteBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -391,6 +391,7 @@ impl State {
                     epoch: EPOCH,
                     revision: self.revision,
                     reigns: Vec::new(),
+                    reads: READS,
                 })]
             }
             Up::Sync { .. } => {

@@ -14,7 +14,7 @@ use holm_link::token::{self, JoinToken};
 use holm_model::fact::Fact;
 use holm_model::item::Digest;
 use holm_model::member::{Aggregate, NodeClass, NodeFacts, NodeReport, Role, RuntimeFacts, Usage};
-use holm_model::message::{Down, Facts, FactsPart, Hello, PROTOCOL, Proposal, Up, Welcome};
+use holm_model::message::{Down, Facts, FactsPart, Hello, PROTOCOL, Proposal, READS, Up, Welcome};
 use holm_model::name::Name;
 use holm_model::resources::Resources;
 use holm_model::state::MemberState;
@@ -67,7 +67,8 @@ impl Member {
         let joined = join::join(address, token, proposal, &Clock::default()).await?;
         let mut session = open(address, &joined).await?;
         let (version, digest) = ("fleet".to_owned(), Digest::default());
-        let hello = Hello { protocol: PROTOCOL, version, role, name: name.clone(), obeyed: None, digest };
+        let (called, obeyed, reads) = (name.clone(), None, READS);
+        let hello = Hello { protocol: PROTOCOL, version, role, name: called, obeyed, digest, reads };
         say(&session, &Up::Hello(hello)).await?;
         let welcome = match hear(&mut session).await? {
             Down::Welcome(welcome) => welcome,
@@ -147,6 +148,8 @@ impl Member {
             facts: facts(self.name.as_str(), self.offered),
             usage,
             frozen: false,
+            free: None,
+            heard: None,
         }))
     }
 }
@@ -215,6 +218,7 @@ fn aggregate(offered: Resources) -> Aggregate {
         total: offered,
         free: offered,
         largest: offered,
+        area: None,
     };
     Aggregate { nodes: 1, online: 1, classes: vec![class] }
 }

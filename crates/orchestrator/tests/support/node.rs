@@ -17,7 +17,7 @@ use holm_model::fact::{Fact, InstanceReport, InstanceStatus};
 use holm_model::id::MemberId;
 use holm_model::item::{Assignment, Digest, Item, ItemKey, Items};
 use holm_model::member::{NodeFacts, NodeReport, Role, RuntimeFacts, Usage};
-use holm_model::message::{Down, Facts, FactsPart, Hello, PROTOCOL, Proposal, Up, Welcome};
+use holm_model::message::{Down, Facts, FactsPart, Hello, PROTOCOL, Proposal, READS, Up, Welcome};
 use holm_model::resources::{Cpu, Memory, Resources};
 use holm_model::state::{InstanceState, MemberState};
 use holm_model::time::Time;
@@ -69,6 +69,7 @@ pub(crate) fn hello(called: &str, role: Role) -> Up {
         name: name(called),
         obeyed: None,
         digest: Digest::default(),
+        reads: READS,
     })
 }
 
@@ -149,6 +150,8 @@ impl Node {
             facts: facts(),
             usage: Usage::default(),
             frozen: false,
+            free: None,
+            heard: None,
         };
         node.tell(FactsPart::Whole, vec![Fact::Node(Box::new(report))]).await;
         node

@@ -29,9 +29,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use item::Reason;
-pub use pack::pack;
+pub use pack::{pack, pack_each};
 pub use rewrite::rewrite;
-pub use unpack::unpack;
+pub use unpack::{unpack, unpack_each};
 
 /// A copy did not come to its end. What was copied before is there.
 #[derive(Debug, thiserror::Error)]

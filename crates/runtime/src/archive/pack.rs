@@ -21,6 +21,14 @@ use super::{Copied, CopyError};
 /// # Errors
 /// When `source` itself cannot be read, or the archive cannot be written.
 pub fn pack(source: &Path, output: impl Write) -> Result<Copied, CopyError> {
+    pack_each(source, output, || {})
+}
+
+/// As [`pack`]; `each` is called for each file, directory and link once it is written.
+///
+/// # Errors
+/// As [`pack`].
+pub fn pack_each(source: &Path, output: impl Write, each: impl FnMut()) -> Result<Copied, CopyError> {
     let failed = |error: Errno| CopyError::file(source)(error.into());
     let here = statat(CWD, source, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
     // What was asked for may be a link; what lies below is not followed.
@@ -36,7 +44,7 @@ pub fn pack(source: &Path, output: impl Write) -> Result<Copied, CopyError> {
             whole.file_name().map_or_else(|| OsString::from("root"), OsStr::to_owned)
         }
     };
-    let mut packer = Packer { writer: Writer::new(output), copied: Copied::default() };
+    let mut packer = Packer { writer: Writer::new(output), copied: Copied::default(), each };
     packer.thing(CWD, real.as_os_str(), &PathBuf::from(name), &stat, 0)?;
     if let ([(_, Reason::Unreadable(why))], 0) = (&packer.copied.refused.first[..], packer.copied.entries) {
         return Err(CopyError::file(source)(io::Error::other(why.clone())));
@@ -45,9 +53,10 @@ pub fn pack(source: &Path, output: impl Write) -> Result<Copied, CopyError> {
     Ok(packer.copied)
 }
 
-struct Packer<W: Write> {
+struct Packer<W: Write, E: FnMut()> {
     writer: Writer<W>,
     copied: Copied,
+    each: E,
 }
 
 /// A file that may shrink while it is read: what is missing are zeros, as its size was said already.
@@ -62,7 +71,7 @@ fn marks(stat: &Stat) -> Marks {
 
 // === impl Packer ===
 
-impl<W: Write> Packer<W> {
+impl<W: Write, E: FnMut()> Packer<W, E> {
     /// `name` in `dir`, stored as `path`.
     fn thing(
         &mut self,
@@ -79,7 +88,7 @@ impl<W: Write> Packer<W> {
             FileType::Directory => match open(OFlags::DIRECTORY) {
                 Ok(inner) => {
                     self.writer.directory(path, marks)?;
-                    self.copied.entries += 1;
+                    self.written();
                     self.directory(&inner, path, depth)?;
                 }
                 Err(error) => self.unreadable(path, error),
@@ -93,7 +102,7 @@ impl<W: Write> Packer<W> {
                 Ok(target) => {
                     let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
                     self.writer.link(EntryType::Symlink, path, &target, marks)?;
-                    self.copied.entries += 1;
+                    self.written();
                 }
                 Err(error) => self.unreadable(path, error),
             },
@@ -119,7 +128,7 @@ impl<W: Write> Packer<W> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let data = Exact { file: File::from(file), left: size };
         self.writer.file(path, size, marks(&stat), data)?;
-        self.copied.entries += 1;
+        self.written();
         Ok(())
     }
 
@@ -152,6 +161,11 @@ impl<W: Write> Packer<W> {
             }
         }
         Ok(())
+    }
+
+    fn written(&mut self) {
+        self.copied.entries += 1;
+        (self.each)();
     }
 
     fn unreadable(&mut self, path: &Path, error: Errno) {

@@ -16,6 +16,14 @@ use super::{Copied, CopyError, Target, read};
 /// # Errors
 /// See [`CopyError`]; a file that was begun is not left behind.
 pub fn unpack(input: impl Read, target: &Target) -> Result<Copied, CopyError> {
+    unpack_each(input, target, || {})
+}
+
+/// As [`unpack`]; `each` is called for each file, directory and link once it is there.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_each(input: impl Read, target: &Target, mut each: impl FnMut()) -> Result<Copied, CopyError> {
     let place = Place::new(&target.dir).map_err(CopyError::file(&target.dir))?;
     let mut unpacker = Unpacker { place, target, top: None, copied: Copied::default(), begun: 0 };
     read::each(input, usize::from(target.rename.is_some()), |name, item, data| {
@@ -24,7 +32,10 @@ pub fn unpack(input: impl Read, target: &Target) -> Result<Copied, CopyError> {
             Err(reason) => Err(reason),
         };
         match done {
-            Ok(()) => unpacker.copied.entries += 1,
+            Ok(()) => {
+                unpacker.copied.entries += 1;
+                each();
+            }
             Err(reason) => unpacker.copied.refused.add(name, reason),
         }
         Ok(())

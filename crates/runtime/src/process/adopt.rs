@@ -48,7 +48,7 @@ fn find(shared: &Arc<Shared>, dir: &InstanceDir) -> io::Result<Option<Survivor>>
             let state = if live.paused() { SurvivorState::Paused } else { SurvivorState::Running };
             if shared.live.get(plan.id).is_none() {
                 shared.live.insert(plan.id, Arc::clone(&live));
-                watch::watch(shared, plan.id, live, None);
+                watch::watch(shared, plan.id, live);
             }
             state
         }
@@ -104,10 +104,7 @@ fn outcome(dir: &InstanceDir, plan: &Plan) -> io::Result<Outcome> {
     if boot_id != plan.boot_id {
         return Ok(Outcome::lost("the machine was restarted"));
     }
-    match dir::read_json::<Running>(&dir.running())? {
-        Some(running) => watch::end_orphans(&running, &plan.group),
-        None => watch::kill_all(&plan.group),
-    }
+    watch::end_rest(dir, &plan.group)?;
     Ok(Outcome::lost("its supervisor was killed"))
 }
 

@@ -40,19 +40,6 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome,
 }
 
-/// What the supervisor tells the agent that started it, as one JSON text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Handshake {
-    Started,
-    Failed {
-        step: String,
-        reason: String,
-        /// Trying again cannot help.
-        lasting: bool,
-    },
-}
-
 /// Room for the longest [`Ended`]: written in place it needs no further block of the disk.
 const RESERVED: usize = 1024;
 

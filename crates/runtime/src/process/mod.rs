@@ -2,11 +2,12 @@
 //!
 //! Each instance has a directory ([`dir`]), control groups where the host permits ([`cgroup`]) and a
 //! supervisor ([`supervise`]) that is no part of the agent: restarting, upgrading or killing the agent
-//! touches no program. The agent learns of an end by a pidfd of the supervisor, then reads how it
-//! ended from the exit file.
+//! touches no program. Supervisors are forked by a process that the agent keeps for it ([`nursery`]); none
+//! of them is the agent's child, so those that it started and those that it found are the same to it. It
+//! learns of an end by a pidfd of the supervisor, then reads how it ended from the exit file.
 //!
 //! ```text
-//! start ──→ live ──pidfd──→ exit file read ──→ Exited
+//! start ──order to the nursery──→ live ──pidfd──→ exit file read ──→ Exited
 //!   agent restarts: lock held → live again; lock free → exit file, or Lost
 //! ```
 
@@ -17,6 +18,8 @@ mod exec;
 mod given;
 mod live;
 mod logs;
+mod nursery;
+mod order;
 mod plan;
 pub(crate) mod proc;
 mod program;
@@ -61,6 +64,7 @@ use crate::stream::{Exec, LogLines, LogOptions};
 use cgroup::Cgroups;
 use dir::InstanceDir;
 use live::{Live, Table};
+use nursery::Nursery;
 
 /// What the driver is told by the agent.
 #[derive(Clone, Debug)]
@@ -91,6 +95,7 @@ pub struct ProcessRuntime {
 struct Shared {
     config: ProcessConfig,
     cgroups: Cgroups,
+    nursery: Nursery,
     live: Table,
     events: mpsc::Sender<RuntimeEvent>,
     dropped: CancellationToken,
@@ -125,7 +130,8 @@ impl ProcessRuntime {
     pub fn new(config: ProcessConfig, cgroups: Cgroups, events: mpsc::Sender<RuntimeEvent>) -> Self {
         let dropped = CancellationToken::new();
         let watching = dropped.clone().drop_guard();
-        let shared = Shared { config, cgroups, live: Table::default(), events, dropped };
+        let nursery = Nursery::new(config.supervisor.clone(), cgroups.refuges().to_vec());
+        let shared = Shared { config, cgroups, nursery, live: Table::default(), events, dropped };
         Self { shared: Arc::new(shared), _watching: watching }
     }
 
@@ -153,6 +159,14 @@ impl ProcessRuntime {
         // Nobody listens: the agent is going down.
         let _ = self.shared.events.send(event).await;
         Ok(())
+    }
+}
+
+impl Drop for ProcessRuntime {
+    fn drop(&mut self) {
+        // What watches instances may keep the rest for a moment longer, and who is told that this driver is
+        // gone may remove its control groups.
+        self.shared.nursery.end();
     }
 }
 

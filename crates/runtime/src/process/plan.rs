@@ -24,7 +24,9 @@ pub(crate) struct Plan {
     pub(crate) ports: BTreeMap<Name, PortMap>,
     pub(crate) task: Task,
     pub(crate) group: Group,
-    /// Groups that the supervisor itself goes into.
+    /// Always empty: agents of before there was a nursery cannot read a plan without it, and would not find
+    /// their instances after a way back.
+    #[serde(default)]
     pub(crate) refuges: Vec<PathBuf>,
     pub(crate) logs: LogLimits,
     /// Said in the log before the program starts.

@@ -1,23 +1,32 @@
 //! Starting a supervisor.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read as _};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use holm_model::tunnel::{LogLine, LogStream};
 
 use super::Shared;
-use super::dir::{self, Handshake, InstanceDir, Running};
+use super::dir::{self, InstanceDir};
 use super::given;
-use super::live::{Live, open_pidfd};
+use super::live::Live;
+use super::nursery::OrderError;
+use super::order::{Answer, Failed, Order};
 use super::plan::{self, Plan, Task};
 use super::user::Identity;
 use super::watch;
 use crate::error::{RunError, Step};
 use crate::launch::Launch;
+
+/// A lock may be held for this time by a nursery that has just forked a supervisor, though that has ended.
+const LOCK_LIMIT: Duration = Duration::from_secs(1);
+
+/// A nursery that dies takes its orders along: each is given once more, to the next.
+const ATTEMPTS: usize = 2;
 
 /// Returns when the program runs. Must be called inside a tokio runtime; blocks.
 ///
@@ -32,15 +41,11 @@ pub(super) fn start(shared: &Arc<Shared>, launch: &Launch) -> Result<(), RunErro
         dir::forget(&old).map_err(RunError::file(Step::Start, &old))?;
     }
     let plan = write_plan(shared, launch, &dir, task)?;
-    let started = spawn(shared, &dir, lock, launch).and_then(|mut child| {
-        let live = meet(&mut child, &dir, &plan)?;
-        Ok((child, live))
-    });
-    match started {
-        Ok((child, live)) => {
+    match spawn(shared, &dir, &lock, launch, &plan) {
+        Ok(live) => {
             let live = Arc::new(live);
             shared.live.insert(launch.id, Arc::clone(&live));
-            watch::watch(shared, launch.id, live, Some(child));
+            watch::watch(shared, launch.id, live);
             Ok(())
         }
         Err(error) => {
@@ -70,12 +75,18 @@ fn make_dirs(dir: &InstanceDir, task: &Task) -> Result<(), RunError> {
     own().map_err(RunError::file(Step::Start, &work))
 }
 
-/// Held from now on by the supervisor, so there is no moment in which a second one could start.
+/// Held until the supervisor holds it, too, so there is no moment in which a second one could start.
 fn take_lock(dir: &InstanceDir) -> Result<File, RunError> {
     let path = dir.lock();
     let open = || -> io::Result<File> {
         let lock = File::options().create(true).truncate(false).write(true).open(&path)?;
-        lock.try_lock().map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))?;
+        let give_up = Instant::now() + LOCK_LIMIT;
+        while let Err(error) = lock.try_lock() {
+            if Instant::now() >= give_up {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, error));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(lock)
     };
     open().map_err(RunError::file(Step::Start, &path))
@@ -107,7 +118,7 @@ fn write_plan(shared: &Shared, launch: &Launch, dir: &InstanceDir, task: Task) -
         ports: launch.ports.clone(),
         task,
         group,
-        refuges: shared.cgroups.refuges().to_vec(),
+        refuges: Vec::new(),
         logs: shared.config.logs,
         notes,
     };
@@ -115,35 +126,34 @@ fn write_plan(shared: &Shared, launch: &Launch, dir: &InstanceDir, task: Task) -
     Ok(plan)
 }
 
-fn spawn(shared: &Shared, dir: &InstanceDir, lock: File, launch: &Launch) -> Result<Child, RunError> {
-    let (program, arguments) = &shared.config.supervisor;
-    let mut command = Command::new(program);
-    command.args(arguments).arg("run").arg(&dir.0).env_clear();
-    command.envs(given::wrap(&launch.given.env));
-    command.stdin(lock).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.spawn().map_err(RunError::file(Step::Start, program))
+/// Has a supervisor forked and waits until it says that the program runs.
+fn spawn(
+    shared: &Shared,
+    dir: &InstanceDir,
+    lock: &File,
+    launch: &Launch,
+    plan: &Plan,
+) -> Result<Live, RunError> {
+    let given = given::file(&launch.given.env).map_err(RunError::system(Step::Start))?;
+    let order = Order { dir: &dir.0, lock: lock.as_fd(), given: given.as_fd() };
+    for _ in 0..ATTEMPTS {
+        let answer = shared.nursery.ask(&order).map_err(|error| match error {
+            OrderError::Program(source) => RunError::file(Step::Start, &shared.config.supervisor.0)(source),
+            OrderError::Send(source) => RunError::system(Step::Start)(source),
+        })?;
+        if let Some(answer) = answer {
+            return meet(answer, plan);
+        }
+        // A supervisor that was killed before it answered may have started the program.
+        watch::end_rest(dir, &plan.group).map_err(RunError::file(Step::Start, &dir.running()))?;
+    }
+    let (step, reason) = ("the supervisor".into(), "it ended before it could say why".into());
+    Err(RunError::Spawn { step, reason, lasting: false })
 }
 
-/// Waits until the supervisor says that the program runs.
-fn meet(child: &mut Child, dir: &InstanceDir, plan: &Plan) -> Result<Live, RunError> {
-    let mut said = Vec::new();
-    if let Some(mut pipe) = child.stdout.take() {
-        pipe.read_to_end(&mut said).map_err(RunError::system(Step::Start))?;
+fn meet(answer: Answer, plan: &Plan) -> Result<Live, RunError> {
+    match answer {
+        Ok((running, pidfd)) => Ok(Live::new(running, plan.group.clone(), pidfd)),
+        Err(Failed { step, reason, lasting }) => Err(RunError::Spawn { step, reason, lasting }),
     }
-    let failed = match serde_json::from_slice(&said) {
-        Ok(Handshake::Started) => None,
-        Ok(Handshake::Failed { step, reason, lasting }) => Some((step, reason, lasting)),
-        Err(_) => Some(("the supervisor".into(), "it ended before it could say why".into(), false)),
-    };
-    if let Some((step, reason, lasting)) = failed {
-        // It is ending by itself.
-        let _ = child.wait();
-        return Err(RunError::Spawn { step, reason, lasting });
-    }
-    let file = dir.running();
-    let running: Running = dir::read_json(&file)
-        .and_then(|running| running.ok_or_else(|| io::ErrorKind::NotFound.into()))
-        .map_err(RunError::file(Step::Start, &file))?;
-    let pidfd = open_pidfd(running.supervisor).map_err(RunError::system(Step::Start))?;
-    Ok(Live::new(running, plan.group.clone(), pidfd))
 }

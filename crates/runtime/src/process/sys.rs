@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use nix::unistd::ForkResult;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -18,6 +19,16 @@ pub(super) fn before_exec(
     // held a lock. The supervisor is single-threaded from its first line to its last
     // (`supervise::main` is called before any runtime is made), so no lock can be held.
     unsafe { command.pre_exec(enter) };
+}
+
+/// Forks the nursery.
+///
+/// # Errors
+/// When the kernel has no room for another process.
+pub(super) fn fork() -> nix::Result<ForkResult> {
+    // SAFETY: as above: the nursery is single-threaded from its first line to its last, so in the child
+    // nothing is missing and no lock is held.
+    unsafe { nix::unistd::fork() }
 }
 
 /// Lends `fd` to the reactor, which says when it can be read.

@@ -1,12 +1,14 @@
 //! Waiting for the end of a supervisor, and reading how its program ended.
 
-use std::process::Child;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holm_model::id::AssignmentId;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::Shared;
 use super::cgroup::Group;
@@ -16,8 +18,8 @@ use super::proc;
 use super::sys;
 use crate::event::{EventKind, Outcome, RuntimeEvent};
 
-/// Sends the event when `live` ends. `child` is the supervisor if this agent started it.
-pub(super) fn watch(shared: &Arc<Shared>, id: AssignmentId, live: Arc<Live>, child: Option<Child>) {
+/// Sends the event when `live` ends.
+pub(super) fn watch(shared: &Arc<Shared>, id: AssignmentId, live: Arc<Live>) {
     let (dropped, shared) = (shared.dropped.clone(), Arc::clone(shared));
     tokio::spawn(dropped.run_until_cancelled_owned(async move {
         if let Err(error) = ended(&live).await {
@@ -25,15 +27,9 @@ pub(super) fn watch(shared: &Arc<Shared>, id: AssignmentId, live: Arc<Live>, chi
             return;
         }
         let (dir, seen) = (shared.dir(id), Arc::clone(&live));
-        let outcome = tokio::task::spawn_blocking(move || {
-            if let Some(mut child) = child {
-                // Ended already: this only frees its number.
-                let _ = child.wait();
-            }
-            outcome(&dir, &seen)
-        })
-        .await
-        .unwrap_or_else(|panic| Outcome::lost(panic.to_string()));
+        let outcome = tokio::task::spawn_blocking(move || outcome(&dir, &seen))
+            .await
+            .unwrap_or_else(|panic| Outcome::lost(panic.to_string()));
         shared.live.remove(id, &live);
         let incarnation = live.running.incarnation;
         let event = RuntimeEvent { id, incarnation, kind: EventKind::Exited(outcome) };
@@ -43,8 +39,11 @@ pub(super) fn watch(shared: &Arc<Shared>, id: AssignmentId, live: Arc<Live>, chi
     }));
 }
 
-async fn ended(live: &Live) -> std::io::Result<()> {
-    sys::readable(live.pidfd.try_clone()?)?.readable().await.map(drop)
+async fn ended(live: &Live) -> io::Result<()> {
+    sys::readable(live.pidfd.try_clone()?)?.readable().await.map(drop)?;
+    // Ours only where the agent is the first process of a container, and its nursery is dead.
+    let _ = waitid(WaitId::PidFd(live.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+    Ok(())
 }
 
 /// How the incarnation ended whose supervisor has just ended.
@@ -61,6 +60,19 @@ fn outcome(dir: &InstanceDir, live: &Live) -> Outcome {
 fn lost(live: &Live, reason: &str) -> Outcome {
     end_orphans(&live.running, &live.group);
     Outcome::lost(reason)
+}
+
+/// Ends what the supervisor of `dir` left behind when it was killed, perhaps before it said its pid.
+///
+/// # Errors
+/// When its pids cannot be read; its group is ended all the same.
+pub(super) fn end_rest(dir: &InstanceDir, group: &Group) -> io::Result<()> {
+    let running = dir::read_json::<Running>(&dir.running());
+    match &running {
+        Ok(Some(running)) => end_orphans(running, group),
+        _ => kill_all(group),
+    }
+    running.map(drop)
 }
 
 /// Ends what a killed supervisor left behind.

@@ -20,6 +20,7 @@ macro_rules! checks {
 mod common;
 mod container;
 mod contract;
+mod nursery;
 mod process;
 mod terminals;
 mod vm;

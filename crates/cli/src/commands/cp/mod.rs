@@ -31,7 +31,7 @@ use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{clean, say_bytes};
 use place::{Copy, Local, Place};
-use progress::Progress;
+use progress::{Files, Progress};
 
 /// Bytes of a line that are kept.
 const LINE: usize = 64 * 1024;
@@ -82,11 +82,12 @@ async fn copy_in(client: &Client, from: Local, instance: &str, path: &str) -> Re
     }
     let (mut sender, mut receiver) = client.copy(instance, path, CopyWay::Write).await?.split();
     let (output, mut bytes) = pipe::from_thread();
+    let files = Files::default();
+    let mut progress = Progress::new(files.clone());
     let packing = spawn_blocking(move || match from {
-        Local::Path(source) => archive::pack(&source, output),
+        Local::Path(source) => archive::pack_each(&source, output, || files.add()),
         Local::Stream => stream(output),
     });
-    let mut progress = Progress::new();
     let sending = async {
         while let Some(bytes) = bytes.recv().await {
             progress.add(bytes.len());
@@ -120,13 +121,14 @@ async fn copy_out(client: &Client, instance: &str, path: &str, to: Local) -> Res
         Local::Path(path) => Some(self::target(path)?),
     };
     let (_sender, mut receiver) = client.copy(instance, path, CopyWay::Read).await?.split();
-    let mut progress = Progress::new();
     let Some(target) = target else {
         let code = remote(&mut receiver, |bytes| std::future::ready(say_bytes(&bytes))).await?;
         return Ok(code == 0);
     };
     let (bytes, input) = pipe::to_thread();
-    let unpacking = spawn_blocking(move || archive::unpack(input, &target));
+    let files = Files::default();
+    let mut progress = Progress::new(files.clone());
+    let unpacking = spawn_blocking(move || archive::unpack_each(input, &target, || files.add()));
     let code = remote(&mut receiver, |chunk| {
         progress.add(chunk.len());
         let bytes = bytes.clone();

@@ -25,7 +25,7 @@ const LINK: &str = "/setup#";
 impl Link {
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
         let hint = "the first start of `holm root` writes it; it goes once there is an administrator";
-        secret::password(file).map_err(|failure| failure.hint(hint))?.parse()
+        secret::line(file).map_err(|failure| failure.hint(hint))?.parse()
     }
 
     pub(super) fn ask() -> Result<Self, Failure> {

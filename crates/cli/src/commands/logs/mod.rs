@@ -47,7 +47,7 @@ pub(crate) struct Logs {
     #[arg(long, value_name = "DURATION", conflicts_with = "follow")]
     until: Option<Span>,
     /// Only lines that contain this regular expression; searched where the log is
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
     grep: Option<String>,
     /// What an instance said before it was last started again
     #[arg(long, conflicts_with = "follow")]
@@ -128,6 +128,11 @@ fn print(output: Output, prefixes: &Prefixes, source: &Source, line: LogView) ->
     let text = prefixes.line(source, &line);
     let Source { application, slot, instance, .. } = source;
     output.print_one(&Said { application, slot, instance, line }, || text)
+}
+
+/// Looked at before anybody is asked: each of many nodes would say the same.
+fn regex(text: &str) -> Result<String, String> {
+    holm_runtime::pattern(text).map(|_| text.to_owned()).map_err(|error| crate::failure::chain(&error))
 }
 
 fn before(Span(span): Span) -> Time {

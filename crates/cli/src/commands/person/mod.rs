@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::connect::{At, Connect};
 use crate::failure::Failure;
 use crate::output::time::{age, now};
-use crate::output::{Format, Output, rows, stdout_ink, table};
+use crate::output::{Format, Output, rights, stdout_ink, table};
 use crate::secret;
 use roles::RoleWords;
 
@@ -137,7 +137,7 @@ async fn create(args: Create, connect: &Connect) -> Result<(), Failure> {
     let shown = chosen.is_none().then_some(password.as_str());
     // The password alone on standard output, as with tokens.
     if matches!(output.format, Format::Table | Format::Wide) {
-        let roles = rows::roles(&view.roles);
+        let roles = rights::roles(&view.roles);
         let roles = if roles.is_empty() { "no role yet" } else { &roles };
         eprintln!(
             "{} may log in ({roles}){}",

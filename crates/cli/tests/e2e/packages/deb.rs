@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use super::archive::{INSTALL, with_release};
 use super::release::{Release, ran, replace};
 use super::system::System;
 
@@ -91,6 +92,34 @@ fn the_agent_alone_takes_over_from_the_whole_and_back_needs_debian() {
     assert!(fs::read_to_string(&settings).unwrap().contains("mine"));
     system.run(&["dpkg", "--purge", "holm"]);
     assert_eq!(system.traces(), [""; 0]);
+}
+
+#[test]
+fn purging_a_package_leaves_what_an_archive_installed_needs_debian() {
+    let Some(release) = Release::make() else { return };
+    let system = with_release(&release);
+    system.run(&[&INSTALL[..], &["--archive"]].concat());
+    let settings = ["root", "cluster", "node"].map(|role| system.path(&format!("/etc/holm/{role}.toml")));
+    replace(&settings[2], "# name = \"fl-1\"", "name = \"mine\"");
+    system.run(&["systemctl", "enable", "holm-node"]);
+    let link = system.path("/etc/systemd/system/multi-user.target.wants/holm-node.service");
+    let data = system.path("/var/lib/holm/node");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("kept"), "data").unwrap();
+    let before = system.traces();
+    let deb = system.bring(&release.deb("holm"));
+    for steps in [&["--purge"][..], &["--remove", "--purge"]] {
+        system.run(&["dpkg", "--install", "--force-confold", &deb]);
+        for step in steps {
+            system.run(&["dpkg", step, "holm"]);
+        }
+        assert_eq!(system.traces(), before, "{steps:?}");
+        assert!(settings.iter().all(|file| file.exists()) && data.join("kept").exists(), "{steps:?}");
+        assert!(fs::read_to_string(&settings[2]).unwrap().contains("mine"), "{steps:?}");
+        assert!(link.is_symlink(), "what was enabled stays so: {steps:?}");
+        system.run(&["id", "holm"]);
+        system.run(&["/usr/local/bin/holm", "config", "check", "/etc/holm/node.toml"]);
+    }
 }
 
 #[test]

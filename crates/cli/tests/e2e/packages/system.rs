@@ -43,6 +43,19 @@ impl System {
         name
     }
 
+    /// Copies a program of this machine there, with the libraries that are missing.
+    pub(crate) fn bring_program(&self, program: &str) {
+        let said = ran(Command::new("ldd").arg(program));
+        let libraries = said.split_whitespace().filter(|word| word.starts_with('/'));
+        for file in libraries.chain([program]) {
+            let target = self.path(file);
+            if !target.exists() {
+                fs::create_dir_all(target.parent().expect("a path of a file")).expect("a directory");
+                fs::copy(file, target).expect("a copy");
+            }
+        }
+    }
+
     pub(crate) fn call(&self, words: &[&str]) -> Output {
         let mut command = Command::new("chroot");
         command.arg(self.root()).args(words).env_clear().env("DEBIAN_FRONTEND", "noninteractive");

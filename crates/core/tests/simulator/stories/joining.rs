@@ -100,11 +100,11 @@ fn a_revocation_reaches_the_clusters_and_outlives_a_restart() {
     fleet.command(0, Command::RevokeMember { member }).unwrap();
     let serial = fleet.dials[fleet.dial_to(0, member).unwrap()].serial.clone();
     let vienna = fleet.orch("vienna");
-    fleet.run_until("vienna knows", |fleet| fleet.orchestrators[vienna].revoked.contains(&serial));
+    fleet.run_until("vienna knows", |fleet| fleet.orchestrators[vienna].revoked.serials.contains(&serial));
     fleet.cut("vienna");
     fleet.crash(fleet.who("vienna"), true);
     fleet.run_secs(10);
-    assert!(fleet.orchestrators[vienna].revoked.contains(&serial));
+    assert!(fleet.orchestrators[vienna].revoked.serials.contains(&serial));
 }
 
 #[test]

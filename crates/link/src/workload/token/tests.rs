@@ -115,6 +115,13 @@ fn another_audience_another_sea_and_revoked_signers_are_refused() {
     none.revoke([serial]);
     let error = verify(&text, API, root.root(), &none, at(100)).unwrap_err();
     assert!(matches!(error, TokenError::Signer(VerifyError::Revoked { .. })), "{error}");
+    // By its id, whatever its certificates are; those of other members say nothing.
+    let by_id = Revocations::default();
+    by_id.revoke_members(["n1", "blue", "shop", "web"].map(str::to_owned));
+    assert!(verify(&text, API, root.root(), &by_id, at(100)).is_ok());
+    by_id.revoke_members(["c1".to_owned()]);
+    let error = verify(&text, API, root.root(), &by_id, at(100)).unwrap_err();
+    assert!(matches!(error, TokenError::Signer(VerifyError::Revoked { .. })), "{error}");
     // It says that it is for somebody of another sea.
     let mut foreign = claims();
     (foreign.iss, foreign.sub) = ("holm://sea".parse().unwrap(), "holm://lake/a/b/c".parse().unwrap());

@@ -69,7 +69,63 @@ const KEYS: &[(&str, &str)] = &[
     ("    health: { http: / }\n", "app.yaml:7:5: services.web.health: not yet supported by this version"),
     (
         "    placement: { where: x }\n",
-        "app.yaml:7:18: services.web.placement.where: not yet supported by this version",
+        "app.yaml:7:25: services.web.placement.where: there is no `x`; known are `labels`, `runtimes`, `capabilities` (`caps`), `arch`, `os`, `name` and `cluster` (character 1 of the expression)",
+    ),
+    (
+        "    placement: { where: \"arch == 'arm64' && zone\" }\n",
+        "app.yaml:7:45: services.web.placement.where: there is no `zone`; known are `labels`, `runtimes`, `capabilities` (`caps`), `arch`, `os`, `name` and `cluster` (character 20 of the expression)",
+    ),
+    (
+        "    placement:\n      where: |\n        true &&\n        true |\n",
+        "app.yaml:9:9: services.web.placement.where: `|` has no meaning here (character 14 of the expression)",
+    ),
+    (
+        "    placement: { strategy: latency }\n",
+        "app.yaml:7:28: services.web.placement.strategy: `latency` is not yet supported by this version",
+    ),
+    (
+        "    placement: { strategy: worst-fit }\n",
+        "app.yaml:7:28: services.web.placement.strategy: expected `first-fit`, `best-fit`, `location`, `random`, or `spread` as in `{ spread: node }` (or `cluster`, or a label), found `worst-fit`",
+    ),
+    (
+        "    placement: { strategy: { spread: \"a b\" } }\n",
+        "app.yaml:7:38: services.web.placement.strategy.spread: expected `node`, `cluster` or the key of a label, found the text \"a b\"",
+    ),
+    (
+        "    placement: { strategy: location }\n",
+        "app.yaml:7:28: services.web.placement.strategy: `location` ranks by the distance to a point: give one, as in `location: { lat: 48.2, lon: 16.4 }`",
+    ),
+    (
+        "    placement: { location: { lat: 91, lon: 0 } }\n",
+        "app.yaml:7:35: services.web.placement.location.lat: `91` is not a latitude: degrees from -90 to 90, as in `48.2082`",
+    ),
+    (
+        "    placement: { location: { lat: 1, lon: .nan } }\n",
+        "app.yaml:7:43: services.web.placement.location.lon: `.nan` is not a longitude: degrees from -180 to 180, as in `16.3738`",
+    ),
+    (
+        "    placement: { location: { lat: 1, lon: 1, within: -5km } }\n",
+        "app.yaml:7:54: services.web.placement.location.within: `-5km` is not a distance of at most 40000km, as in `800m` or `5km`",
+    ),
+    (
+        "    placement: { prefer: [{ where: \"true\", weight: -1 }] }\n",
+        "app.yaml:7:52: services.web.placement.prefer[0].weight: expected a number from 1 to 1000, found `-1`",
+    ),
+    (
+        "    placement: { with: [{ service: db, on: node }] }\n",
+        "app.yaml:7:36: services.web.placement.with[0].service: there is no service `db`; there are: web",
+    ),
+    (
+        "    placement: { apart: [{ service: web }] }\n",
+        "app.yaml:7:26: services.web.placement.apart[0]: `on` is missing: what counts as the same place: `node`, `cluster` or the key of a label",
+    ),
+    (
+        "    placement: { with: [{ service: web, on: node }], apart: [{ service: web, on: node }] }\n",
+        "app.yaml:7:61: services.web.placement.apart: `web` cannot be on the same node (`with`) and on another one",
+    ),
+    (
+        "    replicas: per-node\n    placement: { strategy: best-fit }\n",
+        "app.yaml:8:18: services.web.placement.strategy: a strategy chooses among nodes, and `replicas: per-node` takes all that match; remove one of them",
     ),
     (
         "    kind: job\n",

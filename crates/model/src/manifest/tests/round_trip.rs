@@ -9,8 +9,11 @@ use proptest::prelude::*;
 
 use super::BUILDING;
 use crate::capability::Capability;
+use crate::condition::Condition;
+use crate::geo::Distance;
 use crate::manifest::{parse, show, show_service};
 use crate::name::Name;
+use crate::placement::{self, Company, Near, Preference, Scope};
 use crate::resources::{Cpu, Memory, Resources};
 use crate::service::{
     Application, ApplicationService, Connect, FileUse, OnChange, Placement, Port, Replicas, Restart,
@@ -75,7 +78,45 @@ prop_compose! {
         node in of(name()),
         require in btree_set((name(), name()).prop_map(|(kind, name)| Capability::new(kind, name)), 0..3),
         labels in btree_map("[a-zA-Z0-9._/-]{1,8}", text(), 0..3),
-    ) -> Placement { Placement { cluster, node, require, labels } }
+        strategy in of(strategy()),
+        location in of((-90_000_000..=90_000_000_i32, -180_000_000..=180_000_000_i32, of(0..=40_000_000_u32))),
+        condition in of(condition()),
+        prefer in vec((condition(), 1..=1000_u32), 0..3),
+        sensitive: bool,
+    ) -> Placement {
+        let degrees = |millionths: i32| format!("{:.6}", f64::from(millionths) / 1e6);
+        let location = location.map(|(lat, lon, within)| Near {
+            point: format!("{},{}", degrees(lat), degrees(lon)).parse().unwrap(),
+            within: within.map(Distance),
+        });
+        let strategy = strategy.filter(|strategy| *strategy != placement::Strategy::Location || location.is_some());
+        let prefer = prefer.into_iter().map(|(condition, weight)| Preference { condition, weight }).collect();
+        Placement {
+            cluster, node, require, labels, strategy, location, condition, prefer, sensitive, ..Placement::default()
+        }
+    }
+}
+
+fn strategy() -> impl Strategy<Value = placement::Strategy> {
+    use placement::Strategy::{BestFit, FirstFit, Location, Random, Spread};
+    prop_oneof![
+        Just(FirstFit),
+        Just(BestFit),
+        Just(Location),
+        Just(Random),
+        Just(Spread(Scope::Node)),
+        "[a-z/]{1,8}".prop_map(|key| Spread(Scope::new(&key).unwrap())),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    proptest::sample::select(vec![
+        "labels.zone == \"indoor\" && arch in [\"arm64\", \"amd64\"]",
+        "'hardware/ble' in caps # not: a comment",
+        "!(name == 'null') || int(labels[\"a: b\"]) >= -3",
+        "true",
+    ])
+    .prop_filter_map("conditions only", |text| text.parse().ok())
 }
 
 /// Secrets are files: no variable is that of another, or in `env`.
@@ -139,9 +180,17 @@ prop_compose! {
             .flat_map(|(service, (spec, _))| spec.ports.keys().map(|port| (service.clone(), port.clone())))
             .map(|(service, port)| Connect { service, port })
             .collect();
-        let service = |(spec, replicas): (ServiceSpec, Option<u32>)| ApplicationService {
-            spec: ServiceSpec { connects: connects.clone(), ..spec },
-            replicas: replicas.map_or(Replicas::PerNode, Replicas::Number),
+        let apart: Vec<Company> = services
+            .keys()
+            .map(|service| Company { service: service.clone(), on: Scope::Node, weight: Some(3) })
+            .collect();
+        let service = |(mut spec, replicas): (ServiceSpec, Option<u32>)| {
+            spec.connects.clone_from(&connects);
+            spec.placement.apart.clone_from(&apart);
+            if replicas.is_none() {
+                (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());
+            }
+            ApplicationService { spec, replicas: replicas.map_or(Replicas::PerNode, Replicas::Number) }
         };
         Application { name, services: services.into_iter().map(|(name, spec)| (name, service(spec))).collect() }
     }

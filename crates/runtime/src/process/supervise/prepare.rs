@@ -1,9 +1,11 @@
 //! Everything before the program runs.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -13,24 +15,15 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{chdir, close, dup2_stdin, dup2_stdout, pipe2, setsid, write};
 
 use super::enter::{self, Part};
-use crate::process::dir::Handshake;
-use crate::process::given;
+use crate::process::order::Failed;
 use crate::process::plan::Plan;
 use crate::process::sys;
 
-/// What the agent handed over as standard input and output.
-#[derive(Debug)]
-pub(super) struct Inherited {
-    /// Held until the supervisor ends.
-    pub(super) _lock: OwnedFd,
-    pub(super) agent: File,
-}
-
-/// Closes everything that leaked from the agent and moves what was handed over out of the way.
+/// Closes everything that leaked from the agent; returns what was standard input.
 ///
 /// # Errors
 /// Those of the kernel.
-pub(super) fn inherit() -> io::Result<Inherited> {
+pub(super) fn inherit() -> io::Result<OwnedFd> {
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
@@ -38,29 +31,37 @@ pub(super) fn inherit() -> io::Result<Inherited> {
         // The directory's own descriptor is in the list and closed already.
         let _ = close(leaked);
     }
-    let lock = io::stdin().as_fd().try_clone_to_owned()?;
-    let agent = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
-    Ok(Inherited { _lock: lock, agent })
+    Ok(input)
 }
 
-/// Leaves the agent's session, directory and service, and becomes the parent of every orphan below.
+/// Leaves the agent's session, directory and service, for the nursery and all that it will fork.
 ///
 /// # Errors
 /// Those of the kernel.
-pub(super) fn detach(plan: &Plan) -> io::Result<()> {
+pub(super) fn leave_agent(refuges: &[PathBuf]) -> io::Result<()> {
     // Fails only for the leader of a group, which is as good.
     let _ = setsid();
     chdir("/")?;
-    prctl::set_name(c"holm-supervise")?;
-    prctl::set_child_subreaper(true)?;
-    for refuge in &plan.refuges {
+    prctl::set_name(c"holm-nursery")?;
+    for refuge in refuges {
         // Only a service manager that ends the agent's whole group would be noticed.
         let _ = std::fs::write(refuge.join("cgroup.procs"), "0");
     }
     Ok(())
+}
+
+/// Becomes independent of the nursery, and the parent of every orphan below.
+///
+/// # Errors
+/// Those of the kernel.
+pub(super) fn leave_nursery() -> io::Result<()> {
+    setsid()?;
+    prctl::set_name(c"holm-supervise")?;
+    Ok(prctl::set_child_subreaper(true)?)
 }
 
 /// Signals as something to read; none interrupts anything from then on.
@@ -77,12 +78,12 @@ pub(super) fn signals(handled: &[Signal]) -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&handled, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
-/// Starts the program; its outputs can be read without waiting.
+/// Starts the program with `given` besides its environment; its outputs can be read without waiting.
 ///
 /// # Errors
 /// What failed, for the agent.
-pub(super) fn spawn(plan: &Plan) -> Result<Child, Handshake> {
-    let failed = |step: &str, error: &io::Error| Handshake::Failed {
+pub(super) fn spawn(plan: &Plan, given: &BTreeMap<String, String>) -> Result<Child, Failed> {
+    let failed = |step: &str, error: &io::Error| Failed {
         step: step.to_owned(),
         reason: error.to_string(),
         lasting: matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound)
@@ -90,7 +91,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<Child, Handshake> {
     };
     let (told, tell) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed("making a pipe", &errno.into()))?;
     let mut command = enter::command(&plan.task);
-    command.envs(given::own());
+    command.envs(given);
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (task, entrances) = (plan.task.clone(), plan.group.entrances());
     sys::before_exec(&mut command, move || {

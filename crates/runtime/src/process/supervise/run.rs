@@ -1,9 +1,9 @@
 //! The supervisor's loop.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Read, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStderr, ChildStdout};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,11 +14,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, dup2_stdin};
 
 use super::prepare;
 use crate::event::{End, Outcome};
-use crate::process::dir::{Ended, Handshake, InstanceDir, Running, read_json, write_json};
+use crate::process::dir::{Ended, InstanceDir, Running, read_json, write_json};
+use crate::process::given;
+use crate::process::live::open_pidfd;
+use crate::process::order::{self, Failed, Taken};
 use crate::process::plan::Plan;
 use crate::process::proc;
 use crate::process::record::Lines;
@@ -60,45 +63,42 @@ struct Output<R> {
     stream: LogStream,
 }
 
-/// Runs the plan in `dir` to its end; the exit code of the supervisor itself.
-pub(super) fn supervise(dir: PathBuf) -> i32 {
+/// Runs the plan in the directory of `order` to its end; the exit code of the supervisor itself.
+pub(super) fn supervise(order: Taken) -> i32 {
+    let Taken { dir, lock: _held, given, agent } = order;
     let dir = InstanceDir(dir);
-    let Ok(mut inherited) = prepare::inherit() else { return 1 };
-    let begun = begin(&dir);
-    let answer = match &begun {
-        Ok(_) => &Handshake::Started,
-        Err(failed) => failed,
+    let (begun, answer) = match begin(&dir, given) {
+        Ok((supervisor, running, pidfd)) => (Some(supervisor), Ok((running, pidfd))),
+        Err(failed) => (None, Err(failed)),
     };
-    // An agent that is gone meanwhile finds `running.json`.
-    let _ = serde_json::to_writer(&inherited.agent, answer);
-    let _ = inherited.agent.flush();
-    drop(inherited.agent);
-    let Ok(mut supervisor) = begun else { return 1 };
+    order::answer(agent, &answer);
+    drop(answer);
+    let Some(mut supervisor) = begun else { return 1 };
     let outcome = supervisor.run();
     let ended = Ended { incarnation: supervisor.plan.incarnation, outcome };
     i32::from(dir.write_exit(&ended).is_err())
 }
 
-fn begin(dir: &InstanceDir) -> Result<Supervisor, Handshake> {
+/// Also returns what the agent is told: the pids, and a pidfd of this process.
+fn begin(dir: &InstanceDir, given: OwnedFd) -> Result<(Supervisor, Running, OwnedFd), Failed> {
     let step = |step: &'static str| {
-        move |error: io::Error| Handshake::Failed {
-            step: step.into(),
-            reason: error.to_string(),
-            lasting: false,
-        }
+        move |error: io::Error| Failed { step: step.into(), reason: error.to_string(), lasting: false }
     };
+    let own = std::process::id().cast_signed();
+    prepare::leave_nursery().map_err(step("leaving the nursery"))?;
+    let pidfd = open_pidfd(own).map_err(step("opening its own pidfd"))?;
     let plan: Plan = read_json(&dir.plan())
         .and_then(|plan| plan.ok_or_else(|| io::ErrorKind::NotFound.into()))
         .map_err(step("reading the plan"))?;
-    prepare::detach(&plan).map_err(step("leaving the agent's session"))?;
+    let given = keep(given).map_err(step("reading what the instance is given"))?;
     dir.reserve_exit().map_err(step("reserving room for the exit code"))?;
     let signals = prepare::signals(&[Signal::SIGCHLD, TERMINATE, KILL, STOP, CONTINUE])
         .map_err(step("preparing signals"))?;
     let mut log = Writer::new(dir.0.clone(), plan.logs);
-    let child = prepare::spawn(&plan)?;
+    let child = prepare::spawn(&plan, &given)?;
     let running = Running {
         incarnation: plan.incarnation,
-        supervisor: std::process::id().cast_signed(),
+        supervisor: own,
         program: child.id().cast_signed(),
         program_start: proc::start(child.id().cast_signed()).unwrap_or(0),
     };
@@ -112,7 +112,13 @@ fn begin(dir: &InstanceDir) -> Result<Supervisor, Handshake> {
     }
     log.push(now(), LogStream::Node, format!("started, process {}", running.program).as_bytes());
     log.flush(now());
-    Ok(Supervisor::new(plan, child, log, signals))
+    Ok((Supervisor::new(plan, child, log, signals), running, pidfd))
+}
+
+/// What the instance is given; it stays this process's standard input, where [`given::of`] looks for it.
+fn keep(given: OwnedFd) -> io::Result<BTreeMap<String, String>> {
+    dup2_stdin(&given)?;
+    given::read(given)
 }
 
 fn now() -> Time {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::output::table;
+use crate::output::clean;
 
 /// All checks in their order.
 #[derive(Debug, Serialize)]
@@ -60,12 +60,14 @@ impl Report {
     }
 
     /// One line for each check.
-    pub(super) fn text(&self, ink: bool) -> String {
-        let row = |check: &Check| {
+    pub(super) fn text(&self) -> String {
+        let widest = self.checks.iter().map(|check| check.check.len()).max().unwrap_or_default();
+        let line = |check: &Check| {
+            let (state, name) = (check.state.word(), check.check);
             let todo = check.todo.as_ref().map(|todo| format!("; {todo}")).unwrap_or_default();
-            vec![check.state.word().to_owned(), check.check.to_owned(), format!("{}{todo}", check.says)]
+            format!("{state:<4}  {name:<widest$}  {}\n", clean(&format!("{}{todo}", check.says)))
         };
-        table::plain(&[], self.checks.iter().map(row).collect(), ink)
+        self.checks.iter().map(line).collect()
     }
 }
 
@@ -93,7 +95,7 @@ mod tests {
         assert!(report.healthy);
         report.fail("proxy", "no", "say yes");
         assert!(!report.healthy);
-        let text = report.text(false);
+        let text = report.text();
         let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
         assert_eq!(lines[1], ["warn", "clock", "behind;", "set", "it"]);
         assert_eq!(lines[2][0], "FAIL");

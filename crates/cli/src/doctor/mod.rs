@@ -24,7 +24,7 @@ use clap::Args;
 use self::report::Report;
 use self::subject::{Subject, Where};
 use crate::failure::Failure;
-use crate::output::{Output, stdout_ink};
+use crate::output::Output;
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
@@ -37,7 +37,7 @@ pub(crate) struct Doctor {
 /// Exit code 1 when a check has failed.
 pub(crate) async fn run(doctor: Doctor) -> Result<ExitCode, Failure> {
     let report = examine(&Subject::find(doctor.place).await?).await;
-    doctor.output.print(&report, || report.text(stdout_ink()))?;
+    doctor.output.print(&report, || report.text())?;
     Ok(if report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

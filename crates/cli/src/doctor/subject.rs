@@ -4,18 +4,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use holm_client::Client;
 use holm_link::authority::Authority;
 use holm_link::proxy::Proxies;
 use holm_model::view::StatusView;
 use holm_node::LinkStatus;
 
-use crate::connect::SOCKET;
 use crate::failure::{Failure, chain};
 use crate::holder;
 use crate::roles::file::{self, ConfigFile};
 use crate::roles::options::ProxyOptions;
-use crate::roles::{absolute, directory};
+use crate::roles::{SOCKET, absolute, directory};
 
 /// Which member is meant; what its daemon was told is told here again, or found in its configuration file.
 #[derive(Args, Debug)]
@@ -138,6 +136,17 @@ impl Role {
     }
 }
 
+/// What an orchestrator says of itself.
+#[cfg(feature = "full")]
+async fn status(socket: PathBuf) -> Result<StatusView, String> {
+    holm_client::Client::unix(socket).status().await.map_err(|error| chain(&error))
+}
+
+#[cfg(not(feature = "full"))]
+async fn status(_: PathBuf) -> Result<StatusView, String> {
+    Err("this program is the agent of a node alone, and asks no orchestrator".to_owned())
+}
+
 // === impl Daemon ===
 
 impl Daemon {
@@ -148,9 +157,9 @@ impl Daemon {
             Ok(Some(holder)) => holder,
         };
         if dir.join(SOCKET).exists() {
-            return match Client::unix(dir.join(SOCKET)).status().await {
+            return match status(dir.join(SOCKET)).await {
                 Ok(status) => Self::Orchestrator { holder, status: Box::new(status) },
-                Err(error) => Self::Mute { holder, reason: chain(&error) },
+                Err(reason) => Self::Mute { holder, reason },
             };
         }
         match holm_node::ask(dir).await {

@@ -1,0 +1,84 @@
+//! Where instances go by what a manifest says, and what people are told about it.
+
+use serde_json::Value;
+
+use crate::harness::command::run;
+use crate::harness::{Sea, sea};
+
+fn manifest(application: &str, placement: &str, replicas: u32) -> String {
+    format!(
+        "holm: v1\napplication: {application}\nservices:\n  web:\n    runtime: process\n    command: [sleep, \"100000\"]\n    \
+         stop: {{ grace: 1s }}\n    replicas: {replicas}\n    placement: {placement}\n"
+    )
+}
+
+fn nodes(sea: &Sea, application: &str, replicas: usize) -> Vec<String> {
+    let mut found: Vec<String> =
+        sea.running(application, replicas).iter().map(|instance| instance.node().to_owned()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_service_goes_where_its_manifest_says_and_says_why() {
+    let sea = sea()
+        .cluster("vienna", &["fl-1", "fl-2", "fl-3"])
+        .words("vienna", &["--strategy", "spread"])
+        .words("fl-2", &["--label", "zone=indoor", "--location", "48.21,16.37"])
+        .words("fl-3", &["--label", "zone=cellar"])
+        .start();
+    // The cluster's own word, without one of the service.
+    sea.apply(&manifest("usual", "{}", 3));
+    assert_eq!(nodes(&sea, "usual", 3), ["fl-1", "fl-2", "fl-3"]);
+    sea.apply(&manifest("inside", "{ where: has(labels.zone) && labels.zone != 'cellar' }", 1));
+    assert_eq!(nodes(&sea, "inside", 1), ["fl-2"]);
+    sea.apply(&manifest("near", "{ location: { lat: 48.2, lon: 16.4, within: 5km } }", 1));
+    assert_eq!(nodes(&sea, "near", 1), ["fl-2"]);
+    sea.apply(&manifest("apart", "{ strategy: first-fit, apart: [{ service: web, on: node }] }", 4));
+    sea.until("apart", "three run and one has no place", |all| {
+        let waits = |reason: &str| reason.contains("`web` is on this node, and must not be");
+        all.iter().filter(|instance| instance.runs()).count() == 3 && all.iter().any(|i| waits(&i.reason))
+    });
+    // A label is a place, too, and can be said at any time.
+    sea.holm(&["node", "label", "add", "fl-3", "location=48.15,11.58"]).done();
+    sea.apply(&manifest("munich", "{ location: { lat: 48.1, lon: 11.5, within: 20km } }", 1));
+    assert_eq!(nodes(&sea, "munich", 1), ["fl-3"]);
+
+    let told = sea.holm(&["explain", "near/web/0"]).done().stdout;
+    assert!(told.contains("near/web/0 is on vienna, where root placed it: location: "), "{told}");
+    let told: Value = sea.holm_at("vienna", &["explain", "near/web/0", "-o", "json"]).done().json();
+    assert_eq!((&told["member"], &told["members"][0]["member"]), (&"fl-2".into(), &"fl-2".into()), "{told}");
+    let far = told["members"].as_array().unwrap().iter().find(|of| of["member"] == "fl-3").unwrap();
+    assert!(far["reason"].as_str().unwrap().contains("km away, 5km asked"), "{told}");
+    sea.holm(&["explain", "near/web/9"]).refused(1, &["near/web/9"]);
+
+    // What is wrong is told with its place; what may be wrong is a warning.
+    let apply =
+        |words: &[&str], manifest: &str| run(sea.call_at("root", &[&["apply"], words].concat()), manifest);
+    apply(&["-"], &manifest("bad", "{ where: labels.zone = 'x' }", 1))
+        .refused(1, &["9:37", "write `==` to compare"]);
+    let plan = apply(&["--plan", "-"], &manifest("plan", "{ strategy: { spread: zon } }", 1)).done();
+    assert!(plan.stderr.contains("no node has a label `zon`"), "{plan:?}");
+    assert!(
+        plan.stdout.contains("members for web, by spread:zon:") && plan.stdout.contains("vienna"),
+        "{plan:?}"
+    );
+}
+
+#[test]
+fn a_cordoned_member_keeps_what_it_has() {
+    let sea = sea().cluster("munich", &["fl-9"]).cluster("vienna", &["fl-1", "fl-2"]).start();
+    sea.apply(&manifest("old", "{ cluster: vienna }", 1));
+    assert_eq!(nodes(&sea, "old", 1), ["fl-1"]);
+    sea.holm_at("vienna", &["node", "cordon", "fl-1"]).done();
+    sea.holm(&["cluster", "cordon", "munich"]).done();
+    sea.holm(&["node", "cordon", "fl-1"]).refused(1, &["belongs to cluster `vienna`"]);
+    assert!(sea.holm_at("vienna", &["node", "ls"]).done().stdout.contains("cordoned"));
+    assert!(sea.holm(&["cluster", "ls"]).done().stdout.contains("cordoned"));
+    sea.apply(&manifest("new", "{}", 2));
+    assert_eq!(nodes(&sea, "new", 2), ["fl-2", "fl-2"]);
+    assert_eq!(nodes(&sea, "old", 1), ["fl-1"]);
+    sea.holm(&["cluster", "uncordon", "munich"]).done();
+    let audit = sea.holm(&["audit"]).done().stdout;
+    assert!(audit.contains("member.cordon") && audit.contains("member.uncordon"), "{audit}");
+}

@@ -1,0 +1,254 @@
+//! Which member takes a slot: the question, asked of the scheduler, and what is kept from one to the next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use holm_model::id::{MemberId, WishId};
+use holm_model::name::Name;
+use holm_model::placement::Strategy;
+use holm_model::service::ServiceSpec;
+use holm_model::slot::SlotIndex;
+use holm_model::wish::SpecBytes;
+
+use super::Orchestrator;
+use super::demand::{Demand, SlotId};
+use super::rows::Chosen;
+use crate::scheduler::company::Clash;
+use crate::scheduler::{Ask, Candidate, Kind, Ranking, Reason, first_fit, random};
+
+/// Members that are known to be full for a specification, until something changes.
+#[derive(Debug)]
+pub(super) struct Full {
+    about: About,
+    /// Everybody before this member is.
+    before: Option<MemberId>,
+    /// Everybody is.
+    nobody: Option<NoPlace>,
+}
+
+/// What an answer holds for: a specification, and whose it is where it matters what else is placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct About {
+    spec: SpecBytes,
+    service: Option<(WishId, Name)>,
+}
+
+/// Nobody takes a slot.
+#[derive(Clone, Debug)]
+pub(super) struct NoPlace {
+    /// Who does not and why, for people.
+    pub(super) reason: String,
+    /// A service that it has to be with is wanted here, too, and has no place yet.
+    pub(super) waits: bool,
+}
+
+/// The member that takes a slot, and why it does if others could have.
+type Choice = Result<(MemberId, Option<Chosen>), NoPlace>;
+
+/// Rankings of the services that were placed last.
+#[derive(Debug, Default)]
+pub(super) struct Rankings {
+    recent: VecDeque<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    about: About,
+    ranking: Ranking,
+    /// Members that something happened to since they were scored.
+    stale: BTreeSet<MemberId>,
+}
+
+/// The services of one application that are placed by turns; a ranking has some hundred bytes for each member.
+const MOST_RANKINGS: usize = 4;
+
+// === impl Rankings ===
+
+impl Rankings {
+    /// Something happened to the member.
+    pub(super) fn touch(&mut self, member: MemberId) {
+        for kept in &mut self.recent {
+            kept.stale.insert(member);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.recent.clear();
+    }
+
+    fn take(&mut self, about: &About) -> Option<Kept> {
+        let at = self.recent.iter().position(|kept| kept.about == *about)?;
+        self.recent.remove(at)
+    }
+
+    fn keep(&mut self, kept: Kept) {
+        self.recent.truncate(MOST_RANKINGS - 1);
+        self.recent.push_front(kept);
+    }
+}
+
+// === impl Orchestrator ===
+
+impl Orchestrator {
+    /// The question for a slot, with all that it depends on.
+    pub(super) fn ask<'a>(
+        &'a self,
+        slot_id: &SlotId,
+        demand: &Demand,
+        spec: &'a ServiceSpec,
+        refused: &'a BTreeMap<MemberId, String>,
+    ) -> Ask<'a> {
+        let active = self.slots.get(slot_id).and_then(|slot| slot.active);
+        let except = active.and_then(|id| self.placements.get(&id)).map(|placement| placement.member);
+        let mut ask = Ask::new(spec, refused);
+        ask.around = self.around(demand.part.wish, &demand.part.service, spec, except);
+        if *spec.placement.strategy_or(&self.config.strategy) == Strategy::Random {
+            ask.slot = random::number(&[
+                &demand.part.app.to_string(),
+                demand.part.service.as_str(),
+                &slot_id.1.to_string(),
+            ]);
+        }
+        ask
+    }
+
+    /// The member that takes the slot, and why it does if others could have.
+    ///
+    /// # Errors
+    /// When nobody does: who and why, for people.
+    pub(super) fn choose(&mut self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec) -> Choice {
+        let refused = self.refused(slot_id);
+        let mut rankings = std::mem::take(&mut self.rankings);
+        let ask = self.ask(slot_id, demand, spec, &refused);
+        let (found, full) = match &slot_id.1 {
+            SlotIndex::Number(_) => self.find(&ask, demand, &mut rankings),
+            SlotIndex::Node(path) => (self.on_its_node(&ask, slot_id, path.last()), None),
+        };
+        self.rankings = rankings;
+        self.this_step.full = full.or(self.this_step.full.take());
+        if found.is_err() {
+            self.placed.follow(demand.part.wish, spec, slot_id);
+        }
+        found
+    }
+
+    /// Without refusals, members that were full a moment ago are not asked again.
+    fn find(&self, ask: &Ask<'_>, demand: &Demand, rankings: &mut Rankings) -> (Choice, Option<Full>) {
+        let place = &ask.spec.placement;
+        let strategy = place.strategy_or(&self.config.strategy);
+        let about = self.about(ask, demand, strategy);
+        let full =
+            about.as_ref().and_then(|about| self.this_step.full.as_ref().filter(|full| full.about == *about));
+        if let Some(nobody) = full.and_then(|full| full.nobody.clone()) {
+            return (Err(nobody), None);
+        }
+        let found = if *strategy == Strategy::FirstFit && !place.has_preferences() {
+            let from = full.and_then(|full| full.before);
+            let found = first_fit(ask, || self.candidates(from));
+            found.or_else(|_| first_fit(ask, || self.candidates(None))).map(|id| (id, None))
+        } else {
+            let best = match about.clone().filter(|_| ask.around.is_local()) {
+                Some(about) => self.best_known(ask, about, strategy, rankings),
+                None => self.best(ask, strategy),
+            };
+            best.ok_or_else(|| self.refusals(ask)).map(|(id, chosen)| (id, Some(chosen)))
+        };
+        let found = found.map_err(|reasons| NoPlace {
+            waits: reasons.iter().any(|(_, reason)| self.is_awaited_here(demand, reason)),
+            reason: self.nobody(&reasons),
+        });
+        let full = about.map(|about| Full {
+            about,
+            // What is placed later may be what this one has to be with.
+            before: found.as_ref().ok().map(|(id, _)| *id).filter(|_| place.with.is_empty()),
+            nobody: found.as_ref().err().cloned(),
+        });
+        (found, full)
+    }
+
+    /// `None`: the answer is for this one slot alone.
+    fn about(&self, ask: &Ask<'_>, demand: &Demand, strategy: &Strategy) -> Option<About> {
+        if !ask.refused.is_empty() || ask.around.excepts() {
+            return None;
+        }
+        let alone = ask.around.is_free() && !matches!(strategy, Strategy::Spread(_));
+        let service = (!alone).then(|| (demand.part.wish, demand.part.service.clone()));
+        Some(About { spec: demand.part.spec.clone(), service })
+    }
+
+    fn best(&self, ask: &Ask<'_>, strategy: &Strategy) -> Option<(MemberId, Chosen)> {
+        first_of(&Ranking::of(ask, strategy, self.candidates(None)), ask.slot, strategy)
+    }
+
+    /// From the ranking that is kept. Whoever it names is looked at once more, and who finds nobody there looks at
+    /// everybody: what was missed can make a choice second best for once, never a wrong one.
+    fn best_known(
+        &self,
+        ask: &Ask<'_>,
+        about: About,
+        strategy: &Strategy,
+        rankings: &mut Rankings,
+    ) -> Option<(MemberId, Chosen)> {
+        let mut found = None;
+        let ranking = match rankings.take(&about) {
+            Some(mut kept) => {
+                for id in std::mem::take(&mut kept.stale) {
+                    self.score_anew(ask, &mut kept.ranking, id);
+                }
+                while let Some((id, chosen)) = first_of(&kept.ranking, ask.slot, strategy) {
+                    if self.candidate(id).is_some_and(|member| member.refuses(ask).is_none()) {
+                        found = Some((id, chosen));
+                        break;
+                    }
+                    self.score_anew(ask, &mut kept.ranking, id);
+                }
+                kept.ranking
+            }
+            None => Ranking::new(strategy.clone()),
+        };
+        let ranking =
+            if found.is_some() { ranking } else { Ranking::of(ask, strategy, self.candidates(None)) };
+        let found = found.or_else(|| first_of(&ranking, ask.slot, strategy));
+        rankings.keep(Kept { about, ranking, stale: BTreeSet::new() });
+        found
+    }
+
+    fn score_anew(&self, ask: &Ask<'_>, ranking: &mut Ranking, id: MemberId) {
+        match self.candidate(id) {
+            Some(member) => ranking.put(ask, &member),
+            None => ranking.remove(id),
+        }
+    }
+
+    fn refusals(&self, ask: &Ask<'_>) -> Vec<(String, Reason)> {
+        let refusal = |m: Candidate<'_>| Some((m.name.to_string(), m.explain(ask, m.refuses(ask)?)));
+        self.candidates(None).filter_map(refusal).collect()
+    }
+
+    /// The one that it waits for is wanted here, and was not handed back.
+    fn is_awaited_here(&self, demand: &Demand, reason: &Reason) -> bool {
+        let Reason::Company(Clash::Waits { service }) = reason else { return false };
+        self.demands.iter().any(|(origin, other)| {
+            (other.part.wish, &other.part.service) == (demand.part.wish, service) && !self.is_refused(origin)
+        })
+    }
+
+    /// The member that a per-node slot is for. What was there may be there again though it is cordoned.
+    fn on_its_node(&self, ask: &Ask<'_>, slot_id: &SlotId, name: Option<&Name>) -> Choice {
+        let nobody = |reason| NoPlace { reason, waits: false };
+        let of_name = |member: &Candidate<'_>| Some(member.name) == name;
+        let member = self.candidates(None).find(of_name);
+        let mut member = member.ok_or_else(|| nobody("its node has left".to_owned()))?;
+        member.cordoned &= !self.slots.get(slot_id).is_some_and(|slot| slot.had);
+        let refusal = match member.kind {
+            Kind::Node { .. } => member.refuses(ask),
+            Kind::Cluster { .. } => member.keeps_out(ask.spec),
+        };
+        refusal.map_or(Ok((member.id, None)), |reason| Err(nobody(format!("{}: {reason}", member.name))))
+    }
+}
+
+fn first_of(ranking: &Ranking, slot: u64, strategy: &Strategy) -> Option<(MemberId, Chosen)> {
+    let (id, score) = ranking.first(slot)?;
+    let of = u32::try_from(ranking.fitting()).unwrap_or(u32::MAX);
+    Some((id, Chosen { strategy: strategy.clone(), score, of }))
+}

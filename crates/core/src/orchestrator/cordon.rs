@@ -1,0 +1,34 @@
+//! Members that people keep new work away from: what is there stays.
+
+use holm_model::id::MemberId;
+use holm_model::member::Role;
+
+use super::Orchestrator;
+use super::command::{Refusal, Reply};
+
+impl Orchestrator {
+    pub(super) fn cordon(&mut self, id: MemberId, cordoned: bool) -> Result<Reply, Refusal> {
+        let Some(member) = self.members.get(&id) else { return Err(self.not_ours_to_cordon(id)) };
+        if member.cordoned == cordoned {
+            return Ok(Reply::Done);
+        }
+        let kind = if member.role == Role::Node { "node" } else { "cluster" };
+        let words = if cordoned { ("", "cordoned") } else { ("cordoned", "") };
+        self.members.change(&mut self.journal, &id, |member| member.cordoned = cordoned);
+        self.note(kind, self.member_name(id), String::new(), words, ("person", ""));
+        self.rankings.touch(id);
+        self.capacity_changed = true;
+        self.aggregate_stale = true;
+        Ok(Reply::Done)
+    }
+
+    fn not_ours_to_cordon(&self, id: MemberId) -> Refusal {
+        let below = self.live.iter().find(|(_, live)| live.nodes.keys().any(|path| path.last() == Some(&id)));
+        let Some((cluster, _)) = below else { return Refusal::no_member(id) };
+        let cluster = self.member_name(*cluster);
+        Refusal::Conflict(format!(
+            "the node belongs to cluster `{cluster}`, which places its own work: cordon it there, or the whole cluster \
+             here (`holm cluster cordon {cluster}`)"
+        ))
+    }
+}

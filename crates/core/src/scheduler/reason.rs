@@ -1,0 +1,98 @@
+//! Why a member cannot take an instance, in words for people.
+
+use std::fmt;
+
+use holm_model::capability::Capability;
+use holm_model::geo::Distance;
+use holm_model::name::Name;
+use holm_model::resources::{Cpu, Memory};
+use holm_model::state::MemberState;
+
+use super::company::Clash;
+
+/// Why a member cannot take the instance; Display is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    State(MemberState),
+    Frozen,
+    /// People keep new work away from it.
+    Cordoned,
+    Said(String),
+    OtherCluster(Name),
+    OtherNode(Name),
+    NoSuchNode(Name),
+    NoRuntime(Name),
+    /// It has the runtime, which cannot be used now: why.
+    NotReady {
+        runtime: Name,
+        why: String,
+    },
+    Lacks(Capability),
+    Label {
+        key: String,
+        wanted: String,
+        found: Option<String>,
+    },
+    /// It may hold no sensitive data.
+    NotSensitive,
+    NoLocation,
+    Far {
+        distance: Distance,
+        within: Distance,
+    },
+    /// `where` is not true of it.
+    Condition(String),
+    /// `where` reads what it has not.
+    ConditionLacks {
+        labels: String,
+        condition: String,
+    },
+    Cpu {
+        free: Cpu,
+        asked: Cpu,
+    },
+    Memory {
+        free: Memory,
+        asked: Memory,
+    },
+    PortTaken(u16),
+    NoNodes,
+    /// Its program does not know of this key of `placement`.
+    TooOld(&'static str),
+    Company(Clash),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::State(state) => write!(f, "is {state}"),
+            Self::Frozen => f.write_str("is frozen until it is adopted or its list discarded"),
+            Self::Cordoned => f.write_str("is cordoned: it takes nothing new until it is uncordoned"),
+            Self::Said(words) => f.write_str(words),
+            Self::OtherCluster(wanted) => write!(f, "is not (in) the cluster `{wanted}`"),
+            Self::OtherNode(wanted) => write!(f, "is not the node `{wanted}`"),
+            Self::NoSuchNode(wanted) => write!(f, "has no node `{wanted}`"),
+            Self::NoRuntime(runtime) => write!(f, "has no runtime `{runtime}`"),
+            Self::NotReady { runtime, why } => write!(f, "its runtime `{runtime}` is not ready: {why}"),
+            Self::Lacks(capability) => write!(f, "lacks {capability}"),
+            Self::Label { key, wanted, found: Some(found) } => {
+                write!(f, "label {key} is `{found}`, not `{wanted}`")
+            }
+            Self::Label { key, wanted, found: None } => write!(f, "has no label {key} (`{wanted}` asked)"),
+            Self::NotSensitive => f.write_str("is not marked for sensitive data (capability data/sensitive)"),
+            Self::NoLocation => f.write_str("has no location, and a distance is asked"),
+            Self::Far { distance, within } => write!(f, "is {distance} away, {within} asked"),
+            Self::Condition(condition) => write!(f, "`{condition}` is not true of it"),
+            Self::ConditionLacks { labels, condition } if labels.is_empty() => {
+                write!(f, "`{condition}` asks for something that it has not")
+            }
+            Self::ConditionLacks { labels, condition } => write!(f, "has no label {labels} (`{condition}`)"),
+            Self::Cpu { free, asked } => write!(f, "{free} CPU free, {asked} asked"),
+            Self::Memory { free, asked } => write!(f, "{free}B free, {asked}B asked"),
+            Self::PortTaken(port) => write!(f, "port {port} is taken"),
+            Self::TooOld(key) => write!(f, "its program is too old for `{key}`; upgrade holm there"),
+            Self::NoNodes => f.write_str("has no nodes"),
+            Self::Company(clash) => clash.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `placement:` of a service.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::application::Outline;
+use super::keys;
+use super::read::{At, Fields};
+use crate::capability::Capability;
+use crate::condition::Condition;
+use crate::geo::Point;
+use crate::name::Name;
+use crate::placement::{Company, MOST_WEIGHT, Near, Placement, Preference, Scope, Strategy};
+
+/// Entries of `with`, `apart` and `prefer` each.
+const MOST: usize = 16;
+
+const STRATEGIES: &str = "`first-fit`, `best-fit`, `location`, `random`, or `spread` as in `{ spread: node }` (or `cluster`, or a label)";
+const SCOPE: &str = "`node`, `cluster` or the key of a label";
+
+pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement> {
+    let fields = at.fields("a mapping, as in `{ cluster: vienna }`", &keys::PLACEMENT)?;
+    let cluster = fields.optional("cluster", At::name);
+    let node = fields.optional("node", At::name);
+    let require = fields.or_default("require", capabilities);
+    let labels = fields.or_default("labels", labels);
+    let strategy = fields.optional("strategy", strategy);
+    let location = fields.optional("location", location);
+    let condition = fields.optional("where", condition);
+    let with = fields.or_default("with", |at| companies(at, outline));
+    let apart = fields.or_default("apart", |at| companies(at, outline));
+    let prefer = fields.or_default("prefer", preferences);
+    let sensitive = fields.or_default("sensitive", At::switch);
+    let place = Placement {
+        cluster: cluster?,
+        node: node?,
+        require: require?,
+        labels: labels?,
+        strategy: strategy?,
+        location: location?,
+        condition: condition?,
+        with: with?,
+        apart: apart?,
+        prefer: prefer?,
+        sensitive: sensitive?,
+    };
+    contradictions(&fields, &place);
+    Some(place)
+}
+
+/// One on each matching node: there is nothing to choose.
+pub(super) fn check_per_node(at: &At<'_>) {
+    for (key, why) in
+        [("strategy", "a strategy chooses among nodes"), ("prefer", "a preference chooses among nodes")]
+    {
+        if let Some(child) = at.child(key) {
+            child.refuse_key::<()>(format_args!(
+                "{why}, and `replicas: per-node` takes all that match; remove one of them"
+            ));
+        }
+    }
+}
+
+/// What can never be, whatever the members are.
+fn contradictions(fields: &Fields<'_>, place: &Placement) {
+    if let Some(at) = fields.get("strategy").filter(|_| place.strategy == Some(Strategy::Location))
+        && place.location.is_none()
+    {
+        at.refuse::<()>("`location` ranks by the distance to a point: give one, as in `location: { lat: 48.2, lon: 16.4 }`");
+    }
+    let required = |list: &[Company]| -> Vec<Company> {
+        list.iter().filter(|company| company.weight.is_none()).cloned().collect()
+    };
+    let with = required(&place.with);
+    for company in required(&place.apart).iter().filter(|company| with.contains(company)) {
+        if let Some(at) = fields.get("apart") {
+            let Company { service, on, .. } = company;
+            at.refuse::<()>(format_args!(
+                "`{service}` cannot be on the same {on} (`with`) and on another one"
+            ));
+        }
+    }
+}
+
+fn capabilities(at: &At<'_>) -> Option<BTreeSet<Capability>> {
+    let items = at.items("a list of capabilities, as in `[hardware/ble]`")?;
+    Some(items.iter().filter_map(|item| item.parsed("a capability, as in `hardware/ble`")).collect())
+}
+
+fn labels(at: &At<'_>) -> Option<BTreeMap<String, String>> {
+    let entries = at.entries("a mapping of labels, as in `zone: indoor`", |key| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b"._/-".contains(&b);
+        let fine = (1..=253).contains(&key.len()) && key.bytes().all(inner);
+        if fine {
+            Ok(key.to_owned())
+        } else {
+            Err("expected a label: letters, digits, `.`, `_`, `/`, `-`".to_owned())
+        }
+    })?;
+    entries.into_iter().map(|(key, at)| Some((key, at.text("a text")?.to_owned()))).collect()
+}
+
+fn strategy(at: &At<'_>) -> Option<Strategy> {
+    if at.is_map() {
+        let fields = at.fields(STRATEGIES, &keys::STRATEGY)?;
+        let at = fields.required("spread", "over what: `node`, `cluster` or the key of a label")?;
+        return scope(at).map(Strategy::Spread);
+    }
+    match at.scalar() {
+        Some("first-fit") => Some(Strategy::FirstFit),
+        Some("best-fit") => Some(Strategy::BestFit),
+        Some("spread") => Some(Strategy::Spread(Scope::Node)),
+        Some("location") => Some(Strategy::Location),
+        Some("random") => Some(Strategy::Random),
+        Some("latency") => at.refuse("`latency` is not yet supported by this version"),
+        _ => at.refuse(format_args!("expected {STRATEGIES}, found {}", at.found())),
+    }
+}
+
+fn scope(at: &At<'_>) -> Option<Scope> {
+    let text = at.text(SCOPE)?;
+    Scope::new(text).or_else(|| at.refuse(format_args!("expected {SCOPE}, found {}", at.found())))
+}
+
+fn location(at: &At<'_>) -> Option<Near> {
+    let fields = at.fields("a mapping with `lat`, `lon` and perhaps `within`", &keys::LOCATION)?;
+    let lat = fields.required("lat", "degrees of latitude, as in `48.2082`");
+    let lon = fields.required("lon", "degrees of longitude, as in `16.3738`");
+    let lat = lat.and_then(|at| at.parsed("degrees of latitude, as in `48.2082`"));
+    let lon = lon.and_then(|at| at.parsed("degrees of longitude, as in `16.3738`"));
+    let within = fields.optional("within", |at| at.parsed("a distance, as in `5km`"));
+    Some(Near { point: Point { lat: lat?, lon: lon? }, within: within? })
+}
+
+fn condition(at: &At<'_>) -> Option<Condition> {
+    let text = at.text("a condition, as in `labels.zone == \"indoor\"`")?;
+    text.parse::<Condition>().map_or_else(|error| at.refuse_inside(error.at, &error), Some)
+}
+
+fn companies(at: &At<'_>, outline: &Outline<'_>) -> Option<Vec<Company>> {
+    let items = at.items("a list, as in `[{ service: db, on: node }]`")?;
+    if items.len() > MOST {
+        return at.refuse(format_args!("at most {MOST}, found {}", items.len()));
+    }
+    Some(items.iter().filter_map(|item| company(item, outline)).collect())
+}
+
+fn company(at: &At<'_>, outline: &Outline<'_>) -> Option<Company> {
+    let fields = at.fields("a mapping with `service` and `on`", &keys::COMPANY)?;
+    let service = fields.required("service", "a service of this application");
+    let on = fields.required("on", "what counts as the same place: `node`, `cluster` or the key of a label");
+    let weight = fields.optional("preferred", weight);
+    let service = service.and_then(|at| {
+        let name: Name = at.name()?;
+        outline.check_service(&name, at)?;
+        Some(name)
+    });
+    Some(Company { on: on.and_then(scope)?, service: service?, weight: weight? })
+}
+
+fn preferences(at: &At<'_>) -> Option<Vec<Preference>> {
+    let items = at.items("a list, as in `[{ where: labels.zone == \"indoor\", weight: 10 }]`")?;
+    if items.len() > MOST {
+        return at.refuse(format_args!("at most {MOST}, found {}", items.len()));
+    }
+    Some(items.iter().filter_map(preference).collect())
+}
+
+fn preference(at: &At<'_>) -> Option<Preference> {
+    let fields = at.fields("a mapping with `where` and `weight`", &keys::PREFER)?;
+    let at = fields.required("where", "a condition, as in `labels.zone == \"indoor\"`");
+    let weight = fields.get("weight").map_or(Some(1), weight);
+    Some(Preference { condition: at.and_then(condition)?, weight: weight? })
+}
+
+fn weight(at: &At<'_>) -> Option<u32> {
+    at.number(1..=MOST_WEIGHT, "")
+}

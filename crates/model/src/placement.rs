@@ -1,0 +1,247 @@
+//! Where a service may run, and which of the members that fit it takes first.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capability::Capability;
+use crate::condition::Condition;
+use crate::geo::{Distance, Point};
+use crate::name::Name;
+
+/// Where a service may run; all conditions hold at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Name of the cluster it must run in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Name>,
+    /// Name of the node it must run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Name>,
+    /// What the node must be able to do.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub require: BTreeSet<Capability>,
+    /// Labels that the node must carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// `None`: by distance where a location is given, else as its orchestrator is used to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<Near>,
+    /// `where` in a manifest.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
+    /// Services of the same application that it wants to be together with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<Company>,
+    /// Those that it must be apart from; its own name keeps its instances apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<Company>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefer: Vec<Preference>,
+    /// It needs a node that is marked for sensitive data: [`SENSITIVE`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensitive: bool,
+}
+
+/// How members that fit are ranked. None of them makes anybody fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The oldest member first.
+    #[default]
+    FirstFit,
+    /// Where the least CPU and memory is left over.
+    BestFit,
+    /// Where the fewest of the service are.
+    Spread(Scope),
+    /// The nearest first.
+    Location,
+    /// By chance, the same each time; a yardstick for the others.
+    Random,
+}
+
+/// Members that count as one place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    Node,
+    Cluster,
+    /// Those with the same value of this label.
+    Label(String),
+}
+
+/// A point that a service wants to be near to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Near {
+    pub point: Point,
+    /// Farther is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Distance>,
+}
+
+/// A service of the same application, and what counts as the same place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Company {
+    pub service: Name,
+    pub on: Scope,
+    /// `None`: required. Otherwise how much it is preferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+}
+
+/// A condition that need not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preference {
+    #[serde(rename = "where")]
+    pub condition: Condition,
+    pub weight: u32,
+}
+
+/// The text is no [`Strategy`] that can be an orchestrator's default.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{}` is not a strategy: `first-fit`, `best-fit`, `spread` (or `spread:cluster`, `spread:<label>`) or `random`",
+    crate::name::shorten(.0)
+)]
+pub struct StrategyError(String);
+
+/// The capability that administrators give to nodes which may hold sensitive data.
+pub const SENSITIVE: &str = "data/sensitive";
+/// Most of a [`Company::weight`] or [`Preference::weight`].
+pub const MOST_WEIGHT: u32 = 1_000;
+
+// === impl Placement ===
+
+impl Placement {
+    /// The strategy for this service, where the orchestrator's own is `usual`.
+    #[must_use]
+    pub fn strategy_or<'a>(&'a self, usual: &'a Strategy) -> &'a Strategy {
+        match (&self.strategy, &self.location) {
+            (Some(strategy), _) => strategy,
+            (None, Some(_)) => &Strategy::Location,
+            (None, None) => usual,
+        }
+    }
+
+    /// A key that must be obeyed and that programs before [`READS_MUSTS`](crate::message::READS_MUSTS) pass over.
+    #[must_use]
+    pub fn newer_must(&self) -> Option<&'static str> {
+        let required = |list: &[Company]| list.iter().any(|company| company.weight.is_none());
+        let musts = [
+            ("where", self.condition.is_some()),
+            ("sensitive", self.sensitive),
+            ("location.within", self.location.is_some_and(|near| near.within.is_some())),
+            ("with", required(&self.with)),
+            ("apart", required(&self.apart)),
+        ];
+        musts.into_iter().find_map(|(key, asked)| asked.then_some(key))
+    }
+
+    /// Whether anybody could be better than another beside the strategy.
+    #[must_use]
+    pub fn has_preferences(&self) -> bool {
+        !self.prefer.is_empty() || self.with.iter().chain(&self.apart).any(|company| company.weight.is_some())
+    }
+}
+
+// === impl Strategy ===
+
+impl Strategy {
+    /// As people say it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::FirstFit => "first-fit",
+            Self::BestFit => "best-fit",
+            Self::Spread(_) => "spread",
+            Self::Location => "location",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// As an orchestrator's default is written; `location` needs a place, which only a service can name.
+impl FromStr for Strategy {
+    type Err = StrategyError;
+
+    fn from_str(text: &str) -> Result<Self, StrategyError> {
+        Ok(match text {
+            "first-fit" => Self::FirstFit,
+            "best-fit" => Self::BestFit,
+            "random" => Self::Random,
+            "spread" => Self::Spread(Scope::Node),
+            _ => match text.strip_prefix("spread:").map(Scope::new) {
+                Some(Some(scope)) => Self::Spread(scope),
+                _ => return Err(StrategyError(text.to_owned())),
+            },
+        })
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spread(scope) => write!(f, "spread:{scope}"),
+            other => f.write_str(other.word()),
+        }
+    }
+}
+
+// === impl Scope ===
+
+impl Scope {
+    /// `node`, `cluster` or a label's key; `None`: it is none of them.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || b"._/-".contains(&b);
+        match text {
+            "node" => Some(Self::Node),
+            "cluster" => Some(Self::Cluster),
+            _ if (1..=253).contains(&text.len()) && text.bytes().all(inner) => {
+                Some(Self::Label(text.to_owned()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Node => "node",
+            Self::Cluster => "cluster",
+            Self::Label(key) => key,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strategies_are_read_as_they_are_written() {
+        for text in
+            ["first-fit", "best-fit", "random", "spread:node", "spread:cluster", "spread:example.org/zone"]
+        {
+            assert_eq!(text.parse::<Strategy>().unwrap().to_string(), text);
+        }
+        for wrong in ["", "worst-fit", "location", "spread:", "spread:a b", "latency"] {
+            assert!(wrong.parse::<Strategy>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_location_ranks_by_distance_unless_the_service_says_otherwise() {
+        let mut place = Placement::default();
+        assert_eq!(place.strategy_or(&Strategy::Random), &Strategy::Random);
+        place.location = Some(Near { point: "1,1".parse().unwrap(), within: None });
+        assert_eq!(place.strategy_or(&Strategy::Random), &Strategy::Location);
+        place.strategy = Some(Strategy::BestFit);
+        assert_eq!(place.strategy_or(&Strategy::Random), &Strategy::BestFit);
+    }
+}
