@@ -63,9 +63,9 @@ impl<'de> Deserialize<'de> for Time {
             Ok(Self(at.as_millisecond()))
         } else {
             // A member may say any number; those that are no dates are of no use to anybody.
-            let (first, last) = (jiff::Timestamp::MIN, jiff::Timestamp::MAX);
+            let (first, last) = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
             let at = i64::deserialize(deserializer)?;
-            Ok(Self(at.clamp(first.as_millisecond(), last.as_millisecond())))
+            Ok(Self(at.clamp(first * 1000, last * 1000)))
         }
     }
 }
