@@ -130,9 +130,11 @@ async fn explain(
     Path(path): Path<AppPath>,
     Query(ExplainQuery { slot }): Query<ExplainQuery>,
 ) -> Result<Json<ExplainView>, Fault> {
-    let (app, wanted) = (key(&path)?, slot.clone());
+    // What cannot be a name is no application's.
+    let app = key(&path).map_err(|_| Fault::no_such("application", &path.application))?;
+    let wanted = slot.clone();
     let found = api.query(move |machine| machine.explain(&app, &wanted)).await?;
-    found.map(Json).ok_or_else(|| Fault::no_such("slot", &format!("{}/{slot}", path.application)))
+    found.map(Json).ok_or_else(|| Fault::no_such("instance", &format!("{}/{slot}", path.application)))
 }
 
 /// Make a manifest the wish for an application; new ones are created.
