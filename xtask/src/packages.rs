@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 15] = [
+const NEEDED: [(&str, &str); 16] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
@@ -22,6 +22,7 @@ const NEEDED: [(&str, &str); 15] = [
     ("docker-registry", "/usr/bin/docker-registry"),
     ("faketime", "/usr/bin/faketime"),
     ("openssh-client", "/usr/bin/ssh-keygen"),
+    ("prometheus", "/usr/bin/prometheus"),
 ];
 
 /// Installs what is missing; returns the packages that are still not there.

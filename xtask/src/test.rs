@@ -25,6 +25,7 @@ const NEEDS_CLOCK: &str = "needs_clock";
 const NEEDS_ENGINE: &str = "needs_engine";
 const NEEDS_NGINX: &str = "needs_nginx";
 const NEEDS_PODMAN: &str = "needs_podman";
+const NEEDS_PROMETHEUS: &str = "needs_prometheus";
 const NEEDS_PROXY: &str = "needs_proxy";
 const NEEDS_REGISTRY: &str = "needs_registry";
 const NEEDS_ROOT: &str = "needs_root";
@@ -52,6 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     };
     attempt(NEEDS_NGINX, &mut without, || installed(&["nginx-light", "redis-server"]));
     attempt(NEEDS_PROXY, &mut without, || installed(&["tinyproxy-bin", "squid"]));
+    attempt(NEEDS_PROMETHEUS, &mut without, || installed(&["prometheus"]));
     attempt(NEEDS_CLOCK, &mut without, || installed(&["faketime"]));
     attempt(NEEDS_REGISTRY, &mut without, || installed(&["docker-registry"]));
     attempt(NEEDS_ROOT, &mut without, root);

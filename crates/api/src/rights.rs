@@ -12,6 +12,7 @@ use holm_model::access::{Scope, Verb};
 use crate::peer::Principal;
 use crate::problem::{Fault, Kind};
 use crate::routes::instances::parse_id;
+use crate::routes::{PREFIX, metrics};
 use crate::state::Api;
 
 /// Where the verb is needed.
@@ -42,6 +43,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::POST, "/identities/verify", Known),
     (Method::DELETE, "/sessions/current", Anybody),
     (Method::POST, "/backup", Sea(Admin)),
+    (Method::GET, metrics::PATH, Sea(Read)),
     // Projects and what is in them.
     (Method::GET, "/projects", Handler),
     (Method::POST, "/projects", Sea(Admin)),
@@ -173,7 +175,7 @@ async fn check(
 }
 
 fn need(method: &Method, matched: &str) -> Option<Need> {
-    let path = matched.strip_prefix(crate::routes::PREFIX)?;
+    let path = if matched == metrics::PATH { matched } else { matched.strip_prefix(PREFIX)? };
     // A request for the head of something is one for the thing.
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     RIGHTS.iter().find(|(of, row, _)| of == method && *row == path).map(|(_, _, need)| *need)
@@ -199,7 +201,7 @@ mod tests {
         for (path, item) in document["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 let open = operation["security"].as_array().is_some_and(Vec::is_empty);
-                let path = path.strip_prefix(crate::routes::PREFIX).unwrap();
+                let path = path.strip_prefix(PREFIX).unwrap_or(metrics::PATH);
                 if !open {
                     described.insert((method.to_uppercase(), path.to_owned()));
                 }
@@ -217,6 +219,7 @@ mod tests {
         assert_eq!(need(&Method::PUT, "/api/v1/nodes"), None);
         assert_eq!(need(&Method::GET, "/nodes"), None);
         assert_eq!(need(&Method::HEAD, "/api/v1/nodes"), Some(Sea(Read)));
+        assert_eq!(need(&Method::GET, "/metrics"), Some(Sea(Read)));
     }
 
     #[test]

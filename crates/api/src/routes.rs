@@ -12,6 +12,7 @@ mod join;
 mod list;
 mod logs;
 mod members;
+pub(crate) mod metrics;
 mod people;
 mod projects;
 mod sessions;
@@ -65,6 +66,8 @@ const ANSWERS: &[Routes] = &[
 ];
 /// Routes whose answers go on.
 const STREAMS: &[Routes] = &[backup::ROUTES, logs::ROUTES, sockets::ROUTES, events::ROUTES];
+/// Routes that are not below [`PREFIX`], since other programs know them by their names.
+const PLAIN: &[Routes] = &[metrics::ROUTES];
 /// Routes that are for everybody.
 const OPEN: &[Routes] = &[join::ROUTES, sessions::OPEN];
 
@@ -77,9 +80,14 @@ pub fn router(api: &Api) -> Router {
         .merge(served(STREAMS))
         .route_layer(from_fn_with_state(api.clone(), authorize))
         .route_layer(from_fn_with_state(api.clone(), authenticate));
+    let plain = served(PLAIN)
+        .layer(from_fn(limit_time))
+        .route_layer(from_fn_with_state(api.clone(), authorize))
+        .route_layer(from_fn_with_state(api.clone(), authenticate));
     let open = served(OPEN).layer(from_fn(limit_time)).route_layer(from_fn_with_state(api.clone(), welcome));
     Router::new()
         .nest(PREFIX, closed.merge(open))
+        .merge(plain)
         .route("/", routing::get(system::index))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -93,6 +101,7 @@ pub fn router(api: &Api) -> Router {
 pub fn document() -> OpenApi {
     let mut document = base();
     document.merge(described(&[ANSWERS, STREAMS].concat()));
+    document.merge(routes_of(PLAIN).into_openapi());
     // What needs no proof says so itself: an empty list stands for "none".
     let mut open = described(OPEN);
     for item in open.paths.paths.values_mut() {
@@ -112,9 +121,12 @@ fn served(modules: &[Routes]) -> Router<Api> {
 }
 
 fn described(modules: &[Routes]) -> OpenApi {
+    OpenApiRouter::<Api>::new().nest(PREFIX, routes_of(modules)).into_openapi()
+}
+
+fn routes_of(modules: &[Routes]) -> OpenApiRouter<Api> {
     let routes = modules.iter().copied().flatten();
-    let described = routes.fold(OpenApiRouter::<Api>::new(), |all, route| all.routes(route()));
-    OpenApiRouter::<Api>::new().nest(PREFIX, described).into_openapi()
+    routes.fold(OpenApiRouter::new(), |all, route| all.routes(route()))
 }
 
 fn base() -> OpenApi {

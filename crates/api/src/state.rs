@@ -13,6 +13,7 @@ use holm_core::orchestrator::command::{Actor, Command, Expected, Refusal, Reply}
 use holm_link::join::{JoinAnswer, JoinRequest};
 use holm_link::session::Tunnel;
 use holm_link::workload::token;
+use holm_metrics::Family;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::name::Name;
 use holm_model::service::Application;
@@ -172,6 +173,11 @@ impl Api {
             .query(ask)
             .await
             .ok_or_else(|| Fault::new(Kind::Stopping, "try again when it is back"))
+    }
+
+    pub(crate) async fn metrics(&self) -> Result<Vec<Family>, Fault> {
+        let told = self.shared.handle.metrics().await;
+        told.ok_or_else(|| Fault::new(Kind::Stopping, "try again when it is back"))
     }
 
     pub(crate) async fn application(

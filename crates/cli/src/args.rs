@@ -7,8 +7,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
     adopt, apply, audit, backup, completions, config, confirm, contents, context, convert, cp, delete,
-    describe, events, exec, explain, get, identity, login, logout, logs, person, port_forward, project,
-    restart, run_state, scale, schema, shell, status, token, top, version, whoami,
+    describe, events, exec, explain, get, identity, login, logout, logs, metrics, person, port_forward,
+    project, restart, run_state, scale, schema, shell, status, token, top, version, whoami,
 };
 use crate::connect::At;
 use crate::failure::Failure;
@@ -174,6 +174,8 @@ enum Asking {
     Backup(At<backup::Backup>),
     /// Show which orchestrator answers, and how it is
     Status(At<status::Status>),
+    /// Print what Prometheus is told of the orchestrator, in its text format
+    Metrics(At<metrics::Metrics>),
 }
 
 // === impl Cli ===
@@ -260,6 +262,7 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Confirm(at) => confirm::run(at).await,
         Asking::Backup(at) => backup::back_up(at).await,
         Asking::Status(at) => status::run(at).await,
+        Asking::Metrics(at) => metrics::run(at).await,
     }
 }
 
@@ -268,7 +271,7 @@ mod tests {
     use super::*;
 
     /// Commands without `-o`, each with its reason.
-    const WITHOUT: [(&str, &str); 7] = [
+    const WITHOUT: [(&str, &str); 8] = [
         ("root", "a daemon"),
         ("demo", "runs until it is ended"),
         ("exec", "its output is the command's own"),
@@ -276,6 +279,7 @@ mod tests {
         ("cp", "its output is a tar stream, if there is any"),
         ("port-forward", "runs until it is ended"),
         ("completions", "a script for the shell"),
+        ("metrics", "Prometheus' own format"),
     ];
 
     /// Commands that have no subcommands, below `command`; a daemon with subcommands is none of them.

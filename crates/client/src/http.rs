@@ -19,6 +19,8 @@ use tokio::time::{sleep, timeout};
 use crate::error::Error;
 use crate::server::Server;
 
+/// Of nearly all paths.
+const PREFIX: &str = "/api/v1";
 /// Until an answer begins, and until a whole one is read: longer than an orchestrator takes at most.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is read as a whole.
@@ -47,7 +49,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     method: Method,
-    /// Below `/api/v1`, with a query.
+    prefix: &'static str,
+    /// Below the prefix, with a query.
     path: String,
     headers: HeaderMap,
     body: Bytes,
@@ -57,11 +60,16 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), headers: HeaderMap::new(), body: Bytes::new() }
+        Self { method, prefix: PREFIX, path: path.into(), headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
+    }
+
+    /// What is not below the usual prefix.
+    pub(crate) fn plain(path: &str) -> Self {
+        Self { prefix: "", ..Self::get(path) }
     }
 
     /// Adds the fields of `query` that are there.
@@ -97,7 +105,7 @@ impl Call {
     fn request(&self, server: &Server) -> Result<Request<Full<Bytes>>, ::http::Error> {
         let mut request = Request::builder()
             .method(self.method.clone())
-            .uri(format!("/api/v1{}", self.path))
+            .uri(format!("{}{}", self.prefix, self.path))
             .header(header::HOST, server.host())
             .header(header::USER_AGENT, concat!("holm/", env!("CARGO_PKG_VERSION")));
         if let Some(authorization) = server.authorization() {

@@ -44,6 +44,12 @@ impl Client {
         self.http.json(Call::get("/status")).await
     }
 
+    /// What Prometheus is told, in its text format.
+    pub async fn metrics(&self) -> Result<String, Error> {
+        let answer = self.http.answer(Call::plain("/metrics")).await?;
+        String::from_utf8(answer.into()).map_err(|e| self.http.server().protocol(e))
+    }
+
     /// The OpenAPI document.
     pub async fn openapi(&self) -> Result<serde_json::Value, Error> {
         self.http.json(Call::get("/openapi.json")).await

@@ -178,6 +178,11 @@ impl Authority {
 
     /// Whose authority this is.
     #[must_use]
+    pub const fn expires_at(&self) -> UnixTime {
+        self.not_after
+    }
+
+    #[must_use]
     pub const fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -26,6 +26,7 @@
 //! | [`identity`] | sockets where instances ask who they are |
 //! | [`amendments`] | what an operator says about the node |
 //! | [`history`] | what was used in the last hour |
+//! | [`metrics`] | what Prometheus is told |
 //! | [`facts`], [`usage`], [`observe`] | what the machine is, what it uses, and when to look |
 //! | [`local_api`] | what can be asked on the node itself |
 //! | [`clock`] | the only clock that the machine is told of |
@@ -45,6 +46,7 @@ mod launch;
 mod link;
 mod local_api;
 mod membership;
+mod metrics;
 mod observe;
 mod peers;
 mod place;

@@ -1,6 +1,6 @@
 //! The node's own API on a Unix socket: what `holm node status` shows when no orchestrator can.
 //!
-//! Whoever may open the socket (its owner) may ask. `GET /status`, `GET /instances`; JSON.
+//! Whoever may open the socket (its owner) may ask. `GET /status`, `GET /instances`: JSON; `GET /metrics`: text.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -25,8 +25,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::agent::{Input, Question};
+use crate::facts::disk;
+use crate::history::History;
 use crate::launch::NodeSelf;
 use crate::link::{Link, LinkStatus};
+use crate::metrics::{Counted, Known};
+use crate::{clock, metrics};
 
 /// Answers questions about this node.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(crate) struct LocalApi {
     pub(crate) node: watch::Receiver<NodeSelf>,
     pub(crate) link: Link,
     pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) history: History,
+    pub(crate) data_dir: PathBuf,
 }
 
 /// `GET /status`
@@ -122,7 +128,8 @@ impl LocalApi {
         let answer = match request.uri().path() {
             "/status" => self.status().await.map(|status| json(&status)),
             "/instances" => self.instances().await.map(|instances| json(&instances)),
-            _ => Some(problem(StatusCode::NOT_FOUND, "known are /status and /instances")),
+            "/metrics" => self.metrics().await,
+            _ => Some(problem(StatusCode::NOT_FOUND, "known are /status, /instances and /metrics")),
         };
         answer.unwrap_or_else(|| problem(StatusCode::SERVICE_UNAVAILABLE, "the node is being stopped"))
     }
@@ -137,11 +144,44 @@ impl LocalApi {
         Some(Status { name, id, cluster, version, link, frozen, revision, instances })
     }
 
+    async fn metrics(&self) -> Option<Answer> {
+        let look = |machine: &NodeMachine| {
+            let instances: Vec<_> = machine.instances().map(|(_, record)| Counted::of(record)).collect();
+            (machine.is_frozen(), machine.held().revision(), instances)
+        };
+        let (frozen, revision, instances) = Question::ask(&self.inputs, look).await?;
+        let known = Known {
+            node: self.node.borrow().clone(),
+            link: self.link.status(),
+            frozen,
+            revision,
+            instances,
+            usage: self.history.of_node(clock::now()).points.pop(),
+            disk: disk(&self.data_dir),
+        };
+        let text = holm_metrics::text(&metrics::families(&known));
+        Some(response(StatusCode::OK, holm_metrics::CONTENT_TYPE, text.into_bytes()))
+    }
+
     async fn instances(&self) -> Option<Vec<Instance>> {
         let look = |machine: &NodeMachine| {
             machine.instances().map(|(id, record)| Instance::new(id, record)).collect()
         };
         Question::ask(&self.inputs, look).await
+    }
+}
+
+// === impl Counted ===
+
+impl Counted {
+    fn of(record: &InstanceRecord) -> Self {
+        Self {
+            project: record.identity.app.project.to_string(),
+            application: record.identity.app.application.to_string(),
+            service: record.identity.service.to_string(),
+            state: record.state,
+            restarts: record.restarts,
+        }
     }
 }
 

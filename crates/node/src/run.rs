@@ -192,8 +192,13 @@ impl Parts {
         let revocations = shared.revocations.clone();
         let trust = Trust { root: link.root(), revocations, clock: clock.clone() };
         let peers = self.peers(&link).await;
-        let api =
-            LocalApi { node: published.node.subscribe(), link: link.clone(), inputs: shared.inputs.clone() };
+        let api = LocalApi {
+            node: published.node.subscribe(),
+            link: link.clone(),
+            inputs: shared.inputs.clone(),
+            history: shared.history.clone(),
+            data_dir: data_dir.clone(),
+        };
         let mut helpers = self.helpers(&shared, &peers);
         helpers.spawn(api.serve(socket));
         helpers.spawn(async move { clock.keep(&data_dir).await });

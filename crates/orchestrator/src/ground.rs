@@ -44,8 +44,9 @@ pub(crate) struct Parent {
 pub(crate) struct Face {
     pub(crate) certificate: ServerCertificate,
     pub(crate) names: Vec<ServerName>,
-    /// When the certificate is due for renewal.
+    /// When the certificate is due for renewal, and when it ends.
     pub(crate) renew_at: UnixTime,
+    pub(crate) expires_at: UnixTime,
     pub(crate) acceptor: Acceptor,
 }
 
@@ -84,7 +85,8 @@ impl Ground {
             rejoin_window: config.limits.rejoin_window,
         };
         let acceptor = Acceptor::new(&certificate, policy, self.clock.clone(), HandshakeLimits::default())?;
-        Ok(Face { certificate, names, renew_at: credentials.renew_at(), acceptor })
+        let (renew_at, expires_at) = (credentials.renew_at(), credentials.expires_at());
+        Ok(Face { certificate, names, renew_at, expires_at, acceptor })
     }
 
     /// The status before anything has happened.

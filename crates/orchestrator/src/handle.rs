@@ -14,6 +14,7 @@ use holm_link::identity::Identity;
 use holm_link::join::{JoinAnswer, JoinRequest};
 use holm_link::session::Tunnel;
 use holm_link::token::{JoinToken, Role as JoinRole};
+use holm_metrics::Family;
 use holm_model::access::{Grants, Role};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::time::Time;
@@ -27,10 +28,14 @@ use crate::clock;
 use crate::identity::Notary;
 use crate::joining::{self, JoinError, hash_text};
 use crate::keys::Signer;
-use crate::owner::{Input, Waiter};
+use crate::links::Links;
+use crate::meter::Meter;
+use crate::metrics::{self, Disk, Surroundings};
+use crate::owner::{Input, Queued, Waiter};
 use crate::people::login::{Desk, random_id};
 use crate::people::token::Kind;
 use crate::tunnels::{Router, TunnelError};
+use crate::uplink::Uplink;
 use crate::watch::{Watch, event_view};
 
 /// The orchestrator, for those who serve people. Clones are the same one.
@@ -48,6 +53,10 @@ pub(crate) struct Shared {
     pub(crate) desk: Desk,
     pub(crate) router: Router,
     pub(crate) notary: Arc<Notary>,
+    pub(crate) links: Arc<Links>,
+    /// None at a root.
+    pub(crate) uplink: Option<Arc<Uplink>>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) data_dir: std::path::PathBuf,
     pub(crate) stopping: CancellationToken,
     pub(crate) voided: watch::Receiver<()>,
@@ -55,7 +64,7 @@ pub(crate) struct Shared {
 
 /// The way to the task that owns the machine. Senders wait while it has much to do.
 #[derive(Clone, Debug)]
-pub(crate) struct Inputs(mpsc::Sender<Input>);
+pub(crate) struct Inputs(mpsc::Sender<Queued>);
 
 /// A token was not made.
 #[derive(Debug, thiserror::Error)]
@@ -85,13 +94,13 @@ const API_TTL: Duration = Duration::from_secs(30 * 86_400);
 // === impl Inputs ===
 
 impl Inputs {
-    pub(crate) const fn new(inputs: mpsc::Sender<Input>) -> Self {
+    pub(crate) const fn new(inputs: mpsc::Sender<Queued>) -> Self {
         Self(inputs)
     }
 
     /// Hands in an event; false when the orchestrator has stopped.
     pub(crate) async fn event(&self, event: Event) -> bool {
-        self.0.send(Input::Event(event)).await.is_ok()
+        self.send(Input::Event(event)).await.is_some()
     }
 
     /// Returns once the command's outcome is on the disk.
@@ -99,7 +108,7 @@ impl Inputs {
         let stopping = || Refusal::ReadOnly("it is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
         let input = Input::Command { actor, command: Box::new(command), waiter: Waiter::Person(reply) };
-        self.0.send(input).await.map_err(|_| stopping())?;
+        self.send(input).await.ok_or_else(stopping)?;
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
@@ -111,8 +120,19 @@ impl Inputs {
         let (reply, answer) = oneshot::channel();
         // Who no longer waits needs no answer.
         let ask = Box::new(move |machine: &Orchestrator| drop(reply.send(ask(machine))));
-        self.0.send(Input::Query(ask)).await.ok()?;
+        self.send(Input::Query(ask)).await?;
         answer.await.ok()
+    }
+
+    /// Inputs that wait for the owner, of how many at most.
+    fn fullness(&self) -> (usize, usize) {
+        let most = self.0.max_capacity();
+        (most - self.0.capacity(), most)
+    }
+
+    /// None when the orchestrator has stopped.
+    async fn send(&self, input: Input) -> Option<()> {
+        self.0.send(Queued { since: clock::boot(), input }).await.ok()
     }
 }
 
@@ -167,6 +187,31 @@ impl Handle {
     #[must_use]
     pub fn status(&self) -> StatusView {
         self.shared.watch.status()
+    }
+
+    /// What Prometheus is told. None when the orchestrator has stopped.
+    pub async fn metrics(&self) -> Option<Vec<Family>> {
+        let figures = self.query(Orchestrator::figures).await?;
+        Some(metrics::families(&self.status(), &figures, &self.surroundings()))
+    }
+
+    fn surroundings(&self) -> Surroundings {
+        let shared = &*self.shared;
+        let mut certificates = vec![
+            ("authority", shared.signer.expires_at().as_secs()),
+            ("server", shared.meter.server_expires()),
+        ];
+        let of_member = shared.uplink.as_ref().map(|uplink| ("member", uplink.expires_at().as_secs()));
+        certificates.extend(of_member);
+        Surroundings {
+            started: shared.meter.started,
+            meter: Arc::clone(&shared.meter),
+            queue: shared.inputs.fullness(),
+            links: shared.links.open(),
+            read_only: self.status().read_only.is_some(),
+            disk: Disk::of(&shared.data_dir),
+            certificates,
+        }
     }
 
     /// Opens a tunnel to the instance's node; granted, only its content follows.

@@ -188,6 +188,11 @@ impl Signer {
         &self.clock
     }
 
+    /// When the CA ends, and with it all that it signed.
+    pub(crate) const fn expires_at(&self) -> UnixTime {
+        self.authority.expires_at()
+    }
+
     /// Whose orchestrator this is.
     #[must_use]
     pub const fn identity(&self) -> &Identity {

@@ -30,6 +30,7 @@
 //! | [`identity`] | who instances are: signed for them, verified for others |
 //! | [`keys`], [`joining`] | the CA: made, loaded, got by joining; and members that join us |
 //! | [`backup`] | a copy of all that an orchestrator is, and an orchestrator made of one |
+//! | [`metrics`], [`meter`] | what Prometheus is told; what is counted for it
 //! | [`people`] | passwords, API tokens, sessions |
 //! | [`serve`] | the port, the Unix socket, plain HTTP |
 //! | [`clock`], [`describe`] | the two clocks; errors in one line |
@@ -46,6 +47,8 @@ pub mod identity;
 pub mod joining;
 pub mod keys;
 mod links;
+mod meter;
+mod metrics;
 mod owner;
 pub mod people;
 pub mod serve;

@@ -3,7 +3,7 @@
 //! Each link is a task of its own (see [`session`](crate::session)); this is the table by which the
 //! owner and the tunnels reach them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holm_core::orchestrator::event::{Event, LinkId};
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
 use crate::handle::Inputs;
+use crate::meter::{Meter, Traffic};
 use crate::session::{Outgoing, converse};
 use crate::tunnels::Router;
 
@@ -30,6 +31,7 @@ pub(crate) struct Links {
     tasks: TaskTracker,
     /// Whose time members are told.
     clock: Clock,
+    meter: Arc<Meter>,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +41,8 @@ struct Table {
     open: HashMap<LinkId, Link>,
     /// By member the newest link: tunnels go through it.
     newest: BTreeMap<MemberId, LinkId>,
+    /// Members that had a link in this run.
+    known: BTreeSet<MemberId>,
 }
 
 /// What is kept of a link while it is open.
@@ -79,8 +83,17 @@ pub(crate) fn session_limits(limits: &Limits) -> session::Limits {
 // === impl Links ===
 
 impl Links {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { table: Mutex::default(), tasks: TaskTracker::new(), clock }
+    pub(crate) fn new(clock: Clock, meter: Arc<Meter>) -> Self {
+        Self { table: Mutex::default(), tasks: TaskTracker::new(), clock, meter }
+    }
+
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.meter.traffic
+    }
+
+    /// How many are open.
+    pub(crate) fn open(&self) -> usize {
+        self.table().open.len()
     }
 
     /// Starts the task of a link; it ends with [`Event::LinkClosed`].
@@ -224,6 +237,10 @@ impl Links {
         table.last += 1;
         let id = LinkId(table.last);
         if !link.renew_only {
+            self.meter.sessions.increment();
+            if !table.known.insert(link.member) {
+                self.meter.reconnects.increment();
+            }
             table.newest.insert(link.member, id);
         }
         table.open.insert(id, link);

@@ -31,6 +31,7 @@ use crate::describe::describe;
 use crate::health::Health;
 use crate::keys::Signer;
 use crate::links::Links;
+use crate::meter::Meter;
 use crate::uplink::Uplink;
 use crate::watch::Publisher;
 
@@ -39,6 +40,13 @@ pub(crate) enum Input {
     Event(Event),
     Command { actor: Actor, command: Box<Command>, waiter: Waiter },
     Query(Query),
+}
+
+/// An input, and since when it waits (boot time).
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) since: Duration,
+    pub(crate) input: Input,
 }
 
 /// Runs on the committed machine.
@@ -59,11 +67,12 @@ pub(crate) enum Waiter {
 #[derive(Debug)]
 pub(crate) struct Owner {
     pub(crate) machine: Orchestrator,
-    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) inputs: mpsc::Receiver<Queued>,
     pub(crate) world: World,
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) health: Health,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) waiters: Waiters,
     /// When the next keep-alives are due, in boot time.
     pub(crate) alive_at: Duration,
@@ -117,10 +126,11 @@ impl Owner {
     }
 
     /// One batch: steps, commit, effects, then questions.
-    async fn turn(&mut self, inputs: &mut Vec<Input>) {
+    async fn turn(&mut self, inputs: &mut Vec<Queued>) {
         let now = clock::now();
         let mut queries = Vec::new();
-        for input in inputs.drain(..) {
+        for Queued { since, input } in inputs.drain(..) {
+            self.meter.waits.observe(now.boot.saturating_sub(since));
             match input {
                 Input::Query(query) => queries.push(query),
                 Input::Event(event) => self.machine.step(now, event),
@@ -202,7 +212,10 @@ impl Owner {
     }
 
     async fn commit(&mut self, batch: Batch) -> Result<(), CommitError> {
-        let committed = self.store.commit(&batch).await?;
+        let begun = clock::boot();
+        let committed = self.store.commit(&batch).await;
+        self.meter.commits.observe(clock::boot().saturating_sub(begun));
+        let committed = committed.inspect_err(|_| self.meter.failed_commits.increment())?;
         self.machine.journal_mut().committed();
         self.publisher.committed(committed.change, batch.changes);
         if self.health.succeeded() {

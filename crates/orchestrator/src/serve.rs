@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 use crate::config::{Config, Limits};
 use crate::handle::Inputs;
 use crate::links::{Arrival, Links};
+use crate::meter::Counted;
 use crate::tunnels::Router;
 
 /// A connection on which HTTP is expected.
@@ -123,6 +124,7 @@ pub(crate) async fn port(listener: TcpListener, acceptor: Arc<Acceptor>, members
 impl Members {
     fn arrive<IO: Transport>(self, peer: PeerIdentity, channel: Channel, stream: IO, address: SocketAddr) {
         let identity = peer.identity.clone();
+        let stream = Counted::new(stream, self.links.traffic());
         match Arrival::new(peer, stream, &self.limits) {
             Some(arrival) if channel == Channel::Bulk => self.links.carry(arrival, self.router),
             Some(arrival) => {

@@ -2,13 +2,13 @@ use holm_link::session::{self, Session};
 use holm_model::message::{Down, Up};
 
 use super::*;
-use crate::owner::Input;
+use crate::owner::{Input, Queued};
 
 struct Pair {
     peer: Session,
     queue: mpsc::Sender<Outgoing<Down>>,
     cut: CancellationToken,
-    heard: mpsc::Receiver<Input>,
+    heard: mpsc::Receiver<Queued>,
     end: tokio::task::JoinHandle<End>,
 }
 
@@ -48,7 +48,7 @@ async fn messages_go_both_ways_and_nonsense_is_skipped() {
     for payload in [&b"\xff"[..], b"\x01", &alive(7), b"\xff", b"\x01"] {
         pair.peer.sender.send(Bytes::copy_from_slice(payload)).await.unwrap();
     }
-    let heard = pair.heard.recv().await.unwrap();
+    let heard = pair.heard.recv().await.unwrap().input;
     let expected = Up::Alive { revision: 7 };
     assert!(matches!(heard, Input::Event(Event::LinkMessage { message, .. }) if message == expected));
     pair.queue.send(Outgoing::Message(refused("no"))).await.unwrap();

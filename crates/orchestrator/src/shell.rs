@@ -28,6 +28,7 @@ use crate::health::Health;
 use crate::identity::Notary;
 use crate::keys::{KeysError, ServerCertificateError, Signer};
 use crate::links::Links;
+use crate::meter::Meter;
 use crate::owner::{Owner, Waiters, World};
 use crate::people::login::Desk;
 use crate::people::token::TokenSigner;
@@ -50,6 +51,7 @@ pub struct Shell {
     router: Router,
     inputs: Inputs,
     owner: JoinHandle<()>,
+    meter: Arc<Meter>,
     stop: Stop,
 }
 
@@ -131,11 +133,13 @@ impl Shell {
         let (publisher, watch) = watch::channel(ground.status(&config), ground.store.last_change());
         let (sender, receiver) = mpsc::channel(INPUTS);
         let inputs = Inputs::new(sender);
-        let links = Arc::new(Links::new(ground.clock.clone()));
+        let meter = Arc::new(Meter::default());
+        meter.server_expires_at(face.expires_at);
+        let links = Arc::new(Links::new(ground.clock.clone(), Arc::clone(&meter)));
         let (store, signer) = (ground.store, Arc::new(ground.signer));
         let uplink = ground.parent.map(|parent| {
             let (dir, revocations) = (config.data_dir.clone(), ground.revocations.clone());
-            Arc::new(Uplink::new(parent, dir, revocations, ground.clock, config.limits))
+            Arc::new(Uplink::new(parent, dir, revocations, ground.clock, config.limits, Arc::clone(&meter)))
         });
         let notary = Arc::new(Notary::new(Arc::clone(&signer), ground.revocations.clone()));
         let router = Router::new(Arc::clone(&links), uplink.clone(), inputs.clone(), Arc::clone(&notary));
@@ -155,6 +159,9 @@ impl Shell {
             desk: Desk::new(TokenSigner::new(Arc::clone(&signer))),
             router: router.clone(),
             notary,
+            links: Arc::clone(&links),
+            uplink: uplink.clone(),
+            meter: Arc::clone(&meter),
             data_dir: config.data_dir.clone(),
             stopping: asked.clone(),
             voided: hears,
@@ -166,12 +173,13 @@ impl Shell {
             store,
             publisher,
             health: Health::new(),
+            meter: Arc::clone(&meter),
             waiters: Waiters::default(),
             alive_at: Duration::ZERO,
         };
         let stop = Stop { asked, owner: CancellationToken::new() };
         let owner = tokio::spawn(owner.run(stop.owner.clone()));
-        Self { config, handle, doors, face, signer, links, uplink, router, inputs, owner, stop }
+        Self { config, handle, doors, face, signer, links, uplink, router, inputs, owner, meter, stop }
     }
 
     #[must_use]
@@ -209,7 +217,7 @@ impl Shell {
             .uplink
             .take()
             .map(|uplink| tokio::spawn(uplink.run(self.inputs.clone(), self.router.clone(), asked.clone())));
-        let Face { certificate, names, renew_at, acceptor } = self.face;
+        let Face { certificate, names, renew_at, acceptor, .. } = self.face;
         let (acceptor, links, clock) = (Arc::new(acceptor), Arc::clone(&self.links), self.signer.clock());
         let is_root = matches!(self.config.role, Role::Root { .. });
         let members =
@@ -219,7 +227,7 @@ impl Shell {
                 serve::port(self.doors.port, acceptor, members, Arc::clone(&on_http)),
                 serve::unix(self.doors.unix, Arc::clone(&on_http)),
                 serve::plain(self.doors.plain, on_http),
-                upkeep::renew_certificate(&self.signer, &certificate, &names, renew_at),
+                upkeep::renew_certificate(&self.signer, &certificate, &names, &self.meter, renew_at),
                 upkeep::tell_time(clock, is_root, &self.links),
                 clock.keep(&self.config.data_dir),
                 upkeep::prune(self.handle.store(), self.config.limits.history),

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::describe::describe;
 use crate::keys::Signer;
 use crate::links::Links;
+use crate::meter::Meter;
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// The clock may be set meanwhile: it is looked at again at the latest after this.
@@ -26,6 +27,7 @@ pub(crate) async fn renew_certificate(
     signer: &Signer,
     certificate: &ServerCertificate,
     names: &[ServerName],
+    meter: &Meter,
     mut renew_at: UnixTime,
 ) {
     loop {
@@ -35,7 +37,8 @@ pub(crate) async fn renew_certificate(
             continue;
         }
         match renew(signer, certificate, names) {
-            Ok(next) => {
+            Ok((next, expires)) => {
+                meter.server_expires_at(expires);
                 tracing::info!("Our server's certificate was renewed.");
                 renew_at = next;
             }
@@ -47,11 +50,15 @@ pub(crate) async fn renew_certificate(
     }
 }
 
-/// When the new one is due.
-fn renew(signer: &Signer, certificate: &ServerCertificate, names: &[ServerName]) -> Result<UnixTime, String> {
+/// When the new one is due, and when it ends.
+fn renew(
+    signer: &Signer,
+    certificate: &ServerCertificate,
+    names: &[ServerName],
+) -> Result<(UnixTime, UnixTime), String> {
     let credentials = signer.server(names).map_err(|e| describe(&e))?;
     certificate.replace(&credentials).map_err(|e| describe(&e))?;
-    Ok(credentials.renew_at())
+    Ok((credentials.renew_at(), credentials.expires_at()))
 }
 
 /// Tells members the platform time. A root makes it: its local clock is the sea's. Ends when it is

@@ -31,6 +31,7 @@ use crate::describe::describe;
 use crate::ground::Parent;
 use crate::handle::Inputs;
 use crate::links::session_limits;
+use crate::meter::{Counted, Meter};
 use crate::session::{End, Outgoing, converse};
 use crate::tunnels::Router;
 
@@ -46,6 +47,7 @@ pub(crate) struct Uplink {
     state: Mutex<State>,
     /// The clock was raised, or a renewal has come.
     looked: Notify,
+    meter: Arc<Meter>,
 }
 
 #[derive(Debug)]
@@ -100,10 +102,11 @@ impl Uplink {
         revocations: Revocations,
         clock: Clock,
         limits: Limits,
+        meter: Arc<Meter>,
     ) -> Self {
         let (parent, credentials) = (parent.address, Arc::new(parent.credentials));
         let state = Mutex::new(State { credentials, open: None });
-        Self { parent, data_dir, revocations, clock, limits, state, looked: Notify::new() }
+        Self { parent, data_dir, revocations, clock, limits, state, looked: Notify::new(), meter }
     }
 
     /// Keeps the link open until it is told to stop.
@@ -162,7 +165,9 @@ impl Uplink {
             dialed = dialer.connect(&self.parent, Channel::Control) => dialed?,
             () = stop.cancelled() => return Ok(false),
         };
-        let session = Session::client(dialed.stream, &session_limits(&self.limits));
+        self.meter.calls.increment();
+        let stream = Counted::new(dialed.stream, &self.meter.traffic);
+        let session = Session::client(stream, &session_limits(&self.limits));
         let (queue, waiting) = mpsc::channel(self.limits.queue);
         let cut = stop.child_token();
         let lane = Arc::new(Lane::new(session.tunnels.clone()));
@@ -188,6 +193,11 @@ impl Uplink {
         }
         tracing::info!(parent = %self.parent, %end, "The link to the parent is closed.");
         Ok(let_in)
+    }
+
+    /// Until when we may call.
+    pub(crate) fn expires_at(&self) -> UnixTime {
+        self.state().credentials.expires_at()
     }
 
     /// Queues a message; without a link it is dropped, since the next one begins anew.

@@ -25,6 +25,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod manifest;
+pub(crate) mod metrics;
 pub(crate) mod person;
 mod pick;
 pub(crate) mod port_forward;

@@ -1,6 +1,7 @@
 //! `holm top`: who uses how much now, and how it went.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -31,7 +32,10 @@ pub(crate) struct Top {
     /// Print it once, on a terminal, too
     #[arg(long)]
     once: bool,
-    /// How many, of those that use the most CPU
+    /// What decides who comes first
+    #[arg(long, value_enum, default_value_t)]
+    sort: Sort,
+    /// How many, of those that come first
     #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=500))]
     limit: u16,
     #[command(flatten)]
@@ -47,6 +51,23 @@ enum What {
     /// Instances
     #[value(aliases = ["instances", "inst", "i"])]
     Instance,
+    /// Services, with all their instances
+    #[value(aliases = ["services", "svc", "s"])]
+    Service,
+    /// Clusters, with all their nodes that are online
+    #[value(aliases = ["clusters", "c"])]
+    Cluster,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Who uses the most CPU
+    #[default]
+    Cpu,
+    /// Who uses the most memory
+    Memory,
+    /// By name
+    Name,
 }
 
 /// A row.
@@ -54,7 +75,7 @@ enum What {
 struct Load {
     id: String,
     name: String,
-    /// The node of an instance, the cluster of a node.
+    /// The node of an instance, the cluster of a node; how many instances a service, or nodes a cluster, has.
     place: String,
     cpu_millis: u64,
     memory: u64,
@@ -92,12 +113,19 @@ impl Top {
                 let instances = client.instances(&InstanceQuery::default()).await?;
                 instances.iter().filter_map(Load::of_instance).collect()
             }
+            What::Service => services(&client.instances(&InstanceQuery::default()).await?),
+            What::Cluster => clusters(&client.nodes().await?),
         };
         if let Some(missing) = self.names.iter().find(|name| !loads.iter().any(|load| load.is(name))) {
             return Err(Failure::new(format!("nothing that can be measured now is called `{missing}`")));
         }
         loads.retain(|load| self.names.is_empty() || self.names.iter().any(|name| load.is(name)));
-        loads.sort_by_key(|load| Reverse((load.cpu_millis, load.memory)));
+        loads.sort_by(|a, b| a.name.cmp(&b.name));
+        match self.sort {
+            Sort::Cpu => loads.sort_by_key(|load| Reverse((load.cpu_millis, load.memory))),
+            Sort::Memory => loads.sort_by_key(|load| Reverse((load.memory, load.cpu_millis))),
+            Sort::Name => {}
+        }
         loads.truncate(self.limit.into());
         let with_history = stream::iter(loads).map(|load| self.with_history(client, load));
         Ok(with_history.buffered(AT_ONCE).collect().await)
@@ -107,6 +135,8 @@ impl Top {
         let history = match self.what {
             What::Node => client.node_usage(&load.id).await,
             What::Instance => client.instance_usage(&load.id).await,
+            // Nobody keeps what they used in all.
+            What::Service | What::Cluster => return load,
         };
         // It may be gone just now; the others are shown all the same.
         Load { history: history.ok(), ..load }
@@ -120,6 +150,11 @@ impl Top {
 // === impl Load ===
 
 impl Load {
+    /// Of several things, none of which was added yet.
+    fn group(name: String) -> Self {
+        Self { id: name.clone(), name, place: String::new(), cpu_millis: 0, memory: 0, history: None }
+    }
+
     fn of_node(node: &NodeView) -> Option<Self> {
         (node.state == MemberState::Online).then(|| Self {
             id: node.id.clone(),
@@ -143,6 +178,11 @@ impl Load {
             memory: usage.memory,
             history: None,
         })
+    }
+
+    fn add(&mut self, cpu_millis: u64, memory: u64) {
+        self.cpu_millis += cpu_millis;
+        self.memory += memory;
     }
 
     fn is(&self, name: &str) -> bool {
@@ -174,6 +214,39 @@ impl Listed for Load {
     }
 }
 
+/// Those of which an instance is measured.
+fn services(instances: &[InstanceView]) -> Vec<Load> {
+    let mut services: BTreeMap<String, (Load, u32)> = BTreeMap::new();
+    for instance in instances {
+        let Some(usage) = instance.usage else { continue };
+        let name = format!("{}/{}/{}", instance.project, instance.application, instance.service);
+        let (load, count) = services.entry(name.clone()).or_insert_with(|| (Load::group(name), 0));
+        load.add(usage.cpu_millis, usage.memory);
+        *count += 1;
+    }
+    counted(services, "instance")
+}
+
+/// Those that have a node online; the nodes of the orchestrator itself are in none.
+fn clusters(nodes: &[NodeView]) -> Vec<Load> {
+    let mut clusters: BTreeMap<String, (Load, u32)> = BTreeMap::new();
+    for node in nodes.iter().filter(|node| node.state == MemberState::Online) {
+        let name = node.cluster.clone().unwrap_or_else(|| "-".to_owned());
+        let (load, count) = clusters.entry(name.clone()).or_insert_with(|| (Load::group(name), 0));
+        load.add(node.usage.cpu_millis, node.usage.memory);
+        *count += 1;
+    }
+    counted(clusters, "node")
+}
+
+fn counted(groups: BTreeMap<String, (Load, u32)>, what: &str) -> Vec<Load> {
+    let told = |(load, count): (Load, u32)| {
+        let plural = if count == 1 { "" } else { "s" };
+        Load { place: format!("{count} {what}{plural}"), ..load }
+    };
+    groups.into_values().map(told).collect()
+}
+
 /// For a line of blocks.
 pub(crate) fn cpu(history: &UsageHistory) -> Vec<u64> {
     history.points.iter().map(|point| point.cpu_millis).collect()
@@ -185,6 +258,19 @@ mod tests {
 
     use super::*;
     use crate::output::samples::instance;
+
+    #[test]
+    fn services_are_the_sum_of_their_instances() {
+        let mut views =
+            vec![instance("1-aa-1", "web/0"), instance("1-aa-2", "web/1"), instance("1-aa-3", "web/2")];
+        for view in &mut views[..2] {
+            view.usage = Some(Usage { cpu_millis: 500, memory: 1 << 20 });
+        }
+        let loads = services(&views);
+        assert_eq!(loads.len(), 1);
+        assert_eq!((loads[0].cpu_millis, loads[0].memory, &*loads[0].place), (1000, 2 << 20, "2 instances"));
+        assert!(loads[0].is(&format!("{}/building/web", views[0].project)), "{loads:?}");
+    }
 
     #[test]
     fn a_row_tells_what_is_used_now_and_how_it_went() {

@@ -31,6 +31,7 @@
 //! | [`disks`] | full disks (root only) |
 //! | [`demo`] | what `holm demo` does, and that it leaves nothing |
 //! | [`examples`] | the README's example of software that nobody here wrote (nginx and redis only) |
+//! | [`watching`] | what a real Prometheus makes of it (prometheus only) |
 //! | [`ways_in`] | terminals, ports and files of instances |
 //! | [`ways_in_cut`] | ways in whose middle is cut, a terminal that floods |
 //! | [`packages`] | what people install, in a Debian system and under systemd (root only) |
@@ -79,6 +80,7 @@ mod streams;
 mod surface;
 mod uninstalling;
 mod voids;
+mod watching;
 mod ways_in;
 mod ways_in_cut;
 mod ways_in_shell;

@@ -13,6 +13,7 @@ use super::Orchestrator;
 use super::demand::{Demand, SlotId};
 use super::rows::Chosen;
 use crate::scheduler::company::Clash;
+use crate::scheduler::reason::NO_MEMBERS;
 use crate::scheduler::{Ask, Candidate, Kind, Ranking, Reason, first_fit, random};
 
 /// Members that are known to be full for a specification, until something changes.
@@ -39,6 +40,8 @@ pub(super) struct NoPlace {
     pub(super) reason: String,
     /// A service that it has to be with is wanted here, too, and has no place yet.
     pub(super) waits: bool,
+    /// How many members have a reason of each class.
+    pub(super) classes: BTreeMap<&'static str, u64>,
 }
 
 /// The member that takes a slot, and why it does if others could have.
@@ -60,6 +63,15 @@ struct Kept {
 
 /// The services of one application that are placed by turns; a ranking has some hundred bytes for each member.
 const MOST_RANKINGS: usize = 4;
+
+// === impl NoPlace ===
+
+impl NoPlace {
+    /// The reason that most members have.
+    pub(super) fn class(&self) -> &'static str {
+        self.classes.iter().max_by_key(|(_, number)| **number).map_or(NO_MEMBERS, |(class, _)| class)
+    }
+}
 
 // === impl Rankings ===
 
@@ -125,7 +137,8 @@ impl Orchestrator {
         };
         self.rankings = rankings;
         self.this_step.full = full.or(self.this_step.full.take());
-        if found.is_err() {
+        if let Err(nobody) = &found {
+            self.tally.refused(&nobody.classes);
             self.placed.follow(demand.part.wish, spec, slot_id);
         }
         found
@@ -155,6 +168,7 @@ impl Orchestrator {
         let found = found.map_err(|reasons| NoPlace {
             waits: reasons.iter().any(|(_, reason)| self.is_awaited_here(demand, reason)),
             reason: self.nobody(&reasons),
+            classes: classes(reasons.iter().map(|(_, reason)| reason)),
         });
         let full = about.map(|about| Full {
             about,
@@ -234,17 +248,27 @@ impl Orchestrator {
 
     /// The member that a per-node slot is for. What was there may be there again though it is cordoned.
     fn on_its_node(&self, ask: &Ask<'_>, slot_id: &SlotId, name: Option<&Name>) -> Choice {
-        let nobody = |reason| NoPlace { reason, waits: false };
+        let nobody = |reason, classes| NoPlace { reason, waits: false, classes };
         let of_name = |member: &Candidate<'_>| Some(member.name) == name;
         let member = self.candidates(None).find(of_name);
-        let mut member = member.ok_or_else(|| nobody("its node has left".to_owned()))?;
+        let mut member = member.ok_or_else(|| nobody("its node has left".to_owned(), BTreeMap::new()))?;
         member.cordoned &= !self.slots.get(slot_id).is_some_and(|slot| slot.had);
         let refusal = match member.kind {
             Kind::Node { .. } => member.refuses(ask),
             Kind::Cluster { .. } => member.keeps_out(ask.spec),
         };
-        refusal.map_or(Ok((member.id, None)), |reason| Err(nobody(format!("{}: {reason}", member.name))))
+        refusal.map_or(Ok((member.id, None)), |reason| {
+            Err(nobody(format!("{}: {reason}", member.name), classes([&reason].into_iter())))
+        })
     }
+}
+
+fn classes<'a>(reasons: impl Iterator<Item = &'a Reason>) -> BTreeMap<&'static str, u64> {
+    let mut classes = BTreeMap::new();
+    for reason in reasons {
+        *classes.entry(reason.class()).or_default() += 1;
+    }
+    classes
 }
 
 fn first_of(ranking: &Ranking, slot: u64, strategy: &Strategy) -> Option<(MemberId, Chosen)> {

@@ -175,6 +175,7 @@ impl Orchestrator {
                     || old.status.ports != report.status.ports
                     || old.held != report.held
             });
+        self.tally.heard(old.as_ref(), &report);
         self.put_report(&report);
         // What goes on under another number of its generation has not changed.
         let life = |of: &InstanceReport| (of.status.state, of.status.incarnation);

@@ -63,6 +63,11 @@ impl List {
         self.withheld.values()
     }
 
+    /// Revision of the last change.
+    pub(super) const fn changed(&self) -> u64 {
+        self.changed
+    }
+
     pub(super) const fn reads(&self) -> u32 {
         self.reads
     }

@@ -30,6 +30,7 @@
 //! | [`upward`], [`last_words`], [`adopt`], [`reunion`], [`restored`] | our own parent; a store that forgot |
 //! | [`rhythm`] | what every step ends in |
 //! | [`views`], [`instance_views`], [`member_views`], [`held_views`], [`explaining`] | what the API shows
+//! | [`figures`], [`tally`] | the same in numbers: now, and since the start
 //! | [`partings`] | why an instance has ended, or is not heard of, in words |
 
 mod admission;
@@ -47,6 +48,7 @@ mod endpoints;
 pub mod event;
 mod explaining;
 mod facts;
+pub mod figures;
 mod held_views;
 mod identity;
 mod instance_views;
@@ -79,6 +81,7 @@ mod slots;
 mod specs;
 mod standing;
 mod surroundings;
+pub mod tally;
 mod updating;
 mod upward;
 mod views;
@@ -101,6 +104,7 @@ use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 pub use config::{Config, Deadlines, Tier};
 pub use event::{Effect, Event, LinkId, Ticket};
+pub use figures::Figures;
 pub use identity::{NoIdentity, ServiceName};
 pub use instance_views::{InstanceFilter, Whereabouts};
 
@@ -119,6 +123,7 @@ use rows::{Member, Placement, Reign, Revocation, Seen, Token, WishRow};
 use slots::Slots;
 use specs::Specs;
 use surroundings::Placed;
+use tally::Tally;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -170,6 +175,7 @@ pub struct Orchestrator {
     this_step: ThisStep,
     specs: Specs,
     rankings: Rankings,
+    tally: Tally,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -245,6 +251,7 @@ impl Orchestrator {
             this_step: ThisStep::default(),
             specs: Specs::default(),
             rankings: Rankings::default(),
+            tally: Tally::default(),
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),

@@ -208,6 +208,7 @@ impl Orchestrator {
         spec: &ServiceSpec,
     ) -> Result<AssignmentId, NoPlace> {
         let (member, chosen) = self.choose(slot_id, demand, spec)?;
+        self.tally.placed(spec.placement.strategy_or(&self.config.strategy).word());
         let placement = Placement { chosen, ..self.placement(slot_id, demand, member) };
         let id = AssignmentId(self.next_id());
         self.put_placement(id, placement);

@@ -141,41 +141,46 @@ impl Orchestrator {
         let clearing = slot.others.iter().any(|id| {
             self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && !self.is_silent(*id, p))
         });
-        let reason = if let Some(failed) = &slot.failed {
-            failed.clone()
+        let (class, reason) = if let Some(failed) = &slot.failed {
+            ("failed", failed.clone())
         } else if demand.quiet {
-            "it was restored and nobody has confirmed it; see `holm confirm`".to_owned()
+            ("unconfirmed", "it was restored and nobody has confirmed it; see `holm confirm`".to_owned())
         } else if demand.rests() {
-            "stopped".to_owned()
+            ("stopped", "stopped".to_owned())
         } else if let Some(reason) = self.may_run_already(slot_id, demand) {
             self.todo.unfilled.insert(slot_id.clone());
-            reason
+            ("unheard", reason)
         } else if self.is_refused(&slot_id.0) {
             return;
         } else if clearing {
-            "waits for its previous instance to end".to_owned()
+            ("clearing", "waits for its previous instance to end".to_owned())
         } else {
             match demand.spec.clone() {
                 None => {
-                    "its specification was written by a newer version; upgrade this orchestrator".to_owned()
+                    let reason =
+                        "its specification was written by a newer version; upgrade this orchestrator";
+                    ("old", reason.to_owned())
                 }
                 Some(spec) => match self.place(slot_id, demand, &spec) {
                     Ok(_) => {
                         self.todo.unfilled.remove(slot_id);
                         return;
                     }
-                    Err(NoPlace { reason, waits: false })
+                    Err(NoPlace { reason, waits: false, .. })
                         if !self.is_gathering() && self.hand_back(slot_id, &reason, false) =>
                     {
                         return;
                     }
-                    Err(NoPlace { reason, .. }) => {
+                    Err(nobody) => {
                         self.todo.unfilled.insert(slot_id.clone());
-                        reason
+                        (nobody.class(), nobody.reason)
                     }
                 },
             }
         };
+        if let Some(slot) = self.slots.get_mut(slot_id) {
+            slot.class = class;
+        }
         self.say(slot_id, reason);
     }
 
@@ -229,6 +234,7 @@ impl Orchestrator {
         }
         match self.place(slot_id, demand, &spec) {
             Ok(_) => {
+                self.tally.replacements += 1;
                 self.set_phase(active, Phase::Superseded);
                 self.todo.unfilled.remove(slot_id);
             }

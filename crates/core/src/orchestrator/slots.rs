@@ -43,6 +43,8 @@ pub(super) struct Slot {
     pub(super) waits: u64,
     /// Why nothing fills it, or why its update waits.
     pub(super) reason: String,
+    /// What kind of reason that is, for counting.
+    pub(super) class: &'static str,
     pub(super) since: Time,
     /// When its placement changed last, for updates that pass over what does not settle (boot time).
     pub(super) moved: Duration,

@@ -62,6 +62,38 @@ pub enum Reason {
     Company(Clash),
 }
 
+/// The class of a slot that has no place since nobody is there.
+pub const NO_MEMBERS: &str = "no-members";
+/// The class of a slot that a cluster made and cannot fill.
+pub const NO_PLACE_BELOW: &str = "below";
+
+// === impl Reason ===
+
+impl Reason {
+    /// Its kind in a word, for counting: a promise to those who watch.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::State(_) => "state",
+            Self::Frozen => "frozen",
+            Self::Cordoned => "cordoned",
+            Self::Said(_) => "refused",
+            Self::OtherCluster(_) | Self::OtherNode(_) | Self::NoSuchNode(_) => "elsewhere",
+            Self::NoRuntime(_) | Self::NotReady { .. } => "runtime",
+            Self::Lacks(_) | Self::NotSensitive => "capability",
+            Self::Label { .. } => "label",
+            Self::NoLocation | Self::Far { .. } => "location",
+            Self::Condition(_) | Self::ConditionLacks { .. } => "condition",
+            Self::Cpu { .. } => "cpu",
+            Self::Memory { .. } => "memory",
+            Self::PortTaken(_) => "port",
+            Self::NoNodes => NO_MEMBERS,
+            Self::TooOld(_) => "old",
+            Self::Company(_) => "company",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -17,3 +17,4 @@ mod reunion;
 mod telling;
 mod updating;
 mod voiding;
+mod watching;

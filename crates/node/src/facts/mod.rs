@@ -18,7 +18,7 @@ mod storage;
 mod system;
 pub(crate) mod tree;
 
-pub(crate) use self::storage::{disk, meminfo};
+pub(crate) use self::storage::{Disk, disk, meminfo};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
