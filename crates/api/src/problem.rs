@@ -112,9 +112,10 @@ impl Fault {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let kind = match &refusal {
-            Refusal::NotFound { .. } | Refusal::NoService { .. } | Refusal::OtherOwner { .. } => {
-                Kind::NotFound
-            }
+            Refusal::NotFound { .. }
+            | Refusal::NoService { .. }
+            | Refusal::NoGeneration { .. }
+            | Refusal::OtherOwner { .. } => Kind::NotFound,
             Refusal::Conflict(_) => Kind::Conflict,
             Refusal::Frozen { .. } => Kind::Frozen,
             Refusal::Changed { .. } => Kind::Precondition,

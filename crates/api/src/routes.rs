@@ -5,6 +5,7 @@ mod applications;
 mod backup;
 mod contents;
 mod events;
+mod generations;
 mod history;
 mod identities;
 pub(crate) mod instances;
@@ -52,6 +53,7 @@ type Routes = &'static [Route];
 const ANSWERS: &[Routes] = &[
     system::ROUTES,
     applications::ROUTES,
+    generations::ROUTES,
     instances::ROUTES,
     members::ROUTES,
     amendments::ROUTES,

@@ -7,8 +7,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
     adopt, apply, audit, backup, completions, config, confirm, contents, context, convert, cp, delete,
-    describe, events, exec, explain, get, identity, login, logout, logs, metrics, person, port_forward,
-    project, restart, run_state, scale, schema, shell, status, token, top, version, whoami,
+    describe, diff, events, exec, explain, get, history, identity, login, logout, logs, metrics, person,
+    port_forward, project, promote, restart, rollback, run_state, scale, schema, shell, status, token, top,
+    version, whoami,
 };
 use crate::connect::At;
 use crate::failure::Failure;
@@ -122,6 +123,14 @@ enum Asking {
     Describe(At<describe::Describe>),
     /// Show why an instance is where it is, and what other members are worth to it
     Explain(At<explain::Explain>),
+    /// Show what an application said before, and how that went
+    History(At<history::History>),
+    /// Show what differs between two generations of an application, or between it and a manifest
+    Diff(At<diff::Diff>),
+    /// Make an application what it was in an earlier generation
+    Rollback(At<rollback::Rollback>),
+    /// Let an update go on whose canary runs well
+    Promote(At<promote::Promote>),
     /// Delete an application
     Delete(At<delete::Delete>),
     /// Change the number of replicas of a service
@@ -238,6 +247,10 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Get(at) => get::run(at).await,
         Asking::Describe(at) => describe::run(at).await,
         Asking::Explain(at) => explain::run(at).await,
+        Asking::History(at) => history::run(at).await,
+        Asking::Diff(at) => diff::run(at).await,
+        Asking::Rollback(at) => rollback::run(at).await,
+        Asking::Promote(at) => promote::run(at).await,
         Asking::Delete(at) => delete::run(at).await,
         Asking::Scale(at) => scale::run(at).await,
         Asking::Restart(at) => restart::run(at).await,

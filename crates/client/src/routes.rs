@@ -3,6 +3,7 @@
 use ::http::{HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
 use holm_model::view::explain::ExplainView;
+use holm_model::view::generation::{GenerationView, RollbackRequest};
 use holm_model::view::held::HeldView;
 use holm_model::view::query::{AuditQuery, HistoryQuery, InstanceQuery};
 use holm_model::view::{
@@ -107,6 +108,42 @@ impl Client {
     pub async fn explain(&self, project: &str, name: &str, slot: &str) -> Result<ExplainView, Error> {
         let path = path(&["projects", project, "applications", name, "explain"]);
         self.http.json(Call::get(path).field("slot", slot)).await
+    }
+
+    /// The kept generations of an application, the newest first.
+    pub async fn generations(&self, project: &str, name: &str) -> Result<Vec<GenerationView>, Error> {
+        self.all(&Call::get(path(&["projects", project, "applications", name, "history"]))).await
+    }
+
+    /// One of them, with its manifest.
+    pub async fn generation(
+        &self,
+        project: &str,
+        name: &str,
+        generation: u64,
+    ) -> Result<GenerationView, Error> {
+        let number = generation.to_string();
+        let path = path(&["projects", project, "applications", name, "generations", &number]);
+        self.http.json(Call::get(path)).await
+    }
+
+    /// Wishes again what a kept generation said; with `plan`, only tells what that would change.
+    pub async fn roll_back(
+        &self,
+        project: &str,
+        name: &str,
+        request: RollbackRequest,
+        plan: bool,
+    ) -> Result<ApplyView, Error> {
+        let path = path(&["projects", project, "applications", name, "rollback"]);
+        let call = Call::new(Method::POST, path).field("plan", if plan { "true" } else { "false" });
+        self.http.json(json(call, &request)).await
+    }
+
+    /// Gives all slots what the canary has.
+    pub async fn promote(&self, project: &str, name: &str) -> Result<(), Error> {
+        let path = path(&["projects", project, "applications", name, "promote"]);
+        self.done(Call::new(Method::POST, path)).await
     }
 
     pub async fn delete_application(

@@ -17,6 +17,7 @@
 //! | [`manifest`] | the YAML a person writes, with errors that name the place |
 //! | [`service`] | the checked specification of one service |
 //! | [`placement`] | where a service may run, and where it would rather |
+//! | [`update`] | how a service goes from one specification to the next |
 //! | [`wish`] | what somebody wants to run, versioned |
 //! | [`slot`] | one place of a service that wants to be filled |
 //! | [`state`] | states and the table of legal changes |
@@ -57,6 +58,7 @@ pub mod state;
 pub mod template;
 pub mod time;
 pub mod tunnel;
+pub mod update;
 pub mod usage;
 pub mod view;
 pub mod wish;

@@ -5,7 +5,7 @@
 //! | YAML → tree with places; limits against bombs | `tree` |
 //! | tree → typed values, every fault noted with its path | `read` |
 //! | which keys there are, which come later | `keys` |
-//! | one service and its parts | `service`, `parts`, `placing`, `contents` |
+//! | one service and its parts | `service`, `parts`, `placing`, `contents`, `updating` |
 //! | rules between services | `application` |
 //! | the native form as types: for the schema and for [`show`] | `native` |
 //!
@@ -23,6 +23,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod updating;
 
 use std::fmt;
 

@@ -35,6 +35,8 @@ pub enum Table {
     Person,
     /// Secrets and plain files of projects. Secrets are sealed by the store.
     Content,
+    /// What each generation of an application said.
+    Generation,
 }
 
 /// One row put (`Some`) or removed (`None`).
@@ -92,7 +94,7 @@ pub struct Batch {
 // === impl Table ===
 
 impl Table {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Reign,
         Self::Member,
@@ -108,6 +110,7 @@ impl Table {
         Self::Project,
         Self::Person,
         Self::Content,
+        Self::Generation,
     ];
 
     /// The SQL name.
@@ -129,6 +132,7 @@ impl Table {
             Self::Project => "project",
             Self::Person => "person",
             Self::Content => "content",
+            Self::Generation => "generation",
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::{ContentKey, ContentKind};
 use crate::name::Name;
 use crate::resources::Resources;
+use crate::update::Update;
 
 pub use crate::placement::Placement;
 
@@ -62,6 +63,9 @@ pub struct ServiceSpec {
     pub grace: Duration,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connects: Vec<Connect>,
+    /// How instances of another specification are replaced by those of this one.
+    #[serde(default, skip_serializing_if = "Update::is_default")]
+    pub update: Update,
 }
 
 /// How many slots a service has.
@@ -253,6 +257,7 @@ impl ServiceSpec {
             restart: Restart::default(),
             grace: Self::GRACE,
             connects: Vec::new(),
+            update: Update::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod amendment;
 pub mod content;
 pub mod explain;
+pub mod generation;
 pub mod held;
 pub mod identity;
 pub mod people;
@@ -158,6 +159,9 @@ pub struct ApplicationView {
     pub created: Time,
     #[schema(value_type = String, format = DateTime)]
     pub changed: Time,
+    /// How its newest generation goes.
+    #[serde(default)]
+    pub rollout: Option<generation::RolloutView>,
     pub services: Vec<ServiceView>,
 }
 

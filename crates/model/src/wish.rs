@@ -57,6 +57,9 @@ pub struct ServiceWish {
     pub run: RunState,
     /// Raised by `holm restart`; a node that sees a higher number restarts the instance.
     pub restarts: u64,
+    /// The generation whose canary was good: all slots may have it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub promoted: u64,
 }
 
 /// A [`ServiceSpec`] as it was committed: bytes that are handed on unchanged.
@@ -67,6 +70,10 @@ pub struct SpecBytes(Arc<ByteBuf>);
 #[derive(Debug, thiserror::Error)]
 #[error("the service's specification cannot be read by this version: {0}")]
 pub struct SpecError(#[from] serde_json::Error);
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
 
 // === impl AppKey ===
 

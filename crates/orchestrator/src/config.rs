@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use holm_core::orchestrator::config::Deadlines;
+use holm_core::orchestrator::config::{Deadlines, GENERATIONS};
 use holm_link::authority::ServerName;
 use holm_link::clock::LocalClock;
 use holm_link::token::JoinToken;
@@ -73,6 +73,8 @@ pub struct Limits {
     pub rejoin_window: Duration,
     /// Changes that the history keeps.
     pub history: u64,
+    /// Generations of an application whose specification is kept.
+    pub generations: usize,
 }
 
 // === impl Limits ===
@@ -87,6 +89,7 @@ impl Default for Limits {
             silence: Duration::from_secs(15),
             rejoin_window: REJOIN_WINDOW,
             history: 100_000,
+            generations: GENERATIONS,
         }
     }
 }

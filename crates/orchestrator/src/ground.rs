@@ -145,6 +145,7 @@ async fn reign(
         deadlines: config.deadlines,
         strategy: config.strategy.clone(),
         location: config.location,
+        generations: config.limits.generations,
     };
     let mut machine = Orchestrator::load(snapshot, machine, getrandom::u64()?)?;
     machine.begins_after(store.last_change());

@@ -6,9 +6,10 @@ use holm_model::record::{Batch, Write};
 use super::*;
 use crate::schema::STEPS;
 
-const NEWER: &[&str] = &[STEPS[0], STEPS[1], "CREATE TABLE extra (n INTEGER); INSERT INTO extra VALUES (7);"];
+const NEWER: &[&str] =
+    &[STEPS[0], STEPS[1], STEPS[2], "CREATE TABLE extra (n INTEGER); INSERT INTO extra VALUES (7);"];
 const BROKEN: &[&str] =
-    &[STEPS[0], STEPS[1], "CREATE TABLE extra (n INTEGER); INSERT INTO nowhere VALUES (7);"];
+    &[STEPS[0], STEPS[1], STEPS[2], "CREATE TABLE extra (n INTEGER); INSERT INTO nowhere VALUES (7);"];
 
 /// A closed store with `rows` wishes.
 async fn filled(dir: &Path, rows: u32) -> Snapshot {
@@ -57,8 +58,8 @@ async fn an_older_store_is_copied_and_migrated() {
     store.close().await;
 
     let error = refusal(dir.path(), Kind::Orchestrator, STEPS).await;
-    assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error:?}");
-    assert!(error.to_string().contains("schema version 3, this holm knows versions up to 2"), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 4, known: 3, .. }), "{error:?}");
+    assert!(error.to_string().contains("schema version 4, this holm knows versions up to 3"), "{error}");
 }
 
 #[tokio::test]
@@ -78,7 +79,7 @@ async fn a_migration_that_fails_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let before = filled(dir.path(), 10).await;
     let error = refusal(dir.path(), Kind::Orchestrator, BROKEN).await;
-    assert!(matches!(error, OpenError::Migrate { from: 2, to: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Migrate { from: 3, to: 4, .. }), "{error:?}");
     let (store, snapshot) = open(dir.path(), Kind::Orchestrator, NEWER).await.unwrap();
     assert_eq!(snapshot, before);
     store.close().await;

@@ -19,7 +19,11 @@ pub enum Kind {
 }
 
 /// SQL that makes version n+1 of version n; step n has index n. Never edited once released, only added to.
-pub(crate) const STEPS: &[&str] = &[include_str!("../migrations/1.sql"), include_str!("../migrations/2.sql")];
+pub(crate) const STEPS: &[&str] = &[
+    include_str!("../migrations/1.sql"),
+    include_str!("../migrations/2.sql"),
+    include_str!("../migrations/3.sql"),
+];
 
 // === impl Kind ===
 

@@ -35,10 +35,10 @@ pub(super) const ROUTES: super::Routes = &[
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct ApplyQuery {
+pub(super) struct ApplyQuery {
     /// Show what would be done, and do nothing.
     #[serde(default)]
-    plan: bool,
+    pub(super) plan: bool,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -51,9 +51,9 @@ struct ExplainQuery {
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-struct AppPath {
-    project: String,
-    application: String,
+pub(super) struct AppPath {
+    pub(super) project: String,
+    pub(super) application: String,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -249,7 +249,7 @@ fn listing(
     Ok(Listing::new(uri, page(applications, key, query.limit, query.cursor.as_deref())?))
 }
 
-fn key(path: &AppPath) -> Result<AppKey, Fault> {
+pub(super) fn key(path: &AppPath) -> Result<AppKey, Fault> {
     let (project, application) = (name("project", &path.project)?, name("application", &path.application)?);
     Ok(AppKey { project, application })
 }

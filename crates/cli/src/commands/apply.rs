@@ -81,7 +81,7 @@ async fn wait_for(client: &Client, args: &Apply, wanted: Wanted<'_>, limit: Dura
     }
 }
 
-fn warn(view: &ApplyView) {
+pub(super) fn warn(view: &ApplyView) {
     for warning in &view.warnings {
         eprintln!("warning: {}", crate::output::clean(warning));
     }
@@ -96,7 +96,7 @@ fn forecast(view: &ApplyView) -> String {
     view.forecast.iter().map(of).collect()
 }
 
-fn people(view: &ApplyView, is: &str) -> String {
+pub(super) fn people(view: &ApplyView, is: &str) -> String {
     let signs = |action: &str| match action {
         "create" => '+',
         "change" => '~',

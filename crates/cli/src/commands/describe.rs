@@ -5,6 +5,7 @@ use holm_client::Client;
 use holm_model::name::Name;
 use holm_model::resources::Cpu;
 use holm_model::usage::UsageHistory;
+use holm_model::view::generation::RolloutView;
 use holm_model::view::query::{HistoryQuery, InstanceQuery};
 use holm_model::view::{ApplicationView, ClusterView, EventView, InstanceView, NodeView};
 
@@ -170,10 +171,23 @@ fn about_application(view: &ApplicationView) -> String {
         ("id", view.id.clone()),
         ("state", rows::with_note(view.state.word(), view.unconfirmed, "unconfirmed")),
         ("generation", view.generation.to_string()),
+        ("rollout", view.rollout.as_ref().map(rollout).unwrap_or_default()),
         ("created", when(view.created)),
         ("changed", when(view.changed)),
     ];
     table::pairs(&pairs, stdout_ink())
+}
+
+/// How its newest generation goes, in a line.
+fn rollout(view: &RolloutView) -> String {
+    let canaries = view.canaries.join(", ");
+    let state = match view.took_back {
+        Some(failed) => format!("{}, in the place of generation {failed}", view.outcome.word()),
+        None if canaries.is_empty() => view.outcome.word().to_owned(),
+        None => format!("the canary of {canaries} waits for `holm promote`"),
+    };
+    let why = if view.reason.is_empty() { String::new() } else { format!(": {}", view.reason) };
+    crate::output::clean(&format!("generation {}, {state}{why}", view.generation))
 }
 
 fn services(view: &ApplicationView) -> String {

@@ -30,8 +30,12 @@ pub(crate) struct Wanted<'a> {
 pub(crate) enum Verdict {
     /// It is as it was wished.
     Reached,
+    /// Its canary is, and waits for a person.
+    Canary,
     Wait,
     Failed,
+    /// It has failed, and something older took its place: what, and why.
+    TakenBack(String),
 }
 
 /// How long to wait.
@@ -97,7 +101,17 @@ pub(crate) async fn until_running(
     };
     let state = reach(client, wanted, patience, show).await?;
     live.clear();
-    live.note(&format!("{} is {state}", wanted.name))
+    live.note(&format!("{} is {state}", wanted.name))?;
+    let rollout = client.application(wanted.project, wanted.name).await?.rollout;
+    let canaries = rollout.map(|rollout| rollout.canaries).unwrap_or_default();
+    if canaries.is_empty() {
+        return Ok(());
+    }
+    let name = wanted.name;
+    live.note(&format!(
+        "the canary of {} runs well: `holm promote {name}` goes on, `holm rollback {name}` takes it back",
+        canaries.join(", ")
+    ))
 }
 
 /// As [`until_running`], for programs.
@@ -123,6 +137,8 @@ async fn reach(
         let instances = instances(client, wanted).await?;
         show(&instances)?;
         let until = match verdict(&application, wanted.generation) {
+            Verdict::TakenBack(why) => return Err(taken_back(wanted, &why)),
+            Verdict::Canary => return Ok(application.state),
             Verdict::Failed => return Err(failed(wanted, &open_ends(&instances))),
             Verdict::Wait => {
                 steady.broken();
@@ -134,8 +150,10 @@ async fn reach(
                 Some(end) => end,
             },
         };
+        // Who goes back by itself is waited for: what becomes of it says more.
+        let goes_back = application.rollout.as_ref().is_some_and(|rollout| rollout.rolls_back);
         let hopeless = crashes.again_and_again(&instances) + &Crashes::given_up(&instances);
-        if !hopeless.is_empty() {
+        if !hopeless.is_empty() && !goes_back {
             return Err(failed(wanted, &hopeless));
         }
         match tokio::time::timeout_at(until, pulse.beat()).await {
@@ -160,6 +178,14 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
     if application.generation < generation {
         return Verdict::Wait;
     }
+    if let Some(rollout) = &application.rollout {
+        if rollout.took_back.is_some_and(|failed| failed >= generation) {
+            return Verdict::TakenBack(rollout.reason.clone());
+        }
+        if !rollout.canaries.is_empty() {
+            return Verdict::Canary;
+        }
+    }
     match application.state {
         S::Running | S::Completed | S::Paused | S::Stopped => Verdict::Reached,
         S::Error => Verdict::Failed,
@@ -171,6 +197,14 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
 fn failed(wanted: Wanted<'_>, why: &str) -> Failure {
     Failure::new(format!("{} has failed{why}", wanted.name))
         .hint(format!("`holm logs {}` shows what its instances said", wanted.name))
+}
+
+fn taken_back(wanted: Wanted<'_>, why: &str) -> Failure {
+    let Wanted { name, generation, .. } = wanted;
+    Failure::new(format!(
+        "generation {generation} of {name} has failed, and what ran before takes its place: {why}"
+    ))
+    .hint(format!("`holm history {name}` shows both, `holm diff {name}` what differs"))
 }
 
 fn late(
@@ -200,6 +234,7 @@ mod tests {
     use super::*;
     use crate::output::samples::instance;
     use holm_model::time::Time;
+    use holm_model::view::generation::{GenerationOutcome, RolloutView};
 
     fn application(state: ServiceState, generation: u64) -> ApplicationView {
         ApplicationView {
@@ -211,6 +246,7 @@ mod tests {
             unconfirmed: false,
             created: Time(0),
             changed: Time(0),
+            rollout: None,
             services: Vec::new(),
         }
     }
@@ -221,6 +257,21 @@ mod tests {
         assert_eq!(verdict(&application(ServiceState::Running, 2), 2), Verdict::Reached);
         assert_eq!(verdict(&application(ServiceState::Updating, 2), 2), Verdict::Wait);
         assert_eq!(verdict(&application(ServiceState::Error, 2), 2), Verdict::Failed);
+    }
+
+    #[test]
+    fn what_was_taken_back_has_failed_though_something_runs() {
+        let mut application = application(ServiceState::Running, 3);
+        application.rollout = Some(RolloutView {
+            generation: 3,
+            outcome: GenerationOutcome::Underway,
+            reason: "web/0: exit code 1".to_owned(),
+            took_back: Some(2),
+            canaries: Vec::new(),
+            rolls_back: false,
+        });
+        assert_eq!(verdict(&application, 2), Verdict::TakenBack("web/0: exit code 1".to_owned()));
+        assert_eq!(verdict(&application, 3), Verdict::Reached);
     }
 
     #[test]

@@ -8,8 +8,11 @@
 //! | [`rights`] | roles and rights in words |
 //! | [`spark`] | how something went, as a line of blocks |
 //! | [`time`] | ages and the reader's zone |
+//! | [`difference`] | two texts line by line |
 //! | [`live`] | a view that is drawn again and again |
 
+#[cfg(feature = "full")]
+pub(crate) mod difference;
 #[cfg(feature = "full")]
 pub(crate) mod live;
 #[cfg(feature = "full")]

@@ -28,6 +28,9 @@ pub(crate) struct Label {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UsualStrategy(pub(crate) Strategy);
 
+/// Most of `--keep-generations`.
+pub(crate) const MOST_GENERATIONS: u32 = 1_000;
+
 /// Says that no proxy is used, whatever the environment says.
 const NO_PROXY: &str = "none";
 
@@ -149,6 +152,8 @@ options!(
         strategy: UsualStrategy = (env = "HOLM_STRATEGY", value_name = "STRATEGY");
         /// Where its nodes are that name no place of their own, latitude and longitude in degrees
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
+        /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
+        keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]
@@ -186,6 +191,8 @@ options!(
         strategy: UsualStrategy = (env = "HOLM_STRATEGY", value_name = "STRATEGY");
         /// Where its nodes are that name no place of their own, latitude and longitude in degrees
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
+        /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
+        keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]

@@ -15,7 +15,7 @@ use holm_model::name::Name;
 use holm_orchestrator::{Config, Role, Shell};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::options::{ClusterOptions, LimitOptions, RootOptions, UsualStrategy};
+use super::options::{ClusterOptions, LimitOptions, MOST_GENERATIONS, RootOptions, UsualStrategy};
 use super::{SOCKET, Setup, data_dir, notify, setup_link, stopped_by_signal};
 use crate::failure::Failure;
 use crate::output::say;
@@ -89,6 +89,7 @@ fn root(options: RootOptions) -> Result<Config, Failure> {
     let data_dir = data_dir(options.data_dir, "root")?;
     let config = Config::new(data_dir, name, Role::Root { sea: options.sea });
     let config = lasting(config, options.certificate_life, options.rejoin_window);
+    let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
@@ -105,6 +106,7 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let data_dir = data_dir(options.data_dir, "cluster")?;
     let config = Config::new(data_dir, name, Role::Cluster { parent, token });
     let config = lasting(config, options.certificate_life, options.rejoin_window);
+    let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
@@ -119,6 +121,19 @@ fn lasting(mut config: Config, life: Option<Span>, rejoin: Option<Span>) -> Conf
         config.limits.rejoin_window = rejoin;
     }
     config
+}
+
+/// How much of the past it keeps. A file says any number, flags only those that they take.
+fn keeping(mut config: Config, generations: Option<u32>) -> Result<Config, Failure> {
+    match generations {
+        None => {}
+        Some(number @ 1..=MOST_GENERATIONS) => config.limits.generations = number as usize,
+        Some(number) => {
+            return Err(Failure::wrong_use(format!("{number} generations cannot be kept"))
+                .hint(format!("`keep-generations` is 1 to {MOST_GENERATIONS}")));
+        }
+    }
+    Ok(config)
 }
 
 /// How it places, and where.

@@ -15,6 +15,7 @@
 //! | [`doctor`] | what `holm doctor` finds |
 //! | [`backup`] | a root that is lost with its disk, and restored |
 //! | [`drills`] | what `cargo xtask drill` does |
+//! | [`changing`] | history, differences, rollbacks, canaries |
 //! | [`certificates`] | their renewal while everything runs, and after they have expired |
 //! | [`clocks`] | a node whose clock begins in 1970 |
 //! | [`identities`] | who instances are, to the API and to one another |
@@ -49,6 +50,7 @@ mod api;
 mod applying;
 mod backup;
 mod certificates;
+mod changing;
 mod clocks;
 mod completing;
 mod containers;

@@ -6,6 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use holm_core::orchestrator::command::{Actor, Command, Expected, Reply};
+use holm_core::orchestrator::config::GENERATIONS;
 use holm_core::orchestrator::{Config, Deadlines, Effect, Event, LinkId, Orchestrator, Ticket, Tier};
 use holm_core::table::Snapshot;
 use holm_model::fact::Fact;
@@ -54,6 +55,7 @@ impl Site {
             tier,
             deadlines: Deadlines::default(),
             strategy: Strategy::default(),
+            generations: GENERATIONS,
             location: None,
         };
         let machine = Orchestrator::load(Snapshot::new(), config, 1).expect("an empty store");

@@ -40,9 +40,11 @@ impl Orchestrator {
     fn execute(&mut self, actor: &Actor, command: Command) -> Result<Reply, Refusal> {
         match command {
             Command::Apply { project, application, expected } => {
-                self.apply(&project, &application, &expected)
+                self.apply(actor, &project, &application, &expected)
             }
             Command::Delete { app, expected } => self.delete(&app, &expected),
+            Command::Rollback { app, to, expected } => self.roll_back(actor, &app, to, &expected),
+            Command::Promote { app, expected } => self.promote(&app, &expected),
             Command::Patch { app, service, replicas, run, restart, expected } => {
                 self.patch(&app, &expected, &Patch { service, replicas, run, restart })
             }
@@ -92,6 +94,8 @@ fn application_of(command: &Command) -> Option<String> {
     match command {
         Command::Apply { project, application, .. } => Some(format!("{project}/{}", application.name)),
         Command::Delete { app, .. }
+        | Command::Rollback { app, .. }
+        | Command::Promote { app, .. }
         | Command::Patch { app, .. }
         | Command::Restart { app, .. }
         | Command::Confirm { app } => Some(app.to_string()),
@@ -114,6 +118,11 @@ fn words(command: &Command) -> (&'static str, String) {
             ("apply", format!("application {project}/{}", application.name))
         }
         Command::Delete { app, .. } => ("delete", format!("application {app}")),
+        Command::Promote { app, .. } => ("promote", format!("application {app}")),
+        Command::Rollback { app, to, .. } => {
+            let to = to.map(|to| format!(" to generation {to}")).unwrap_or_default();
+            ("rollback", format!("application {app}{to}"))
+        }
         Command::Patch { app, service, replicas, run, restart, .. } => {
             let verb = match (replicas, run, restart) {
                 (Some(_), ..) => "scale",

@@ -390,6 +390,8 @@ fn restore_service(wish: &mut Wish, part: &Part, index: &SlotIndex, filled: u32)
         applied_replicas: part.replicas,
         run: part.run,
         restarts: part.restarts,
+        // Where some have it, nobody knows any more who was to have it first.
+        promoted: part.generation,
     };
     let service = wish.services.entry(part.service.clone()).or_insert_with(told);
     if (service.generation, service.restarts) < (part.generation, part.restarts) {

@@ -10,8 +10,9 @@ use holm_model::service::{Application, Replicas};
 use holm_model::view::ApplyView;
 use holm_model::wish::{AppKey, Version, Wish};
 
-use super::command::{Expected, Refusal, Reply};
+use super::command::{Actor, Expected, Refusal, Reply};
 use super::demand::{Demand, Origin};
+use super::generations::Cause;
 use super::rows::WishRow;
 use super::{Orchestrator, Tier, plan};
 
@@ -53,6 +54,7 @@ impl Orchestrator {
         let old = known.map_or(&nothing, |wish| &wish.services);
         let (services, changes) = plan::merge(old, application, version.generation);
         self.check_quota(&key, &services)?;
+        let busy = known.and_then(|wish| self.is_updating(wish.id));
         let same = known.filter(|wish| wish.services == services && !wish.unconfirmed);
         let now = self.now.wall;
         let wish = Wish {
@@ -66,13 +68,20 @@ impl Orchestrator {
             changed: same.map_or(now, |wish| wish.changed),
             services,
         };
+        let mut warnings = self.advice(application);
+        if let Some(before) = busy.filter(|_| same.is_none()) {
+            warnings.push(format!(
+                "generation {before} was still being rolled out; generation {} takes its place",
+                wish.version.generation
+            ));
+        }
         let view = ApplyView {
             application: wish.key.application.to_string(),
             project: wish.key.project.to_string(),
             id: known.map(|wish| wish.id.to_string()),
             generation: wish.version.generation,
             changes,
-            warnings: self.advice(application),
+            warnings,
             forecast: Vec::new(),
         };
         Ok((WishRow { wish, gone_at: None, trusted: Some(self.epoch) }, view))
@@ -80,18 +89,38 @@ impl Orchestrator {
 
     pub(super) fn apply(
         &mut self,
+        actor: &Actor,
         project: &Name,
         application: &Application,
         expected: &Expected,
+    ) -> Result<Reply, Refusal> {
+        let cause = Cause::Apply { who: actor.who.clone(), from: actor.from.clone() };
+        self.make_wish(project, application, expected, cause)
+    }
+
+    /// Makes the application the wish, and keeps what it says as a generation.
+    pub(super) fn make_wish(
+        &mut self,
+        project: &Name,
+        application: &Application,
+        expected: &Expected,
+        cause: Cause,
     ) -> Result<Reply, Refusal> {
         let (mut row, mut view) = self.next_wish(project, application, expected)?;
         if view.id.is_none() {
             row.wish.id = WishId(self.next_id());
             view.id = Some(row.wish.id.to_string());
         }
+        if matches!(cause, Cause::Rollback { .. } | Cause::Automatic { .. }) {
+            // What ran before needs no canary.
+            row.wish.services.values_mut().for_each(|service| service.promoted = service.generation);
+        }
         let id = row.wish.id;
+        // What was adopted since the start was not kept yet.
+        self.keep_generation(id, Cause::Found);
         self.apps.insert(row.wish.key.clone(), id);
         self.wishes.put(&mut self.journal, id, row);
+        self.keep_generation(id, cause);
         self.refresh_demands(id);
         Ok(Reply::Applied(view))
     }
@@ -176,6 +205,7 @@ impl Orchestrator {
             row.gone_at = Some(revision);
         });
         self.this_step.deleted = true;
+        self.forget_generations(id);
         self.apps.remove(&key);
         self.refresh_demands(id);
     }

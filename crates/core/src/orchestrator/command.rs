@@ -45,6 +45,17 @@ pub enum Command {
         app: AppKey,
         expected: Expected,
     },
+    /// What a kept generation said is wished again; `to: None`: the one before the present one.
+    Rollback {
+        app: AppKey,
+        to: Option<u64>,
+        expected: Expected,
+    },
+    /// The canary is good: all slots get the new specification.
+    Promote {
+        app: AppKey,
+        expected: Expected,
+    },
     /// `service: None`: all services of the application.
     Patch {
         app: AppKey,
@@ -204,6 +215,13 @@ pub enum Refusal {
     NotFound { kind: &'static str, name: String },
     #[error("application {app} has no service `{service}`; it has `{known}`")]
     NoService { app: AppKey, service: Name, known: String },
+    /// It never was, or is kept no longer.
+    #[error(
+        "application {app} has no generation {generation} that could be gone back to; there is {kept}: `holm history {}` \
+         tells more",
+        app.application
+    )]
+    NoGeneration { app: AppKey, generation: u64, kept: String },
     /// Somebody else owns an application of this name.
     #[error("application {app} belongs to {owner}, and is changed there")]
     OtherOwner { app: AppKey, owner: String },

@@ -24,7 +24,12 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where its nodes are that name no place of their own.
     pub location: Option<Point>,
+    /// Generations of an application whose specification is kept.
+    pub generations: usize,
 }
+
+/// The default of [`Config::generations`].
+pub const GENERATIONS: usize = 10;
 
 /// How long silence lasts before it means something; counted in boot time from the last message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use holm_model::item::{Part, Share, ShareSlots};
 use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::RunState;
+use holm_model::update::{Canary, Update};
 use holm_model::wish::Wish;
 
 use super::specs::Specs;
@@ -29,6 +30,8 @@ pub(super) struct Demand {
     pub(super) spec: Option<Arc<ServiceSpec>>,
     pub(super) slots: Wanted,
     pub(super) failures: u32,
+    /// All slots may have the specification: there is no canary to wait for.
+    pub(super) promoted: bool,
     /// Nothing new is placed: restored and unconfirmed, or held by the parent.
     pub(super) quiet: bool,
 }
@@ -65,7 +68,8 @@ impl Demand {
                 Replicas::PerNode => Wanted::PerNode,
             };
             let spec = specs.decode(&part.spec);
-            (Origin::Own(key), Self { part, spec, slots, failures: 0, quiet: wish.unconfirmed })
+            let promoted = service.promoted >= service.generation;
+            (Origin::Own(key), Self { part, spec, slots, failures: 0, promoted, quiet: wish.unconfirmed })
         })
     }
 
@@ -80,8 +84,23 @@ impl Demand {
             part: share.part.clone(),
             slots,
             failures: share.failures,
+            // Of one slot: its owner waits for the canary.
+            promoted: true,
             quiet: share.held,
         }
+    }
+
+    /// How its instances are replaced; the usual way when this version cannot read the specification.
+    pub(super) fn update(&self) -> &Update {
+        const USUAL: &Update = &Update::USUAL;
+        self.spec.as_ref().map_or(USUAL, |spec| &spec.update)
+    }
+
+    /// The canary that others wait for, and how many slots it has: those of the lowest numbers.
+    pub(super) fn canary(&self) -> Option<(Canary, u32)> {
+        let Wanted::First(replicas) = self.slots else { return None };
+        let canary = self.update().canary().filter(|_| !self.promoted)?;
+        Some((canary, canary.size.of(replicas)))
     }
 
     /// Nothing is expected to run.

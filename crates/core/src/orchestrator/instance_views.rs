@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use holm_model::duration::Span;
 use holm_model::fact::{InstanceReport, UnfilledSlot};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Role;
@@ -9,6 +10,7 @@ use holm_model::name::Name;
 use holm_model::slot::SlotIndex;
 use holm_model::state::{InstanceState, SlotState};
 use holm_model::time::Time;
+use holm_model::update::Promote;
 use holm_model::view::InstanceView;
 
 use super::demand::{Demand, Origin};
@@ -146,7 +148,25 @@ impl Orchestrator {
             told.iter().find(ours).map(|told| told.reason.clone())
         };
         let failed = || self.why_halted(&Self::slot_of(placement).0, report);
-        slot.map(|slot| slot.reason.clone()).or_else(below).or_else(failed)
+        let canary = || self.why_behind_canary(placement, report);
+        slot.map(|slot| slot.reason.clone()).or_else(below).or_else(failed).or_else(canary)
+    }
+
+    /// The slot's new specification waits until its canary was found good.
+    fn why_behind_canary(&self, placement: &Placement, report: &InstanceReport) -> Option<String> {
+        let (origin, index) = Self::slot_of(placement);
+        let demand = self.demands.get(&origin)?;
+        let (canary, size) = demand.canary()?;
+        let wanted = demand.part.generation;
+        if report.generation >= wanted || !Self::waits_for_canary(&index, demand) {
+            return None;
+        }
+        let (app, service) = (&report.app.application, &report.service);
+        let then = match canary.promote {
+            Promote::Manual => format!("`holm promote {app}` goes on, `holm rollback {app}` takes it back"),
+            Promote::After(after) => format!("it follows once they have run well for {}", Span(after)),
+        };
+        Some(format!("generation {wanted} is tried in {size} of {service} first; {then}"))
     }
 
     /// The slot's new specification has failed in another one.

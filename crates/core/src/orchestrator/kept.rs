@@ -7,7 +7,7 @@ use holm_model::content::ContentKey;
 use holm_model::fact::UnfilledSlot;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::EndpointsKey;
-use holm_model::slot::ServiceKey;
+use holm_model::slot::{ServiceKey, SlotIndex};
 
 use super::choosing::Full;
 use super::contents::Readers;
@@ -75,8 +75,10 @@ pub(super) struct ThisStep {
     pub(super) frozen: Option<bool>,
     /// Whether this store lost what it knew of its members, once a slot wanted to know.
     pub(super) forgotten: Option<bool>,
-    /// A slot that others of its origin wait for in an update.
-    pub(super) mover: Option<SlotId>,
+    /// Slots of an origin that others of it wait for in an update.
+    pub(super) movers: Option<(Origin, Vec<SlotIndex>)>,
+    /// An origin that was to end before anything new of it starts, and has.
+    pub(super) ended: Option<Origin>,
     /// It takes a revision even if it changes no list: a tombstone waits for it.
     pub(super) deleted: bool,
 }

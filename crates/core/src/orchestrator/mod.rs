@@ -18,8 +18,8 @@
 //! | [`rows`], [`reigns`] | what must survive; the starts of this orchestrator |
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
-//! | [`admission`], [`applications`], [`plan`], [`patch`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`place`], [`choosing`], [`surroundings`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
+//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`place`], [`choosing`], [`surroundings`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`] | members come and go |
 //! | [`people`], [`projects`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
@@ -49,6 +49,7 @@ pub mod event;
 mod explaining;
 mod facts;
 pub mod figures;
+mod generations;
 mod held_views;
 mod identity;
 mod instance_views;
@@ -74,6 +75,7 @@ mod removal;
 pub mod restored;
 mod reunion;
 mod rhythm;
+mod rollouts;
 pub mod rows;
 mod seen;
 mod shares;
@@ -112,6 +114,7 @@ use awaited::Gathering;
 use choosing::Rankings;
 use contents::ContentRow;
 use demand::{Demand, Origin};
+use generations::{GenerationKey, GenerationRow};
 use kept::{Index, Links, Parent, ThisStep, Todo};
 use last_words::LastWords;
 use lists::List;
@@ -119,6 +122,7 @@ use members::Live;
 use people::Person;
 use place::Load;
 use projects::Project;
+use rollouts::Rollout;
 use rows::{Member, Placement, Reign, Revocation, Seen, Token, WishRow};
 use slots::Slots;
 use specs::Specs;
@@ -145,6 +149,7 @@ pub struct Orchestrator {
     projects: Rows<Name, Project>,
     people: Rows<Name, Person>,
     contents: Rows<ContentKey, ContentRow>,
+    generations: Rows<GenerationKey, GenerationRow>,
 
     // Facts: written behind, known again from the members' snapshots.
     instances: Rows<AssignmentId, InstanceReport>,
@@ -176,6 +181,7 @@ pub struct Orchestrator {
     specs: Specs,
     rankings: Rankings,
     tally: Tally,
+    rollouts: BTreeMap<WishId, Rollout>,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -200,6 +206,7 @@ impl Orchestrator {
         machine.forget_strays();
         machine.derive();
         machine.recall();
+        machine.keep_what_is_there();
         Ok(machine)
     }
 
@@ -226,6 +233,7 @@ impl Orchestrator {
             projects: Rows::load(Table::Project, rows)?,
             people: Rows::load(Table::Person, rows)?,
             contents: Rows::load(Table::Content, rows)?,
+            generations: Rows::load(Table::Generation, rows)?,
             instances: Rows::load(Table::Fact, rows)?,
             seen: Rows::load(Table::Seen, rows)?,
             last_words: LastWords::default(),
@@ -252,6 +260,7 @@ impl Orchestrator {
             specs: Specs::default(),
             rankings: Rankings::default(),
             tally: Tally::default(),
+            rollouts: BTreeMap::new(),
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),
@@ -330,6 +339,7 @@ impl Orchestrator {
                 Table::Project => self.projects.restore(&key, old),
                 Table::Person => self.people.restore(&key, old),
                 Table::Content => self.contents.restore(&key, old),
+                Table::Generation => self.generations.restore(&key, old),
                 Table::Meta | Table::Item => self.held.restore(table, &key, old),
                 Table::Instance | Table::Fact | Table::Seen => Ok(()),
             };

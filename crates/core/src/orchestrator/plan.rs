@@ -10,6 +10,8 @@ use holm_model::view::PlannedChange;
 use holm_model::wish::{ServiceWish, SpecBytes};
 use serde_json::Value;
 
+use super::generations::{GenerationRow, Said};
+
 /// The services of the next generation, and what that changes, in words.
 pub(super) fn merge(
     old: &BTreeMap<Name, ServiceWish>,
@@ -32,6 +34,25 @@ pub(super) fn merge(
     (services, changes)
 }
 
+/// What one generation changed against another, in words.
+pub(super) fn between(before: &GenerationRow, after: &GenerationRow) -> Vec<PlannedChange> {
+    let of = |name: &Name, said: &Said| match before.services.get(name) {
+        None => Some(planned("create", name, vec![replicas_of(said.replicas)])),
+        Some(old) if old == said => None,
+        Some(old) => {
+            let mut details =
+                if old.spec == said.spec { Vec::new() } else { differences(&old.spec, &said.spec) };
+            if old.replicas != said.replicas {
+                details.push(format!("replicas: {} → {}", text(old.replicas), text(said.replicas)));
+            }
+            Some(planned("change", name, details))
+        }
+    };
+    let gone = before.services.keys().filter(|name| !after.services.contains_key(*name));
+    let changed = after.services.iter().filter_map(|(name, said)| of(name, said));
+    changed.chain(gone.map(|name| planned("remove", name, Vec::new()))).collect()
+}
+
 fn create(wanted: &ApplicationService, generation: u64) -> ServiceWish {
     ServiceWish {
         spec: SpecBytes::encode(&wanted.spec),
@@ -40,6 +61,7 @@ fn create(wanted: &ApplicationService, generation: u64) -> ServiceWish {
         applied_replicas: wanted.replicas,
         run: RunState::Run,
         restarts: 0,
+        promoted: generation,
     }
 }
 

@@ -1,15 +1,27 @@
-//! A new specification proves itself in one slot before another one is given to it.
+//! A new specification proves itself in a few slots before others are given it.
 
-use holm_model::fact::InstanceReport;
+use std::time::Duration;
+
+use holm_model::fact::{InstanceReport, InstanceStatus};
 use holm_model::id::AssignmentId;
 use holm_model::slot::SlotIndex;
 use holm_model::state::{InstanceState, RunState};
 
 use super::Orchestrator;
-use super::demand::{Demand, Origin};
+use super::demand::{Demand, Origin, SlotId};
 use super::rows::Placement;
 use super::slots::Slot;
 use super::standing::Standing;
+
+/// Whether an instance of the new specification counts as updated well. `unchanged`: for how long its state has been
+/// what it is.
+fn runs_well(status: &InstanceStatus, unchanged: Duration, healthy_for: Duration) -> bool {
+    match status.state {
+        InstanceState::Failed => false,
+        InstanceState::Running => unchanged >= healthy_for,
+        _ => true,
+    }
+}
 
 impl Orchestrator {
     /// The slot has the demand's generation, which has failed there, or has not run for long enough yet.
@@ -24,26 +36,63 @@ impl Orchestrator {
         };
         // Whoever has not called yet since our start has failed all the same.
         let heard = if failed { !self.is_silent(id, placement) } else { self.online(placement) };
-        placement.part.generation == generation && heard && !self.has_proved(id, placement)
+        let healthy_for = self.healthy_for(demand);
+        placement.part.generation == generation && heard && !self.has_proved(id, placement, healthy_for)
     }
 
-    fn has_proved(&self, id: AssignmentId, placement: &Placement) -> bool {
+    /// How long an instance of the demand must run before it counts as good.
+    pub(super) fn healthy_for(&self, demand: &Demand) -> Duration {
+        demand.update().healthy_for.unwrap_or(self.config.deadlines.steady)
+    }
+
+    fn has_proved(&self, id: AssignmentId, placement: &Placement, healthy_for: Duration) -> bool {
         match self.standing(id) {
             // Others are updated meanwhile.
             Standing::Dangling => true,
             Standing::Moving | Standing::Exhausted(_) => false,
-            Standing::Settled => self.copies(id).all(|report| self.is_steady(report, placement)),
+            Standing::Settled => self.runs_well(id, placement, healthy_for),
         }
     }
 
-    fn is_steady(&self, report: &InstanceReport, placement: &Placement) -> bool {
-        let changed = self.index.changed.get(&report.id).copied().unwrap_or_default();
-        let unchanged = self.now.boot.saturating_sub(changed.max(self.gathering.started()));
-        match report.status.state {
-            InstanceState::Failed => report.generation != placement.part.generation,
-            InstanceState::Running => unchanged >= self.config.deadlines.steady,
-            _ => true,
+    fn runs_well(&self, id: AssignmentId, placement: &Placement, healthy_for: Duration) -> bool {
+        self.copies(id).all(|report| {
+            let changed = self.index.changed.get(&report.id).copied().unwrap_or_default();
+            let unchanged = self.now.boot.saturating_sub(changed.max(self.gathering.started()));
+            let older = report.generation != placement.part.generation;
+            let failed_before = older && report.status.state == InstanceState::Failed;
+            failed_before || runs_well(&report.status, unchanged, healthy_for)
+        })
+    }
+
+    /// The slot has the demand's generation, is heard of, and has run well for so long.
+    pub(super) fn is_updated(&self, slot: &Slot, demand: &Demand, healthy_for: Duration) -> bool {
+        slot.active.is_some_and(|id| {
+            self.placements.get(&id).is_some_and(|placement| {
+                placement.part.generation == demand.part.generation
+                    && self.online(placement)
+                    && self.standing(id) == Standing::Settled
+                    && self.runs_well(id, placement, healthy_for)
+            })
+        })
+    }
+
+    /// The slot is not of the canary, which is not promoted yet.
+    pub(super) fn waits_for_canary(index: &SlotIndex, demand: &Demand) -> bool {
+        match (demand.canary(), index) {
+            (Some((_, size)), SlotIndex::Number(number)) => *number >= size,
+            _ => false,
         }
+    }
+
+    /// All of the canary have run well for so long, and at least for as long as every slot must.
+    pub(super) fn canary_stands(&self, origin: &Origin, demand: &Demand, long: Duration) -> bool {
+        let long = long.max(self.healthy_for(demand));
+        demand.canary().is_some_and(|(_, size)| {
+            (0..size).all(|number| {
+                let slot = self.slots.get(&(origin.clone(), SlotIndex::Number(number)));
+                slot.is_some_and(|slot| self.is_updated(slot, demand, long))
+            })
+        })
     }
 
     /// A slot of the origin in which this generation has failed, and why.
@@ -51,7 +100,12 @@ impl Orchestrator {
         self.slots.of(origin).find_map(|(index, slot)| self.failure(index, slot, generation))
     }
 
-    fn failure(&self, index: &SlotIndex, slot: &Slot, generation: u64) -> Option<(SlotIndex, String)> {
+    pub(super) fn failure(
+        &self,
+        index: &SlotIndex,
+        slot: &Slot,
+        generation: u64,
+    ) -> Option<(SlotIndex, String)> {
         let Some(active) = slot.active else {
             let failed = slot.wanted && slot.failures > 0 && slot.tried.1 == generation;
             return failed.then(|| (index.clone(), slot.failed.as_ref().unwrap_or(&slot.reason).clone()));
@@ -63,9 +117,58 @@ impl Orchestrator {
         Some((report.slot.clone(), report.status.reason.clone()))
     }
 
+    /// As [`Self::failure`], where nothing is tried any more.
+    pub(super) fn failure_for_good(
+        &self,
+        slot_id: &SlotId,
+        slot: &Slot,
+        generation: u64,
+    ) -> Option<(SlotIndex, String)> {
+        let given_up = match slot.active {
+            None => slot.failed.is_some() || self.todo.unfilled.contains(slot_id),
+            Some(active) => self.copies(active).any(|report| {
+                let status = &report.status;
+                report.generation == generation && status.state == InstanceState::Failed && status.exhausted
+            }),
+        };
+        if given_up { self.failure(&slot_id.1, slot, generation) } else { None }
+    }
+
     /// Instances of a placement: itself on a node, those below a cluster.
     pub(super) fn copies(&self, id: AssignmentId) -> impl Iterator<Item = &InstanceReport> {
         let shared = self.index.by_share.get(&id).into_iter().flatten().copied();
         shared.chain([id]).filter_map(|id| self.instances.get(&id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use holm_model::time::Time;
+
+    use super::*;
+
+    fn status(state: InstanceState) -> InstanceStatus {
+        InstanceStatus {
+            state,
+            incarnation: 1,
+            sequence: 1,
+            reason: String::new(),
+            since: Time(0),
+            restarts: 0,
+            exhausted: false,
+            ports: BTreeMap::new(),
+            usage: None,
+        }
+    }
+
+    #[test]
+    fn what_runs_counts_once_it_has_run_for_long_enough() {
+        let seconds = Duration::from_secs;
+        let well = |state, ran| runs_well(&status(state), seconds(ran), seconds(10));
+        assert!(!well(InstanceState::Running, 9) && well(InstanceState::Running, 10));
+        assert!(!well(InstanceState::Failed, 100));
+        assert!(well(InstanceState::Completed, 0), "it has done what it was for");
     }
 }

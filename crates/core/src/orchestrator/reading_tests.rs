@@ -27,7 +27,8 @@ impl Root {
     fn new() -> Self {
         let (sea, name) = ("sea".to_owned(), "root".parse().unwrap());
         let (deadlines, strategy) = (Deadlines::default(), Default::default());
-        let config = Config { sea, name, tier: Tier::Root, deadlines, strategy, location: None };
+        let config =
+            Config { sea, name, tier: Tier::Root, deadlines, strategy, location: None, generations: 10 };
         Self(Orchestrator::load(Snapshot::new(), config, 1).unwrap())
     }
 

@@ -154,6 +154,9 @@ impl Orchestrator {
             return;
         } else if clearing {
             ("clearing", "waits for its previous instance to end".to_owned())
+        } else if self.is_ending(&slot_id.0, demand) {
+            self.todo.unfilled.insert(slot_id.clone());
+            ("clearing", "waits for the instances of the generation before to end".to_owned())
         } else {
             match demand.spec.clone() {
                 None => {

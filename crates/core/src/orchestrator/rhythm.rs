@@ -37,6 +37,7 @@ impl Orchestrator {
         self.ask_again();
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
         self.todo.origins.append(&mut self.todo.updating);
+        self.look_at_rollouts();
         self.forget_last_words();
         self.bury();
     }

@@ -13,7 +13,7 @@ use holm_model::slot::SlotIndex;
 use holm_model::state::InstanceState;
 
 use super::Orchestrator;
-use super::demand::{Demand, SlotId};
+use super::demand::{Demand, Origin, SlotId};
 use super::rows::{Phase, Placement};
 use super::slots::Slot;
 use super::standing::Standing;
@@ -31,10 +31,11 @@ impl Orchestrator {
             return self.renumber(slot_id, demand, active, placement);
         }
         self.todo.updating.insert(slot_id.0.clone());
-        if demand.quiet || self.others_move(slot_id, demand) {
+        let ends_first = demand.update().recreates() && !placement.per_node && !demand.rests();
+        if demand.quiet || !ends_first && self.others_move(slot_id, demand, placement) {
             return self.pass_on(demand, active, placement);
         }
-        if self.is_updated_there(demand, placement) {
+        if !ends_first && self.is_updated_there(demand, placement) {
             let mut changed = placement.clone();
             changed.part = demand.part.clone();
             changed.failures = demand.failures;
@@ -49,7 +50,12 @@ impl Orchestrator {
             // It hears nothing of it now; others are updated meanwhile.
             return self.pass_on(demand, active, placement);
         }
-        match self.make_room(slot_id, demand, active) {
+        let room = match &demand.spec {
+            // All of them make room, and nothing is placed before they have.
+            Some(spec) if ends_first && self.could_be_anywhere(spec) => Ok(Phase::Retiring),
+            _ => self.make_room(slot_id, demand, active),
+        };
+        match room {
             Ok(phase) => {
                 self.set_halted(slot_id, false);
                 self.set_phase(active, phase);
@@ -134,6 +140,12 @@ impl Orchestrator {
         self.place(slot_id, demand, &spec).map(|_| Phase::Superseded).map_err(|nobody| nobody.reason)
     }
 
+    fn could_be_anywhere(&self, spec: &ServiceSpec) -> bool {
+        let nobody = BTreeMap::new();
+        let ask = Ask::new(spec, &nobody);
+        self.candidates(None).any(|member| member.never(&ask).is_none())
+    }
+
     fn runs(&self, active: AssignmentId) -> bool {
         self.copies(active).any(|report| report.status.state.is_live())
     }
@@ -196,24 +208,54 @@ impl Orchestrator {
         }
     }
 
-    /// Whether another slot of the origin is being updated, has not proved its new specification yet, or
-    /// has no place for it.
-    fn others_move(&mut self, slot_id: &SlotId, demand: &Demand) -> bool {
-        let halted_itself = self.slots.get(slot_id).is_some_and(|slot| slot.halted);
-        let moves = |index: &SlotIndex, slot: &Slot| {
-            *index != slot_id.1
-                && (self.moves(index, slot, demand) || (!halted_itself && self.is_halted(slot)))
-        };
-        // The one that the slots before this waited for, most likely.
-        let last = self.this_step.mover.as_ref().filter(|mover| mover.0 == slot_id.0);
-        if last.is_some_and(|mover| self.slots.get(mover).is_some_and(|slot| moves(&mover.1, slot))) {
+    /// Whether the slot has to wait for others of its origin: as many as may be at once are being updated or have not
+    /// proved their new specification yet, one has failed or has no place, or it is not of the canary.
+    fn others_move(&mut self, slot_id: &SlotId, demand: &Demand, placement: &Placement) -> bool {
+        if Self::waits_for_canary(&slot_id.1, demand) {
             return true;
         }
-        let mover = self.slots.of(&slot_id.0).find(|(index, slot)| moves(index, slot));
-        let mover = mover.map(|(index, _)| (slot_id.0.clone(), index.clone()));
-        let found = mover.is_some();
-        self.this_step.mover = mover;
-        found
+        // A cluster goes through its nodes itself, and clusters one after the other.
+        let at_once = if placement.per_node { 1 } else { demand.update().parallel as usize };
+        let halted_itself = self.slots.get(slot_id).is_some_and(|slot| slot.halted);
+        // Those that the slots before this waited for, most likely.
+        let known = self.this_step.movers.take().filter(|(origin, _)| *origin == slot_id.0);
+        let known = known.map(|(_, movers)| movers).unwrap_or_default();
+        let known = known.iter().filter_map(|index| {
+            let slot = self.slots.get(&(slot_id.0.clone(), index.clone()))?;
+            Some((index, slot))
+        });
+        let (mut movers, mut waits) = self.movers(known, slot_id, demand, halted_itself, at_once);
+        if !waits {
+            (movers, waits) = self.movers(self.slots.of(&slot_id.0), slot_id, demand, halted_itself, at_once);
+        }
+        self.this_step.movers = Some((slot_id.0.clone(), movers));
+        waits
+    }
+
+    /// Those of `slots` that the slot has to wait for, until it is known that it has to.
+    fn movers<'a>(
+        &self,
+        slots: impl Iterator<Item = (&'a SlotIndex, &'a Slot)>,
+        slot_id: &SlotId,
+        demand: &Demand,
+        halted_itself: bool,
+        at_once: usize,
+    ) -> (Vec<SlotIndex>, bool) {
+        let generation = demand.part.generation;
+        let mut movers = Vec::new();
+        for (index, slot) in slots.filter(|(index, _)| **index != slot_id.1) {
+            let halted = !halted_itself && self.is_halted(slot);
+            if !halted && !self.moves(index, slot, demand) {
+                continue;
+            }
+            movers.push(index.clone());
+            let failed =
+                self.is_proving(index, slot, demand) && self.failure(index, slot, generation).is_some();
+            if halted || failed || movers.len() >= at_once {
+                return (movers, true);
+            }
+        }
+        (movers, false)
     }
 
     fn moves(&self, index: &SlotIndex, slot: &Slot, demand: &Demand) -> bool {
@@ -235,6 +277,26 @@ impl Orchestrator {
                     && self.standing(id) == Standing::Moving
             }),
         }
+    }
+
+    /// The service is updated by ending all that is old, and some of it has not ended.
+    pub(super) fn is_ending(&mut self, origin: &Origin, demand: &Demand) -> bool {
+        if !demand.update().recreates() || self.this_step.ended.as_ref() == Some(origin) {
+            return false;
+        }
+        let old = |id: &AssignmentId| {
+            self.placements.get(id).is_some_and(|placement| {
+                let older = placement.part.generation < demand.part.generation;
+                let other = placement.part.spec != demand.part.spec;
+                older && other && !placement.per_node && !self.is_silent(*id, placement)
+            })
+        };
+        let mut all = self.slots.of(origin).flat_map(|(_, slot)| slot.active.iter().chain(&slot.others));
+        let ending = all.any(old);
+        if !ending {
+            self.this_step.ended = Some(origin.clone());
+        }
+        ending
     }
 
     /// What runs in the slot stays, since its new specification has no place, here or in its cluster.

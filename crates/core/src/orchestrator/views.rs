@@ -45,6 +45,7 @@ impl Orchestrator {
             unconfirmed: wish.unconfirmed,
             created: wish.created,
             changed: wish.changed,
+            rollout: self.rollout_view(wish.id),
             services,
         }
     }

@@ -184,6 +184,7 @@ impl World {
             deadlines: DEADLINES,
             strategy: Strategy::default(),
             location: None,
+            generations: 4,
         };
         let orch = self.orchestrators.len();
         self.orchestrators.push(OrchestratorSite::new(config, self.now));

@@ -7,6 +7,7 @@ mod distrusting;
 mod ending;
 mod forgetting;
 mod frozen_below;
+mod going_back;
 mod joining;
 mod losing;
 mod owners;

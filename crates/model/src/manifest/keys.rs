@@ -31,8 +31,9 @@ pub(super) const SERVICE: Keys = Keys {
         "restart",
         "stop",
         "connects",
+        "update",
     ],
-    later: &["health", "update", "expose", "reconcile", "exclusive"],
+    later: &["health", "expose", "reconcile", "exclusive"],
 };
 pub(super) const SECRET: Keys = Keys { known: &["env", "file"], later: &[] };
 pub(super) const FILE: Keys = Keys { known: &["path", "mode"], later: &[] };
@@ -61,6 +62,10 @@ pub(super) const LOCATION: Keys = Keys { known: &["lat", "lon", "within"], later
 pub(super) const COMPANY: Keys = Keys { known: &["service", "on", "preferred"], later: &[] };
 pub(super) const PREFER: Keys = Keys { known: &["where", "weight"], later: &[] };
 pub(super) const RESTART: Keys = Keys { known: &["policy", "attempts", "backoff"], later: &[] };
+pub(super) const UPDATE: Keys =
+    Keys { known: &["strategy", "parallel", "healthy-for", "deadline", "on-failure", "canary"], later: &[] };
+pub(super) const CANARY: Keys = Keys { known: &["count", "share", "promote"], later: &[] };
+pub(super) const PROMOTE: Keys = Keys { known: &["after"], later: &[] };
 pub(super) const STOP: Keys = Keys { known: &["grace"], later: &[] };
 pub(super) const CONNECT: Keys = Keys { known: &["service", "port"], later: &["latency"] };
 

@@ -2,6 +2,7 @@
 //! comments here are the descriptions that editors show.
 
 mod placement;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ use crate::resources::Resources;
 use crate::service::{self, RestartPolicy};
 
 pub(super) use placement::Placement;
+pub(super) use update::Update;
 
 /// An application of Holm: what to run, and where it may run.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -123,6 +125,10 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub(super) connects: Vec<Connect>,
+    /// How instances of another specification are replaced by those of this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Update")]
+    pub(super) update: Option<Update>,
 }
 
 /// `{ env: VARIABLE }` or `{ file: true }`.

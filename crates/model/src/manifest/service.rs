@@ -8,6 +8,7 @@ use super::keys;
 use super::parts;
 use super::placing;
 use super::read::{At, Fields};
+use super::updating;
 use crate::name::{Name, shorten};
 use crate::service::{ApplicationService, Connect, Port, Replicas, ServiceSpec};
 use crate::template::{self, Variable};
@@ -49,6 +50,7 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
     let restart = fields.or_default("restart", parts::restart);
     let grace = fields.get("stop").map_or(Some(ServiceSpec::GRACE), parts::grace);
     let connects = fields.or_default("connects", |at| connects(at, outline));
+    let update = fields.or_default("update", |at| updating::update(at, replicas));
     fields.optional("kind", kind)?;
     if let (Some(Replicas::PerNode), Some(place)) = (&replicas, fields.get("placement")) {
         placing::check_per_node(place);
@@ -76,6 +78,7 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
         restart: restart?,
         grace: grace?,
         connects: connects?,
+        update: update?,
     };
     Some(ApplicationService { spec, replicas: replicas? })
 }

@@ -2,7 +2,7 @@
 
 use super::native::{
     Auto, ChangeWord, Connect, File, Format, FullPort, FullVolume, Host, Manifest, OnChange, PerNode, Port,
-    Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm, Stop, Volume,
+    Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm, Stop, Update, Volume,
 };
 use crate::duration::Span;
 use crate::service::{self, Application, ApplicationService, ServiceSpec};
@@ -60,6 +60,7 @@ impl From<&ApplicationService> for Service {
             restart: unless_default(spec.restart),
             stop: (spec.grace != ServiceSpec::GRACE).then_some(Stop { grace: Span(spec.grace) }),
             connects: spec.connects.into_iter().map(Connect::from).collect(),
+            update: unless_default::<_, Update>(spec.update),
         }
     }
 }

@@ -40,7 +40,63 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects, update)",
+    ),
+    (
+        "    update: { strategy: blue-green }\n",
+        "app.yaml:7:25: services.web.update.strategy: expected `rolling` or `recreate` or `canary`, found `blue-green`",
+    ),
+    (
+        "    update: { parallel: 0 }\n",
+        "app.yaml:7:25: services.web.update.parallel: expected a number from 1 to 10000, found `0`",
+    ),
+    (
+        "    update: { healthy-for: 36500d }\n",
+        "app.yaml:7:28: services.web.update.healthy-for: expected a duration from 0s to 1d, found `36500d`",
+    ),
+    (
+        "    update: { deadline: 0s }\n",
+        "app.yaml:7:25: services.web.update.deadline: expected a duration from 1s to 7d, found `0s`",
+    ),
+    (
+        "    update: { healthy-for: 1m, deadline: 30s }\n",
+        "app.yaml:7:32: services.web.update.deadline: no slot can run well for 1m within a deadline of 30s",
+    ),
+    (
+        "    update: { on-failure: pray }\n",
+        "app.yaml:7:27: services.web.update.on-failure: expected `halt` or `rollback`, found `pray`",
+    ),
+    (
+        "    update: { strategy: rolling, canary: { count: 1 } }\n",
+        "app.yaml:7:34: services.web.update.canary: belongs to `strategy: canary`",
+    ),
+    (
+        "    update: { strategy: recreate, parallel: 2 }\n",
+        "app.yaml:7:35: services.web.update.parallel: `recreate` ends all at once; `parallel` belongs to `rolling`",
+    ),
+    (
+        "    update: { strategy: canary }\n",
+        "app.yaml:7:15: services.web.update.strategy: a canary of 1 is all of 1 replicas: nothing is left to be careful with",
+    ),
+    (
+        "    replicas: 4\n    update: { strategy: canary, canary: { count: 1, share: 20% } }\n",
+        "app.yaml:8:53: services.web.update.canary.share: either `count` or `share` says how many go first",
+    ),
+    (
+        "    replicas: 4\n    update: { strategy: canary, canary: { count: 4 } }\n",
+        "app.yaml:8:33: services.web.update.canary: a canary of 4 is all of 4 replicas: nothing is left to be careful with",
+    ),
+    (
+        "    replicas: 4\n    update: { strategy: canary, canary: { share: 100% } }\n",
+        "app.yaml:8:50: services.web.update.canary.share: expected a share from `1%` to `99%`, found `100%`",
+    ),
+    (
+        "    replicas: 4\n    update: { strategy: canary, canary: { promote: soon } }\n",
+        "app.yaml:8:52: services.web.update.canary.promote: expected `manual` or `{ after: 1m }`, found `soon`",
+    ),
+    (
+        "    replicas: per-node\n    update: { strategy: canary }\n",
+        "app.yaml:8:15: services.web.update.strategy: a canary needs `replicas` in numbers, not `per-node`",
     ),
     (
         "    secrets: { db: { env: 1X } }\n",

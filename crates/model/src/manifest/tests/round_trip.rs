@@ -19,6 +19,7 @@ use crate::service::{
     Application, ApplicationService, Connect, FileUse, OnChange, Placement, Port, Replicas, Restart,
     RestartPolicy, SecretUse, ServiceSpec, Signal, Volume,
 };
+use crate::update::{Canary, CanarySize, OnFailure, Promote, Update, UpdateStrategy};
 
 #[test]
 fn the_example_comes_back() {
@@ -140,6 +141,35 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn update()(
+        size in prop_oneof![
+            Just(CanarySize::Count(1)),
+            (1..=99_u32).prop_map(CanarySize::Share),
+        ],
+        after in of(1..=86_400_u64),
+        strategy in 0..3_u8,
+        parallel in 1..=10_000_u32,
+        healthy_for in of(0..=3600_u64),
+        longer in 1..=3600_u64,
+        rolls_back: bool,
+    ) -> Update {
+        let promote = after.map_or(Promote::Manual, |after| Promote::After(Duration::from_secs(after)));
+        let strategy = match strategy {
+            0 => UpdateStrategy::Rolling,
+            1 => UpdateStrategy::Recreate,
+            _ => UpdateStrategy::Canary(Canary { size, promote }),
+        };
+        Update {
+            parallel: if strategy == UpdateStrategy::Recreate { 1 } else { parallel },
+            strategy,
+            healthy_for: healthy_for.map(Duration::from_secs),
+            deadline: Duration::from_secs(healthy_for.unwrap_or_default() + longer),
+            on_failure: if rolls_back { OnFailure::Rollback } else { OnFailure::Halt },
+        }
+    }
+}
+
+prop_compose! {
     fn spec()(
         command in vec(text(), 0..4),
         env in btree_map("[A-Za-z_][A-Za-z0-9_]{0,5}", text(), 0..4),
@@ -151,6 +181,7 @@ prop_compose! {
         restart in restart(),
         (secrets, files, on_change) in given(),
         identity: bool,
+        update in update(),
         grace in 0..=3_600_000_u64,
     ) -> ServiceSpec {
         let mut command = command;
@@ -160,7 +191,7 @@ prop_compose! {
         let mut targets = BTreeSet::new();
         let volumes = volumes.into_iter().filter(|v| targets.insert(v.target.clone())).collect();
         ServiceSpec {
-            secrets, files, on_change, identity,
+            secrets, files, on_change, identity, update,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),
             grace: Duration::from_millis(grace),
@@ -187,6 +218,10 @@ prop_compose! {
         let service = |(mut spec, replicas): (ServiceSpec, Option<u32>)| {
             spec.connects.clone_from(&connects);
             spec.placement.apart.clone_from(&apart);
+            // A canary is a part of what can be counted.
+            if replicas.is_none_or(|number| number < 200) && spec.update.canary().is_some() {
+                spec.update = Update::default();
+            }
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());
             }
