@@ -50,7 +50,7 @@ async fn an_older_store_is_copied_and_migrated() {
     store.close().await;
 
     let elsewhere = tempfile::tempdir().unwrap();
-    let copy = dir.path().join("holm.db.v2");
+    let copy = dir.path().join("holm.db.v3");
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     fs::copy(copy, elsewhere.path().join(FILE)).unwrap();
     let (store, snapshot) = open(elsewhere.path(), Kind::Orchestrator, STEPS).await.unwrap();

@@ -150,10 +150,8 @@ async fn reach(
                 Some(end) => end,
             },
         };
-        // Who goes back by itself is waited for: what becomes of it says more.
-        let goes_back = application.rollout.as_ref().is_some_and(|rollout| rollout.rolls_back);
         let hopeless = crashes.again_and_again(&instances) + &Crashes::given_up(&instances);
-        if !hopeless.is_empty() && !goes_back {
+        if !hopeless.is_empty() && !goes_back(&application) {
             return Err(failed(wanted, &hopeless));
         }
         match tokio::time::timeout_at(until, pulse.beat()).await {
@@ -188,9 +186,15 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
     }
     match application.state {
         S::Running | S::Completed | S::Paused | S::Stopped => Verdict::Reached,
-        S::Error => Verdict::Failed,
+        // Who goes back by itself is waited for: what becomes of it says more.
+        S::Error if !goes_back(application) => Verdict::Failed,
         _ => Verdict::Wait,
     }
+}
+
+/// If it fails, its owner goes back to what ran before.
+fn goes_back(application: &ApplicationView) -> bool {
+    application.rollout.as_ref().is_some_and(|rollout| rollout.rolls_back)
 }
 
 /// `why`: lines about slots.
