@@ -259,7 +259,7 @@ impl Orchestrator {
         let automatic = matches!(row.cause, Cause::Automatic { .. });
         let Some(app) = self.wishes.get(&id).map(|row| row.wish.key.clone()) else { return };
         self.set_outcome(id, Outcome::Failed(why.to_owned()));
-        self.note_rollout(&app, "failed", format!("generation {generation}: {why}"));
+        self.note_rollout(&app, "failed", &format!("generation {generation}: {why}"));
         if on_failure != OnFailure::Rollback {
             return;
         }
@@ -268,12 +268,12 @@ impl Orchestrator {
         } else {
             match self.take_back(id, &app, generation, why) {
                 Ok(to) => {
-                    return self.note_rollout(&app, "rolled back", format!("to generation {to}: {why}"));
+                    return self.note_rollout(&app, "rolled back", &format!("to generation {to}: {why}"));
                 }
                 Err(reason) => reason,
             }
         };
-        self.note_rollout(&app, "halted", format!("generation {generation} stays: {halted}"));
+        self.note_rollout(&app, "halted", &format!("generation {generation} stays: {halted}"));
     }
 
     /// # Errors
@@ -288,9 +288,9 @@ impl Orchestrator {
         made.map(|_| to).map_err(|refusal| refusal.to_string())
     }
 
-    fn note_rollout(&mut self, app: &AppKey, to: &str, reason: String) {
+    fn note_rollout(&mut self, app: &AppKey, to: &str, reason: &str) {
         let app = app.to_string();
-        self.note("application", app.clone(), app, ("", to), ("policy", &reason));
+        self.note("application", app.clone(), app, ("", to), ("policy", reason));
     }
 }
 
@@ -334,7 +334,7 @@ impl Orchestrator {
         self.note_rollout(
             &app,
             "promoted",
-            format!("generation {generation} of {service}: its canary runs well"),
+            &format!("generation {generation} of {service}: its canary runs well"),
         );
     }
 }
