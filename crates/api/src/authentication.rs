@@ -99,7 +99,8 @@ async fn by_instance(api: &Api, token: &str, peer: Peer) -> Result<Principal, Fa
     match api.verify_identity(token, None).await {
         Ok(claims) => {
             api.accounts().proved(token, seconds(claims.exp));
-            Ok(Principal::by_workload(&claims, peer))
+            let grants = api.handle().rights_of_instance(&claims).await;
+            Ok(Principal::by_workload(claims, grants, peer))
         }
         Err(fault) => {
             api.accounts().disproved(token);

@@ -31,7 +31,7 @@ pub(crate) enum Proof {
     /// A token of a person, or of a program.
     Token(Box<Claims>),
     /// A token of an instance, which is nobody's but its own.
-    Workload { expires: Time },
+    Workload(Box<token::Claims>),
 }
 
 /// Who asks, for the audit log.
@@ -72,18 +72,17 @@ impl Principal {
         Self { actor, grants: claims.grants.clone(), peer, proof: Proof::Token(Box::new(claims)) }
     }
 
-    /// An instance may do nothing but ask who somebody is.
-    pub(crate) fn by_workload(claims: &token::Claims, peer: Peer) -> Self {
+    /// An instance may ask who somebody is, and do in its project what the role of its service allows.
+    pub(crate) fn by_workload(claims: token::Claims, grants: Grants, peer: Peer) -> Self {
         let actor = Actor { who: claims.sub.to_string(), from: place(peer) };
-        let proof = Proof::Workload { expires: seconds(claims.exp) };
-        Self { actor, grants: Grants::default(), peer, proof }
+        Self { actor, grants, peer, proof: Proof::Workload(Box::new(claims)) }
     }
 
     /// What a person's or program's token says.
     pub(crate) fn claims(&self) -> Option<&Claims> {
         match &self.proof {
             Proof::Token(claims) => Some(claims),
-            Proof::Socket | Proof::Workload { .. } => None,
+            Proof::Socket | Proof::Workload(_) => None,
         }
     }
 
@@ -92,12 +91,12 @@ impl Principal {
         match &self.proof {
             Proof::Socket => None,
             Proof::Token(claims) => Some(claims.exp),
-            Proof::Workload { expires } => Some(*expires),
+            Proof::Workload(claims) => Some(seconds(claims.exp)),
         }
     }
 
     pub(crate) const fn is_workload(&self) -> bool {
-        matches!(self.proof, Proof::Workload { .. })
+        matches!(self.proof, Proof::Workload(_))
     }
 
     /// The person, or `admin`; a workload's own name.
@@ -114,7 +113,7 @@ impl Principal {
         match &self.proof {
             Proof::Socket => true,
             Proof::Token(claims) => claims.kind != TokenKind::Api,
-            Proof::Workload { .. } => false,
+            Proof::Workload(_) => false,
         }
     }
 

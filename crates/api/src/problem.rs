@@ -115,6 +115,7 @@ impl From<Refusal> for Fault {
             Refusal::NotFound { .. }
             | Refusal::NoService { .. }
             | Refusal::NoGeneration { .. }
+            | Refusal::NotTold { .. }
             | Refusal::OtherOwner { .. } => Kind::NotFound,
             Refusal::Conflict(_) => Kind::Conflict,
             Refusal::Frozen { .. } => Kind::Frozen,

@@ -7,7 +7,7 @@ use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
-use holm_model::access::{Scope, Verb};
+use holm_model::access::{Grants, Scope, Verb};
 
 use crate::peer::Principal;
 use crate::problem::{Fault, Kind};
@@ -28,7 +28,7 @@ enum Need {
     Handler,
     /// Whoever has logged in, even if the password must be changed first.
     Anybody,
-    /// As [`Need::Anybody`], and instances, too: for them there is nothing else.
+    /// As [`Need::Anybody`], and instances, too, whatever their service may do.
     Known,
 }
 
@@ -50,6 +50,11 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::GET, "/projects/{project}", Project(Read)),
     (Method::DELETE, "/projects/{project}", Sea(Admin)),
     (Method::PUT, "/projects/{project}/quota", Sea(Admin)),
+    (Method::GET, "/projects/{project}/roles", Project(People)),
+    (Method::PUT, "/projects/{project}/roles/people/{name}", Project(People)),
+    (Method::DELETE, "/projects/{project}/roles/people/{name}", Project(People)),
+    (Method::PUT, "/projects/{project}/roles/services/{application}/{service}", Project(People)),
+    (Method::DELETE, "/projects/{project}/roles/services/{application}/{service}", Project(People)),
     (Method::GET, "/applications", Handler),
     (Method::GET, "/projects/{project}/applications", Project(Read)),
     (Method::GET, "/projects/{project}/applications/{application}", Project(Read)),
@@ -97,6 +102,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::GET, "/clusters", Sea(Read)),
     (Method::GET, "/clusters/{id}", Sea(Read)),
     (Method::DELETE, "/clusters/{id}", Sea(Members)),
+    (Method::POST, "/clusters/{id}/revoke", Sea(Members)),
     (Method::POST, "/clusters/{id}/cordon", Sea(Members)),
     (Method::POST, "/clusters/{id}/uncordon", Sea(Members)),
     (Method::GET, "/members", Sea(Read)),
@@ -149,9 +155,8 @@ async fn check(
     let need = need(method, matched).ok_or_else(|| {
         Fault::new(Kind::Forbidden, "this operation is in nobody's rights (a bug); please report it")
     })?;
-    if principal.is_workload() && need != Known {
-        let detail = "an instance may only ask who it is, and verify others' tokens";
-        return Err(Fault::new(Kind::Forbidden, detail));
+    if principal.is_workload() && !is_open_to_instances(need, &principal.grants) {
+        return Err(Fault::new(Kind::Forbidden, INSTANCE));
     }
     if principal.must_change() && !matches!(need, Anybody | Known) {
         let detail = "the password must be changed first: `holm login` asks for a new one";
@@ -175,6 +180,18 @@ async fn check(
             let instance = visible.ok_or_else(|| Fault::no_such("instance", text))?;
             principal.require(verb, Scope::Project(&instance.project))
         }
+    }
+}
+
+const INSTANCE: &str = "an instance may only ask who it is, verify others' tokens, and do in its project what the role of its \
+                        service allows here; `holm project grant` gives one";
+
+/// Sessions and passwords are people's; what is the whole sea's is in no service's rights.
+fn is_open_to_instances(need: Need, grants: &Grants) -> bool {
+    match need {
+        Known => true,
+        Handler | Project(_) | Instance(_) => !grants.is_empty(),
+        Anybody | Sea(_) => false,
     }
 }
 
@@ -224,6 +241,17 @@ mod tests {
         assert_eq!(need(&Method::GET, "/nodes"), None);
         assert_eq!(need(&Method::HEAD, "/api/v1/nodes"), Some(Sea(Read)));
         assert_eq!(need(&Method::GET, "/metrics"), Some(Sea(Read)));
+    }
+
+    #[test]
+    fn an_instance_does_nothing_for_the_sea_and_without_a_role_nothing_at_all() {
+        let none = Grants::default();
+        let viewer = Grants::projects(holm_model::access::Role::Viewer, ["blue".parse().unwrap()]);
+        for (method, path, need) in RIGHTS {
+            assert_eq!(is_open_to_instances(*need, &none), *need == Known, "{method} {path}");
+            let peoples = matches!(need, Anybody | Sea(_));
+            assert_eq!(is_open_to_instances(*need, &viewer), !peoples, "{method} {path}");
+        }
     }
 
     #[test]

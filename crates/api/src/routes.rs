@@ -16,6 +16,7 @@ mod members;
 pub(crate) mod metrics;
 mod people;
 mod projects;
+mod roles;
 mod sessions;
 mod sockets;
 mod system;
@@ -59,6 +60,7 @@ const ANSWERS: &[Routes] = &[
     amendments::ROUTES,
     usage::ROUTES,
     projects::ROUTES,
+    roles::ROUTES,
     contents::ROUTES,
     people::ROUTES,
     sessions::ROUTES,

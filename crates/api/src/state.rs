@@ -147,7 +147,7 @@ impl Api {
     /// A place for an answer that goes on, as long as the token is good with which it was asked for.
     pub(crate) fn stream(&self, principal: &Principal) -> Result<Stay, Fault> {
         let place = self.shared.accounts.stream(principal)?;
-        Ok(Stay::new(self, principal.claims().cloned(), place))
+        Ok(Stay::new(self, principal, place))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! place taken ──▶ goes on ──▶ it ends by itself
-//!                    ├──▶ cut: its token was made void, or has expired
+//!                    ├──▶ cut: its token was made void, or has expired; an instance's service lost its role
 //!                    └──▶ cut: the orchestrator stops
 //! ```
 
@@ -14,8 +14,13 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
 use holm_link::places::Place;
+use holm_link::workload::token;
+use holm_model::access::Grants;
+use holm_model::time::Time;
+use holm_orchestrator::identity::StillGoodError;
 use holm_orchestrator::people::token::{Claims, TokenError};
 
+use crate::peer::{Principal, Proof};
 use crate::state::Api;
 
 /// The leave to go on. The place is free again when this is dropped.
@@ -31,6 +36,16 @@ pub(crate) enum Cut {
     Stopping,
     #[error(transparent)]
     Token(#[from] TokenError),
+    #[error(transparent)]
+    Instance(#[from] StillGoodError),
+}
+
+/// What it is allowed by.
+enum Leave {
+    /// The Unix socket.
+    Owner,
+    Token(Claims),
+    Instance(Box<token::Claims>, Grants),
 }
 
 /// So often the clock is read again: somebody may set it.
@@ -39,9 +54,14 @@ const CLOCK: Duration = Duration::from_secs(60);
 // === impl Stay ===
 
 impl Stay {
-    /// `claims`: of the token that opened it; none by the Unix socket.
-    pub(crate) fn new(api: &Api, claims: Option<Claims>, place: Place<String>) -> Self {
-        Self { _place: place, cut: Box::pin(cut(api.clone(), claims)) }
+    /// As long as `opened_by` may have it.
+    pub(crate) fn new(api: &Api, opened_by: &Principal, place: Place<String>) -> Self {
+        let leave = match &opened_by.proof {
+            Proof::Socket => Leave::Owner,
+            Proof::Token(claims) => Leave::Token((**claims).clone()),
+            Proof::Workload(claims) => Leave::Instance(claims.clone(), opened_by.grants.clone()),
+        };
+        Self { _place: place, cut: Box::pin(cut(api.clone(), leave, opened_by.expires())) }
     }
 
     /// Done when it has to end.
@@ -74,9 +94,20 @@ impl fmt::Debug for Stay {
     }
 }
 
+impl Leave {
+    async fn is_good(&self, api: &Api) -> Result<(), Cut> {
+        match self {
+            Self::Owner => {}
+            Self::Token(claims) => api.handle().still_good(claims).await?,
+            Self::Instance(claims, grants) => api.handle().instance_still_good(claims, grants).await?,
+        }
+        Ok(())
+    }
+}
+
 /// Waits until the token is good no longer, or everything stops.
-async fn cut(api: Api, claims: Option<Claims>) -> Cut {
-    let Some(claims) = claims else {
+async fn cut(api: Api, leave: Leave, expires: Option<Time>) -> Cut {
+    let Some(expires) = expires else {
         api.stopped().await;
         return Cut::Stopping;
     };
@@ -86,20 +117,20 @@ async fn cut(api: Api, claims: Option<Claims>) -> Cut {
     loop {
         // What is made void behind this line is heard of.
         voided.mark_unchanged();
-        let left = claims.exp.0.saturating_sub(holm_orchestrator::now().0);
+        let left = expires.0.saturating_sub(holm_orchestrator::now().0);
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(CLOCK);
         let good = async {
-            api.handle().still_good(&claims).await?;
+            leave.is_good(&api).await?;
             tokio::select! {
                 changed = voided.changed() => drop(changed),
                 () = tokio::time::sleep(left) => {}
             }
-            Ok::<_, TokenError>(())
+            Ok(())
         };
         tokio::select! {
             biased;
             () = &mut stopped => return Cut::Stopping,
-            good = good => if let Err(error) = good { return error.into() },
+            good = good => if let Err(cut) = good { return cut },
         }
     }
 }

@@ -450,3 +450,75 @@ async fn a_token_of_an_instance_that_is_not_there_proves_nothing() {
     }
     assert_eq!(sea.call("eyJ.e30.", "GET", "/whoami", &json!({})).await.status, 401);
 }
+
+#[tokio::test]
+async fn the_administrator_of_a_project_gives_roles_there_and_nothing_outside() {
+    let sea = Sea::start().await;
+    let [ada, rita] = [sea.token("ada").await, sea.token("rita").await];
+    let (role, nothing) = (json!({ "role": "operator" }), json!({}));
+    let [blue, red] = ["blue", "red"].map(|project| format!("/projects/{project}/roles"));
+    // (who, method, path, status)
+    for (token, method, path, status) in [
+        (&ada, "PUT", format!("{blue}/people/rita"), 204),
+        (&ada, "PUT", format!("{red}/people/rita"), 404),
+        (&ada, "GET", red.clone(), 404),
+        (&rita, "GET", red, 403),
+        (&ada, "PUT", format!("{blue}/people/nemo"), 404),
+        (&ada, "DELETE", format!("{blue}/people/olga"), 404),
+        (&ada, "DELETE", format!("{blue}/people/nemo"), 404),
+        (&ada, "PUT", format!("{blue}/services/shop/web"), 204),
+        (&ada, "DELETE", format!("{blue}/services/shop/db"), 404),
+        (&ada, "GET", "/people/rita".to_owned(), 403),
+        (&ada, "PUT", "/people/rita/roles".to_owned(), 403),
+    ] {
+        let answer = sea.call(token, method, &path, &role).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text);
+    }
+    let admin =
+        sea.call(&ada, "PUT", &format!("{blue}/services/shop/web"), &json!({ "role": "admin" })).await;
+    assert_eq!(admin.status, 422, "{}", admin.text);
+    let roles: Value = sea.call(&ada, "GET", &blue, &nothing).await.json();
+    let expected = json!({ "people": { "ada": "admin", "rita": "operator" }, "services": { "shop": { "web": "operator" } } });
+    assert_eq!(roles, expected, "nothing of other projects, nor of the sea");
+
+    // What she has elsewhere stays hers; more rights end no token.
+    let rita_again = sea.token("rita").await;
+    for (token, path, status) in [
+        (&rita_again, "/projects/blue/applications/shop", 204),
+        (&rita_again, "/projects/red/applications/vault", 403),
+    ] {
+        assert_eq!(sea.call(token, "PATCH", path, &json!({ "replicas": 1 })).await.status.as_u16(), status);
+    }
+    // A token with the right to give roles gives no more than it has.
+    let little = json!({ "role": "admin", "projects": ["blue"], "verbs": ["people", "read"] });
+    let little: TokenCreated = sea.call(&ada, "POST", "/tokens", &little).await.json();
+    let give = sea.call(&little.token, "PUT", &format!("{blue}/people/rita"), &role).await;
+    assert_eq!(give.status, 403, "{}", give.text);
+    let take = sea.call(&little.token, "DELETE", &format!("{blue}/people/ada"), &nothing).await;
+    assert_eq!(take.status, 403, "{}", take.text);
+
+    assert_eq!(sea.call(&ada, "DELETE", &format!("{blue}/people/rita"), &nothing).await.status, 204);
+    assert_eq!(
+        sea.call(&rita_again, "GET", "/whoami", &nothing).await.status,
+        401,
+        "fewer rights end tokens"
+    );
+    let rita = sea.token("rita").await;
+    assert_eq!(sea.call(&rita, "GET", "/projects/blue", &nothing).await.status, 404);
+    assert_eq!(sea.call(&rita, "GET", "/projects/red", &nothing).await.status, 200);
+    sea.root.stop().await;
+}
+
+#[tokio::test]
+async fn a_cluster_is_revoked_and_its_id_is_void() {
+    let sea = Sea::start().await;
+    let cluster = sea.root.cluster("vienna").await;
+    let revoked = sea.admin("POST", "/clusters/vienna/revoke", &json!({})).await;
+    assert_eq!(revoked.status, 204);
+    let members: Page<Value> = sea.admin("GET", "/members", &json!({})).await.json();
+    assert_eq!(members.items[0]["revoked"], json!(true), "{members:?}");
+    let olga = sea.token("olga").await;
+    assert_eq!(sea.call(&olga, "POST", "/clusters/vienna/revoke", &json!({})).await.status, 403);
+    drop(cluster);
+    sea.root.stop().await;
+}

@@ -15,7 +15,7 @@ use crate::connect::At;
 use crate::failure::Failure;
 use crate::roles::node::NodeDaemon;
 use crate::roles::orchestrator::{ClusterDaemon, RootDaemon};
-use crate::{demo, doctor, programs, run, uninstall};
+use crate::{demo, doctor, leading, programs, run, uninstall};
 
 /// Holm orchestrates applications at the edge: on factory cells, buildings, vehicles and households.
 #[derive(Parser, Debug)]
@@ -192,7 +192,12 @@ enum Asking {
 impl Cli {
     /// The words on the command line; ends the program when they make no sense.
     pub(crate) fn read() -> Self {
-        Self::from_arg_matches(&words().get_matches()).unwrap_or_else(|error| error.exit())
+        let commands = words();
+        let mut said = std::env::args_os();
+        let program = said.next();
+        let said = program.into_iter().chain(leading::moved(said.collect(), &commands));
+        let read = commands.try_get_matches_from(said).and_then(|matches| Self::from_arg_matches(&matches));
+        read.unwrap_or_else(|error| error.exit())
     }
 }
 

@@ -59,6 +59,12 @@ impl Failure {
         self.kind != Kind::NobodyReads
     }
 
+    /// The same, of a command that makes sense.
+    #[must_use]
+    pub(crate) fn failed(self) -> Self {
+        Self { kind: Kind::Failed, ..self }
+    }
+
     /// Says it on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         if self.matters() {

@@ -3,6 +3,7 @@
 //! | module | its one reason to change |
 //! | --- | --- |
 //! | [`args`] | the words of the command line |
+//! | [`leading`] | flags that stand before the command |
 //! | [`agent`] | those of the agent alone, instead: without the feature `full` |
 //! | [`roles`] | root, cluster and node as daemons; their configuration |
 //! | [`commands`] | one file per command for people |
@@ -34,6 +35,8 @@ mod demo;
 mod doctor;
 mod failure;
 mod holder;
+#[cfg(feature = "full")]
+mod leading;
 mod logging;
 mod output;
 #[cfg(feature = "full")]

@@ -1,10 +1,11 @@
 //! The methods about people, projects and log-ins.
 
 use ::http::Method;
+use holm_model::access::Role;
 use holm_model::view::identity::{IdentityView, VerifyIdentity};
 use holm_model::view::people::{
-    LoginRequest, PasswordRequest, PersonRequest, PersonView, ProjectRequest, ProjectView, Quota, Roles,
-    SessionCreated, SetupRequest, WhoView,
+    LoginRequest, PasswordRequest, PersonRequest, PersonView, ProjectRequest, ProjectRolesView, ProjectView,
+    Quota, RoleRequest, Roles, SessionCreated, SetupRequest, WhoView,
 };
 
 use crate::Client;
@@ -95,6 +96,38 @@ impl Client {
 
     pub async fn delete_project(&self, name: &str) -> Result<(), Error> {
         self.done(Call::new(Method::DELETE, path(&["projects", name]))).await
+    }
+
+    pub async fn project_roles(&self, project: &str) -> Result<ProjectRolesView, Error> {
+        self.http.json(Call::get(path(&["projects", project, "roles"]))).await
+    }
+
+    /// To somebody, in place of the role that they have there; `None`: no role any more.
+    pub async fn set_project_role(
+        &self,
+        project: &str,
+        person: &str,
+        role: Option<Role>,
+    ) -> Result<(), Error> {
+        self.role(path(&["projects", project, "roles", "people", person]), role).await
+    }
+
+    /// To `application/service`, for its instances; `None`: no role any more.
+    pub async fn set_service_role(
+        &self,
+        project: &str,
+        (application, service): (&str, &str),
+        role: Option<Role>,
+    ) -> Result<(), Error> {
+        self.role(path(&["projects", project, "roles", "services", application, service]), role).await
+    }
+
+    async fn role(&self, path: String, role: Option<Role>) -> Result<(), Error> {
+        self.done(match role {
+            Some(role) => json(Call::new(Method::PUT, path), &RoleRequest { role }),
+            None => Call::new(Method::DELETE, path),
+        })
+        .await
     }
 
     pub async fn set_quota(&self, name: &str, quota: &Quota) -> Result<(), Error> {

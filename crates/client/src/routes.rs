@@ -224,6 +224,11 @@ impl Client {
         self.done(Call::new(Method::POST, path(&["nodes", id, "revoke"]))).await
     }
 
+    /// Makes void the certificates of a cluster and of all below it; it stays known.
+    pub async fn revoke_cluster(&self, id: &str) -> Result<(), Error> {
+        self.done(Call::new(Method::POST, path(&["clusters", id, "revoke"]))).await
+    }
+
     /// Keeps new work away from one of `kind` (`nodes` or `clusters`), or lets it come again.
     pub async fn cordon(&self, kind: &str, id: &str, cordoned: bool) -> Result<(), Error> {
         let verb = if cordoned { "cordon" } else { "uncordon" };

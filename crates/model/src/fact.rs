@@ -8,6 +8,7 @@ use crate::id::{AssignmentId, MemberId, WishId};
 use crate::member::{Aggregate, NodeReport, Usage};
 use crate::name::Name;
 use crate::newer::Kinds;
+use crate::project::ProjectReport;
 use crate::slot::SlotIndex;
 use crate::state::InstanceState;
 use crate::time::Time;
@@ -21,6 +22,8 @@ pub enum Fact {
     /// A cluster's verdict on a share it was given.
     Share(ShareReport),
     Aggregate(Aggregate),
+    /// What a cluster has of its own in a project; nothing, if it is absent.
+    Project(ProjectReport),
 }
 
 /// What a fact is about.
@@ -30,6 +33,7 @@ pub enum FactKey {
     Instance(AssignmentId),
     Share(AssignmentId),
     Aggregate,
+    Project(Name),
 }
 
 /// A live copy, wherever it is.
@@ -118,6 +122,7 @@ impl Fact {
             Self::Instance(report) => FactKey::Instance(report.id),
             Self::Share(report) => FactKey::Share(report.id),
             Self::Aggregate(_) => FactKey::Aggregate,
+            Self::Project(report) => FactKey::Project(report.project.clone()),
         }
     }
 }
@@ -137,6 +142,7 @@ impl FactKey {
     pub const fn since(&self) -> u32 {
         match self {
             Self::Node(_) | Self::Instance(_) | Self::Share(_) | Self::Aggregate => 0,
+            Self::Project(_) => 3,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::content::{Content, ContentKey};
 use crate::id::{AssignmentId, Epoch, StoreId, WishId};
 use crate::name::Name;
 use crate::newer::{Either, Kinds, Newer};
+use crate::project::Allowance;
 use crate::service::Replicas;
 use crate::slot::{ServiceKey, SlotIndex};
 use crate::state::RunState;
@@ -34,6 +35,8 @@ pub enum ItemKey {
     Revocation(String),
     /// A secret or plain file, for those that have something placed whose specification names it.
     Content(ContentKey),
+    /// To a cluster: a project that there is.
+    Project(Name),
     /// Of a newer version: nothing is done with it, but it is a part of the list.
     #[serde(skip)]
     Newer(Newer),
@@ -54,6 +57,7 @@ pub enum Item {
     Endpoints(Endpoints),
     Revocation,
     Content(Content),
+    Project(Allowance),
 }
 
 /// An item as it travels and is kept: key, bytes as committed, hash of the bytes.
@@ -168,6 +172,7 @@ impl ItemKey {
             | Self::Endpoints(_)
             | Self::Revocation(_)
             | Self::Content(_) => 0,
+            Self::Project(_) => 3,
             // Whoever may read it: not from us.
             Self::Newer(_) => u32::MAX,
         }
@@ -182,6 +187,7 @@ impl ItemKey {
             Self::Endpoints(_) => "endpoints",
             Self::Revocation(_) => "revocation",
             Self::Content(_) => "content",
+            Self::Project(_) => "project",
             Self::Newer(newer) => newer.kind(),
         }
     }
@@ -249,7 +255,8 @@ impl PackedItem {
             (ItemKey::Assignment(id), Item::Assignment(assignment)) => *id == assignment.id,
             (ItemKey::Endpoints(_), Item::Endpoints(_))
             | (ItemKey::Revocation(_), Item::Revocation)
-            | (ItemKey::Content(_), Item::Content(_)) => true,
+            | (ItemKey::Content(_), Item::Content(_))
+            | (ItemKey::Project(_), Item::Project(_)) => true,
             _ => false,
         };
         if fits { Ok(item) } else { Err(error("the content belongs to another key".to_owned())) }

@@ -29,6 +29,7 @@
 //! | [`message`] | the messages of a link, one enum per direction |
 //! | [`newer`] | what a newer version sends and this one cannot read |
 //! | [`tunnel`] | the first frame of a tunnel: what the stream is for |
+//! | [`project`] | what orchestrators tell each other of projects |
 //! | [`record`] | what must survive: rows, audit records, changes |
 //! | [`usage`] | what a machine or an instance used lately |
 //! | [`view`] | what the API shows |
@@ -50,6 +51,7 @@ pub mod message;
 pub mod name;
 pub mod newer;
 pub mod placement;
+pub mod project;
 pub mod record;
 pub mod resources;
 pub mod service;

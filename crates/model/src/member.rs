@@ -97,6 +97,9 @@ pub struct NodeReport {
     /// Its orchestrator's store is older than what it obeyed: it takes nothing until people decide.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub frozen: bool,
+    /// Its certificates are void: its orchestrator has revoked it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
     /// Not reserved by what its orchestrator has placed there; only an orchestrator tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<Resources>,

@@ -63,7 +63,7 @@ pub use config::{NodeConfig, RuntimesConfig};
 pub use link::{AskError, LinkStatus, LinkTimes, ask};
 pub use local_api::SOCKET;
 pub use membership::MembershipError;
-pub use remains::{Files, RemainError, Remains};
+pub use remains::{Files, RemainError, Remains, Waiting};
 pub use run::{NodeError, run, run_with};
 pub use tunnels::consent;
 

@@ -1,6 +1,7 @@
 //! What a stopped node has left on its machine, and its end: processes, containers, control groups, and what
 //! instances were given in memory.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +42,15 @@ pub enum Files {
     Remove,
 }
 
+/// What takes longer than people would wait without a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// A runtime has not told yet what it has.
+    Answer { runtime: &'static str, limit: Duration },
+    /// Instances have not ended yet.
+    End { runtime: &'static str, number: usize },
+}
+
 /// An instance could not be ended, or not be removed; or nobody knows whether there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum RemainError {
@@ -63,6 +73,8 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How long supervisors may take to follow their programs.
 const FOLLOW: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
+/// Then people are told what is waited for.
+const SOON: Duration = Duration::from_millis(700);
 
 // === impl Remains ===
 
@@ -80,9 +92,10 @@ impl Remains {
         Some(Self { data_dir, runtimes, engine, cgroups, tmpfs, sockets })
     }
 
-    /// Ends all of it, those that run with `grace`; returns what went wrong. The node must not run.
-    pub async fn end(self, grace: Duration, files: Files) -> Vec<RemainError> {
-        let ends = self.runtimes.all().map(|runtime| self.end_at(&**runtime, grace, files));
+    /// Ends all of it, those that run with `grace`; returns what went wrong, and tells `waits` what takes long. The
+    /// node must not run.
+    pub async fn end(self, grace: Duration, files: Files, waits: &impl Fn(Waiting)) -> Vec<RemainError> {
+        let ends = self.runtimes.all().map(|runtime| self.end_at(&**runtime, grace, files, waits));
         let failed: Vec<_> = join_all(ends).await.into_iter().flatten().collect();
         self.tmpfs.retire();
         self.sockets.retire();
@@ -93,12 +106,19 @@ impl Remains {
         failed
     }
 
-    async fn end_at(&self, runtime: &dyn Runtime, grace: Duration, files: Files) -> Vec<RemainError> {
-        let found = match self.survivors(runtime).await {
+    async fn end_at(
+        &self,
+        runtime: &dyn Runtime,
+        grace: Duration,
+        files: Files,
+        waits: &impl Fn(Waiting),
+    ) -> Vec<RemainError> {
+        let name = runtime.name();
+        let answer = Waiting::Answer { runtime: name, limit: ANSWER };
+        let found = match told(self.survivors(runtime), || waits(answer)).await {
             Ok(found) => found,
             Err(error) => return vec![error],
         };
-        let name = runtime.name();
         let end_one = async |id| {
             let halted = runtime.halt(id, grace).await;
             // A container keeps nothing that a later one would find.
@@ -106,7 +126,10 @@ impl Remains {
                 if files == Files::Keep && name == "process" { halted } else { runtime.remove(id).await };
             ended.err().map(|source| RemainError::Remove { runtime: name, id, source })
         };
-        join_all(found.iter().map(|survivor| end_one(survivor.id))).await.into_iter().flatten().collect()
+        let ends = join_all(found.iter().map(|survivor| end_one(survivor.id)));
+        let number = found.len();
+        let ended = told(ends, || waits(Waiting::End { runtime: name, number })).await;
+        ended.into_iter().flatten().collect()
     }
 
     async fn survivors(&self, runtime: &dyn Runtime) -> Result<Vec<Survivor>, RemainError> {
@@ -136,10 +159,37 @@ impl Remains {
     }
 }
 
+/// The outcome of `work`; `tell` is called when it does not come soon.
+async fn told<T>(work: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = timeout(SOON, &mut work).await {
+        return done;
+    }
+    tell();
+    work.await
+}
+
+// === impl Waiting ===
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer { runtime, limit } => {
+                write!(f, "the runtime `{runtime}` to tell what it has, {} s at most", limit.as_secs())
+            }
+            Self::End { runtime, number: 1 } => write!(f, "an instance of the runtime `{runtime}` to end"),
+            Self::End { runtime, number } => {
+                write!(f, "{number} instances of the runtime `{runtime}` to end")
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::error::Error as _;
+    use std::sync::Mutex;
 
     use holm_core::node::Identity;
     use holm_model::id::{Epoch, Uid, WishId};
@@ -164,7 +214,7 @@ mod tests {
     }
 
     async fn end(dir: &TempDir, config: &RuntimesConfig) -> Vec<RemainError> {
-        Remains::of(dir.path(), config).unwrap().end(Duration::ZERO, Files::Remove).await
+        Remains::of(dir.path(), config).unwrap().end(Duration::ZERO, Files::Remove, &|_| {}).await
     }
 
     /// As the agent keeps an instance that it has launched.
@@ -207,8 +257,15 @@ mod tests {
     async fn an_engine_that_does_not_answer_may_have_anything() {
         let (dir, config) = node();
         let _mute = UnixListener::bind(dir.path().join("engine.sock")).unwrap();
-        let failed = end(&dir, &config).await;
+        let (begun, waited) = (Instant::now(), Mutex::new(Vec::new()));
+        let waits = |waiting: Waiting| waited.lock().unwrap().push((begun.elapsed(), waiting.to_string()));
+        let failed =
+            Remains::of(dir.path(), &config).unwrap().end(Duration::ZERO, Files::Remove, &waits).await;
         assert!(matches!(failed[..], [RemainError::Silent { runtime: "container", .. }]), "{failed:?}");
+        let waited = waited.into_inner().unwrap();
+        let [(after, what)] = &waited[..] else { panic!("{waited:?}") };
+        assert!(*after < Duration::from_secs(1), "{after:?}");
+        assert_eq!(what, "the runtime `container` to tell what it has, 30 s at most");
     }
 
     #[tokio::test]

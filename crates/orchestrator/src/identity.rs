@@ -21,6 +21,7 @@ use holm_link::session::Tunnel;
 use holm_link::workload::signer::{SignTokenError, Subject, TokenSigner};
 use holm_link::workload::token::{self, Claims, TokenError};
 use holm_link::workload::{Workload, WorkloadError};
+use holm_model::access::Grants;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::identity::{Proof, Want, WantError};
 use holm_model::name::Name;
@@ -71,6 +72,15 @@ pub enum VerifyIdentityError {
     Gone(String),
     #[error("the orchestrator is being stopped; try again when it is back")]
     Stopping,
+}
+
+/// What an instance has opened ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StillGoodError {
+    #[error("the instance's token has expired; it must ask for a new one")]
+    Expired,
+    #[error("the instance has ended, its node was revoked, or its service has lost its role")]
+    Void,
 }
 
 // === impl Notary ===
@@ -138,6 +148,15 @@ impl Notary {
         Ok(new)
     }
 
+    /// Whether who signed and the node on which the instance is are believed still, and it has not expired.
+    fn still_good(&self, claims: &Claims) -> Result<(), StillGoodError> {
+        if self.signer.now().as_secs() >= claims.exp {
+            return Err(StillGoodError::Expired);
+        }
+        let void = self.revocations.voids(&claims.iss) || self.revocations.voids(&claims.node);
+        if void { Err(StillGoodError::Void) } else { Ok(()) }
+    }
+
     fn verify(&self, text: &str, audience: &str) -> Result<Claims, TokenError> {
         token::verify(text, audience, self.signer.root(), &self.revocations, self.signer.now())
     }
@@ -179,6 +198,27 @@ impl Handle {
         let (instance, of, path) = whereabouts(&claims, &us).ok_or_else(gone)?;
         let there = self.query(move |machine| machine.is_there(instance, &of, &path)).await;
         if there.ok_or(VerifyIdentityError::Stopping)? { Ok(claims) } else { Err(gone()) }
+    }
+
+    /// What the instance of a token that is good may do here: the role that its service was given, if this
+    /// orchestrator has placed the instance itself. None elsewhere, and none when everything is being stopped.
+    pub async fn rights_of_instance(&self, claims: &Claims) -> Grants {
+        let us = self.identity();
+        if claims.iss != *us && !claims.iss.is_below(us) {
+            return Grants::default();
+        }
+        let Some((instance, of, path)) = whereabouts(claims, us) else { return Grants::default() };
+        self.query(move |machine| machine.rights_of(instance, &of, &path)).await.unwrap_or_default()
+    }
+
+    /// Whether the instance, whose token was verified, may do meanwhile what it could then.
+    ///
+    /// # Errors
+    /// See [`StillGoodError`].
+    pub async fn instance_still_good(&self, claims: &Claims, then: &Grants) -> Result<(), StillGoodError> {
+        self.notary().still_good(claims)?;
+        let now = self.rights_of_instance(claims).await;
+        if then.is_within(&now) { Ok(()) } else { Err(StillGoodError::Void) }
     }
 }
 

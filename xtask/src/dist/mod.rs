@@ -17,7 +17,7 @@ mod tree;
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -148,6 +148,7 @@ impl Release {
     fn programs(&self, options: &Options) -> Result<Vec<Program>> {
         let given = |kind, file: &PathBuf| Program { kind, file: file.clone() };
         if let Some(full) = &options.binary {
+            options.agent.as_ref().map_or(Ok(()), |agent| agent_alone(agent))?;
             let agent = options.agent.iter().map(|file| given(Kind::Agent, file));
             return Ok([given(Kind::Full, full)].into_iter().chain(agent).collect());
         }
@@ -183,6 +184,18 @@ impl Machine {
     }
 }
 
+/// Refuses a program that has the commands for people: machines would get six times what they need.
+fn agent_alone(program: &Path) -> Result<()> {
+    let help = output(Command::new(program).arg("--help"))?;
+    let full = help.lines().any(|line| line.split_whitespace().next() == Some("apply"));
+    ensure!(
+        !full,
+        "{} is the full program, not the agent alone; build that with `--no-default-features`",
+        program.display()
+    );
+    Ok(())
+}
+
 /// As others told us, or that of the commit.
 fn time() -> Result<u64> {
     let said = std::env::var("SOURCE_DATE_EPOCH").ok();
@@ -201,9 +214,29 @@ fn rfc3339(time: u64) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
+
+    #[test]
+    fn a_full_program_is_no_agent() {
+        let work = root().join("target/tmp").join(format!("dist-agent-{}", std::process::id()));
+        fs::create_dir_all(&work).unwrap();
+        let program = |name: &str, help: &str| {
+            let file = work.join(name);
+            // By another process: one that has just closed a program may find it busy.
+            let text = format!("#!/bin/sh\necho '{help}'\n");
+            tool::run(
+                Command::new("/bin/sh")
+                    .args(["-c", "printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", "-", &text])
+                    .arg(&file),
+            )
+            .unwrap();
+            file
+        };
+        agent_alone(&program("agent", "Commands:\n  node  Run the agent")).unwrap();
+        let refused = agent_alone(&program("full", "Commands:\n  apply  Apply manifests")).unwrap_err();
+        assert!(refused.to_string().contains("is the full program"), "{refused}");
+        tool::remove(&work);
+    }
 
     #[test]
     fn times_are_read_by_everybody() {

@@ -25,6 +25,7 @@ pub(super) const ROUTES: super::Routes = &[
     || routes!(uncordon_node),
     || routes!(clusters),
     || routes!(cluster, remove_cluster),
+    || routes!(revoke_cluster),
     || routes!(cordon_cluster),
     || routes!(uncordon_cluster),
     || routes!(members),
@@ -138,6 +139,21 @@ async fn remove_cluster(
     let Json(cluster) = cluster(State(api.clone()), Path(id)).await?;
     let member = member("cluster", &cluster.id)?;
     remove(&api, actor, member).await
+}
+
+/// Make void the certificates of a cluster and of all below it; it stays known.
+///
+/// What it has signed for instances is good no more. Its nodes run on until somebody ends that there.
+#[utoipa::path(post, path = "/clusters/{id}/revoke", tag = "members", params(("id" = String, Path)),
+    responses((status = 204), Common, OfThing, OfWrite))]
+async fn revoke_cluster(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Fault> {
+    let Json(cluster) = cluster(State(api.clone()), Path(id)).await?;
+    let member = member("cluster", &cluster.id)?;
+    done(api.command(actor, Command::RevokeMember { member }).await)
 }
 
 /// Keep new work away from a cluster; what is there stays.

@@ -332,7 +332,7 @@ async fn bytes_down<T: Stream>(
 async fn farewell(sink: &mut SplitSink<WebSocket, Message>, cut: &Cut) {
     let code = match cut {
         Cut::Stopping => close_code::AWAY,
-        Cut::Token(_) => close_code::POLICY,
+        Cut::Token(_) | Cut::Instance(_) => close_code::POLICY,
     };
     let reason: String = cut.to_string().chars().filter(char::is_ascii).take(REASON).collect();
     let _ = timeout(FAREWELL, close(sink, code, &reason)).await;

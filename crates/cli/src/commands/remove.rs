@@ -1,4 +1,4 @@
-//! `holm node ls|remove|revoke|cordon|uncordon` and `holm cluster ls|remove|cordon|uncordon`.
+//! `holm node ls|remove|revoke|cordon|uncordon` and `holm cluster ls|remove|revoke|cordon|uncordon`.
 
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
@@ -47,6 +47,11 @@ pub(crate) enum ClusterAction {
     Ls(At<get::List>),
     /// Remove a cluster: it ends what it runs for us, which is placed elsewhere
     Remove(At<Member>),
+    /// Make void the certificates of a cluster and of all below it; it stays known
+    ///
+    /// For a cluster that was stolen. It can be told nothing: its nodes run on what they have until somebody ends it
+    /// there, and what it ran for us is placed elsewhere.
+    Revoke(At<Member>),
     /// Keep new work away from a cluster; what is there stays
     Cordon(At<Member>),
     /// Let a cluster take new work again
@@ -70,12 +75,7 @@ impl NodeAction {
             }
             Self::Revoke(At { args, connect }) => {
                 connect.client()?.revoke_node(&args.name).await?;
-                args.output.print_done("revoked", &args.name, || {
-                    format!(
-                        "the certificates of node {0} are void; it keeps its name until `holm node remove {0}`",
-                        args.name
-                    )
-                })
+                revoked("node", &args)
             }
         }
     }
@@ -93,8 +93,20 @@ impl ClusterAction {
                 let removal = connect.client()?.remove_cluster(&args.name).await?;
                 tell("cluster", &args, &removal)
             }
+            Self::Revoke(At { args, connect }) => {
+                connect.client()?.revoke_cluster(&args.name).await?;
+                revoked("cluster", &args)
+            }
         }
     }
+}
+
+fn revoked(kind: &str, Member { name, output }: &Member) -> Result<(), Failure> {
+    output.print_done("revoked", name, || {
+        format!(
+            "the certificates of {kind} {name} are void; it keeps its name until `holm {kind} remove {name}`"
+        )
+    })
 }
 
 /// `kind`: `nodes` or `clusters`.

@@ -67,7 +67,7 @@ pub(super) async fn node(data_dir: &Path, program: &Path, engine: Option<PathBuf
     let config = RuntimesConfig { engine, ..RuntimesConfig::new(program.to_owned()) };
     // None: it has never started an instance.
     let Some(remains) = Remains::of(data_dir, &config) else { return };
-    for error in remains.end(Duration::ZERO, Files::Remove).await {
+    for error in remains.end(Duration::ZERO, Files::Remove, &|_| {}).await {
         eprintln!("warning: {}", crate::failure::chain(&error));
     }
 }

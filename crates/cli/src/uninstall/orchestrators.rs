@@ -74,8 +74,8 @@ impl<'a> Search<'a> {
         if !path.exists() {
             return Ok(());
         }
-        let told =
-            file::read(&path).map_err(|failure| failure.about("an orchestrator may need the program"))?;
+        let told = file::read(&path)
+            .map_err(|failure| failure.about("an orchestrator may need the program").failed())?;
         self.dirs.extend(told.root.and_then(|root| root.data_dir));
         self.dirs.extend(told.cluster.and_then(|cluster| cluster.data_dir));
         Ok(())

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use holm_node::{Files, Remains};
+use holm_node::{Files, Remains, Waiting};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
@@ -46,7 +46,8 @@ async fn end(plan: &Plan) -> Vec<String> {
     let Some(remains) = Remains::of(&plan.data_dir, &plan.runtimes) else { return Vec::new() };
     eprintln!("Ending what the node runs …");
     let files = if plan.extent == Extent::All { Files::Remove } else { Files::Keep };
-    remains.end(GRACE, files).await.iter().map(|error| chain(error)).collect()
+    let waits = |waiting: Waiting| eprintln!("Waiting for {waiting} …");
+    remains.end(GRACE, files, &waits).await.iter().map(|error| chain(error)).collect()
 }
 
 fn not_ended(plan: &Plan, failed: &[String]) -> Failure {

@@ -142,6 +142,7 @@ impl Site {
             facts,
             usage: Usage::default(),
             frozen: false,
+            revoked: false,
             free: None,
             heard: None,
         };

@@ -18,11 +18,11 @@ pub(crate) fn covers(welcome: &Welcome, obeyed: &Obeyed) -> bool {
 }
 
 /// All items, in messages of bounded size, so that the parent can be made to know them. Secrets and files
-/// stay here: a parent that forgot one asks people.
+/// stay here: a parent that forgot one asks people. So do projects, which are the parent's.
 pub(super) fn holding<'a>(items: impl Iterator<Item = &'a PackedItem>) -> Vec<Up> {
     let mut chunks = vec![Vec::new()];
     let mut size = 0;
-    for item in items.filter(|item| !matches!(item.key, ItemKey::Content(_))) {
+    for item in items.filter(|item| !matches!(item.key, ItemKey::Content(_) | ItemKey::Project(_))) {
         if size > 0 && size + item.body.len() > CHUNK {
             chunks.push(Vec::new());
             size = 0;

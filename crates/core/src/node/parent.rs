@@ -80,7 +80,7 @@ impl NodeMachine {
                     endpoints.insert(key.clone());
                 }
                 ItemKey::Content(key) => self.content_changed(key),
-                ItemKey::Share(_) | ItemKey::Revocation(_) | ItemKey::Newer(_) => {}
+                ItemKey::Share(_) | ItemKey::Revocation(_) | ItemKey::Project(_) | ItemKey::Newer(_) => {}
             }
         }
         if !endpoints.is_empty() {
@@ -111,6 +111,7 @@ impl NodeMachine {
             usage: self.usage,
             // Its orchestrator tells the rest.
             frozen: false,
+            revoked: false,
             free: None,
             heard: None,
         })));

@@ -7,7 +7,7 @@ use holm_model::record::AuditRecord;
 use holm_model::state::RunState;
 
 use super::Orchestrator;
-use super::command::{Actor, Command, Expected, ProjectCommand, Refusal, Reply};
+use super::command::{Actor, Command, Expected, PeopleCommand, ProjectCommand, Refusal, Reply};
 use super::event::{Effect, Ticket};
 use super::patch::Patch;
 use super::rows::Token;
@@ -140,7 +140,14 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::RevokeToken { id } => ("token.revoke", format!("token {id}")),
         Command::People(command) => {
             let (verb, name) = command.words();
-            (verb, format!("person {name}"))
+            let role = match command {
+                PeopleCommand::SetProjectRole { project, role: Some(role), .. } => {
+                    format!(": {project} {role}")
+                }
+                PeopleCommand::SetProjectRole { project, role: None, .. } => format!(": {project}"),
+                _ => String::new(),
+            };
+            (verb, format!("person {name}{role}"))
         }
         Command::Project(ProjectCommand::Create { name, .. }) => {
             ("project.create", format!("project {name}"))
@@ -149,6 +156,10 @@ fn words(command: &Command) -> (&'static str, String) {
             ("project.quota", format!("project {name}"))
         }
         Command::Project(ProjectCommand::Delete { name }) => ("project.delete", format!("project {name}")),
+        Command::Project(ProjectCommand::SetServiceRole { app, service, role }) => match role {
+            Some(role) => ("project.grant", format!("service {app}/{service}: {role}")),
+            None => ("project.withdraw", format!("service {app}/{service}")),
+        },
         Command::Content(command) => command.words(),
         Command::LoggedIn => ("log-in", String::new()),
         Command::Backup => ("backup", String::new()),

@@ -68,7 +68,8 @@ impl Orchestrator {
         let concerned = |id: MemberId, live: &Live| {
             let showing = live.link.is_some() && !live.holding.complete;
             // What it does not hold of our list may have been deleted since.
-            live.frozen && (showing || live.holding.apps.contains(app) || listed(id))
+            let concerned = showing || live.holding.apps.contains(app) || listed(id);
+            concerned && self.awaits_people(id, live)
         };
         let Some((id, _)) = self.live.iter().find(|(id, live)| concerned(**id, live)) else { return Ok(()) };
         Err(Refusal::Frozen { app: app.clone(), member: self.member_name(*id) })
@@ -102,7 +103,7 @@ impl Orchestrator {
                     let placed = self.adopted(id, share.part, index, per_node, share.held, share.failures);
                     placements.insert(share.id, placed);
                 }
-                Ok(Item::Endpoints(_) | Item::Revocation | Item::Content(_)) | Err(_) => {}
+                Ok(Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_)) | Err(_) => {}
             }
         }
         self.take_over(id, placements);

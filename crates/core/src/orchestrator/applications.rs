@@ -41,8 +41,9 @@ impl Orchestrator {
         expected: &Expected,
     ) -> Result<(WishRow, ApplyView), Refusal> {
         let key = AppKey { project: project.clone(), application: application.name.clone() };
-        if !self.has_project(project) {
-            return Err(Refusal::no_project(project));
+        // What is there goes on, and can be changed.
+        if !self.apps.contains_key(&key) {
+            self.expect_project(project)?;
         }
         self.expect_generation(&key, expected)?;
         self.check(application)?;
@@ -190,6 +191,7 @@ impl Orchestrator {
     pub(super) fn delete(&mut self, app: &AppKey, expected: &Expected) -> Result<Reply, Refusal> {
         let id = self.writable(app, expected)?;
         self.bury_wish(id);
+        self.drop_service_roles(app);
         Ok(Reply::Deleted(id))
     }
 
@@ -228,6 +230,9 @@ impl Orchestrator {
                 self.todo.origins.insert(origin.clone());
                 self.demands.insert(origin, demand);
             }
+        }
+        if let Some(project) = self.wishes.get(&id).map(|row| row.wish.key.project.clone()) {
+            self.touch_project(&project);
         }
     }
 }

@@ -62,14 +62,22 @@ impl Orchestrator {
 
     /// Asked for every empty slot of a step; members freeze and thaw only before it settles.
     fn some_frozen(&mut self) -> bool {
-        *self.this_step.frozen.get_or_insert_with(|| self.live.values().any(|live| live.frozen))
+        let known = self.this_step.frozen;
+        let some = known.unwrap_or_else(|| self.live.iter().any(|(id, live)| self.awaits_people(*id, live)));
+        self.this_step.frozen = Some(some);
+        some
+    }
+
+    /// Its people may decide that it obeys again. One that was revoked does not come back.
+    pub(super) fn awaits_people(&self, id: MemberId, live: &Live) -> bool {
+        live.frozen && !self.is_void(id)
     }
 
     /// A frozen member that may have filled this slot before this store forgot it.
     fn frozen_with(&self, slot_id: &SlotId, demand: &Demand) -> Option<&Name> {
         let service = ServiceKey { wish: demand.part.wish, service: demand.part.service.clone() };
         let slot = SlotKey::new(service, slot_id.1.clone());
-        let mut frozen = self.live.iter().filter(|(_, live)| live.frozen);
+        let mut frozen = self.live.iter().filter(|(id, live)| self.awaits_people(**id, live));
         let (id, _) = frozen.find(|(_, live)| live.holding.may_have(&slot))?;
         self.members.get(id).map(|member| &member.name)
     }

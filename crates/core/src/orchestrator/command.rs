@@ -1,6 +1,6 @@
 //! What people ask an orchestrator to do, and why it may say no.
 
-use holm_model::access::Grants;
+use holm_model::access::{self, Grants};
 use holm_model::amendment::Amendment;
 use holm_model::content::{ContentKey, ContentKind};
 use holm_model::id::{MemberId, WishId};
@@ -169,6 +169,12 @@ pub enum PeopleCommand {
         name: Name,
         roles: Roles,
     },
+    /// In one project; `None`: none any more.
+    SetProjectRole {
+        name: Name,
+        project: Name,
+        role: Option<access::Role>,
+    },
     SetPassword {
         name: Name,
         password: String,
@@ -186,9 +192,23 @@ pub enum PeopleCommand {
 /// About projects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProjectCommand {
-    Create { name: Name, quota: Quota },
-    SetQuota { name: Name, quota: Quota },
-    Delete { name: Name },
+    Create {
+        name: Name,
+        quota: Quota,
+    },
+    SetQuota {
+        name: Name,
+        quota: Quota,
+    },
+    Delete {
+        name: Name,
+    },
+    /// What a service may do in its project; `None`: nothing any more.
+    SetServiceRole {
+        app: AppKey,
+        service: Name,
+        role: Option<access::Role>,
+    },
 }
 
 /// About secrets and files.
@@ -222,6 +242,11 @@ pub enum Refusal {
         app.application
     )]
     NoGeneration { app: AppKey, generation: u64, kept: String },
+    /// A cluster has not heard of it.
+    #[error(
+        "the root has told this cluster of no project `{project}`; make it there: `holm project create {project}`"
+    )]
+    NotTold { project: Name },
     /// Somebody else owns an application of this name.
     #[error("application {app} belongs to {owner}, and is changed there")]
     OtherOwner { app: AppKey, owner: String },
@@ -265,6 +290,8 @@ impl PeopleCommand {
             Self::First { name, .. } => ("set-up", name),
             Self::Create { name, .. } => ("person.create", name),
             Self::SetRoles { name, .. } => ("person.roles", name),
+            Self::SetProjectRole { name, role: Some(_), .. } => ("project.grant", name),
+            Self::SetProjectRole { name, role: None, .. } => ("project.withdraw", name),
             Self::SetPassword { name, .. } => ("person.password", name),
             Self::Delete { name } => ("person.delete", name),
             Self::LogOut { name } => ("person.log-out", name),

@@ -47,9 +47,7 @@ impl Orchestrator {
     }
 
     fn set_content(&mut self, key: ContentKey, bytes: Vec<u8>) -> Result<Reply, Refusal> {
-        if !self.has_project(&key.project) {
-            return Err(Refusal::no_project(&key.project));
-        }
+        self.expect_project(&key.project)?;
         if bytes.len() > MOST_BYTES {
             let kind = key.kind.word();
             return Err(Refusal::Invalid(format!(

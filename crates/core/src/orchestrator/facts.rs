@@ -46,6 +46,7 @@ impl Orchestrator {
             match key {
                 FactKey::Instance(instance) if self.speaks_of(id, instance) => self.instance_gone(instance),
                 FactKey::Node(path) => self.node_gone(id, &path),
+                FactKey::Project(project) => self.project_gone(id, &project),
                 _ => {}
             }
         }
@@ -101,6 +102,7 @@ impl Orchestrator {
                 self.instance_gone(instance);
             }
         }
+        self.end_of_projects(id, |key| snapshot.contains(key));
         let placed = self.placements_on(id);
         for placement in placed.iter().filter_map(|id| self.placements.get(id)) {
             self.todo.slots.insert(Self::slot_of(placement));
@@ -114,7 +116,8 @@ impl Orchestrator {
             Fact::Instance(report) => self.instance_fact(id, role, *report),
             Fact::Share(report) if role == Role::Cluster => self.share_fact(id, report),
             Fact::Aggregate(aggregate) if role == Role::Cluster => self.aggregate_fact(id, aggregate),
-            Fact::Share(_) | Fact::Aggregate(_) => {}
+            Fact::Project(report) if role == Role::Cluster => self.project_fact(id, report),
+            Fact::Share(_) | Fact::Aggregate(_) | Fact::Project(_) => {}
         }
     }
 

@@ -49,6 +49,7 @@ impl Orchestrator {
         self.aggregate_stale = true;
         self.capacity_changed = true;
         self.put_revocations(&[id]);
+        self.touch_projects();
         self.dirty_per_node();
         id
     }

@@ -7,6 +7,7 @@ use holm_model::content::ContentKey;
 use holm_model::fact::UnfilledSlot;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::EndpointsKey;
+use holm_model::name::Name;
 use holm_model::slot::{ServiceKey, SlotIndex};
 
 use super::choosing::Full;
@@ -23,6 +24,7 @@ pub(super) struct Todo {
     pub(super) origins: BTreeSet<Origin>,
     pub(super) endpoints: BTreeSet<EndpointsKey>,
     pub(super) contents: BTreeSet<ContentKey>,
+    pub(super) projects: BTreeSet<Name>,
     /// Shares of which the parent may have to hear something new.
     pub(super) shares: BTreeSet<AssignmentId>,
     /// Members whose list has changed.

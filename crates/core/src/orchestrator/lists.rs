@@ -131,6 +131,7 @@ impl Orchestrator {
         self.put_all_revocations();
         self.derive_endpoints();
         self.derive_contents();
+        self.derive_allowances();
         for list in self.lists.values_mut() {
             list.put.clear();
             list.removed.clear();

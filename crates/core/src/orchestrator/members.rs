@@ -54,6 +54,8 @@ pub(super) struct Live {
     /// A cluster's nodes by path below it.
     pub(super) nodes: BTreeMap<Vec<MemberId>, NodeReport>,
     pub(super) node_names: BTreeSet<Name>,
+    /// What a cluster has of its own, once it has told in this run.
+    pub(super) projects: Option<super::allowances::Reports>,
     /// Keys of the snapshot that is under way.
     pub(super) snapshot: super::facts::SnapshotKeys,
 }
@@ -91,7 +93,7 @@ pub(super) fn part_of(item: &Item) -> Option<&Part> {
     match item {
         Item::Assignment(assignment) => Some(&assignment.part),
         Item::Share(share) => Some(&share.part),
-        Item::Endpoints(_) | Item::Revocation | Item::Content(_) => None,
+        Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_) => None,
     }
 }
 
@@ -103,7 +105,7 @@ pub(super) fn slot_of(item: Item) -> Option<SlotKey> {
             ShareSlots::Number(number) => (share.part, SlotIndex::Number(number)),
             ShareSlots::PerNode => return None,
         },
-        Item::Endpoints(_) | Item::Revocation | Item::Content(_) => return None,
+        Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_) => return None,
     };
     Some(SlotKey::new(ServiceKey { wish: part.wish, service: part.service }, index))
 }
@@ -130,6 +132,7 @@ impl Live {
             aggregate: Aggregate::default(),
             nodes: BTreeMap::new(),
             node_names: BTreeSet::new(),
+            projects: None,
             snapshot: BTreeSet::new(),
         }
     }
@@ -267,6 +270,7 @@ impl Orchestrator {
         member.unconfirmed = true;
         self.members.put(&mut self.journal, id, member);
         self.live.insert(id, Live::new(self.now.boot));
+        self.touch_projects();
         self.dirty_per_node();
     }
 
@@ -314,6 +318,7 @@ impl Orchestrator {
         self.members.remove(&mut self.journal, &id);
         self.rankings.touch(id);
         self.seen.remove(&mut self.behind, &id);
+        self.touch_projects();
         self.aggregate_stale = true;
         self.capacity_changed = true;
         self.todo.origins.extend(self.demands.keys().cloned());

@@ -21,9 +21,9 @@
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
 //! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`place`], [`choosing`], [`surroundings`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`] | members come and go |
-//! | [`people`], [`projects`] | who may ask, and for how much |
+//! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
-//! | [`lists`], [`endpoints`], [`contents`] | what each member is told |
+//! | [`lists`], [`endpoints`], [`contents`], [`allowances`] | what each member is told |
 //! | [`reading`] | members of other versions, and what they cannot read |
 //! | [`identity`] | for whom nodes may ask who they are |
 //! | [`awaited`] | what those not heard yet may run |
@@ -36,6 +36,7 @@
 mod admission;
 mod adopt;
 mod advice;
+mod allowances;
 mod applications;
 mod awaited;
 mod choosing;
@@ -68,6 +69,7 @@ mod place;
 mod plan;
 pub mod projects;
 mod proving;
+mod quotas;
 mod reading;
 mod reconcile;
 mod reigns;

@@ -4,9 +4,10 @@
 //! is void travels as an entry of the list of revocations: `token:<id>`, or `person:<name>:<milliseconds>` for
 //! all that were made for somebody before that time.
 
+use holm_model::access::Role;
 use holm_model::name::Name;
 use holm_model::time::Time;
-use holm_model::view::people::{PersonView, Roles};
+use holm_model::view::people::{PersonView, ProjectRolesView, Roles};
 use serde::{Deserialize, Serialize};
 
 use super::command::{PeopleCommand, Refusal, Reply};
@@ -39,6 +40,9 @@ impl Orchestrator {
             PeopleCommand::First { name, password } => self.first_person(name, password),
             PeopleCommand::Create { name, password, roles } => self.create_person(name, password, roles),
             PeopleCommand::SetRoles { name, roles } => self.set_roles(&name, roles),
+            PeopleCommand::SetProjectRole { name, project, role } => {
+                self.set_project_role(&name, project, role)
+            }
             PeopleCommand::SetPassword { name, password, must_change } => {
                 self.set_password(&name, password, must_change)
             }
@@ -54,7 +58,7 @@ impl Orchestrator {
         if !self.people.is_empty() {
             return Err(Refusal::Forbidden("this sea is set up already; log in".to_owned()));
         }
-        let roles = Roles { sea: Some(holm_model::access::Role::Admin), ..Roles::default() };
+        let roles = Roles { sea: Some(Role::Admin), ..Roles::default() };
         let person = Person { password, must_change: false, roles, created: self.now.wall };
         self.insert_person(name, person)
     }
@@ -87,6 +91,30 @@ impl Orchestrator {
             self.void_tokens_of(name);
         }
         Ok(Reply::Done)
+    }
+
+    /// Of those in the project whoever asks may know: that somebody else is there says only a role that was given.
+    fn set_project_role(&mut self, name: &Name, project: Name, role: Option<Role>) -> Result<Reply, Refusal> {
+        let mut roles = self.people.get(name).ok_or_else(|| no_person(name))?.roles.clone();
+        match role {
+            Some(role) => {
+                roles.projects.insert(project, role);
+            }
+            None if roles.projects.remove(&project).is_none() => return Err(no_person(name)),
+            None => {}
+        }
+        self.set_roles(name, roles)
+    }
+
+    /// Who may what in the project, by a role there. `None`: there is no such project.
+    #[must_use]
+    pub fn roles_in(&self, project: &Name) -> Option<ProjectRolesView> {
+        let people = self.people.iter().filter_map(|(name, person)| {
+            let role = person.roles.projects.get(project)?;
+            Some((name.clone(), *role))
+        });
+        self.has_project(project)
+            .then(|| ProjectRolesView { people: people.collect(), services: self.service_roles(project) })
     }
 
     fn set_password(&mut self, name: &Name, password: String, must_change: bool) -> Result<Reply, Refusal> {

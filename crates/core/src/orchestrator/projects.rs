@@ -1,32 +1,27 @@
-//! Projects: who owns applications, and how much they may have.
+//! Projects: who owns applications. They are made at the root, which tells clusters ([`super::allowances`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use holm_model::member::Role;
+use holm_model::access::Role;
 use holm_model::name::Name;
+use holm_model::project::{Asked, Limits, ServiceRoles};
 use holm_model::resources::{Cpu, Memory};
-use holm_model::service::Replicas;
 use holm_model::time::Time;
 use holm_model::view::people::{ProjectView, Quota};
-use holm_model::wish::{AppKey, ServiceWish};
+use holm_model::wish::AppKey;
 use serde::{Deserialize, Serialize};
 
 use super::command::{ProjectCommand, Refusal, Reply};
+use super::event::Effect;
 use super::{Orchestrator, Tier};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     pub quota: Quota,
     pub created: Time,
-}
-
-/// What a project's applications ask for, together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Asked {
-    cpu: u64,
-    memory: u64,
-    instances: u64,
-    ports: u64,
+    /// What its services may do in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: ServiceRoles,
 }
 
 /// The project that is there without being made.
@@ -41,6 +36,9 @@ impl Orchestrator {
             ProjectCommand::Create { name, quota } => self.create_project(name, quota),
             ProjectCommand::SetQuota { name, quota } => self.set_quota(name, quota),
             ProjectCommand::Delete { name } => self.delete_project(&name),
+            ProjectCommand::SetServiceRole { app, service, role } => {
+                self.set_service_role(app, service, role)
+            }
         }
     }
 
@@ -48,7 +46,7 @@ impl Orchestrator {
         if self.has_project(&name) {
             return Err(Refusal::Conflict(format!("there is a project `{name}` already")));
         }
-        self.projects.put(&mut self.journal, name, Project { quota, created: self.now.wall });
+        self.put_project(name, |project| project.quota = quota);
         Ok(Reply::Done)
     }
 
@@ -57,9 +55,62 @@ impl Orchestrator {
         if !self.has_project(&name) {
             return Err(Refusal::no_project(&name));
         }
-        let created = self.projects.get(&name).map_or(self.now.wall, |project| project.created);
-        self.projects.put(&mut self.journal, name, Project { quota, created });
+        self.put_project(name, |project| project.quota = quota);
         Ok(Reply::Done)
+    }
+
+    /// Makes the row, if there is none yet.
+    fn put_project(&mut self, name: Name, change: impl FnOnce(&mut Project)) {
+        let new = || Project { quota: Quota::default(), created: self.now.wall, roles: BTreeMap::new() };
+        let mut project = self.projects.get(&name).cloned().unwrap_or_else(new);
+        change(&mut project);
+        self.projects.put(&mut self.journal, name.clone(), project);
+        self.todo.projects.insert(name);
+    }
+
+    /// Given to a name, whether or not it is applied yet. No service administers its project: whoever may apply there
+    /// can be any of its services.
+    fn set_service_role(&mut self, app: AppKey, service: Name, role: Option<Role>) -> Result<Reply, Refusal> {
+        if !self.has_project(&app.project) {
+            return Err(Refusal::no_project(&app.project));
+        }
+        let has = self.service_role(&app, &service);
+        match (role, has) {
+            (Some(Role::Admin), _) => {
+                return Err(Refusal::Invalid(
+                    "a service can be viewer or operator: whoever may apply in the project can act as any of its services"
+                        .to_owned(),
+                ));
+            }
+            (None, None) => {
+                return Err(Refusal::NotFound { kind: "role", name: format!("{app}/{service}") });
+            }
+            _ => {}
+        }
+        self.put_project(app.project, |project| match role {
+            Some(role) => {
+                project.roles.entry(app.application).or_default().insert(service, role);
+            }
+            None => {
+                if let Some(services) = project.roles.get_mut(&app.application) {
+                    services.remove(&service);
+                }
+                project.roles.retain(|_, services| !services.is_empty());
+            }
+        });
+        // What its instances have opened is looked at anew.
+        self.effects.push(Effect::Revoked(self.revoked()));
+        Ok(Reply::Done)
+    }
+
+    /// What was given to the services of an application goes with it: another one of that name is no heir.
+    pub(super) fn drop_service_roles(&mut self, app: &AppKey) {
+        if self.projects.get(&app.project).is_some_and(|project| project.roles.contains_key(&app.application))
+        {
+            self.put_project(app.project.clone(), |project| {
+                project.roles.remove(&app.application);
+            });
+        }
     }
 
     fn delete_project(&mut self, name: &Name) -> Result<Reply, Refusal> {
@@ -76,6 +127,12 @@ impl Orchestrator {
                 app.application
             )));
         }
+        if let Some(cluster) = self.cluster_with_own(name) {
+            return Err(Refusal::Conflict(format!(
+                "cluster `{cluster}` has applications of its own in project `{name}`; delete them there first"
+            )));
+        }
+        self.todo.projects.insert(name.clone());
         self.projects.remove(&mut self.journal, name);
         self.drop_contents(name);
         let with_role: Vec<_> = self.people.iter().map(|(person, _)| person.clone()).collect();
@@ -87,161 +144,82 @@ impl Orchestrator {
         Ok(Reply::Done)
     }
 
-    /// Whether applications can be applied there. A cluster asks nobody: its own applications are emergencies.
+    /// Whether applications can be applied there.
     pub(super) fn has_project(&self, name: &Name) -> bool {
-        self.config.tier == Tier::Cluster
-            || *name == *DEFAULT
-            || self.projects.contains(name)
-            || self.apps.keys().any(|app| app.project == *name)
+        match self.config.tier {
+            Tier::Cluster => self.told(name).is_some(),
+            Tier::Root => {
+                *name == *DEFAULT
+                    || self.projects.contains(name)
+                    || self.apps.keys().any(|app| app.project == *name)
+            }
+        }
+    }
+
+    pub(super) fn expect_project(&self, name: &Name) -> Result<(), Refusal> {
+        match self.config.tier {
+            _ if self.has_project(name) => Ok(()),
+            Tier::Root => Err(Refusal::no_project(name)),
+            Tier::Cluster => Err(Refusal::NotTold { project: name.clone() }),
+        }
+    }
+
+    /// All that are known here: made, told, or had by an application.
+    pub(super) fn project_names(&self) -> BTreeSet<Name> {
+        let made = self.projects.iter().map(|(name, _)| name.clone());
+        let had = self.apps.keys().map(|app| app.project.clone());
+        made.chain(had).chain(self.told_projects()).chain(Name::new(DEFAULT).ok()).collect()
     }
 
     #[must_use]
     pub fn projects(&self) -> Vec<ProjectView> {
-        let none = || (Quota::default(), None);
-        let mut known: BTreeMap<Name, (Quota, Option<Time>)> = self
-            .projects
-            .iter()
-            .map(|(name, p)| (name.clone(), (p.quota.clone(), Some(p.created))))
-            .collect();
-        if let Ok(default) = Name::new(DEFAULT) {
-            known.entry(default).or_insert_with(none);
-        }
-        for app in self.apps.keys() {
-            known.entry(app.project.clone()).or_insert_with(none);
-        }
-        let view = |(name, (quota, created)): (Name, (Quota, Option<Time>))| ProjectView {
-            applications: u32::try_from(self.apps_of(&name).count()).unwrap_or(u32::MAX),
-            used: self.asked(&name, None).shown(),
-            created: created.unwrap_or(Time(0)),
+        self.project_names().iter().map(|name| self.project_view(name)).collect()
+    }
+
+    fn project_view(&self, name: &Name) -> ProjectView {
+        let project = self.projects.get(name);
+        let own = u32::try_from(self.apps_of(name).count()).unwrap_or(u32::MAX);
+        let below = self.reports_of(name).map(|report| report.applications);
+        ProjectView {
             name: name.to_string(),
-            quota,
-        };
-        known.into_iter().map(view).collect()
-    }
-
-    /// Refuses services of `app` that would take its project beyond its quota. What does not ask for more than
-    /// before is always taken.
-    pub(super) fn check_quota(
-        &self,
-        app: &AppKey,
-        services: &BTreeMap<Name, ServiceWish>,
-    ) -> Result<(), Refusal> {
-        let Some(project) = self.projects.get(&app.project) else { return Ok(()) };
-        if project.quota == Quota::default() {
-            return Ok(());
-        }
-        let before = self.asked(&app.project, None);
-        let after = self.asked(&app.project, Some(app)).plus(self.asked_by(services));
-        match after.beyond(before, &project.quota) {
-            Some(what) => {
-                Err(Refusal::Invalid(format!("the quota of project `{}` is exceeded: {what}", app.project)))
-            }
-            None => Ok(()),
+            quota: shown(self.limits(name)),
+            used: used(self.asked_in_all(name)),
+            applications: below.fold(own, u32::saturating_add),
+            created: project.map_or(Time(0), |project| project.created),
         }
     }
 
-    /// What the project's applications ask for, without the one left out.
-    fn asked(&self, project: &Name, without: Option<&AppKey>) -> Asked {
-        let counted = self.apps_of(project).filter(|(app, _)| Some(*app) != without);
-        let wishes = counted.filter_map(|(_, id)| self.wishes.get(id));
-        wishes.fold(Asked::default(), |sum, row| sum.plus(self.asked_by(&row.wish.services)))
+    /// What a service may do in its project, as far as is known here.
+    pub(super) fn service_role(&self, app: &AppKey, service: &Name) -> Option<Role> {
+        let of = |roles: &ServiceRoles| roles.get(&app.application)?.get(service).copied();
+        match self.config.tier {
+            Tier::Root => of(&self.projects.get(&app.project)?.roles),
+            Tier::Cluster => of(&self.told(&app.project)?.roles),
+        }
     }
 
-    fn asked_by(&self, services: &BTreeMap<Name, ServiceWish>) -> Asked {
-        services.values().fold(Asked::default(), |sum, service| {
-            // What this version cannot read, it does not start either.
-            let Ok(spec) = service.spec.decode() else { return sum };
-            let instances = match service.replicas {
-                Replicas::Number(number) => u64::from(number),
-                // As many as there may be one day; a node that joins must not break a promise.
-                Replicas::PerNode => self.nodes_known(),
-            };
-            let each = Asked {
-                cpu: spec.resources.cpu.0,
-                memory: spec.resources.memory.0,
-                instances: 1,
-                ports: spec.ports.len() as u64,
-            };
-            sum.plus(each.times(instances))
-        })
-    }
-
-    fn nodes_known(&self) -> u64 {
-        let below = self.live.values().map(|live| u64::from(live.aggregate.nodes)).sum::<u64>();
-        let own = self.members.values().filter(|member| member.role == Role::Node).count();
-        below + own as u64
-    }
-
-    fn apps_of<'a>(
-        &'a self,
-        project: &'a Name,
-    ) -> impl Iterator<Item = (&'a AppKey, &'a holm_model::id::WishId)> {
-        self.apps.iter().filter(move |(app, _)| app.project == *project)
+    /// Of a project's services.
+    #[must_use]
+    pub fn service_roles(&self, project: &Name) -> ServiceRoles {
+        match self.config.tier {
+            Tier::Root => self.projects.get(project).map(|project| project.roles.clone()),
+            Tier::Cluster => self.told(project).map(|told| told.roles),
+        }
+        .unwrap_or_default()
     }
 }
 
-// === impl Asked ===
-
-impl Asked {
-    const fn plus(self, other: Self) -> Self {
-        Self {
-            cpu: self.cpu.saturating_add(other.cpu),
-            memory: self.memory.saturating_add(other.memory),
-            instances: self.instances.saturating_add(other.instances),
-            ports: self.ports.saturating_add(other.ports),
-        }
-    }
-
-    const fn times(self, number: u64) -> Self {
-        Self {
-            cpu: self.cpu.saturating_mul(number),
-            memory: self.memory.saturating_mul(number),
-            instances: self.instances.saturating_mul(number),
-            ports: self.ports.saturating_mul(number),
-        }
-    }
-
-    /// What grew beyond the quota, in words.
-    fn beyond(self, before: Self, quota: &Quota) -> Option<String> {
-        let exceeded = |after: u64, before: u64, most: Option<u64>| {
-            most.is_some_and(|most| after > most && after > before)
-        };
-        let number = |what: &str, after: u64, before: u64, most: Option<u32>| {
-            exceeded(after, before, most.map(u64::from))
-                .then(|| format!("{after} {what} of {}", most.unwrap_or_default()))
-        };
-        let cpu = quota.cpu.filter(|most| exceeded(self.cpu, before.cpu, Some(most.0)));
-        let memory = quota.memory.filter(|most| exceeded(self.memory, before.memory, Some(most.0)));
-        let cpu = cpu.map(|most| format!("cpu {} of {most}", Cpu(self.cpu)));
-        let memory = memory.map(|most| format!("memory {} of {most}", Memory(self.memory)));
-        cpu.or(memory)
-            .or_else(|| number("instances", self.instances, before.instances, quota.instances))
-            .or_else(|| number("ports", self.ports, before.ports, quota.ports))
-    }
-
-    fn shown(self) -> Quota {
-        let number = |n: u64| Some(u32::try_from(n).unwrap_or(u32::MAX));
-        Quota {
-            cpu: Some(Cpu(self.cpu)),
-            memory: Some(Memory(self.memory)),
-            instances: number(self.instances),
-            ports: number(self.ports),
-        }
+fn shown(limits: Limits) -> Quota {
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Quota {
+        cpu: limits.cpu.map(Cpu),
+        memory: limits.memory.map(Memory),
+        instances: limits.instances.map(number),
+        ports: limits.ports.map(number),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_grows_beyond_a_quota_is_refused() {
-        let quota = Quota { cpu: Some(Cpu(1000)), instances: Some(2), ..Quota::default() };
-        let asked = |cpu, instances| Asked { cpu, instances, ..Asked::default() };
-        assert_eq!(asked(1000, 2).beyond(asked(0, 0), &quota), None);
-        assert_eq!(asked(1500, 1).beyond(asked(0, 0), &quota).unwrap(), "cpu 1500m of 1");
-        assert_eq!(asked(0, 3).beyond(asked(0, 1), &quota).unwrap(), "3 instances of 2");
-        // A quota that was lowered: less is fine, though it is still too much.
-        assert_eq!(asked(1500, 3).beyond(asked(2000, 4), &quota), None);
-    }
+fn used(asked: Asked) -> Quota {
+    let Asked { cpu, memory, instances, ports } = asked;
+    shown(Limits { cpu: Some(cpu), memory: Some(memory), instances: Some(instances), ports: Some(ports) })
 }

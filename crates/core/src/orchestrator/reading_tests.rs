@@ -8,7 +8,7 @@ use holm_model::view::TokenRole;
 
 use super::*;
 use crate::orchestrator::Tier;
-use crate::orchestrator::command::{Actor, Command, Expected, Reply};
+use crate::orchestrator::command::{Actor, Command, Expected, ProjectCommand, Reply};
 use crate::orchestrator::config::{Config, Deadlines};
 use crate::orchestrator::event::{Effect, Event, LinkId, Ticket};
 use crate::table::Snapshot;
@@ -170,4 +170,18 @@ fn nor_is_what_it_has_updated_to_that() {
     let generations: Vec<u64> =
         root.0.placements.values().map(|placement| placement.part.generation).collect();
     assert_eq!(generations, [1]);
+}
+
+#[test]
+fn clusters_are_told_of_projects_once_they_can_read_them() {
+    let mut root = Root::new();
+    let cluster = root.join_as(Role::Cluster);
+    let project = |name: &str| ItemKey::Project(name.parse().unwrap());
+    let create = |name: &str| {
+        let (name, quota) = (name.parse().unwrap(), Default::default());
+        Command::Project(ProjectCommand::Create { name, quota })
+    };
+    root.command(create("blue"));
+    assert_eq!(keys(&root.call_as(1, cluster, Role::Cluster, 2)), []);
+    assert_eq!(keys(&root.call_as(2, cluster, Role::Cluster, 3)), [project("blue"), project("default")]);
 }

@@ -108,6 +108,8 @@ impl Orchestrator {
         }
         let done = self.revoke(id);
         self.look_at(id);
+        // One that was offline already is void for those above, too.
+        self.report_node(id);
         done
     }
 

@@ -67,6 +67,7 @@ impl Orchestrator {
                 self.apps.remove(&row.wish.key);
             }
             self.refresh_demands(id);
+            self.touch_project(&row.wish.key.project);
         }
         let unclaimed: Vec<Origin> = self.slots.origins().filter(|o| self.is_unclaimed(o)).cloned().collect();
         self.todo.origins.extend(unclaimed);

@@ -58,6 +58,7 @@ impl Orchestrator {
         }
         self.refresh_endpoints();
         self.refresh_contents();
+        self.refresh_allowances();
         self.flush_lists();
         self.report();
     }

@@ -8,6 +8,7 @@ use holm_model::item::{Assignment, Item, ItemKey, Obeyed, Part, Share, ShareSlot
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
+use holm_model::project::ProjectReport;
 use holm_model::slot::SlotIndex;
 use holm_model::time::Time;
 use holm_model::view::TokenRole;
@@ -57,6 +58,9 @@ pub struct Seen {
     pub heard: Time,
     /// A node's.
     pub facts: Option<NodeFacts>,
+    /// What a cluster has of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub projects: BTreeMap<Name, ProjectReport>,
 }
 
 /// A wish and, once it is deleted, what its tombstone waits for.

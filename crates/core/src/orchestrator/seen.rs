@@ -15,7 +15,8 @@ impl Orchestrator {
     /// Keeps what is known of the member at this moment.
     pub(super) fn remember(&mut self, id: MemberId) {
         let Some(heard) = self.live.get(&id).and_then(|live| live.heard_at) else { return };
-        let seen = Seen { heard, facts: self.last_facts(id).cloned() };
+        let (facts, projects) = (self.last_facts(id).cloned(), self.last_reports(id));
+        let seen = Seen { heard, facts, projects };
         self.seen.put(&mut self.behind, id, seen);
     }
 

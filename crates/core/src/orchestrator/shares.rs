@@ -13,7 +13,11 @@ impl Orchestrator {
     pub(super) fn aggregate_fact(&mut self, id: MemberId, aggregate: Aggregate) {
         let Some(live) = self.live.get_mut(&id).filter(|live| live.aggregate != aggregate) else { return };
         let more = aggregate.offers_more_than(&live.aggregate);
+        let nodes = live.aggregate.nodes != aggregate.nodes;
         live.aggregate = aggregate;
+        if nodes {
+            self.touch_projects();
+        }
         self.capacity_changed = true;
         self.rankings.touch(id);
         if more {

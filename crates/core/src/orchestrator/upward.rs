@@ -60,6 +60,10 @@ impl Orchestrator {
         if received.put.iter().chain(&received.removed).any(|key| matches!(key, ItemKey::Revocation(_))) {
             self.revocations_changed();
         }
+        if received.put.iter().chain(&received.removed).any(|key| matches!(key, ItemKey::Project(_))) {
+            // A service may have lost its role.
+            self.effects.push(Effect::Revoked(self.revoked()));
+        }
         let shared: BTreeSet<WishId> =
             received.put.iter().filter_map(|key| self.wish_of_share(key)).collect();
         if self.parent.open && (completed || !shared.is_empty()) {
@@ -82,7 +86,8 @@ impl Orchestrator {
             ItemKey::Content(key) => {
                 self.todo.contents.insert(key.clone());
             }
-            ItemKey::Assignment(_) | ItemKey::Newer(_) => {}
+            // Looked at when people ask.
+            ItemKey::Project(_) | ItemKey::Assignment(_) | ItemKey::Newer(_) => {}
         }
     }
 
@@ -171,7 +176,8 @@ impl Orchestrator {
         let facts = self.last_facts(id).cloned().unwrap_or_default();
         let (name, state, usage, frozen) = (member.name.clone(), live.state, live.usage, self.is_frozen(id));
         let (path, free, heard) = (vec![id], Some(self.free_on(id)), live.heard_at);
-        let report = NodeReport { path, name, state, facts, usage, frozen, free, heard };
+        let revoked = self.is_void(id);
+        let report = NodeReport { path, name, state, facts, usage, frozen, revoked, free, heard };
         self.report_fact(Fact::Node(Box::new(report)));
     }
 
@@ -185,6 +191,7 @@ impl Orchestrator {
         for share in self.verdicts.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
             self.tell_verdict(share);
         }
+        self.touch_projects();
     }
 
     /// Sends what changed, after this step's list changes.

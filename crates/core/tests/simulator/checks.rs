@@ -370,7 +370,7 @@ impl World {
                 }
             }
             let mut items = disk.texts(Table::Item);
-            items.retain(|key| !key.starts_with("revocation/"));
+            items.retain(|key| !key.starts_with("revocation/") && !key.starts_with("project/"));
             if !items.is_empty() {
                 return Err(format!("{} keeps items {items:?}", self.name(who)));
             }

@@ -12,6 +12,7 @@ mod joining;
 mod losing;
 mod owners;
 mod placing;
+mod projects;
 mod refusing;
 mod removing;
 mod reunion;

@@ -67,6 +67,8 @@ pub enum TokenError {
     Expired,
     #[error("it is not valid yet; check the clocks")]
     NotYetValid,
+    #[error("the node of its instance was revoked")]
+    Node,
     #[error("what it says of itself cannot be: {0}")]
     Claims(&'static str),
 }
@@ -106,6 +108,9 @@ pub fn verify(
     }
     if claims.sub.sea() != root.identity().sea() {
         return Err(TokenError::Claims("it is for an instance of another sea"));
+    }
+    if revocations.voids(&claims.node) {
+        return Err(TokenError::Node);
     }
     claims.check_times(now.as_secs())?;
     if claims.aud != audience {

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::access::{Grants, Role};
 use crate::name::Name;
+use crate::project::ServiceRoles;
 use crate::time::Time;
 
 /// A password on its way in: bounded, and never shown.
@@ -78,6 +79,23 @@ pub struct Roles {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, Role>)]
     pub projects: BTreeMap<Name, Role>,
+}
+
+/// `PUT /projects/{project}/roles/…`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleRequest {
+    pub role: Role,
+}
+
+/// Who has which role in one project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProjectRolesView {
+    #[schema(value_type = BTreeMap<String, Role>)]
+    pub people: BTreeMap<Name, Role>,
+    /// By application and service.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, Role>>)]
+    pub services: ServiceRoles,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

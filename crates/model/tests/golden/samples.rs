@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use holm_model::access::Role as PersonRole;
 use holm_model::amendment::{Amendment, Amendments};
 use holm_model::capability::Capability;
 use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, ShareReport, Verdict};
@@ -15,6 +16,7 @@ use holm_model::item::{
 use holm_model::member::{Aggregate, NodeClass, NodeFacts, NodeReport, Role, RuntimeFacts, Usage};
 use holm_model::message::{Down, Facts, FactsPart, Hello, ListChange, Up, Welcome};
 use holm_model::name::Name;
+use holm_model::project::{Allowance, Asked, Limits, ProjectReport};
 use holm_model::resources::{Cpu, Memory, Resources};
 use holm_model::service::{Connect, Placement, Port, Replicas, Restart, RestartPolicy, ServiceSpec, Volume};
 use holm_model::slot::{ServiceKey, SlotIndex};
@@ -271,6 +273,7 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
         ("item-assignment", Item::Assignment(Assignment { id, part: part(), slot, held: false })),
         ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint] })),
         ("item-revocation", Item::Revocation),
+        ("item-project", Item::Project(allowance())),
     ]
 }
 
@@ -299,6 +302,18 @@ pub(crate) fn fact_of_an_instance() -> Fact {
         held: false,
         status,
     }))
+}
+
+fn allowance() -> Allowance {
+    let limits = Limits { cpu: Some(1500), memory: Some(32 << 20), instances: Some(3), ports: Some(0) };
+    let roles = BTreeMap::from([(name("shop"), BTreeMap::from([(name("web"), PersonRole::Viewer)]))]);
+    Allowance { limits, roles }
+}
+
+/// Kinds that came later than the messages that hold them.
+pub(crate) fn later_facts() -> Vec<(&'static str, Fact)> {
+    let asked = Asked { cpu: 1500, memory: 32 << 20, instances: 3, ports: 1 };
+    vec![("fact-project", Fact::Project(ProjectReport { project: name("blue"), applications: 2, asked }))]
 }
 
 fn facts() -> Facts {
@@ -355,6 +370,7 @@ fn node() -> Fact {
         facts,
         usage,
         frozen: false,
+        revoked: false,
         free,
         heard,
     }))

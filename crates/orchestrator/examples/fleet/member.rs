@@ -148,6 +148,7 @@ impl Member {
             facts: facts(self.name.as_str(), self.offered),
             usage,
             frozen: false,
+            revoked: false,
             free: None,
             heard: None,
         }))

@@ -150,6 +150,7 @@ impl Node {
             facts: facts(),
             usage: Usage::default(),
             frozen: false,
+            revoked: false,
             free: None,
             heard: None,
         };

@@ -91,3 +91,49 @@ fn revocations_that_a_cluster_remembers_come_back_with_it() {
     let dial = &fleet.dials[fleet.dial_to(0, member).unwrap()];
     assert!(dial.accepted.is_empty());
 }
+
+/// The store of a cluster is restored, before or after it was given what it runs; the root may place that elsewhere.
+#[test]
+fn what_a_restored_cluster_runs_is_started_nowhere_else_and_goes_on_when_it_is_adopted() {
+    for old in [false, true] {
+        let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+        let vienna = fleet.orch("vienna");
+        fleet.run_secs(5);
+        let before = fleet.orchestrators[vienna].disk.clone();
+        fleet.apply(app("shop").service("web", steady(), 1));
+        fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+        fleet.run_secs(5);
+        let mut copy = if old { before } else { fleet.orchestrators[vienna].disk.clone() };
+        copy.distrust();
+        fleet.crash(fleet.who("vienna"), false);
+        fleet.orchestrators[vienna].replace_disk(copy);
+        for second in 0..90 {
+            fleet.run_secs(1);
+            assert_eq!(fleet.processes("web"), ["vienna/fl-1"], "old: {old}, {second} s after the restore");
+        }
+        let member = fleet.member_id("vienna/fl-1");
+        fleet.command(vienna, Command::Adopt { member }).unwrap();
+        for second in 0..60 {
+            fleet.run_secs(1);
+            assert_eq!(fleet.processes("web"), ["vienna/fl-1"], "old: {old}, {second} s after the adoption");
+        }
+        assert_eq!(fleet.lines(), ["web/0 RUNNING vienna/fl-1"], "old: {old}");
+    }
+}
+
+/// It does not come back: what it claims waits for nobody.
+#[test]
+fn a_revoked_member_that_is_not_confirmed_blocks_no_changes() {
+    let mut fleet = fleet().node("stolen").node("edge");
+    fleet.apply(app("shop").service("web", steady(), 2));
+    fleet.run_until_running(2);
+    fleet.run_secs(5);
+    replace(&mut fleet, Disk::default());
+    let member = fleet.member_id("root/edge");
+    fleet.command(0, Command::Adopt { member }).unwrap();
+    let member = fleet.member_id("root/stolen");
+    fleet.command(0, Command::RevokeMember { member }).unwrap();
+    fleet.run_secs(2);
+    fleet.apply(app("shop").service("web", steady().version("2"), 1));
+    fleet.run_until_lines(&["web/0 RUNNING edge"]);
+}

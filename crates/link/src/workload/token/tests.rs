@@ -117,8 +117,11 @@ fn another_audience_another_sea_and_revoked_signers_are_refused() {
     assert!(matches!(error, TokenError::Signer(VerifyError::Revoked { .. })), "{error}");
     // By its id, whatever its certificates are; those of other members say nothing.
     let by_id = Revocations::default();
-    by_id.revoke_members(["n1", "blue", "shop", "web"].map(str::to_owned));
+    by_id.revoke_members(["n2", "blue", "shop", "web"].map(str::to_owned));
     assert!(verify(&text, API, root.root(), &by_id, at(100)).is_ok());
+    // The node on which the instance is.
+    by_id.revoke_members(["n1".to_owned()]);
+    assert_eq!(verify(&text, API, root.root(), &by_id, at(100)), Err(TokenError::Node));
     by_id.revoke_members(["c1".to_owned()]);
     let error = verify(&text, API, root.root(), &by_id, at(100)).unwrap_err();
     assert!(matches!(error, TokenError::Signer(VerifyError::Revoked { .. })), "{error}");

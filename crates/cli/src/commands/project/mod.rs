@@ -1,4 +1,6 @@
-//! `holm project`: what belongs together, and how much it may have.
+//! `holm project`: what belongs together, how much it may have, and who may what in it.
+
+mod roles;
 
 use clap::{Args, Subcommand};
 use holm_model::name::Name;
@@ -58,6 +60,20 @@ enum Action {
         #[command(flatten)]
         output: Output,
     },
+    /// Show who has which role in a project
+    Roles {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give somebody, or a service, a role in a project
+    ///
+    /// As an administrator of the project you give no more than you have. Whoever may apply in the project can act as
+    /// any of its services, which is why a service is viewer or operator.
+    Grant(roles::Grant),
+    /// Take a role in a project away
+    Withdraw(roles::Withdraw),
 }
 
 /// Parts of a quota.
@@ -123,7 +139,7 @@ pub(crate) async fn run(At { args, connect }: At<Projects>) -> Result<(), Failur
             let request = ProjectRequest { name, quota: limits.over(&Quota::default()) };
             let view = connect.client()?.create_project(&request).await?;
             output.print(&view, || {
-                format!("project {} is there; give roles in it with `holm person role`", view.name)
+                format!("project {} is there; give roles in it with `holm project grant`", view.name)
             })
         }
         Action::Ls { output } => {
@@ -139,6 +155,9 @@ pub(crate) async fn run(At { args, connect }: At<Projects>) -> Result<(), Failur
             output.print_done("deleted", &name, || format!("project {name} is deleted"))
         }
         Action::Quota { name, limits, output } => quota(&name, limits, output, &connect).await,
+        Action::Roles { name, output } => roles::list(&name, output, &connect).await,
+        Action::Grant(grant) => roles::grant(grant, &connect).await,
+        Action::Withdraw(withdraw) => roles::withdraw(withdraw, &connect).await,
     }
 }
 
