@@ -195,7 +195,7 @@ impl Cli {
         let commands = words();
         let mut said = std::env::args_os();
         let program = said.next();
-        let said = program.into_iter().chain(leading::moved(said.collect(), &commands));
+        let said = program.into_iter().chain(leading::moved(&said.collect::<Vec<_>>(), &commands));
         let read = commands.try_get_matches_from(said).and_then(|matches| Self::from_arg_matches(&matches));
         read.unwrap_or_else(|error| error.exit())
     }

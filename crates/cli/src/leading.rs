@@ -10,8 +10,8 @@ use clap::Command;
 const FLAGS: [&str; 5] = ["--context", "--server", "--api-token", "--api-token-file", "--socket"];
 
 /// The words of a command line, without the program's name.
-pub(crate) fn moved(words: Vec<OsString>, commands: &Command) -> Vec<OsString> {
-    let leading = leading(&words);
+pub(crate) fn moved(words: &[OsString], commands: &Command) -> Vec<OsString> {
+    let leading = leading(words);
     let mut command = commands;
     let mut names = 0;
     for word in &words[leading..] {
@@ -41,8 +41,8 @@ mod tests {
     use super::*;
 
     fn said(words: &str) -> String {
-        let words = words.split_whitespace().map(OsString::from).collect();
-        moved(words, &crate::args::words()).join(" ".as_ref()).into_string().unwrap()
+        let words: Vec<_> = words.split_whitespace().map(OsString::from).collect();
+        moved(&words, &crate::args::words()).join(" ".as_ref()).into_string().unwrap()
     }
 
     #[test]

@@ -16,8 +16,13 @@ fn with_http() -> (Sea, String) {
 
 /// Where a root that was started with `--http` serves it.
 pub(crate) fn with_http_at(sea: &Sea) -> String {
-    let own = sea.pid("root");
-    wait_for("its second port", || listening(own).into_iter().find(|a| a != sea.address("root")))
+    http_of(sea, "root")
+}
+
+/// The same of any orchestrator.
+pub(crate) fn http_of(sea: &Sea, orchestrator: &str) -> String {
+    let own = sea.pid(orchestrator);
+    wait_for("its second port", || listening(own).into_iter().find(|a| a != sea.address(orchestrator)))
 }
 
 /// Addresses that a process listens on, as the kernel knows them.

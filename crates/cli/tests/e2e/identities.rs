@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::api::with_http_at;
+use crate::api::{http_of, with_http_at};
 use crate::harness::command::{Ran, run};
 use crate::harness::{Sea, http, sea, wait_for};
 
@@ -106,4 +106,48 @@ fn an_instance_proves_who_it_is_two_tiers_deep() {
         let ran = verify(&sea, &proof, &[]);
         (ran.code == 1 && ran.stderr.contains("not known here")).then_some(())
     });
+}
+
+#[test]
+fn a_service_with_a_role_uses_the_api_in_its_project_at_root_and_cluster() {
+    let http = ["--http=127.0.0.1:0"];
+    let sea = sea().words("root", &http).words("vienna", &http).cluster("vienna", &["fl-1"]).start();
+    sea.deploy(SHOP);
+    let web = socket(&sea, "web/0").unwrap();
+    let (_, who) = ask(&web, "GET", "/v1/identity", "").unwrap();
+    let proof = token(&web, &format!("holm://{}", who["sea"].as_str().unwrap()));
+    let addresses = [http_of(&sea, "root"), http_of(&sea, "vienna")];
+    let call = |method: &str, path: &str| {
+        addresses.each_ref().map(|address| {
+            let stream = TcpStream::connect(address).expect("it listens");
+            let headers = [&*format!("authorization: Bearer {proof}"), "content-type: application/json"];
+            let answer = http::request(stream, method, &format!("/api/v1/{path}"), &headers, "{}");
+            answer.expect("an answer").status
+        })
+    };
+    let application = "projects/default/applications/shop";
+    wait_for("both know the instance", || (call("GET", "whoami") == [200, 200]).then_some(()));
+    assert_eq!(call("GET", application), [403, 403]);
+    sea.holm(&["project", "grant", "default", "admin", "--service", "shop/web"])
+        .refused(1, &["viewer or operator"]);
+    sea.holm(&["project", "grant", "default", "viewer", "--service", "shop/web"]).done();
+    wait_for("both know the role", || (call("GET", application) == [200, 200]).then_some(()));
+    assert!(sea.holm(&["project", "roles", "default"]).done().stdout.contains("service shop/web"));
+    for (method, path) in [
+        ("PATCH", application),
+        ("DELETE", application),
+        ("GET", "nodes"),
+        ("GET", "people"),
+        ("POST", "projects"),
+        ("DELETE", "sessions/current"),
+    ] {
+        assert_eq!(call(method, path), [403, 403], "{method} {path}");
+    }
+    assert_eq!(call("GET", "projects/other"), [404, 404]);
+    sea.holm(&["project", "withdraw", "default", "--service", "shop/web"]).done();
+    wait_for("it is withdrawn at both", || (call("GET", application) == [403, 403]).then_some(()));
+
+    // A token ends with its node, at once and at both.
+    sea.holm(&["node", "revoke", "fl-1"]).done();
+    wait_for("its node is void at both", || (call("GET", "whoami") == [401, 401]).then_some(()));
 }

@@ -74,6 +74,7 @@ mod packages;
 mod people;
 mod people_login;
 mod placing;
+mod projects;
 mod proxy;
 mod registries;
 mod restarting;

@@ -119,11 +119,12 @@ impl Orchestrator {
     }
 
     pub(super) fn project_fact(&mut self, id: MemberId, report: ProjectReport) {
-        let mut reports = self.last_reports(id);
-        let project = report.project.clone();
-        if reports.insert(project.clone(), report.clone()).as_ref() != Some(&report) {
-            self.reports_changed(id, reports, project);
+        if self.reports_by(id).get(&report.project) == Some(&report) {
+            return;
         }
+        let (mut reports, project) = (self.last_reports(id), report.project.clone());
+        reports.insert(project.clone(), report);
+        self.reports_changed(id, reports, project);
     }
 
     pub(super) fn project_gone(&mut self, id: MemberId, project: &Name) {

@@ -301,6 +301,11 @@ impl World {
         if wished.run == RunState::Stop && matches!(slot, SlotIndex::Node(_)) {
             return Ok(());
         }
+        // A halted update leaves there what the specification before had there, which may be nothing.
+        let nothing = matches!(slot, SlotIndex::Node(path) if path.len() > 1) && rows.is_empty();
+        if halted && nothing {
+            return Ok(());
+        }
         let place = self.place_for(orch, wished, slot, None);
         let fine = rows.iter().any(|row| match row.state.as_str() {
             "FAILED" if row.reason.contains("next attempt") => false,
