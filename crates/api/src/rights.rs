@@ -84,6 +84,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::GET, "/instances/{id}/exec", Instance(Exec)),
     (Method::GET, "/instances/{id}/files", Instance(Copy)),
     (Method::GET, "/instances/{id}/ports/{port}", Instance(Forward)),
+    (Method::GET, "/exposures", Handler),
     // Machines.
     (Method::GET, "/nodes", Sea(Read)),
     (Method::GET, "/nodes/{id}", Sea(Read)),

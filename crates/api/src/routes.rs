@@ -5,6 +5,7 @@ mod applications;
 mod backup;
 mod contents;
 mod events;
+mod exposures;
 mod generations;
 mod history;
 mod identities;
@@ -56,6 +57,7 @@ const ANSWERS: &[Routes] = &[
     applications::ROUTES,
     generations::ROUTES,
     instances::ROUTES,
+    exposures::ROUTES,
     members::ROUTES,
     amendments::ROUTES,
     usage::ROUTES,

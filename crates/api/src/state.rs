@@ -18,6 +18,7 @@ use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::name::Name;
 use holm_model::service::Application;
 use holm_model::tunnel::Purpose;
+use holm_model::view::expose::ExposureView;
 use holm_model::view::{
     ApplicationView, ApplyView, AuditView, EventView, StatusView, TokenCreated, TokenRequest,
 };
@@ -178,6 +179,12 @@ impl Api {
     pub(crate) async fn metrics(&self) -> Result<Vec<Family>, Fault> {
         let told = self.shared.handle.metrics().await;
         told.ok_or_else(|| Fault::new(Kind::Stopping, "try again when it is back"))
+    }
+
+    /// Ports of this orchestrator that lead to services.
+    pub(crate) async fn exposures(&self) -> Result<Vec<ExposureView>, Fault> {
+        let exposures = self.shared.handle.exposures().await;
+        exposures.ok_or_else(|| Fault::new(Kind::Stopping, "try again when it is back"))
     }
 
     pub(crate) async fn application(

@@ -3,6 +3,7 @@
 use ::http::{HeaderName, HeaderValue, Method, header};
 use bytes::Bytes;
 use holm_model::view::explain::ExplainView;
+use holm_model::view::expose::ExposureView;
 use holm_model::view::generation::{GenerationView, RollbackRequest};
 use holm_model::view::held::HeldView;
 use holm_model::view::query::{AuditQuery, HistoryQuery, InstanceQuery};
@@ -233,6 +234,11 @@ impl Client {
     pub async fn cordon(&self, kind: &str, id: &str, cordoned: bool) -> Result<(), Error> {
         let verb = if cordoned { "cordon" } else { "uncordon" };
         self.done(Call::new(Method::POST, path(&[kind, id, verb]))).await
+    }
+
+    /// Ports of the orchestrator that lead to services.
+    pub async fn exposures(&self) -> Result<Vec<ExposureView>, Error> {
+        self.all(&Call::get("/exposures")).await
     }
 
     pub async fn clusters(&self) -> Result<Vec<ClusterView>, Error> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::health::Readiness;
 use crate::id::{AssignmentId, MemberId, WishId};
 use crate::member::{Aggregate, NodeReport, Usage};
 use crate::name::Name;
@@ -71,6 +72,9 @@ pub struct InstanceStatus {
     /// Ports on the node.
     pub ports: BTreeMap<Name, u16>,
     pub usage: Option<Usage>,
+    /// What its checks tell while it runs; `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
 }
 
 /// A cluster's verdict on a share.
@@ -156,6 +160,12 @@ impl Kinds for FactKey {
 // === impl InstanceStatus ===
 
 impl InstanceStatus {
+    /// It runs and takes work, as far as anybody can tell.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.state == InstanceState::Running && self.readiness.as_ref().is_none_or(|told| told.ready)
+    }
+
     /// Whether this is news compared with `old`: a later incarnation, or a later state of the same.
     #[must_use]
     pub const fn is_newer_than(&self, old: &Self) -> bool {

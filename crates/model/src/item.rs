@@ -141,6 +141,9 @@ pub struct Endpoint {
     pub port: u16,
     /// Where the port may be reached without a tunnel; to be tried, not trusted.
     pub direct: Vec<SocketAddr>,
+    /// It runs, and its check says that it takes no work: told only where nobody takes any.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unready: bool,
 }
 
 /// Sum over (key, hash) of all items, independent of their order, changed in constant time.

@@ -19,6 +19,7 @@
 //! | [`placement`] | where a service may run, and where it would rather |
 //! | [`update`] | how a service goes from one specification to the next |
 //! | [`wish`] | what somebody wants to run, versioned |
+//! | [`health`], [`expose`] | how its instances are asked whether they work; how they are reached from outside |
 //! | [`slot`] | one place of a service that wants to be filled |
 //! | [`state`] | states and the table of legal changes |
 //! | [`content`] | secrets and plain files of a project |
@@ -40,8 +41,10 @@ pub mod capability;
 pub mod condition;
 pub mod content;
 pub mod duration;
+pub mod expose;
 pub mod fact;
 pub mod geo;
+pub mod health;
 pub mod id;
 pub mod identity;
 pub mod item;

@@ -13,6 +13,8 @@
 
 mod application;
 mod contents;
+mod expose;
+mod health;
 mod keys;
 mod native;
 mod parts;

@@ -35,11 +35,13 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 ///
 /// To add a kind: raise this by one, give the kind that number in `ItemKey::since` or `FactKey::since`, and have a
 /// golden sample of it. 0 is whoever says nothing, 1 passes over kinds that it does not know, 2 knows of
-/// [musts](READS_MUSTS), 3 of projects.
+/// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH).
 pub const READS: u32 = 3;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
 pub const READS_MUSTS: u32 = 2;
+/// From here on members know `health`, `ready` and `expose` of a service; before, they pass over them.
+pub const READS_HEALTH: u32 = 3;
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

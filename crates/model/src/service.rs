@@ -9,6 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentKey, ContentKind};
+use crate::expose::Expose;
+use crate::health::Check;
+use crate::message::{READS_HEALTH, READS_MUSTS};
 use crate::name::Name;
 use crate::resources::Resources;
 use crate::update::Update;
@@ -59,8 +62,20 @@ pub struct ServiceSpec {
     pub placement: Placement,
     #[serde(default)]
     pub restart: Restart,
+    /// Whoever fails it is started again by `restart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Check>,
+    /// Whoever fails it gets no work; without it, whoever is healthy is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Check>,
     /// How long a graceful stop may take before SIGKILL.
     pub grace: Duration,
+    /// See [`ServiceSpec::drains_for`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Duration>,
+    /// Which of its ports are reached from outside, and where.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expose: BTreeMap<Name, Expose>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connects: Vec<Connect>,
     /// How instances of another specification are replaced by those of this one.
@@ -234,6 +249,8 @@ impl Signal {
 impl ServiceSpec {
     /// The default of [`ServiceSpec::grace`].
     pub const GRACE: Duration = Duration::from_secs(10);
+    /// The default of [`ServiceSpec::drain`], where something is exposed.
+    pub const DRAIN: Duration = Duration::from_secs(10);
 
     /// A specification that only names runtime and command, the rest by default.
     #[must_use]
@@ -255,10 +272,35 @@ impl ServiceSpec {
             resources: Resources::default(),
             placement: Placement::default(),
             restart: Restart::default(),
+            health: None,
+            ready: None,
             grace: Self::GRACE,
+            drain: None,
+            expose: BTreeMap::new(),
             connects: Vec::new(),
             update: Update::default(),
         }
+    }
+
+    /// How long a stop waits at most for connections that are open.
+    #[must_use]
+    pub fn drains_for(&self) -> Duration {
+        self.drain.unwrap_or(if self.expose.is_empty() { Duration::ZERO } else { Self::DRAIN })
+    }
+
+    /// A key that a node must obey and that a program which [reads](crate::message::READS) so little passes over.
+    #[must_use]
+    pub fn newer_must(&self, reads: u32) -> Option<&'static str> {
+        let musts = [("health", self.health.is_some()), ("ready", self.ready.is_some())];
+        musts.into_iter().find_map(|(key, asked)| (asked && reads < READS_HEALTH).then_some(key))
+    }
+
+    /// As [`ServiceSpec::newer_must`], of a cluster.
+    #[must_use]
+    pub fn newer_must_of_clusters(&self, reads: u32) -> Option<&'static str> {
+        let exposes = !self.expose.is_empty() && reads < READS_HEALTH;
+        let placement = || self.placement.newer_must().filter(|_| reads < READS_MUSTS);
+        self.newer_must(reads).or_else(|| exposes.then_some("expose")).or_else(placement)
     }
 
     /// Secrets and files that an instance is given: a change of one concerns it.

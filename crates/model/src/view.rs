@@ -3,6 +3,7 @@
 pub mod amendment;
 pub mod content;
 pub mod explain;
+pub mod expose;
 pub mod generation;
 pub mod held;
 pub mod identity;
@@ -53,6 +54,12 @@ pub struct InstanceView {
     /// Ports on the node, by name.
     pub ports: BTreeMap<String, u16>,
     pub usage: Option<Usage>,
+    /// It runs and takes work, as far as its checks tell.
+    #[serde(default)]
+    pub ready: bool,
+    /// What its check said last; empty: it has none.
+    #[serde(default)]
+    pub answer: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

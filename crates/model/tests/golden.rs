@@ -76,6 +76,8 @@ fn every_message_is_read_and_written_as_ever() {
     names.extend(samples::exec_in().iter().map(|(name, frame)| check::<ExecIn>(name, frame)));
     names.extend(samples::exec_out().iter().map(|(name, frame)| check::<ExecOut>(name, frame)));
     names.extend(samples::later_facts().iter().map(|(name, fact)| check::<Fact>(name, fact)));
+    let ready = samples::fact_of_a_ready_instance();
+    names.insert(check::<Fact>("fact-instance-ready", &ready));
     names.extend(samples::items().iter().map(|(name, item)| check(name, item)));
     let files = fs::read_dir(dir()).unwrap();
     let files: BTreeSet<String> =

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{Backlog, probe};
 use crate::clock;
+use crate::health::Checks;
 use crate::identity::{self, Identities};
 use crate::launch::NodeSelf;
 use crate::link::{Line, Link, Order as LinkOrder};
@@ -61,6 +62,7 @@ pub(crate) struct Agent {
     pub(crate) data_dir: PathBuf,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) workers: Workers,
+    pub(crate) checks: Checks,
     pub(crate) peers: Peers,
     pub(crate) identities: Identities,
     pub(crate) link: Link,
@@ -262,6 +264,7 @@ impl Agent {
         }
         self.revision.send_replace(self.machine.held().revision());
         effects.into_iter().for_each(|effect| self.carry_out(effect));
+        self.checks.wish(self.machine.checked());
         for Question(ask) in std::mem::take(&mut self.memory.questions) {
             ask(&self.machine);
         }
@@ -276,8 +279,8 @@ impl Agent {
             }
             NodeEffect::Launch(launch) => self.workers.order(launch.id, Order::Launch(launch)),
             NodeEffect::Refresh(launch) => self.workers.order(launch.id, Order::Refresh(launch)),
-            NodeEffect::Halt { id, incarnation, grace } => {
-                self.workers.order(id, Order::Halt { incarnation, grace });
+            NodeEffect::Halt { id, incarnation, drain, grace } => {
+                self.workers.order(id, Order::Halt { incarnation, drain, grace });
             }
             NodeEffect::Pause { id, incarnation } => self.workers.order(id, Order::Pause { incarnation }),
             NodeEffect::Resume { id, incarnation } => self.workers.order(id, Order::Resume { incarnation }),

@@ -18,6 +18,8 @@
 //! | [`ports`] | whose port is which |
 //! | [`runtimes`], [`drivers`] | the drivers by name, and which there are |
 //! | [`directory`] | which runtime has which instance |
+//! | [`health`] | asking instances whether they work |
+//! | [`connections`] | what a stop waits for |
 //! | [`membership`], [`place`] | credentials and joining; where the node is in the sea |
 //! | [`link`] | the session with the orchestrator |
 //! | [`tunnels`] | what the orchestrator wants of an instance: logs, exec, bytes of a port |
@@ -36,10 +38,12 @@ mod amendments;
 mod backlog;
 mod clock;
 mod config;
+mod connections;
 mod directory;
 mod drivers;
 mod facts;
 mod given;
+mod health;
 mod history;
 mod identity;
 mod launch;

@@ -242,6 +242,8 @@ mod tests {
             restarts_seen: 0,
             again: false,
             ports: BTreeMap::new(),
+            drain: Duration::ZERO,
+            readiness: None,
             grace: Duration::ZERO,
             boot: String::new(),
             given: Vec::new(),

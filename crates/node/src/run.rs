@@ -23,9 +23,11 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{self, Agent, Input, Memory};
 use crate::amendments::Narrator;
 use crate::config::NodeConfig;
+use crate::connections::Connections;
 use crate::directory::Directory;
 use crate::facts::Detector;
 use crate::facts::tree::Tree;
+use crate::health::Checks;
 use crate::history::History;
 use crate::identity::{Identities, Sockets, Trust};
 use crate::launch::NodeSelf;
@@ -152,6 +154,7 @@ struct Parts {
 struct Shared {
     inputs: mpsc::Sender<Input>,
     directory: Directory,
+    connections: Connections,
     history: History,
     revocations: Revocations,
 }
@@ -183,6 +186,7 @@ impl Parts {
         let shared = Shared {
             inputs,
             directory: Directory::default(),
+            connections: Connections::default(),
             history: History::default(),
             revocations: Revocations::default(),
         };
@@ -227,6 +231,7 @@ impl Parts {
             inputs: shared.inputs.clone(),
             host: Arc::new(Host {
                 directory: shared.directory.clone(),
+                connections: shared.connections.clone(),
                 history: shared.history.clone(),
                 narrator: self.narrator.clone(),
                 machine: Machine::of(&self.config),
@@ -253,9 +258,11 @@ impl Parts {
     ) -> Agent {
         let notary = Arc::new(link.clone());
         let identities = Identities::new(self.sockets, self.runtimes.clone(), trust, notary);
+        let checks = Checks::new(shared.directory.clone(), shared.inputs.clone());
         let tools = Tools {
             runtimes: self.runtimes,
             directory: shared.directory,
+            connections: shared.connections,
             ports: Mutex::new(Ports::default()),
             peers: peers.clone(),
             tmpfs: self.tmpfs,
@@ -270,6 +277,7 @@ impl Parts {
             data_dir: self.config.data_dir,
             inputs: inbox,
             workers: Workers::new(Arc::new(tools)),
+            checks,
             peers,
             identities,
             link,

@@ -257,6 +257,7 @@ async fn a_consumer_learns_its_peers_and_reaches_them_through_the_link() {
         node: Vec::new(),
         port: 4242,
         direct: Vec::new(),
+        unready: false,
     };
     let endpoints = Item::Endpoints(Endpoints { endpoints: vec![remote] });
     let endpoints = endpoints.pack(ItemKey::Endpoints(EndpointsKey { service, port: name("http") }));

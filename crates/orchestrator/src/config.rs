@@ -1,6 +1,6 @@
 //! What is told at start.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use holm_link::authority::ServerName;
 use holm_link::clock::LocalClock;
 use holm_link::token::JoinToken;
 use holm_link::verify::REJOIN_WINDOW;
+use holm_model::expose::PortRange;
 use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
@@ -30,6 +31,9 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where its nodes are that name no place of their own.
     pub location: Option<Point>,
+    /// Ports that services may be exposed at, and the address where they are opened.
+    pub expose: Option<PortRange>,
+    pub expose_address: IpAddr,
     pub limits: Limits,
     /// Of members' certificates; our own server's live three times as long. Both are renewed at two
     /// thirds.
@@ -110,6 +114,8 @@ impl Config {
             deadlines: Deadlines::default(),
             strategy: Strategy::default(),
             location: None,
+            expose: None,
+            expose_address: crate::expose::ADDRESS,
             limits: Limits::default(),
             certificate_life: CERTIFICATE_LIFE,
             clock: LocalClock::default(),

@@ -29,6 +29,7 @@ impl World {
             Effect::Send { link, message } => self.links.send(link, message),
             Effect::Close { link, reason } => self.links.close(link, reason),
             Effect::Sign { link, member, csr } => return self.sign(link, member, &csr),
+            Effect::Expose(table) => self.balancer.wish(table),
             Effect::Revoked(void) => self.revoke(&void),
             Effect::SendParent(message) => {
                 if let Some(uplink) = &self.uplink {

@@ -146,6 +146,7 @@ async fn reign(
         strategy: config.strategy.clone(),
         location: config.location,
         generations: config.limits.generations,
+        expose: config.expose,
     };
     let mut machine = Orchestrator::load(snapshot, machine, getrandom::u64()?)?;
     machine.begins_after(store.last_change());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
+use holm_core::orchestrator::exposing::Exposed;
 use holm_core::orchestrator::{Event, Orchestrator};
 use holm_link::authority::SignError;
 use holm_link::certificate::Fingerprint;
@@ -19,12 +20,15 @@ use holm_model::access::{Grants, Role};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::time::Time;
 use holm_model::tunnel::Purpose;
+use holm_model::view::expose::ExposureView;
 use holm_model::view::{EventView, StatusView, TokenCreated, TokenRequest, TokenRole};
 use holm_store::{ChangeFilter, ReadError, Store};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::expose::counters::Counted;
+use crate::expose::{self, Balancer};
 use crate::identity::Notary;
 use crate::joining::{self, JoinError, hash_text};
 use crate::keys::Signer;
@@ -52,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) signer: Arc<Signer>,
     pub(crate) desk: Desk,
     pub(crate) router: Router,
+    pub(crate) balancer: Balancer,
     pub(crate) notary: Arc<Notary>,
     pub(crate) links: Arc<Links>,
     /// None at a root.
@@ -228,6 +233,28 @@ impl Handle {
     /// See [`TunnelError`].
     pub async fn open_node_tunnel(&self, node: MemberId, purpose: Purpose) -> Result<Tunnel, TunnelError> {
         self.shared.router.to_node(node, purpose).await
+    }
+
+    /// Ports of this orchestrator that lead to services, and what became of them.
+    pub async fn exposures(&self) -> Option<Vec<ExposureView>> {
+        let exposed = self.query(Orchestrator::exposures).await?;
+        let balancer = &self.shared.balancer;
+        let view = |exposed: Exposed| {
+            let counts = balancer.count_of(exposed.exposure.port);
+            expose::view(balancer.address(), exposed, counts.unwrap_or_default())
+        };
+        Some(exposed.into_iter().map(view).collect())
+    }
+
+    /// What was counted of each of these ports that is open.
+    #[must_use]
+    pub fn counted(&self) -> Vec<Counted> {
+        self.shared.balancer.counted()
+    }
+
+    /// Nobody new is let in through ports that lead to services.
+    pub(crate) fn shut_doors(&self) {
+        self.shared.balancer.shut();
     }
 
     /// A machine shows a join token.

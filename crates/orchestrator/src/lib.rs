@@ -27,6 +27,7 @@
 //! | [`links`], [`session`] | the members' links: which there are, and the life of one |
 //! | [`uplink`] | our own link to the parent |
 //! | [`tunnels`] | ways of byte streams through links |
+//! | [`expose`] | ports that lead to services |
 //! | [`identity`] | who instances are: signed for them, verified for others |
 //! | [`keys`], [`joining`] | the CA: made, loaded, got by joining; and members that join us |
 //! | [`backup`] | a copy of all that an orchestrator is, and an orchestrator made of one |
@@ -40,6 +41,7 @@ mod clock;
 pub mod config;
 mod describe;
 mod effects;
+pub mod expose;
 mod ground;
 pub mod handle;
 mod health;

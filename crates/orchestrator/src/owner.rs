@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::describe::describe;
+use crate::expose::Balancer;
 use crate::health::Health;
 use crate::keys::Signer;
 use crate::links::Links;
@@ -84,6 +85,7 @@ pub(crate) struct World {
     pub(crate) links: Arc<Links>,
     /// None at a root.
     pub(crate) uplink: Option<Arc<Uplink>>,
+    pub(crate) balancer: Balancer,
     pub(crate) signer: Arc<Signer>,
     pub(crate) revocations: Revocations,
     /// Something was made void.

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Role};
 use crate::describe::describe;
+use crate::expose::Balancer;
 use crate::ground::{Face, Ground};
 use crate::handle::{Handle, Inputs, Shared};
 use crate::health::Health;
@@ -143,10 +144,12 @@ impl Shell {
         });
         let notary = Arc::new(Notary::new(Arc::clone(&signer), ground.revocations.clone()));
         let router = Router::new(Arc::clone(&links), uplink.clone(), inputs.clone(), Arc::clone(&notary));
+        let balancer = Balancer::new(config.expose_address, inputs.clone(), router.clone());
         let (voided, hears) = tokio::sync::watch::channel(());
         let world = World {
             links: Arc::clone(&links),
             uplink: uplink.clone(),
+            balancer: balancer.clone(),
             signer: Arc::clone(&signer),
             revocations: ground.revocations,
             voided,
@@ -158,6 +161,7 @@ impl Shell {
             signer: Arc::clone(&signer),
             desk: Desk::new(TokenSigner::new(Arc::clone(&signer))),
             router: router.clone(),
+            balancer,
             notary,
             links: Arc::clone(&links),
             uplink: uplink.clone(),
@@ -239,6 +243,7 @@ impl Shell {
             ended = &mut self.owner => { asked.cancel(); return Err(Broken(ended.err())) }
             _ = work => {}
         }
+        self.handle.shut_doors();
         say_good_bye(&self.links, up).await;
         self.stop.owner.cancel();
         let ended = self.owner.await;

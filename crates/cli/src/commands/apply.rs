@@ -30,8 +30,7 @@ pub(crate) struct Apply {
     /// Wait until it runs and stays so, for 5m or as long as is said
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m")]
     wait: Option<Span>,
-    /// How long all of it must stay RUNNING before the wait is over. What a program says of its own
-    /// health is not looked at yet
+    /// How long all of it must stay RUNNING, and ready as far as it has checks, before the wait is over
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     stable: Span,
     #[command(flatten)]

@@ -85,11 +85,15 @@ async fn application(client: &Client, project: &str, name: &str, output: Output)
     let instances = wait::instances(client, Wanted { project, name, generation: 0 }).await?;
     let application = Some(format!("{project}/{name}"));
     let events = history(client, HistoryQuery { application, ..HistoryQuery::default() }).await?;
+    // An orchestrator of before there were any has none.
+    let mut exposures = client.exposures().await.unwrap_or_default();
+    exposures.retain(|exposure| exposure.project == view.project && exposure.application == view.name);
     output.print(&view, || {
         [
             about_application(&view),
             note(&view),
             services(&view),
+            section("exposed", &exposures),
             section("instances", &instances),
             happened(&events),
         ]
@@ -213,6 +217,7 @@ fn about_instance(view: &InstanceView, identity: Option<bool>) -> String {
         ("project", view.project.clone()),
         ("id", view.id.clone().unwrap_or_default()),
         ("state", view.state.clone()),
+        ("ready", ready(view)),
         ("reason", view.reason.clone()),
         ("since", when(view.since)),
         ("node", place.join("/")),
@@ -224,6 +229,12 @@ fn about_instance(view: &InstanceView, identity: Option<bool>) -> String {
         ("identity", identity.map_or("", |yes| if yes { "yes" } else { "no" }).to_owned()),
     ];
     table::pairs(&pairs, stdout_ink())
+}
+
+/// With what its check said last.
+fn ready(view: &InstanceView) -> String {
+    let word = if view.ready { "yes" } else { "no" };
+    if view.answer.is_empty() { word.to_owned() } else { format!("{word} ({})", view.answer) }
 }
 
 fn about_node(view: &NodeView) -> String {

@@ -49,6 +49,9 @@ enum What {
     /// Nodes and clusters that are members of this orchestrator
     #[command(visible_alias = "member")]
     Members(List),
+    /// Ports of this orchestrator that lead to services
+    #[command(visible_aliases = ["exposure", "exposed"])]
+    Exposures(List),
     /// Tokens, without their secrets
     #[command(visible_alias = "token")]
     Tokens(List),
@@ -153,6 +156,7 @@ pub(crate) async fn run(At { args: Get { what }, connect }: At<Get>) -> Result<(
             }
         },
         What::Members(list) => list.show(&connect, async |client: &Client| client.members().await).await,
+        What::Exposures(list) => list.show(&connect, async |client: &Client| client.exposures().await).await,
         What::Tokens(list) => list.show(&connect, async |client: &Client| client.tokens().await).await,
         What::Audit { tail, list } => {
             let query = AuditQuery { limit: Some(tail), ..AuditQuery::default() };

@@ -3,7 +3,7 @@
 //! | module | its one reason to change |
 //! | --- | --- |
 //! | [`table`] | how tables look |
-//! | [`rows`] | which columns things have |
+//! | [`rows`], [`exposures`] | which columns things have |
 //! | [`notes`] | what waits for people to decide, and what the words for it mean |
 //! | [`rights`] | roles and rights in words |
 //! | [`spark`] | how something went, as a line of blocks |
@@ -13,6 +13,8 @@
 
 #[cfg(feature = "full")]
 pub(crate) mod difference;
+#[cfg(feature = "full")]
+mod exposures;
 #[cfg(feature = "full")]
 pub(crate) mod live;
 #[cfg(feature = "full")]

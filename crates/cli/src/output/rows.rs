@@ -14,6 +14,7 @@ use holm_model::view::{
     ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, TokenView,
 };
 
+use super::exposures::ready;
 use super::notes::{Waiting, Why};
 use super::rights::{allows, role, roles};
 use super::table::{Column, Listed};
@@ -88,6 +89,7 @@ impl Listed for InstanceView {
         C::known("OWNER", |i, _| i.owner.clone().unwrap_or_default()),
         C::new("SLOT", |i, _| i.slot.clone()),
         C::new("STATE", |i, _| with_note(&i.state, i.held, "held")),
+        C::new("READY", |i, _| ready(i).to_owned()),
         C::new("NODE", |i, _| place(i.cluster.as_deref(), i.node.as_deref())),
         C::wide("RUNTIME", |i, _| i.runtime.clone()),
         C::wide("GENERATION", |i, _| i.generation.to_string()),

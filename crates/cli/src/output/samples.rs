@@ -27,5 +27,7 @@ pub(crate) fn instance(id: &str, slot: &str) -> InstanceView {
         held: false,
         ports: BTreeMap::from([("http".to_owned(), 4711)]),
         usage: None,
+        ready: true,
+        answer: String::new(),
     }
 }

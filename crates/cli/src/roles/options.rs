@@ -1,13 +1,14 @@
 //! What each role can be told. Every key of the configuration file is also a flag and an environment
 //! variable, under the same word; nothing has its default here, so that it shows what was said.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use holm_link::proxy::{ParseProxyError, Proxies, Proxy};
 use holm_model::capability::Capability;
 use holm_model::duration::Span;
+use holm_model::expose::{PortRange, PortRangeError};
 use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_model::placement::{Strategy, StrategyError};
@@ -30,6 +31,9 @@ pub(crate) struct UsualStrategy(pub(crate) Strategy);
 
 /// Most of `--keep-generations`.
 pub(crate) const MOST_GENERATIONS: u32 = 1_000;
+/// Ports that an orchestrator may open for services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExposePorts(pub(crate) PortRange);
 
 /// Says that no proxy is used, whatever the environment says.
 const NO_PROXY: &str = "none";
@@ -99,6 +103,22 @@ impl<'de> Deserialize<'de> for UsualStrategy {
     }
 }
 
+// === impl ExposePorts ===
+
+impl std::str::FromStr for ExposePorts {
+    type Err = PortRangeError;
+
+    fn from_str(text: &str) -> Result<Self, PortRangeError> {
+        text.parse().map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ExposePorts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Flags, environment and keys from one table.
 macro_rules! options {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $type:ty = ($($arg:tt)*);)* }) => {
@@ -154,6 +174,10 @@ options!(
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
         keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
+        /// Ports that services may be exposed at here, first and last, as in 20000-20100 [default: none]
+        expose_ports: ExposePorts = (env = "HOLM_EXPOSE_PORTS", value_name = "RANGE");
+        /// The address at which they are opened [default: 0.0.0.0]
+        expose_address: IpAddr = (env = "HOLM_EXPOSE_ADDRESS", value_name = "ADDRESS");
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]
@@ -193,6 +217,10 @@ options!(
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
         keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
+        /// Ports that services may be exposed at here, first and last, as in 20000-20100 [default: none]
+        expose_ports: ExposePorts = (env = "HOLM_EXPOSE_PORTS", value_name = "RANGE");
+        /// The address at which they are opened [default: 0.0.0.0]
+        expose_address: IpAddr = (env = "HOLM_EXPOSE_ADDRESS", value_name = "ADDRESS");
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]

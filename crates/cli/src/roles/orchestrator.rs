@@ -15,7 +15,9 @@ use holm_model::name::Name;
 use holm_orchestrator::{Config, Role, Shell};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::options::{ClusterOptions, LimitOptions, MOST_GENERATIONS, RootOptions, UsualStrategy};
+use super::options::{
+    ClusterOptions, ExposePorts, LimitOptions, MOST_GENERATIONS, RootOptions, UsualStrategy,
+};
 use super::{SOCKET, Setup, data_dir, notify, setup_link, stopped_by_signal};
 use crate::failure::Failure;
 use crate::output::say;
@@ -91,6 +93,7 @@ fn root(options: RootOptions) -> Result<Config, Failure> {
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
+    let config = exposing(config, options.expose_ports, options.expose_address);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
@@ -108,6 +111,7 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
+    let config = exposing(config, options.expose_ports, options.expose_address);
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
@@ -140,6 +144,12 @@ fn keeping(mut config: Config, generations: Option<u32>) -> Result<Config, Failu
 fn placing(config: Config, strategy: Option<UsualStrategy>, location: Option<Point>) -> Config {
     let strategy = strategy.map(|UsualStrategy(strategy)| strategy).unwrap_or_default();
     Config { strategy, location, ..config }
+}
+
+/// Which ports services may have here.
+fn exposing(config: Config, ports: Option<ExposePorts>, address: Option<IpAddr>) -> Config {
+    let expose_address = address.unwrap_or(config.expose_address);
+    Config { expose: ports.map(|ExposePorts(ports)| ports), expose_address, ..config }
 }
 
 fn join_token(text: &str) -> Result<JoinToken, Failure> {

@@ -8,6 +8,8 @@
 //! | [`forgetting`] | a root whose store was replaced by an empty or older one |
 //! | [`losses`] | nodes, clusters and the root away for a while, or for ever |
 //! | [`lifecycle`] | restart policies, and what people can do with a service |
+//! | [`health`] | programs that do not answer, or are not ready |
+//! | [`exposing`] | services reached through their orchestrator while they change |
 //! | [`restarting`] | one instance that begins anew alone |
 //! | [`streams`] | logs and exec |
 //! | [`networks`] | nodes that nobody can connect to (root only) |
@@ -61,8 +63,10 @@ mod disks;
 mod doctor;
 mod drills;
 mod examples;
+mod exposing;
 mod forgetting;
 mod harness;
+mod health;
 mod identities;
 mod joining;
 mod lifecycle;

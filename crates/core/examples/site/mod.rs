@@ -57,6 +57,7 @@ impl Site {
             strategy: Strategy::default(),
             generations: GENERATIONS,
             location: None,
+            expose: None,
         };
         let machine = Orchestrator::load(Snapshot::new(), config, 1).expect("an empty store");
         let boot = Duration::from_secs(100);

@@ -36,6 +36,8 @@ pub(super) enum Move {
     Rest,
     Launch,
     Halt(Cause),
+    /// It does not work: ended, as if it had ended by itself.
+    Kill,
     Pause,
     Resume,
     /// Secrets or files were set anew, and it goes on.
@@ -56,6 +58,8 @@ pub(super) struct Situation<'a> {
     pub(super) doing: Doing,
     /// A back-off is not over.
     pub(super) waiting: bool,
+    /// Its health check has failed.
+    pub(super) unhealthy: bool,
     pub(super) node: Option<&'a NodeFacts>,
     /// Why the disk takes no writes.
     pub(super) trouble: Option<&'a str>,
@@ -76,6 +80,8 @@ pub(super) fn decide(at: Situation<'_>) -> Move {
         Doing::Up if at.waiting => Move::Rest,
         Doing::Up => match ending(at) {
             Some(cause) => Move::Halt(cause),
+            // A held one gets no work, and its replacement is on the way.
+            None if at.unhealthy && at.wanted.is_some_and(|wanted| !wanted.held) => Move::Kill,
             None => up(at),
         },
         Doing::Idle => match at.wanted {

@@ -13,6 +13,8 @@ use holm_model::name::Name;
 use holm_model::service::ServiceSpec;
 use holm_model::slot::SlotIndex;
 
+use super::health::{CheckKind, Probed};
+
 /// Input of the machine.
 #[derive(Clone, Debug)]
 pub enum NodeEvent {
@@ -30,6 +32,13 @@ pub enum NodeEvent {
         id: AssignmentId,
         incarnation: u32,
         event: RuntimeEvent,
+    },
+    /// An instance was asked whether it works; see [`NodeMachine::checked`](super::NodeMachine::checked).
+    Probed {
+        id: AssignmentId,
+        incarnation: u32,
+        kind: CheckKind,
+        probed: Probed,
     },
     /// Somebody wants the instance to begin anew; see [`NodeMachine::can_restart`](super::NodeMachine::can_restart).
     Restart {
@@ -118,11 +127,13 @@ pub enum NodeEffect {
     Send(Up),
     /// Answered by [`RuntimeEvent::Running`], or by `LaunchFailed`.
     Launch(Box<Launch>),
-    /// End it, or its launch: graceful first, by force after `grace`. Always answered by `Exited`,
-    /// `LaunchFailed` or `HaltFailed`; by `Exited` also when nothing of it is there.
+    /// End it, or its launch: once its connections have ended, after `drain` at the latest; graceful first, by
+    /// force after `grace`. Always answered by `Exited`, `LaunchFailed` or `HaltFailed`; by `Exited` also when
+    /// nothing of it is there.
     Halt {
         id: AssignmentId,
         incarnation: u32,
+        drain: Duration,
         grace: Duration,
     },
     /// Its files are replaced by those of the launch, then it is told, if the service says so. Answered

@@ -48,6 +48,7 @@ impl NodeMachine {
                 Move::Rest => return,
                 Move::Launch => self.launch(id, now),
                 Move::Halt(cause) => self.halt(id, cause, now),
+                Move::Kill => self.end(id, Duration::ZERO),
                 Move::Pause => self.switch(id, |id, incarnation| NodeEffect::Pause { id, incarnation }),
                 Move::Resume => self.switch(id, |id, incarnation| NodeEffect::Resume { id, incarnation }),
                 Move::Refresh => self.refresh(id),
@@ -67,6 +68,7 @@ impl NodeMachine {
             given: &self.given(id),
             doing: life.map(|life| life.doing).unwrap_or_default(),
             waiting: life.is_some_and(|life| life.wait.is_some()),
+            unhealthy: life.is_some_and(|life| life.unhealthy.is_some()),
             node: self.facts.as_ref(),
             trouble: self.trouble.as_deref(),
         })
@@ -88,7 +90,7 @@ impl NodeMachine {
             let incarnation = stray.survivor.incarnation;
             self.effects.push(match stray.survivor.state {
                 SurvivorState::Exited(_) => NodeEffect::Remove { id, incarnation },
-                _ => NodeEffect::Halt { id, incarnation, grace: ServiceSpec::GRACE },
+                _ => NodeEffect::Halt { id, incarnation, drain: Duration::ZERO, grace: ServiceSpec::GRACE },
             });
         }
     }
@@ -154,10 +156,19 @@ impl NodeMachine {
 
     fn halt(&mut self, id: AssignmentId, cause: Cause, now: Now) {
         self.become_state(id, InstanceState::Stopping, cause, "", now);
+        if let Some(life) = self.lives.get_mut(&id) {
+            // The wish ends it now, not its health.
+            life.unhealthy = None;
+        }
+        let drain = self.records.get(&id).map_or(Duration::ZERO, |record| record.drain);
+        self.end(id, drain);
+    }
+
+    fn end(&mut self, id: AssignmentId, drain: Duration) {
         let grace = self.records.get(&id).map_or(ServiceSpec::GRACE, |record| record.grace);
         let life = self.lives.entry(id).or_default();
         life.doing = Doing::Halting;
-        self.effects.push(NodeEffect::Halt { id, incarnation: life.incarnation, grace });
+        self.effects.push(NodeEffect::Halt { id, incarnation: life.incarnation, drain, grace });
     }
 
     fn switch(&mut self, id: AssignmentId, effect: fn(AssignmentId, u32) -> NodeEffect) {
@@ -207,7 +218,7 @@ impl NodeMachine {
                     format!("{what}; started again at once")
                 } else {
                     self.lives.entry(id).or_default().wait = Some(now.boot + wait);
-                    format!("{what}; next attempt in {:.1} s", wait.as_secs_f64())
+                    next_attempt(what, attempts, wait)
                 };
                 self.become_state(id, InstanceState::Failed, Cause::Node, &reason, now);
             }
@@ -227,5 +238,18 @@ impl NodeMachine {
         if let Some(state) = self.records.get(&id).map(|record| record.state) {
             self.become_state(id, state, Cause::Node, reason, now);
         }
+    }
+}
+
+/// Failures in a row from which on it is called what it is.
+const CRASH_LOOP: u32 = 3;
+
+/// Why it waits, for people.
+fn next_attempt(what: &str, attempts: u32, wait: Duration) -> String {
+    let wait = wait.as_secs_f64();
+    if attempts < CRASH_LOOP {
+        format!("{what}; next attempt in {wait:.1} s")
+    } else {
+        format!("crash loop: {attempts} failures, next start in {wait:.1} s; the last: {what}")
     }
 }

@@ -16,6 +16,7 @@ use holm_model::time::Now;
 
 use super::decide::Doing;
 use super::event::{NodeEffect, NodeEvent, Survivor};
+use super::health::Checkups;
 use super::record::InstanceRecord;
 use super::wanted::Wanted;
 use crate::held::Held;
@@ -77,6 +78,9 @@ pub(super) struct Life {
     /// Boot time before which nothing is tried again.
     pub(super) wait: Option<Duration>,
     pub(super) usage: Option<Usage>,
+    pub(super) checkups: Checkups,
+    /// Its health check has failed, why; it is ended, and then the restart policy decides.
+    pub(super) unhealthy: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +140,9 @@ impl NodeMachine {
             NodeEvent::Received(down) => self.received(down),
             NodeEvent::Survivors { found, silent } => self.survivors(found, silent, now),
             NodeEvent::Runtime { id, incarnation, event } => self.runtime(id, incarnation, event, now),
+            NodeEvent::Probed { id, incarnation, kind, probed } => {
+                self.probed(id, incarnation, kind, probed, now);
+            }
             NodeEvent::Restart { id } => self.restart(id),
             NodeEvent::Facts(facts) => {
                 self.facts = Some(*facts);

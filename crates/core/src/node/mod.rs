@@ -16,6 +16,7 @@
 //! | `wanted` | assignments of the list, decoded |
 //! | `record` | what is kept on disk, and legal changes of state |
 //! | `given` | secrets and files that instances are given |
+//! | `health` | what probes of instances told |
 //! | `decide` | wish against fact: the next move |
 //! | `restart`, `again` | the restart policy; people who want one instance restarted |
 //! | `machine` | loading, stepping, undoing, asking |
@@ -27,6 +28,7 @@ mod again;
 mod decide;
 mod event;
 mod given;
+mod health;
 mod instances;
 mod machine;
 mod parent;
@@ -37,6 +39,7 @@ mod wanted;
 
 pub use again::RestartError;
 pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
+pub use health::{CheckKind, Checked, Probed};
 pub use machine::{NodeConfig, NodeMachine};
 pub use record::InstanceRecord;
 pub use wanted::Identity;

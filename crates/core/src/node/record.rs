@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holm_model::content::ContentKey;
 use holm_model::fact::{InstanceReport, InstanceStatus};
+use holm_model::health::Readiness;
 use holm_model::id::{AssignmentId, MemberId, Uid};
 use holm_model::member::Usage;
 use holm_model::name::Name;
@@ -50,6 +51,12 @@ pub struct InstanceRecord {
     pub ports: BTreeMap<Name, u16>,
     /// How long a graceful stop of what was launched may take.
     pub grace: Duration,
+    /// How long that stop waits first for connections that are open.
+    #[serde(default, skip_serializing_if = "Duration::is_zero")]
+    pub drain: Duration,
+    /// What its checks told last; `None`: it has none, or has not run yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<Readiness>,
     /// Boot of the machine at the last launch.
     pub boot: String,
     /// Which setting of each secret and file it was given; never the bytes.
@@ -92,6 +99,8 @@ impl InstanceRecord {
             again: false,
             ports: BTreeMap::new(),
             grace: ServiceSpec::GRACE,
+            drain: Duration::ZERO,
+            readiness: None,
             boot: String::new(),
             given: Vec::new(),
         }
@@ -129,6 +138,8 @@ impl InstanceRecord {
         self.spec = Some(order.part.spec.hash());
         self.runtime = Some(order.spec.runtime.clone());
         self.grace = order.spec.grace;
+        self.drain = order.spec.drains_for();
+        self.readiness = None;
         self.exhausted = false;
         boot.clone_into(&mut self.boot);
     }
@@ -203,6 +214,7 @@ impl InstanceRecord {
                 exhausted: self.exhausted,
                 ports: self.ports.clone(),
                 usage: usage.filter(|_| self.state.is_live()),
+                readiness: self.readiness.clone().filter(|_| self.state == InstanceState::Running),
             },
         }
     }

@@ -31,8 +31,11 @@ impl NodeMachine {
             RuntimeEvent::Usage(usage) => life.usage = Some(usage),
             RuntimeEvent::Removed if doing == Doing::Removing => self.removed(id, now),
             RuntimeEvent::Exited(_) | RuntimeEvent::LaunchFailed { .. } if doing == Doing::Halting => {
-                // What comes next follows from the wish.
-                *life = Life::default();
+                match life.unhealthy.take() {
+                    Some(why) => self.judge(id, End::Badly, &why, now),
+                    // What comes next follows from the wish.
+                    None => *life = Life::default(),
+                }
             }
             RuntimeEvent::HaltFailed { reason } if doing == Doing::Halting => {
                 self.try_later(id, &format!("cannot be stopped: {reason}"), now);
@@ -76,6 +79,7 @@ impl NodeMachine {
         };
         self.up(id, now);
         self.become_state(id, state, Cause::Node, "", now);
+        self.await_answer(id);
     }
 
     fn up(&mut self, id: AssignmentId, now: Now) {
@@ -185,6 +189,7 @@ impl NodeMachine {
                 if before != InstanceState::Stopping {
                     self.become_state(id, found, Cause::Node, "", now);
                 }
+                self.await_answer(id);
             }
         }
     }

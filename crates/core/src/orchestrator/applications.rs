@@ -48,6 +48,7 @@ impl Orchestrator {
         self.expect_generation(&key, expected)?;
         self.check(application)?;
         self.check_contents(project, application)?;
+        self.check_exposed(&key, application)?;
         self.expect_decided(&key)?;
         let known = self.apps.get(&key).and_then(|id| self.wishes.get(id)).map(|row| &row.wish);
         let version = Version { epoch: self.epoch, generation: self.last_generation(&key) + 1 };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holm_model::expose::PortRange;
 use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
@@ -26,6 +27,8 @@ pub struct Config {
     pub location: Option<Point>,
     /// Generations of an application whose specification is kept.
     pub generations: usize,
+    /// Ports that services may be exposed at here.
+    pub expose: Option<PortRange>,
 }
 
 /// The default of [`Config::generations`].

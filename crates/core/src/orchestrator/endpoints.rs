@@ -65,6 +65,9 @@ impl Orchestrator {
         }
         endpoints.sort_by(|a, b| (&a.slot, a.instance).cmp(&(&b.slot, b.instance)));
         endpoints.dedup_by_key(|endpoint| endpoint.instance);
+        if endpoints.iter().any(|endpoint| !endpoint.unready) {
+            endpoints.retain(|endpoint| !endpoint.unready);
+        }
         Endpoints { endpoints }
     }
 
@@ -80,6 +83,7 @@ impl Orchestrator {
             node: report.node.clone(),
             port,
             direct,
+            unready: !report.status.is_ready(),
         })
     }
 

@@ -4,6 +4,7 @@ use holm_model::id::MemberId;
 use holm_model::message::{Down, Up};
 
 use super::command::{Actor, Command, Refusal, Reply};
+use super::exposing::Exposure;
 use crate::revocation::Void;
 
 /// One connection of a member, numbered by the shell; never used twice in a reign.
@@ -42,6 +43,11 @@ pub enum Event {
     ParentOpened,
     ParentMessage(Down),
     ParentClosed,
+    /// A port of [`Effect::Expose`] is open; or it is not, why.
+    Exposed {
+        port: u16,
+        outcome: Result<(), String>,
+    },
 }
 
 /// Output of the machine; carried out in order, after the journal was committed.
@@ -67,6 +73,8 @@ pub enum Effect {
         member: MemberId,
         csr: Vec<u8>,
     },
+    /// All ports that lead to services from now on.
+    Expose(Vec<Exposure>),
     /// All that is void; it has changed.
     Revoked(Void),
     /// From the parent: a new certificate chain of our own.

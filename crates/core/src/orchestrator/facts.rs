@@ -10,6 +10,7 @@ use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
 use holm_model::message::{Facts, FactsPart};
+use holm_model::record::Change;
 use holm_model::slot::ServiceKey;
 use holm_model::state::InstanceState;
 
@@ -177,11 +178,13 @@ impl Orchestrator {
                     || old.generation != report.generation
                     || old.status.ports != report.status.ports
                     || old.held != report.held
+                    || old.status.is_ready() != report.status.is_ready()
             });
         self.tally.heard(old.as_ref(), &report);
         self.put_report(&report);
+        self.note_readiness(old.as_ref(), &report);
         // What goes on under another number of its generation has not changed.
-        let life = |of: &InstanceReport| (of.status.state, of.status.incarnation);
+        let life = |of: &InstanceReport| (of.status.state, of.status.incarnation, of.status.is_ready());
         if old.as_ref().map(life) != Some(life(&report)) {
             self.index.changed.insert(report.id, self.now.boot);
         }
@@ -202,6 +205,30 @@ impl Orchestrator {
             self.note_instance(&report, (from, report.status.state), ("node", why));
         }
         self.report_instance(&report);
+    }
+
+    /// For the history. That it is not ready when it begins to run, or runs no more, is said by its state.
+    fn note_readiness(&mut self, old: Option<&InstanceReport>, report: &InstanceReport) {
+        let Some(told) = &report.status.readiness else { return };
+        let life =
+            |of: &InstanceReport| (of.status.incarnation, of.status.readiness.as_ref().map(|r| r.ready));
+        let before = old.map(life).filter(|(incarnation, _)| *incarnation == report.status.incarnation);
+        let was = before.and_then(|(_, ready)| ready).unwrap_or(false);
+        if was == told.ready {
+            return;
+        }
+        let (from, to) = if told.ready { ("not ready", "ready") } else { ("ready", "not ready") };
+        self.behind.change(Change {
+            at: self.now.wall,
+            kind: "instance".to_owned(),
+            subject: report.id.to_string(),
+            application: report.app.to_string(),
+            slot: format!("{}/{}", report.service, report.slot),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            cause: "node".to_owned(),
+            reason: told.answer.clone(),
+        });
     }
 
     pub(super) fn derive_instances(&mut self) {
@@ -290,6 +317,7 @@ impl Orchestrator {
     }
 
     fn touch_endpoints(&mut self, report: &InstanceReport) {
+        self.exposing.touch();
         let service = service_of(report);
         for port in report.status.ports.keys() {
             self.todo.endpoints.insert(EndpointsKey { service: service.clone(), port: port.clone() });

@@ -131,6 +131,8 @@ impl Orchestrator {
             held: report.held,
             ports: report.status.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
             usage: report.status.usage,
+            ready: state == report.status.state && report.status.is_ready(),
+            answer: report.status.readiness.as_ref().map(|told| told.answer.clone()).unwrap_or_default(),
         }
     }
 
@@ -315,6 +317,8 @@ fn unreported(demand: &Demand, index: &SlotIndex, owner: Option<String>, said: S
         held: false,
         ports: BTreeMap::new(),
         usage: None,
+        ready: false,
+        answer: String::new(),
     }
 }
 

@@ -24,6 +24,7 @@
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`], [`contents`], [`allowances`] | what each member is told |
+//! | [`exposing`], [`claiming`] | ports at this orchestrator that lead to services; who may have them |
 //! | [`reading`] | members of other versions, and what they cannot read |
 //! | [`identity`] | for whom nodes may ask who they are |
 //! | [`awaited`] | what those not heard yet may run |
@@ -40,6 +41,7 @@ mod allowances;
 mod applications;
 mod awaited;
 mod choosing;
+mod claiming;
 pub mod command;
 pub mod config;
 pub mod contents;
@@ -48,6 +50,7 @@ mod demand;
 mod endpoints;
 pub mod event;
 mod explaining;
+pub mod exposing;
 mod facts;
 pub mod figures;
 mod generations;
@@ -116,6 +119,7 @@ use awaited::Gathering;
 use choosing::Rankings;
 use contents::ContentRow;
 use demand::{Demand, Origin};
+use exposing::Exposing;
 use generations::{GenerationKey, GenerationRow};
 use kept::{Index, Links, Parent, ThisStep, Todo};
 use last_words::LastWords;
@@ -179,6 +183,7 @@ pub struct Orchestrator {
     capacity_changed: bool,
     /// What the parent was told of our capacity does not hold any more.
     aggregate_stale: bool,
+    exposing: Exposing,
     this_step: ThisStep,
     specs: Specs,
     rankings: Rankings,
@@ -258,6 +263,7 @@ impl Orchestrator {
             todo: Todo::default(),
             capacity_changed: false,
             aggregate_stale: true,
+            exposing: Exposing::default(),
             this_step: ThisStep::default(),
             specs: Specs::default(),
             rankings: Rankings::default(),
@@ -303,6 +309,7 @@ impl Orchestrator {
             Event::ParentOpened => self.parent_opened(),
             Event::ParentMessage(message) => self.parent_message(&message),
             Event::ParentClosed => self.parent_closed(),
+            Event::Exposed { port, outcome } => self.exposed(port, outcome),
         }
         self.settle();
     }
@@ -348,6 +355,7 @@ impl Orchestrator {
             debug_assert!(restored.is_ok(), "{restored:?}");
         }
         self.effects.clear();
+        self.exposing.forget();
         self.this_step = ThisStep::default();
         self.parent_closed();
         self.parent.reporter = Reporter::default();

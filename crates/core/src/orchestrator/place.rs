@@ -16,6 +16,7 @@ use super::choosing::NoPlace;
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::rows::{Member, Phase, Placement};
 use super::{Orchestrator, Tier};
+use crate::scheduler::reason::EXPOSED;
 use crate::scheduler::{Ask, Candidate, Kind, Reason};
 
 /// What the placements of a member take of it, summed up.
@@ -148,6 +149,7 @@ impl Orchestrator {
                     total: facts.allocatable,
                     free: facts.allocatable.less(&load.map(|load| load.used).unwrap_or_default()),
                     ports: load.map_or(&NO_PORTS, |load| &load.ports),
+                    reads: self.reads_of(id).filter(|_| live.session > 0),
                 }
             }
             Role::Cluster => Kind::Cluster {
@@ -207,6 +209,9 @@ impl Orchestrator {
         demand: &Demand,
         spec: &ServiceSpec,
     ) -> Result<AssignmentId, NoPlace> {
+        if let Some(reason) = self.cannot_expose(demand, spec) {
+            return Err(NoPlace { reason, waits: false, classes: BTreeMap::from([(EXPOSED, 1)]) });
+        }
         let (member, chosen) = self.choose(slot_id, demand, spec)?;
         self.tally.placed(spec.placement.strategy_or(&self.config.strategy).word());
         let placement = Placement { chosen, ..self.placement(slot_id, demand, member) };

@@ -18,7 +18,7 @@ use super::standing::Standing;
 fn runs_well(status: &InstanceStatus, unchanged: Duration, healthy_for: Duration) -> bool {
     match status.state {
         InstanceState::Failed => false,
-        InstanceState::Running => unchanged >= healthy_for,
+        InstanceState::Running => status.is_ready() && unchanged >= healthy_for,
         _ => true,
     }
 }
@@ -45,7 +45,7 @@ impl Orchestrator {
         demand.update().healthy_for.unwrap_or(self.config.deadlines.steady)
     }
 
-    fn has_proved(&self, id: AssignmentId, placement: &Placement, healthy_for: Duration) -> bool {
+    pub(super) fn has_proved(&self, id: AssignmentId, placement: &Placement, healthy_for: Duration) -> bool {
         match self.standing(id) {
             // Others are updated meanwhile.
             Standing::Dangling => true,
@@ -159,6 +159,7 @@ mod tests {
             restarts: 0,
             exhausted: false,
             ports: BTreeMap::new(),
+            readiness: None,
             usage: None,
         }
     }

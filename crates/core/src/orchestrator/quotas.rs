@@ -99,7 +99,8 @@ impl Orchestrator {
                 instances: 1,
                 ports: spec.ports.len() as u64,
             };
-            sum.plus(each.times(instances))
+            let exposed = Asked { ports: spec.expose.len() as u64, ..Asked::default() };
+            sum.plus(each.times(instances)).plus(exposed)
         })
     }
 

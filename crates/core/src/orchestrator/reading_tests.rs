@@ -27,8 +27,16 @@ impl Root {
     fn new() -> Self {
         let (sea, name) = ("sea".to_owned(), "root".parse().unwrap());
         let (deadlines, strategy) = (Deadlines::default(), Default::default());
-        let config =
-            Config { sea, name, tier: Tier::Root, deadlines, strategy, location: None, generations: 10 };
+        let config = Config {
+            sea,
+            name,
+            tier: Tier::Root,
+            deadlines,
+            strategy,
+            location: None,
+            generations: 10,
+            expose: None,
+        };
         Self(Orchestrator::load(Snapshot::new(), config, 1).unwrap())
     }
 

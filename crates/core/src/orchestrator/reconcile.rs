@@ -34,6 +34,7 @@ impl Orchestrator {
     /// All slots of an origin: those wanted are looked at, the others are given up.
     pub(super) fn reconcile(&mut self, origin: &Origin) {
         let demand = self.demands.get(origin).cloned();
+        self.look_at_exposed(origin);
         if demand.is_none() && !self.parent.open && self.is_unclaimed(origin) {
             // Our parent's, to whom it is left when it is back.
             return;
@@ -112,7 +113,10 @@ impl Orchestrator {
                             self.set_phase(id, Phase::Retiring);
                         }
                         None if back => self.set_phase(id, Phase::Active),
-                        _ => {}
+                        // Time alone may decide.
+                        _ => {
+                            self.todo.updating.insert(slot_id.0.clone());
+                        }
                     }
                 }
                 Phase::Retiring => {
@@ -130,8 +134,9 @@ impl Orchestrator {
         let Some(part) = self.placements.get(&active).map(|placement| &placement.part) else { return false };
         match self.standing(active) {
             _ if part.run == RunState::Stop => true,
-            Standing::Settled => true,
-            Standing::Exhausted(_) => part.generation != before.part.generation,
+            Standing::Settled => self.relieves(active, before),
+            // Of what is exposed, something goes on being reached.
+            Standing::Exhausted(_) => part.generation != before.part.generation && !self.surges(before),
             Standing::Moving | Standing::Dangling => false,
         }
     }
@@ -256,6 +261,10 @@ impl Orchestrator {
         let failures = placement.failures + 1;
         let (Some(spec), SlotIndex::Number(_)) = (demand.spec.clone(), &slot_id.1) else { return };
         let once = spec.restart.policy == RestartPolicy::Never;
+        if self.goes_on_before(slot_id) {
+            // What it would have replaced is reached instead, until people decide.
+            return;
+        }
         if failures >= ASSIGNMENTS || once || demand.quiet || demand.rests() {
             return;
         }

@@ -56,6 +56,7 @@ impl Orchestrator {
                 break;
             }
         }
+        self.expose();
         self.refresh_endpoints();
         self.refresh_contents();
         self.refresh_allowances();

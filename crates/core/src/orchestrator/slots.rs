@@ -158,6 +158,7 @@ impl Orchestrator {
             self.unindex(id, &old);
         }
         self.index(id, &placement);
+        self.exposing.touch();
         let item = placement.item(id);
         let (member, key) = (placement.member, placement.key(id));
         self.placements.put(&mut self.journal, id, placement);

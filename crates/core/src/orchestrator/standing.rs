@@ -115,10 +115,8 @@ fn stands(report: &InstanceReport, placement: &Placement) -> Standing {
         (Failed, RunState::Run) if report.status.exhausted => {
             Standing::Exhausted(report.status.reason.clone())
         }
-        (Running, RunState::Run | RunState::Unknown)
-        | (Completed, _)
-        | (Stopped, RunState::Stop)
-        | (Paused | Stopped, RunState::Pause) => Standing::Settled,
+        (Running, RunState::Run | RunState::Unknown) if report.status.is_ready() => Standing::Settled,
+        (Completed, _) | (Stopped, RunState::Stop) | (Paused | Stopped, RunState::Pause) => Standing::Settled,
         _ => Standing::Moving,
     }
 }

@@ -126,16 +126,23 @@ impl Orchestrator {
         let Some(spec) = demand.spec.clone() else {
             return Err("it was written by a newer version; upgrade this orchestrator".to_owned());
         };
-        let Err(reason) = self.fits_instead(slot_id, demand, &spec, active) else {
-            return Ok(Phase::Retiring);
-        };
-        if matches!(slot_id.1, SlotIndex::Node(_)) {
+        if let Some(reason) = self.cannot_expose(demand, &spec) {
             return Err(reason);
         }
         if let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.asked != demand.part.generation) {
             // They said no to another specification.
             slot.forgive_all();
             slot.asked = demand.part.generation;
+        }
+        let surges = self.placements.get(&active).is_some_and(|placement| self.surges(placement));
+        if surges && self.place(slot_id, demand, &spec).is_ok() {
+            return Ok(Phase::Superseded);
+        }
+        let Err(reason) = self.fits_instead(slot_id, demand, &spec, active) else {
+            return Ok(Phase::Retiring);
+        };
+        if matches!(slot_id.1, SlotIndex::Node(_)) {
+            return Err(reason);
         }
         self.place(slot_id, demand, &spec).map(|_| Phase::Superseded).map_err(|nobody| nobody.reason)
     }
@@ -144,6 +151,33 @@ impl Orchestrator {
         let nobody = BTreeMap::new();
         let ask = Ask::new(spec, &nobody);
         self.candidates(None).any(|member| member.never(&ask).is_none())
+    }
+
+    /// What is exposed goes on until its successor is ready, where both fit.
+    pub(super) fn surges(&self, placement: &Placement) -> bool {
+        let numbered = matches!(placement.index, SlotIndex::Number(_)) && placement.role == Role::Node;
+        numbered && placement.part.spec.decode().is_ok_and(|spec| !spec.expose.is_empty())
+    }
+
+    /// A successor that runs takes over; of what is exposed only if it is known to take work: by its checks, or since
+    /// it runs for long enough.
+    pub(super) fn relieves(&self, active: AssignmentId, before: &Placement) -> bool {
+        let checked = || self.copies(active).all(|report| report.status.readiness.is_some());
+        let proved = || {
+            let demand = self.demands.get(&Self::slot_of(before).0);
+            let healthy_for = demand.map_or(self.config.deadlines.steady, |demand| self.healthy_for(demand));
+            let placement = self.placements.get(&active);
+            placement.is_some_and(|placement| self.has_proved(active, placement, healthy_for))
+        };
+        !self.surges(before) || checked() || proved()
+    }
+
+    /// What the active placement would replace goes on until that is ready.
+    pub(super) fn goes_on_before(&self, slot_id: &SlotId) -> bool {
+        let others = self.slots.get(slot_id).into_iter().flat_map(|slot| &slot.others);
+        others
+            .filter_map(|id| self.placements.get(id))
+            .any(|before| before.phase == Phase::Superseded && self.online(before) && self.surges(before))
     }
 
     fn runs(&self, active: AssignmentId) -> bool {

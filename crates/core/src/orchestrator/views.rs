@@ -58,6 +58,7 @@ impl Orchestrator {
             .filter(|report| !report.held)
             .map(|report| (self.outlook(report), report.generation))
             .collect();
+        let unready = self.instances_of(&key).any(|report| !report.held && is_unready(report));
         let running = states.iter().filter(|(state, _)| *state == InstanceState::Running).count();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let origin = Origin::Own(key);
@@ -68,7 +69,11 @@ impl Orchestrator {
         let failed = self.slots.of(&origin).any(|(_, slot)| slot.failed.is_some());
         ServiceView {
             name: name.to_string(),
-            state: service_state(&states, slots, service, failed),
+            state: match service_state(&states, slots, service, failed) {
+                // All are there, and some take no work.
+                ServiceState::Scaling if unready && count(states.len()) == slots => ServiceState::Degraded,
+                state => state,
+            },
             runtime: spec.as_ref().map(|spec| spec.runtime.to_string()).unwrap_or_default(),
             replicas: match service.replicas {
                 Replicas::Number(number) => number.to_string(),
@@ -99,13 +104,19 @@ impl Orchestrator {
             .sum()
     }
 
-    /// The state as it counts for the service: one that will be tried again is on its way.
+    /// The state as it counts for the service: one that will be tried again, or is not ready, is on its way.
     fn outlook(&self, report: &InstanceReport) -> InstanceState {
         match self.state_of(report) {
             InstanceState::Failed if !report.status.exhausted => InstanceState::Preparing,
+            InstanceState::Running if is_unready(report) => InstanceState::Starting,
             state => state,
         }
     }
+}
+
+/// It runs, and takes no work.
+fn is_unready(report: &InstanceReport) -> bool {
+    report.status.state == InstanceState::Running && !report.status.is_ready()
 }
 
 /// The state of a service from its slots' instances.

@@ -10,7 +10,6 @@ use holm_model::condition::{Facts, Truth};
 use holm_model::geo::{Area, Distance};
 use holm_model::id::MemberId;
 use holm_model::member::{Aggregate, NodeClass, NodeReport, RuntimeFacts};
-use holm_model::message::READS_MUSTS;
 use holm_model::name::Name;
 use holm_model::placement::SENSITIVE;
 use holm_model::resources::Resources;
@@ -62,6 +61,8 @@ pub enum Kind<'a> {
         free: Resources,
         /// Fixed host ports that are taken.
         ports: &'a BTreeMap<u16, u32>,
+        /// What its program [reads](holm_model::message::READS); `None`: it has not greeted in this run.
+        reads: Option<u32>,
     },
     Cluster {
         aggregate: &'a Aggregate,
@@ -119,7 +120,7 @@ impl<'a> Candidate<'a> {
     #[must_use]
     pub fn keeps_out(&self, spec: &ServiceSpec) -> Option<Reason> {
         let unheard = || match self.kind {
-            Kind::Cluster { reads: None, .. } if spec.placement.newer_must().is_some() => {
+            Kind::Cluster { reads: None, .. } if spec.newer_must_of_clusters(0).is_some() => {
                 Some(Reason::State(self.state))
             }
             _ => None,
@@ -127,15 +128,16 @@ impl<'a> Candidate<'a> {
         self.cordoned.then_some(Reason::Cordoned).or_else(|| self.too_old(spec)).or_else(unheard)
     }
 
-    /// A cluster that would pass over what the service must have, since its program does not know of it. A node
-    /// is not asked to choose.
+    /// It would pass over what the service must have, since its program does not know of it. A node is not asked
+    /// to choose.
     #[must_use]
     pub fn too_old(&self, spec: &ServiceSpec) -> Option<Reason> {
         match self.kind {
-            Kind::Cluster { reads: Some(reads), .. } if reads < READS_MUSTS => {
-                spec.placement.newer_must().map(Reason::TooOld)
+            Kind::Cluster { reads: Some(reads), .. } => {
+                spec.newer_must_of_clusters(reads).map(Reason::TooOld)
             }
-            _ => None,
+            Kind::Node { reads: Some(reads), .. } => spec.newer_must(reads).map(Reason::TooOld),
+            Kind::Cluster { reads: None, .. } | Kind::Node { reads: None, .. } => None,
         }
     }
 
@@ -145,6 +147,9 @@ impl<'a> Candidate<'a> {
         let place = &ask.spec.placement;
         match self.kind {
             Kind::Node { cluster, capabilities, labels, runtimes, location, .. } => {
+                if let Some(reason) = self.too_old(ask.spec) {
+                    return Some(reason);
+                }
                 if let Some(wanted) = place.cluster.as_ref().filter(|wanted| Some(*wanted) != cluster) {
                     return Some(Reason::OtherCluster(wanted.clone()));
                 }

@@ -67,6 +67,9 @@ pub const NO_MEMBERS: &str = "no-members";
 /// The class of a slot that a cluster made and cannot fill.
 pub const NO_PLACE_BELOW: &str = "below";
 
+/// The class of a slot whose port cannot be opened at its orchestrator.
+pub const EXPOSED: &str = "exposed";
+
 // === impl Reason ===
 
 impl Reason {

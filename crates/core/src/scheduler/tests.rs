@@ -71,6 +71,7 @@ impl Node {
             total: *total,
             free: *free,
             ports: &NO_PORTS,
+            reads: None,
         };
         Candidate { id: *id, name, state: *state, frozen: false, cordoned: false, kind }
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod given;
+mod health;
 mod held;
 mod report;
 mod rules;

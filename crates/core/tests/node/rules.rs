@@ -271,10 +271,11 @@ fn another_specification_replaces_the_running_one() {
 #[test]
 fn what_is_no_longer_assigned_ends_is_told_once_and_leaves_no_trace() {
     let grace = Duration::from_secs(3);
-    let (mut node, mut parent) = running(&with_spec(|spec| spec.grace = grace));
+    let drain = Duration::from_secs(7);
+    let (mut node, mut parent) = running(&with_spec(|spec| (spec.grace, spec.drain) = (grace, Some(drain))));
     let removal = parent.remove(ItemKey::Assignment(id(1)));
     node.down(removal);
-    assert_eq!(node.orders(), [NodeEffect::Halt { id: id(1), incarnation: 1, grace }]);
+    assert_eq!(node.orders(), [NodeEffect::Halt { id: id(1), incarnation: 1, drain, grace }]);
     node.exit(1, 1, 0);
     assert_eq!(node.told(1).unwrap().state, I::Terminated);
     assert_eq!(node.orders(), [NodeEffect::Remove { id: id(1), incarnation: 1 }]);

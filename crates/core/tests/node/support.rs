@@ -342,5 +342,5 @@ pub(crate) fn running(assignment: &Assignment) -> (Node, Parent) {
 }
 
 pub(crate) fn halt(incarnation: u32) -> NodeEffect {
-    NodeEffect::Halt { id: id(1), incarnation, grace: ServiceSpec::GRACE }
+    NodeEffect::Halt { id: id(1), incarnation, drain: Duration::ZERO, grace: ServiceSpec::GRACE }
 }

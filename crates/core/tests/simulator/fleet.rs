@@ -185,6 +185,7 @@ impl World {
             strategy: Strategy::default(),
             location: None,
             generations: 4,
+            expose: "20000-20100".parse().ok(),
         };
         let orch = self.orchestrators.len();
         self.orchestrators.push(OrchestratorSite::new(config, self.now));

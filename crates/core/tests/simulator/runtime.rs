@@ -129,7 +129,7 @@ impl World {
                 let fails = self.rng.chance(weather.launch_fails);
                 (id, incarnation, if fails { What::CannotStart } else { What::ComesUp }, soon)
             }
-            NodeEffect::Halt { id, incarnation, grace } => {
+            NodeEffect::Halt { id, incarnation, grace, .. } => {
                 trace!(self, "{} halts {id} #{incarnation}", self.nodes[node].label());
                 let fails = self.rng.chance(weather.halt_fails);
                 let late = if self.rng.chance(weather.launch_fails) { grace } else { soon };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
+use holm_core::orchestrator::exposing::Exposure;
 use holm_core::orchestrator::{Config, Effect, Event, LinkId, Orchestrator, Ticket};
 use holm_core::revocation::Void;
 use holm_model::message::Down;
@@ -22,6 +23,8 @@ pub(crate) struct OrchestratorSite {
     pub(crate) paused_until: Duration,
     /// What the verifier refuses.
     pub(crate) revoked: Void,
+    /// Ports that lead to services, as the machine told last.
+    pub(crate) exposed: Vec<Exposure>,
     /// Facts that are not on disk yet.
     behind: Vec<Batch>,
     /// A flush is planned.
@@ -46,6 +49,7 @@ impl OrchestratorSite {
             clock: Clock { born: now, skew: 0 },
             paused_until: Duration::ZERO,
             revoked: Void::default(),
+            exposed: Vec::new(),
             behind: Vec::new(),
             flushing: false,
             waiting: BTreeSet::new(),
@@ -213,6 +217,7 @@ impl World {
                     self.send_up(link, up);
                 }
             }
+            Effect::Expose(table) => self.orchestrators[orch].exposed = table,
             Effect::Revoked(void) => self.orchestrators[orch].revoked = void,
             Effect::Sign { .. } | Effect::Certificate { .. } => {}
         }

@@ -5,6 +5,7 @@ mod choosing;
 mod contents;
 mod distrusting;
 mod ending;
+mod exposing;
 mod forgetting;
 mod frozen_below;
 mod going_back;

@@ -29,11 +29,14 @@ pub(super) const SERVICE: Keys = Keys {
         "resources",
         "placement",
         "restart",
+        "health",
+        "ready",
         "stop",
+        "expose",
         "connects",
         "update",
     ],
-    later: &["health", "expose", "reconcile", "exclusive"],
+    later: &["reconcile", "exclusive"],
 };
 pub(super) const SECRET: Keys = Keys { known: &["env", "file"], later: &[] };
 pub(super) const FILE: Keys = Keys { known: &["path", "mode"], later: &[] };
@@ -66,7 +69,10 @@ pub(super) const UPDATE: Keys =
     Keys { known: &["strategy", "parallel", "healthy-for", "deadline", "on-failure", "canary"], later: &[] };
 pub(super) const CANARY: Keys = Keys { known: &["count", "share", "promote"], later: &[] };
 pub(super) const PROMOTE: Keys = Keys { known: &["after"], later: &[] };
-pub(super) const STOP: Keys = Keys { known: &["grace"], later: &[] };
+pub(super) const HEALTH: Keys =
+    Keys { known: &["http", "tcp", "exec", "port", "every", "timeout", "failures", "start"], later: &[] };
+pub(super) const STOP: Keys = Keys { known: &["grace", "drain"], later: &[] };
+pub(super) const EXPOSE: Keys = Keys { known: &["port", "at"], later: &[] };
 pub(super) const CONNECT: Keys = Keys { known: &["service", "port"], later: &["latency"] };
 
 // === impl Keys ===

@@ -1,6 +1,7 @@
 //! The native form of a manifest as types: what `show` writes and what the schema describes. The doc
 //! comments here are the descriptions that editors show.
 
+mod health;
 mod placement;
 mod update;
 
@@ -16,6 +17,7 @@ use crate::name::{NAME_PATTERN, Name};
 use crate::resources::Resources;
 use crate::service::{self, RestartPolicy};
 
+pub(super) use health::{At, Expose, ExposeFull, Health};
 pub(super) use placement::Placement;
 pub(super) use update::Update;
 
@@ -117,10 +119,24 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Restart")]
     pub(super) restart: Option<Restart>,
+    /// How an instance is asked whether it works. Whoever fails is started again by `restart`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Health")]
+    pub(super) health: Option<Health>,
+    /// How an instance is asked whether it takes work. Whoever fails gets none, and runs on. Without it, whoever
+    /// is healthy is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Health")]
+    pub(super) ready: Option<Health>,
     /// How an instance is stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Stop")]
     pub(super) stop: Option<Stop>,
+    /// Which of its ports are reached at an orchestrator, balanced over the ready instances; a number alone is for
+    /// the only port.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default, with = "health::Exposed")]
+    pub(super) expose: BTreeMap<Name, Expose>,
     /// Services of this application whose addresses an instance is given.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
@@ -324,10 +340,17 @@ enum Policy {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
 pub(super) struct Stop {
     /// How long a graceful stop may take before the instance is killed; at most `1h`, default `10s`.
-    pub(super) grace: Span,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Span")]
+    pub(super) grace: Option<Span>,
+    /// How long a stop waits first for open connections through orchestrators; at most `1h`, default `10s` for what
+    /// is exposed and `0s` otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Span")]
+    pub(super) drain: Option<Span>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

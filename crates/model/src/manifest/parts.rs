@@ -156,12 +156,26 @@ fn backoff(at: &At<'_>) -> Option<(Duration, Duration)> {
     at.refuse(format_args!("expected {BACKOFF}, from 10ms to 1h and the longest last, found {}", at.found()))
 }
 
-pub(super) fn grace(at: &At<'_>) -> Option<Duration> {
-    let fields = at.fields("a mapping with `grace`", &keys::STOP)?;
-    let at = fields.required("grace", "how long a graceful stop may take, as in `grace: 10s`")?;
-    let Span(grace) = at.parsed("a duration, as in `10s`")?;
-    if grace > HOUR {
+/// How long a stop may take until it is forced, and waits for connections before it begins.
+pub(super) type Stop = (Option<Duration>, Option<Duration>);
+
+pub(super) fn stop(at: &At<'_>) -> Option<Stop> {
+    let fields = at.fields("a mapping with `grace` or `drain`", &keys::STOP)?;
+    if fields.get("grace").or(fields.get("drain")).is_none() {
+        return at.refuse_key(
+            "nothing is said: write how long a graceful stop may take, as in `grace: 10s`, or how long it waits for \
+             connections, as in `drain: 10s`",
+        );
+    }
+    let grace = fields.optional("grace", up_to_an_hour);
+    let drain = fields.optional("drain", up_to_an_hour);
+    Some((grace?, drain?))
+}
+
+fn up_to_an_hour(at: &At<'_>) -> Option<Duration> {
+    let Span(span) = at.parsed("a duration, as in `10s`")?;
+    if span > HOUR {
         return at.refuse(format_args!("expected at most 1h, found {}", at.found()));
     }
-    Some(grace)
+    Some(span)
 }

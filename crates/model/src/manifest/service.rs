@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::Outline;
 use super::contents;
+use super::expose;
+use super::health::{self, About};
 use super::keys;
 use super::parts;
 use super::placing;
@@ -48,7 +50,7 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
     let resources = fields.or_default("resources", parts::resources);
     let placement = fields.or_default("placement", |at| placing::placement(at, outline));
     let restart = fields.or_default("restart", parts::restart);
-    let grace = fields.get("stop").map_or(Some(ServiceSpec::GRACE), parts::grace);
+    let stop = fields.or_default("stop", parts::stop);
     let connects = fields.or_default("connects", |at| connects(at, outline));
     let update = fields.or_default("update", |at| updating::update(at, replicas));
     fields.optional("kind", kind)?;
@@ -56,7 +58,11 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
         placing::check_per_node(place);
     }
     let ports = ports?;
+    let health = fields.optional("health", |at| health::check(at, About::Health, &ports));
+    let ready = fields.optional("ready", |at| health::check(at, About::Readiness, &ports));
+    let expose = fields.or_default("expose", |at| expose::expose(at, &ports));
     check_templates(&fields, &ports);
+    let (grace, drain) = stop?;
     let (secrets, on_change) = (secrets?, on_change?);
     contents::check(&fields, &secrets, on_change);
     let spec = ServiceSpec {
@@ -76,7 +82,11 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
         resources: resources?,
         placement: placement?,
         restart: restart?,
-        grace: grace?,
+        health: health?,
+        ready: ready?,
+        grace: grace.unwrap_or(ServiceSpec::GRACE),
+        drain,
+        expose: expose?,
         connects: connects?,
         update: update?,
     };
@@ -114,7 +124,7 @@ fn check_runtime(fields: &Fields<'_>, rules: Rules) {
     }
 }
 
-fn command(at: &At<'_>) -> Option<Vec<String>> {
+pub(super) fn command(at: &At<'_>) -> Option<Vec<String>> {
     if let Some(line) = at.scalar() {
         let words: Vec<String> = line.split_whitespace().take(6).map(shorten).collect();
         let words = if words.is_empty() { "program, argument".to_owned() } else { words.join(", ") };

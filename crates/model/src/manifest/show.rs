@@ -1,10 +1,15 @@
 //! From an [`Application`] back to native YAML; what is a default is left out.
 
 use super::native::{
-    Auto, ChangeWord, Connect, File, Format, FullPort, FullVolume, Host, Manifest, OnChange, PerNode, Port,
-    Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm, Stop, Update, Volume,
+    At, Auto, ChangeWord, Connect, Expose, ExposeFull, File, Format, FullPort, FullVolume, Health, Host,
+    Manifest, OnChange, PerNode, Port, Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm,
+    Stop, Update, Volume,
 };
+use std::time::Duration;
+
 use crate::duration::Span;
+use crate::expose::{self, ExposedAt};
+use crate::health::{Check, Probe};
 use crate::service::{self, Application, ApplicationService, ServiceSpec};
 
 /// The manifest of `application`: [`parse`](super::parse) of it gives the same application.
@@ -58,11 +63,23 @@ impl From<&ApplicationService> for Service {
             resources: spec.resources,
             placement: unless_default(spec.placement),
             restart: unless_default(spec.restart),
-            stop: (spec.grace != ServiceSpec::GRACE).then_some(Stop { grace: Span(spec.grace) }),
+            health: spec.health.map(Health::from),
+            ready: spec.ready.map(Health::from),
+            stop: stop(spec.grace, spec.drain),
+            expose: spec.expose.into_iter().map(|(name, expose)| (name, expose.into())).collect(),
             connects: spec.connects.into_iter().map(Connect::from).collect(),
             update: unless_default::<_, Update>(spec.update),
         }
     }
+}
+
+fn stop(grace: Duration, drain: Option<Duration>) -> Option<Stop> {
+    let stop = Stop { grace: unless(grace, ServiceSpec::GRACE), drain: drain.map(Span) };
+    (stop.grace.is_some() || stop.drain.is_some()).then_some(stop)
+}
+
+fn unless(span: Duration, usual: Duration) -> Option<Span> {
+    (span != usual).then_some(Span(span))
 }
 
 fn unless_default<T: Default + PartialEq, U: From<T>>(value: T) -> Option<U> {
@@ -138,5 +155,40 @@ impl From<service::Restart> for Restart {
 impl From<service::Connect> for Connect {
     fn from(connect: service::Connect) -> Self {
         Self { service: connect.service, port: connect.port }
+    }
+}
+
+impl From<Check> for Health {
+    fn from(check: Check) -> Self {
+        let Check { probe, every, timeout, failures, start } = check;
+        let (mut http, mut tcp, mut exec, mut port) = (None, None, None, None);
+        match probe {
+            Probe::Http { port: of, path } => (http, port) = (Some(path), Some(of)),
+            Probe::Tcp { port: of } => tcp = Some(of),
+            Probe::Exec(command) => exec = Some(command),
+        }
+        Self {
+            http,
+            tcp,
+            exec,
+            port,
+            every: unless(every, Check::EVERY),
+            timeout: unless(timeout, Check::TIMEOUT),
+            failures: (failures != Check::FAILURES).then_some(failures),
+            start: unless(start, Check::START),
+        }
+    }
+}
+
+impl From<expose::Expose> for Expose {
+    fn from(expose: expose::Expose) -> Self {
+        if expose.is_usual() {
+            return Self::Port(expose.port);
+        }
+        let at = |at| match at {
+            ExposedAt::Cluster => At::Cluster,
+            ExposedAt::Root => At::Root,
+        };
+        Self::Full(ExposeFull { port: expose.port, at: expose.at.into_iter().map(at).collect() })
     }
 }

@@ -1,5 +1,6 @@
 //! What is accepted, and what it becomes. Beside it: what is refused, the round trip, the schema.
 
+mod health;
 mod refused;
 mod round_trip;
 mod schema;

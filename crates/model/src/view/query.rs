@@ -9,7 +9,7 @@ use crate::time::Time;
 pub const MAX_PAGE: u32 = 1_000;
 
 /// Kinds of things whose changes are events.
-pub const EVENT_KINDS: [&str; 4] = ["application", "cluster", "instance", "node"];
+pub const EVENT_KINDS: [&str; 5] = ["application", "cluster", "exposure", "instance", "node"];
 
 /// States that a row of the list of instances may have.
 pub const INSTANCE_STATES: [&str; 14] = [

@@ -6,7 +6,9 @@ use std::time::Duration;
 use holm_model::access::Role as PersonRole;
 use holm_model::amendment::{Amendment, Amendments};
 use holm_model::capability::Capability;
+use holm_model::expose::{Expose, ExposedAt};
 use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, ShareReport, Verdict};
+use holm_model::health::{Check, Probe, Readiness};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::identity::{Proof, Want};
 use holm_model::item::{
@@ -259,8 +261,15 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
     let id = AssignmentId(uid(5));
     let direct = vec!["192.0.2.7:8080".parse().unwrap(), "[2001:db8::7]:8080".parse().unwrap()];
     let slot = SlotIndex::Node(vec![name("vienna"), name("fl-1")]);
-    let endpoint =
-        Endpoint { instance: id, slot: slot.clone(), node: vec![member(1), member(2)], port: 8080, direct };
+    let endpoint = Endpoint {
+        instance: id,
+        slot: slot.clone(),
+        node: vec![member(1), member(2)],
+        port: 8080,
+        direct,
+        unready: false,
+    };
+    let unready = Endpoint { unready: true, ..endpoint.clone() };
     vec![
         (
             "item-share",
@@ -270,14 +279,27 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
             "item-share-per-node",
             Item::Share(Share { id, part: part(), slots: ShareSlots::PerNode, failures: 0, held: true }),
         ),
-        ("item-assignment", Item::Assignment(Assignment { id, part: part(), slot, held: false })),
-        ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint] })),
+        (
+            "item-assignment",
+            Item::Assignment(Assignment { id, part: part(), slot: slot.clone(), held: false }),
+        ),
+        ("item-assignment-checked", Item::Assignment(Assignment { id, part: checked(), slot, held: false })),
+        ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint.clone()] })),
+        ("item-endpoints-unready", Item::Endpoints(Endpoints { endpoints: vec![unready] })),
         ("item-revocation", Item::Revocation),
         ("item-project", Item::Project(allowance())),
     ]
 }
 
 pub(crate) fn fact_of_an_instance() -> Fact {
+    instance(None)
+}
+
+pub(crate) fn fact_of_a_ready_instance() -> Fact {
+    instance(Some(Readiness { ready: true, answer: "GET /healthz: 200".to_owned() }))
+}
+
+fn instance(readiness: Option<Readiness>) -> Fact {
     let status = InstanceStatus {
         state: InstanceState::Running,
         incarnation: 2,
@@ -288,6 +310,7 @@ pub(crate) fn fact_of_an_instance() -> Fact {
         exhausted: false,
         ports: BTreeMap::from([(name("http"), 8080)]),
         usage: Some(Usage { cpu_millis: 12, memory: 4096 }),
+        readiness,
     };
     Fact::Instance(Box::new(InstanceReport {
         id: AssignmentId(uid(5)),
@@ -401,6 +424,20 @@ fn part() -> Part {
         run: RunState::Run,
         restarts: 1,
     }
+}
+
+/// Its service is asked whether it works, and is reached from outside.
+fn checked() -> Part {
+    let http = Probe::Http { port: name("http"), path: "/healthz".to_owned() };
+    let exposed = Expose { port: 20_080, at: [ExposedAt::Cluster, ExposedAt::Root].into() };
+    let spec = ServiceSpec {
+        health: Some(Check::new(http)),
+        ready: Some(Check::new(Probe::Exec(vec!["ready".to_owned()]))),
+        drain: Some(Duration::from_secs(5)),
+        expose: BTreeMap::from([(name("http"), exposed)]),
+        ..spec()
+    };
+    Part { spec: SpecBytes::encode(&spec), ..part() }
 }
 
 fn spec() -> ServiceSpec {

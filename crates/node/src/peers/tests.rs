@@ -41,6 +41,7 @@ fn wish(endpoints: &[(u64, u16, Vec<SocketAddr>)]) -> Wish {
         node: Vec::new(),
         port: *port,
         direct: direct.clone(),
+        unready: false,
     };
     let all = Endpoints { endpoints: endpoints.iter().map(endpoint).collect() };
     Wish {

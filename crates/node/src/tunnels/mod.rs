@@ -3,6 +3,7 @@
 //! | module | its one reason to change |
 //! | --- | --- |
 //! | [`logs`], [`exec`] | what flows then |
+//! | [`dial`] | connecting to an instance on this machine |
 //! | [`shell`], [`consent`] | a shell on the machine itself, and its owner's word on it |
 //! | [`transcript`] | what a shell has shown, kept on the machine |
 //! | [`frames`] | how it is cut into frames |
@@ -10,6 +11,7 @@
 //! Everything is read no faster than the other end takes it, and ends when the tunnel does.
 
 pub mod consent;
+pub(crate) mod dial;
 mod exec;
 mod frames;
 mod logs;
@@ -17,8 +19,6 @@ mod shell;
 mod transcript;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use holm_core::node::{NodeEvent, NodeMachine, RestartError};
 use holm_link::cbor;
@@ -31,11 +31,11 @@ use holm_runtime::{Exec, LogLines, LogOptions, RunError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use crate::agent::{Input, Question};
 use crate::amendments::{AmendError, Narrator};
 use crate::clock;
+use crate::connections::{Connections, Pass};
 use crate::directory::{Directory, Entry};
 use crate::history::History;
 pub(crate) use shell::Machine;
@@ -44,6 +44,7 @@ pub(crate) use shell::Machine;
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) directory: Directory,
+    pub(crate) connections: Connections,
     pub(crate) history: History,
     pub(crate) narrator: Narrator,
     pub(crate) machine: Machine,
@@ -72,6 +73,8 @@ enum Refusal {
     NeverStarted { id: AssignmentId, state: InstanceState, reason: String },
     #[error("instance {instance} has no port {port}; it has {there}")]
     NoPort { instance: AssignmentId, port: u16, there: String },
+    #[error("instance {0} is being stopped, and takes no new connections")]
+    Draining(AssignmentId),
     #[error("nothing listens on port {port} of the node: {source}")]
     Dead { port: u16, source: io::Error },
     #[error(transparent)]
@@ -82,7 +85,7 @@ enum Refusal {
 enum Service {
     Logs(LogLines),
     Exec(Exec),
-    Connect(TcpStream),
+    Connect(TcpStream, Pass),
     /// One frame.
     Usage(UsageHistory),
     /// It is done.
@@ -104,8 +107,6 @@ enum Broken {
     Decode(#[from] cbor::DecodeError),
 }
 
-/// For connecting to an instance on this very machine.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// In each direction of a connection.
 const BUFFER: usize = 64 * 1024;
 
@@ -137,7 +138,7 @@ impl Host {
                 Ok(sink.get_mut().shutdown().await?)
             }
             Service::Done => Ok(tunnel.shutdown().await?),
-            Service::Connect(mut stream) => {
+            Service::Connect(mut stream, _open) => {
                 copy_bidirectional_with_sizes(&mut tunnel, &mut stream, BUFFER, BUFFER).await?;
                 Ok(())
             }
@@ -182,7 +183,9 @@ impl Host {
             Purpose::Connect { instance, port } => {
                 let entry = self.entry(instance).await?;
                 check_port(&entry, instance, port)?;
-                Ok(Service::Connect(connect(port).await.map_err(|source| Refusal::Dead { port, source })?))
+                let pass = self.connections.enter(instance).ok_or(Refusal::Draining(instance))?;
+                let stream = dial::instance(port).await.map_err(|source| Refusal::Dead { port, source })?;
+                Ok(Service::Connect(stream, pass))
             }
         }
     }
@@ -233,16 +236,4 @@ fn check_port(entry: &Entry, instance: AssignmentId, port: u16) -> Result<(), Re
     let named: Vec<String> = entry.ports.iter().map(|(name, own)| format!("{own} ({name})")).collect();
     let there = if named.is_empty() || !entry.alive { "none".to_owned() } else { named.join(", ") };
     Err(Refusal::NoPort { instance, port, there })
-}
-
-async fn connect(port: u16) -> io::Result<TcpStream> {
-    let both = async {
-        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await {
-            Ok(stream) => Ok(stream),
-            Err(error) => TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.map_err(|_| error),
-        }
-    };
-    let stream = timeout(CONNECT_TIME, both).await??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }

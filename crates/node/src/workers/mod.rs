@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use self::worker::Worker;
 use crate::agent::Input;
+use crate::connections::Connections;
 use crate::directory::{Directory, Entry};
 use crate::identity::Identities;
 use crate::launch::NodeSelf;
@@ -36,6 +37,7 @@ use crate::tmpfs::Tmpfs;
 pub(crate) struct Tools {
     pub(crate) runtimes: Runtimes,
     pub(crate) directory: Directory,
+    pub(crate) connections: Connections,
     pub(crate) ports: Mutex<Ports>,
     pub(crate) peers: Peers,
     pub(crate) tmpfs: Tmpfs,
@@ -49,7 +51,7 @@ pub(crate) struct Tools {
 pub(crate) enum Order {
     Launch(Box<Launch>),
     Refresh(Box<Launch>),
-    Halt { incarnation: u32, grace: Duration },
+    Halt { incarnation: u32, drain: Duration, grace: Duration },
     Pause { incarnation: u32 },
     Resume { incarnation: u32 },
     Remove { incarnation: u32 },

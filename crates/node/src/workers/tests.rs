@@ -172,6 +172,7 @@ impl Bench {
         let tools = Tools {
             runtimes: Runtimes::new([fake.clone() as Arc<dyn Runtime>]),
             directory: Directory::default(),
+            connections: crate::connections::Connections::default(),
             ports: Mutex::default(),
             tmpfs: Tmpfs::below(dir.path()),
             identities: crate::identity::tests::none(),
@@ -206,7 +207,9 @@ async fn halting_cancels_a_preparation() {
     bench.fake.hang.store(true, Ordering::Relaxed);
     bench.workers.order(id(), launch(1, "process"));
     assert_eq!(bench.heard().await, (1, preparing()));
-    bench.workers.order(id(), Order::Halt { incarnation: 1, grace: Duration::from_secs(3600) });
+    bench
+        .workers
+        .order(id(), Order::Halt { incarnation: 1, drain: Duration::ZERO, grace: Duration::from_secs(3600) });
     // The launch ended, and then there was nothing to halt.
     assert_eq!(bench.heard().await, (1, RuntimeEvent::Exited(Outcome::default())));
     assert_eq!(bench.heard().await, (1, RuntimeEvent::Exited(Outcome::default())));
@@ -234,7 +237,7 @@ async fn an_end_is_told_after_the_start() {
 async fn after_a_halt_the_runtimes_own_word_counts() {
     let mut bench = Bench::new();
     bench.workers.order(id(), launch(1, "process"));
-    bench.workers.order(id(), Order::Halt { incarnation: 1, grace: Duration::ZERO });
+    bench.workers.order(id(), Order::Halt { incarnation: 1, drain: Duration::ZERO, grace: Duration::ZERO });
     bench.workers.order(id(), Order::Happened { incarnation: 1, kind: EventKind::Exited(End::code(7)) });
     bench.workers.order(id(), Order::Remove { incarnation: 1 });
     for expected in [preparing(), starting(), RuntimeEvent::Exited(Outcome::exited(7))] {

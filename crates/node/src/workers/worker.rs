@@ -70,7 +70,7 @@ impl Worker {
             match order {
                 Order::Launch(launch) => self.launch(*launch).await,
                 Order::Refresh(launch) => self.refresh(*launch).await,
-                Order::Halt { incarnation, grace } => self.halt(incarnation, grace).await,
+                Order::Halt { incarnation, drain, grace } => self.halt(incarnation, drain, grace).await,
                 Order::Pause { incarnation } => self.pause(incarnation).await,
                 Order::Resume { incarnation } => self.resume(incarnation).await,
                 Order::Remove { incarnation } => self.remove(incarnation).await,
@@ -130,6 +130,7 @@ impl Worker {
         self.tell(incarnation, RuntimeEvent::Starting { ports: ports.clone() }).await;
         let entry = Entry { runtime: Arc::clone(runtime), incarnation, alive: true, ports };
         tools.directory.put(id, entry);
+        tools.connections.begin(id);
         runtime.start(&launch).await?;
         Ok(Prepared::Done)
     }
@@ -230,7 +231,8 @@ impl Worker {
         }
     }
 
-    async fn halt(&mut self, incarnation: u32, grace: Duration) {
+    async fn halt(&mut self, incarnation: u32, drain: Duration, grace: Duration) {
+        self.tools.connections.drain(self.id, drain).await;
         let halted = match self.runtime() {
             Some(runtime) => runtime.halt(self.id, grace).await,
             None => Ok(()),
@@ -238,6 +240,7 @@ impl Worker {
         match halted {
             Ok(()) | Err(RunError::NotRunning { .. }) => self.await_end(incarnation).await,
             Err(error) => {
+                self.tools.connections.begin(self.id);
                 self.tell(incarnation, RuntimeEvent::HaltFailed { reason: error.to_string() }).await
             }
         }
@@ -298,6 +301,7 @@ impl Worker {
         }
         self.alive = None;
         self.tools.directory.remove(self.id);
+        self.tools.connections.forget(self.id);
         self.tools.tmpfs.remove(self.id);
         self.tools.ports().release(self.id);
         self.tell(incarnation, RuntimeEvent::Removed).await;

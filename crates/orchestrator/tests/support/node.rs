@@ -192,6 +192,7 @@ impl Node {
             restarts: 0,
             exhausted: false,
             ports: ports.iter().map(|(port, number)| (name(port), *number)).collect(),
+            readiness: None,
             usage: None,
         };
         let report = InstanceReport {

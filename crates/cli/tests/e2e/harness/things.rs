@@ -20,6 +20,7 @@ pub(crate) struct Instance {
     pub(crate) restarts: u32,
     pub(crate) incarnation: u32,
     pub(crate) held: bool,
+    pub(crate) ready: bool,
     pub(crate) ports: BTreeMap<String, u16>,
 }
 

@@ -31,6 +31,7 @@ fn node<'a>(
         total: free,
         free,
         ports,
+        reads: None,
     };
     Candidate { id, name, state: MemberState::Online, frozen: false, cordoned: false, kind }
 }

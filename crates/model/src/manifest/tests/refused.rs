@@ -40,7 +40,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, stop, connects, update)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update)",
     ),
     (
         "    update: { strategy: blue-green }\n",
@@ -120,9 +120,9 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    stop: { gracee: 1s, grace: 1s }\n",
-        "app.yaml:7:13: services.web.stop.gracee: unknown key; did you mean `grace`? (known: grace)",
+        "app.yaml:7:13: services.web.stop.gracee: unknown key; did you mean `grace`? (known: grace, drain)",
     ),
-    ("    health: { http: / }\n", "app.yaml:7:5: services.web.health: not yet supported by this version"),
+    ("    exclusive: true\n", "app.yaml:7:5: services.web.exclusive: not yet supported by this version"),
     (
         "    placement: { where: x }\n",
         "app.yaml:7:25: services.web.placement.where: there is no `x`; known are `labels`, `runtimes`, `capabilities` (`caps`), `arch`, `os`, `name` and `cluster` (character 1 of the expression)",

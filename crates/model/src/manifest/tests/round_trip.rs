@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use super::BUILDING;
 use crate::capability::Capability;
 use crate::condition::Condition;
+use crate::expose::{Expose, ExposedAt};
 use crate::geo::Distance;
+use crate::health::{Check, Probe};
 use crate::manifest::{parse, show, show_service};
 use crate::name::Name;
 use crate::placement::{self, Company, Near, Preference, Scope};
@@ -170,6 +172,40 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn check()(
+        kind in 0..3_usize,
+        (path, command) in ("/[!-\"$-z]{0,8}", vec("[!-z ]{1,5}", 1..3)),
+        (every, timeout) in (100..=3_600_000_u64, 100..=60_000_u64),
+        (failures, start) in (1..=1_000_u32, 0..=3_600_000_u64),
+    ) -> Check {
+        let port = Name::new("replaced").unwrap();
+        let probe = match kind {
+            0 => Probe::Http { port, path },
+            1 => Probe::Tcp { port },
+            _ => Probe::Exec(command),
+        };
+        let [every, timeout, start] = [every, timeout, start].map(Duration::from_millis);
+        Check { probe, every, timeout, failures, start }
+    }
+}
+
+/// The port is one of the service's, if it has any.
+fn at(ports: &BTreeMap<Name, Port>, mut check: Check) -> Check {
+    match (&mut check.probe, ports.keys().next_back()) {
+        (Probe::Http { port, .. } | Probe::Tcp { port }, Some(last)) => port.clone_from(last),
+        (Probe::Exec(_), _) => {}
+        (probe, None) => *probe = Probe::Exec(vec!["true".to_owned()]),
+    }
+    check
+}
+
+fn exposed() -> impl Strategy<Value = Vec<Expose>> {
+    let at = btree_set(proptest::sample::select(vec![ExposedAt::Cluster, ExposedAt::Root]), 1..3);
+    btree_map(1..=u16::MAX, at, 0..3)
+        .prop_map(|all| all.into_iter().map(|(port, at)| Expose { port, at }).collect())
+}
+
+prop_compose! {
     fn spec()(
         command in vec(text(), 0..4),
         env in btree_map("[A-Za-z_][A-Za-z0-9_]{0,5}", text(), 0..4),
@@ -182,8 +218,12 @@ prop_compose! {
         (secrets, files, on_change) in given(),
         identity: bool,
         update in update(),
-        grace in 0..=3_600_000_u64,
+        (grace, drain) in (0..=3_600_000_u64, of(0..=3_600_000_u64)),
+        (health, ready, expose) in (of(check()), of(check()), exposed()),
     ) -> ServiceSpec {
+        let health = health.map(|check| at(&ports, check));
+        let ready = ready.map(|check| Check { start: Check::START, ..at(&ports, check) });
+        let expose = ports.keys().cloned().zip(expose).collect();
         let mut command = command;
         if let Some(program) = command.first_mut() {
             program.insert(0, 'p');
@@ -194,7 +234,9 @@ prop_compose! {
             secrets, files, on_change, identity, update,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),
+            health, ready, expose,
             grace: Duration::from_millis(grace),
+            drain: drain.map(Duration::from_millis),
             ..ServiceSpec::new(Name::new("plug-in").unwrap(), command)
         }
     }

@@ -75,7 +75,7 @@ fn accepts_text(text: &str) -> bool {
 fn the_schema_has_the_keys_of_the_reader() {
     let schema = schema();
     let defs = &schema["$defs"];
-    let cases: [(&Value, Keys); 9] = [
+    let cases: [(&Value, Keys); 11] = [
         (&schema, keys::TOP),
         (&defs["Service"], keys::SERVICE),
         (&defs["Volume"]["anyOf"][1], keys::VOLUME),
@@ -83,7 +83,9 @@ fn the_schema_has_the_keys_of_the_reader() {
         (&defs["Resources"], keys::RESOURCES),
         (&defs["Placement"], keys::PLACEMENT),
         (&defs["Restart"], keys::RESTART),
+        (&defs["Health"], keys::HEALTH),
         (&defs["Stop"], keys::STOP),
+        (&defs["Expose"]["anyOf"][1], keys::EXPOSE),
         (&defs["Connect"], keys::CONNECT),
     ];
     for (schema, keys) in cases {
@@ -114,6 +116,12 @@ fn every_key_is_described() {
 fn the_schema_accepts_what_the_reader_accepts() {
     for text in [
         BUILDING.to_owned(),
+        process(
+            "    ports: { http: auto }\n    health: { http: /, start: 0s }\n    ready: { exec: [true, 1] }\n    expose: 80\n",
+        ),
+        process(
+            "    ports: { a: auto, b: 1 }\n    expose: { a: 80, b: { port: 81, at: [root] } }\n    stop: { drain: 1s }\n",
+        ),
         process("    env: { A: 8080, B: true, C: on }\n    replicas: 0\n    user: 1000\n"),
         process("    resources: { cpu: 1.5, memory: 100 }\n    ports: { a: { host: auto }, b: 65535 }\n"),
         process(
@@ -131,7 +139,13 @@ fn the_schema_refuses_what_has_the_wrong_shape() {
         "    replicas: many\n",
         "    replicas: 10001\n",
         "    replcas: 2\n",
-        "    health: { http: / }\n",
+        "    health: {}\n",
+        "    health: { http: [/] }\n",
+        "    health: { tcp: http, often: 1 }\n",
+        "    ports: { http: auto }\n    ready: { tcp: http, failures: 0 }\n",
+        "    ports: { http: auto }\n    expose: 0\n",
+        "    ports: { http: auto }\n    expose: { http: { at: [root] } }\n",
+        "    ports: { http: auto }\n    expose: { http: { port: 80, at: [node] } }\n",
         "    kind: job\n",
         "    env: [A]\n",
         "    env: { A: { B: 1 } }\n",

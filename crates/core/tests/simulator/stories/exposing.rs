@@ -1,0 +1,148 @@
+//! Ports of orchestrators that lead to services, and who takes connections there.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use holm_core::node::{CheckKind, NodeEvent, Probed};
+use holm_core::orchestrator::command::{Command, Expected, Refusal};
+use holm_core::orchestrator::exposing::Exposure;
+use holm_model::expose::{Expose, ExposedAt};
+use holm_model::health::{Check, Probe};
+
+use crate::fleet::{App, Spec, app, fleet, key, name, nodes, steady};
+use crate::world::World;
+
+fn exposed(port: u16, at: &[ExposedAt]) -> Spec {
+    let mut spec = steady().port("http", None);
+    let expose = Expose { port, at: at.iter().copied().collect() };
+    spec.0.expose = BTreeMap::from([(name("http"), expose)]);
+    spec
+}
+
+fn healthy(mut spec: Spec) -> Spec {
+    spec.0.health = Some(Check::new(Probe::Tcp { port: name("http") }));
+    spec
+}
+
+fn table<'a>(fleet: &'a World, orchestrator: &str) -> &'a [Exposure] {
+    &fleet.orchestrators[fleet.orch(orchestrator)].exposed
+}
+
+/// How many take connections behind each port.
+fn targets(fleet: &World, orchestrator: &str) -> Vec<(u16, usize)> {
+    table(fleet, orchestrator).iter().map(|exposure| (exposure.port, exposure.targets.len())).collect()
+}
+
+fn refused(fleet: &mut World, application: App) -> String {
+    let (project, application) = (name("default"), application.0);
+    let command = Command::Apply { project, application, expected: Expected::Anything };
+    match fleet.command(0, command) {
+        Err(refusal @ (Refusal::Invalid(_) | Refusal::Conflict(_))) => refusal.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All instances that run answer their check.
+fn answer(fleet: &mut World, generation: u64) {
+    for node in 0..fleet.nodes.len() {
+        let live = fleet.nodes[node]
+            .runtimes
+            .processes
+            .iter()
+            .filter(|(_, process)| process.is_live() && process.part.generation == generation);
+        let live: Vec<_> = live.map(|(id, process)| (*id, process.incarnation)).collect();
+        for (id, incarnation) in live {
+            let probed = Probed { good: true, answer: "connected".to_owned() };
+            let event = NodeEvent::Probed { id, incarnation, kind: CheckKind::Health, probed };
+            fleet.node_event(node, event);
+        }
+    }
+}
+
+#[test]
+fn each_orchestrator_opens_what_its_own_nodes_run_and_the_root_what_it_is_asked_for() {
+    let mut fleet = fleet().cluster("vienna", nodes(2)).cluster("munich", nodes(1)).node("edge");
+    fleet.apply(app("below").service("web", exposed(20_001, &[ExposedAt::Cluster]).in_cluster("vienna"), 2));
+    fleet.apply(app("above").service("web", exposed(20_002, &[ExposedAt::Root]).in_cluster("munich"), 1));
+    fleet.apply(app("own").service("web", exposed(20_003, &[ExposedAt::Cluster]).on_node("edge"), 1));
+    fleet.run_until_running(4);
+    fleet.run_secs(1);
+    assert_eq!(targets(&fleet, "vienna"), [(20_001, 2)]);
+    assert_eq!(targets(&fleet, "munich"), []);
+    assert_eq!(targets(&fleet, "root"), [(20_002, 1), (20_003, 1)]);
+
+    fleet.scale("below", "web", 1);
+    fleet.run_until("one is left", |fleet| targets(fleet, "vienna") == [(20_001, 1)]);
+    fleet.delete("below");
+    fleet.run_until("nothing is exposed", |fleet| table(fleet, "vienna").is_empty());
+}
+
+#[test]
+fn only_the_ready_take_connections_and_an_update_waits_for_them() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    let spec = || healthy(exposed(20_001, &[ExposedAt::Cluster]));
+    fleet.apply(app("shop").service("web", spec(), 2));
+    fleet.run_until_running(2);
+    fleet.run_secs(20);
+    assert_eq!(targets(&fleet, "vienna"), [(20_001, 0)], "nobody has answered");
+    answer(&mut fleet, 1);
+    fleet.run_secs(1);
+    assert_eq!(targets(&fleet, "vienna"), [(20_001, 2)]);
+
+    fleet.apply(app("shop").service("web", spec().version("2"), 2));
+    for _ in 0..300 {
+        fleet.run_for(Duration::from_millis(100));
+        assert_eq!(targets(&fleet, "vienna"), [(20_001, 2)], "the old stay while no new one is ready");
+    }
+    let generations = |fleet: &World| {
+        let mut all: Vec<u64> = fleet.rows().iter().map(|row| row.generation).collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(generations(&fleet), [1, 1, 2], "one of the new beside the two old");
+    let last_resorts = table(&fleet, "vienna")[0].targets.iter().filter(|target| target.last_resort);
+    assert_eq!(last_resorts.count(), 1);
+    for _ in 0..100 {
+        answer(&mut fleet, 2);
+        fleet.run_for(Duration::from_millis(500));
+        assert!(targets(&fleet, "vienna")[0].1 >= 2, "{:#?}", fleet.lines());
+    }
+    assert_eq!(generations(&fleet), [2, 2]);
+}
+
+#[test]
+fn a_new_one_that_never_gets_ready_leaves_the_old_one_where_it_is() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("web", exposed(20_001, &[ExposedAt::Cluster]), 1));
+    fleet.run_until_running(1);
+    let mut broken = exposed(20_001, &[ExposedAt::Cluster]);
+    broken.0.command = vec!["crash".to_owned(), "100".to_owned()];
+    fleet.apply(app("shop").service("web", broken, 1));
+    fleet.run_secs(60);
+    let old = |fleet: &World| fleet.rows().iter().any(|row| row.generation == 1 && row.state == "RUNNING");
+    assert!(old(&fleet), "{:#?}", fleet.lines());
+    assert_eq!(targets(&fleet, "vienna"), [(20_001, 1)]);
+    // Whoever goes back has it at once.
+    fleet.apply(app("shop").service("web", exposed(20_001, &[ExposedAt::Cluster]), 1));
+    fleet.run_until_running(1);
+}
+
+#[test]
+fn a_port_is_one_services_and_one_of_those_that_are_granted() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+    let both = |port| exposed(port, &[ExposedAt::Cluster, ExposedAt::Root]);
+    let told = refused(&mut fleet, app("far").service("web", both(80), 1));
+    assert!(told.starts_with("services.web.expose.http: port 80 cannot be opened"), "{told}");
+    fleet.apply(app("first").service("web", both(20_001), 1));
+    let told = refused(&mut fleet, app("second").service("api", both(20_001), 1));
+    let expected = "services.api.expose.http: port 20001 leads to default/first/web already; choose another";
+    assert_eq!(told, expected);
+    let told = refused(&mut fleet, app("twice").service("a", both(20_002), 1).service("b", both(20_002), 1));
+    assert!(told.contains("leads to default/twice/a already"), "{told}");
+    // Two clusters have a port each, and whose was deleted is free.
+    let at = |cluster: &str| exposed(20_005, &[ExposedAt::Cluster]).in_cluster(cluster);
+    fleet.apply(app("east").service("web", at("vienna"), 1));
+    fleet.apply(app("west").service("web", at("munich"), 1));
+    fleet.command(0, Command::Delete { app: key("first"), expected: Expected::Anything }).unwrap();
+    fleet.apply(app("second").service("api", both(20_001), 1));
+}

@@ -1,0 +1,184 @@
+//! One connection: an instance is found for it before any byte is passed on, then bytes are.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use holm_link::session::Tunnel;
+use holm_model::tunnel::Purpose;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, interval, timeout};
+
+use super::counters::Counters;
+use super::door::{Door, Place};
+use crate::tunnels::Router;
+
+/// How long a connection waits for an instance that takes it: about as long as a restart.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one instance is given.
+const EACH: Duration = Duration::from_secs(3);
+/// After all were asked in vain, they are asked again after this, or as soon as there are others.
+const AGAIN: Duration = Duration::from_millis(200);
+/// A connection on which nothing moves for so long is cut.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(15);
+/// In each direction.
+const BUFFER: usize = 64 * 1024;
+
+pub(super) async fn carry(door: Arc<Door>, stream: TcpStream, router: Router) {
+    let counters = &door.counters;
+    Counters::add(&counters.accepted, 1);
+    Counters::add(&counters.open, 1);
+    // Only a matter of latency.
+    let _ = stream.set_nodelay(true);
+    match timeout(PATIENCE, find(&door, &router)).await {
+        Ok((place, tunnel)) => {
+            pass(&door, stream, tunnel).await;
+            drop(place);
+        }
+        Err(_) => Counters::add(&counters.failed, 1),
+    }
+    counters.open.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Asks one after the other until one takes it.
+async fn find(door: &Arc<Door>, router: &Router) -> (Place, Tunnel) {
+    let mut targets = door.watch();
+    loop {
+        targets.mark_unchanged();
+        let mut tried = BTreeSet::new();
+        while let Some(place) = door.take(&tried) {
+            let (instance, port) = (place.target.instance, place.target.port);
+            let asked = router.to_instance(instance, Purpose::Connect { instance, port });
+            match timeout(EACH, asked).await {
+                Ok(Ok(tunnel)) => return (place, tunnel),
+                Ok(Err(error)) => tracing::debug!(%instance, %error, "An instance takes no connection."),
+                Err(_) => tracing::debug!(%instance, "An instance did not take a connection in time."),
+            }
+            Counters::add(&door.counters.retried, 1);
+            tried.insert(instance);
+        }
+        // The door is there as long as we are.
+        let _ = timeout(AGAIN, targets.changed()).await;
+    }
+}
+
+async fn pass(door: &Door, stream: TcpStream, mut tunnel: Tunnel) {
+    let clock = Arc::new(Activity::new());
+    let mut stream = Watched { inner: stream, clock: Arc::clone(&clock) };
+    let copy = copy_bidirectional_with_sizes(&mut stream, &mut tunnel, BUFFER, BUFFER);
+    tokio::select! {
+        copied = copy => match copied {
+            Ok((received, sent)) => {
+                Counters::add(&door.counters.received, received);
+                Counters::add(&door.counters.sent, sent);
+            }
+            Err(error) => tracing::debug!(%error, "A connection to a service broke."),
+        },
+        () = clock.idle(IDLE) => tracing::debug!("A connection to a service was idle for too long."),
+    }
+}
+
+/// When something moved last.
+#[derive(Debug)]
+struct Activity {
+    begun: Instant,
+    /// Milliseconds after the beginning.
+    last: AtomicU64,
+}
+
+/// Notes when bytes come or go.
+#[derive(Debug)]
+struct Watched<T> {
+    inner: T,
+    clock: Arc<Activity>,
+}
+
+// === impl Activity ===
+
+impl Activity {
+    fn new() -> Self {
+        Self { begun: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn note(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns when nothing has moved for so long.
+    async fn idle(&self, most: Duration) {
+        let mut look = interval(LOOK);
+        loop {
+            look.tick().await;
+            let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+            if self.begun.elapsed().saturating_sub(last) >= most {
+                return;
+            }
+        }
+    }
+}
+
+// === impl Watched ===
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.clock.note();
+        }
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if written.is_ready() {
+            self.clock.note();
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_does_not_move_is_idle() {
+        let clock = Activity::new();
+        let most = Duration::from_secs(60);
+        let moving = async {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                clock.note();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = moving => {}
+            () = clock.idle(most) => {}
+        }
+        let moved = Duration::from_secs(300);
+        assert!((moved + most..moved + most + 2 * LOOK).contains(&clock.begun.elapsed()));
+    }
+}
