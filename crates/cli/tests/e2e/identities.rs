@@ -111,7 +111,7 @@ fn an_instance_proves_who_it_is_two_tiers_deep() {
 #[test]
 fn a_service_with_a_role_uses_the_api_in_its_project_at_root_and_cluster() {
     let http = ["--http=127.0.0.1:0"];
-    let sea = sea().words("root", &http).words("vienna", &http).cluster("vienna", &["fl-1"]).start();
+    let sea = sea().words("root", &http).cluster("vienna", &["fl-1"]).words("vienna", &http).start();
     sea.deploy(SHOP);
     let web = socket(&sea, "web/0").unwrap();
     let (_, who) = ask(&web, "GET", "/v1/identity", "").unwrap();
@@ -125,13 +125,13 @@ fn a_service_with_a_role_uses_the_api_in_its_project_at_root_and_cluster() {
             answer.expect("an answer").status
         })
     };
-    let application = "projects/default/applications/shop";
+    let (project, application) = ("projects/default", "projects/default/applications/shop");
     wait_for("both know the instance", || (call("GET", "whoami") == [200, 200]).then_some(()));
-    assert_eq!(call("GET", application), [403, 403]);
+    assert_eq!(call("GET", project), [403, 403]);
     sea.holm(&["project", "grant", "default", "admin", "--service", "shop/web"])
         .refused(1, &["viewer or operator"]);
     sea.holm(&["project", "grant", "default", "viewer", "--service", "shop/web"]).done();
-    wait_for("both know the role", || (call("GET", application) == [200, 200]).then_some(()));
+    wait_for("both know the role", || (call("GET", project) == [200, 200]).then_some(()));
     assert!(sea.holm(&["project", "roles", "default"]).done().stdout.contains("service shop/web"));
     for (method, path) in [
         ("PATCH", application),
@@ -145,7 +145,7 @@ fn a_service_with_a_role_uses_the_api_in_its_project_at_root_and_cluster() {
     }
     assert_eq!(call("GET", "projects/other"), [404, 404]);
     sea.holm(&["project", "withdraw", "default", "--service", "shop/web"]).done();
-    wait_for("it is withdrawn at both", || (call("GET", application) == [403, 403]).then_some(()));
+    wait_for("it is withdrawn at both", || (call("GET", project) == [403, 403]).then_some(()));
 
     // A token ends with its node, at once and at both.
     sea.holm(&["node", "revoke", "fl-1"]).done();
