@@ -57,10 +57,9 @@ impl Orchestrator {
                 .iter()
                 .filter_map(|(name, service)| Some((name, service.spec.decode().ok()?)))
                 .collect();
-            let found = claims(&wish.key, specs.iter().map(|(name, spec)| (*name, spec)))
+            claims(&wish.key, specs.iter().map(|(name, spec)| (*name, spec)))
                 .find(|other| other.clashes(claim))
-                .map(|other| other.words());
-            found
+                .map(|other| other.words())
         })
     }
 }

@@ -284,7 +284,7 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
             Item::Assignment(Assignment { id, part: part(), slot: slot.clone(), held: false }),
         ),
         ("item-assignment-checked", Item::Assignment(Assignment { id, part: checked(), slot, held: false })),
-        ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint.clone()] })),
+        ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint] })),
         ("item-endpoints-unready", Item::Endpoints(Endpoints { endpoints: vec![unready] })),
         ("item-revocation", Item::Revocation),
         ("item-project", Item::Project(allowance())),
