@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 16] = [
+const NEEDED: [(&str, &str); 17] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
@@ -23,6 +23,7 @@ const NEEDED: [(&str, &str); 16] = [
     ("faketime", "/usr/bin/faketime"),
     ("openssh-client", "/usr/bin/ssh-keygen"),
     ("prometheus", "/usr/bin/prometheus"),
+    ("python3", "/usr/bin/python3"),
 ];
 
 /// Installs what is missing; returns the packages that are still not there.

@@ -27,6 +27,7 @@ const NEEDS_NGINX: &str = "needs_nginx";
 const NEEDS_PODMAN: &str = "needs_podman";
 const NEEDS_PROMETHEUS: &str = "needs_prometheus";
 const NEEDS_PROXY: &str = "needs_proxy";
+const NEEDS_PYTHON: &str = "needs_python";
 const NEEDS_REGISTRY: &str = "needs_registry";
 const NEEDS_ROOT: &str = "needs_root";
 const NEEDS_SCHEMATHESIS: &str = "needs_schemathesis";
@@ -54,6 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     attempt(NEEDS_NGINX, &mut without, || installed(&["nginx-light", "redis-server"]));
     attempt(NEEDS_PROXY, &mut without, || installed(&["tinyproxy-bin", "squid"]));
     attempt(NEEDS_PROMETHEUS, &mut without, || installed(&["prometheus"]));
+    attempt(NEEDS_PYTHON, &mut without, || installed(&["python3"]));
     attempt(NEEDS_CLOCK, &mut without, || installed(&["faketime"]));
     attempt(NEEDS_REGISTRY, &mut without, || installed(&["docker-registry"]));
     attempt(NEEDS_ROOT, &mut without, root);

@@ -29,6 +29,10 @@ pub struct Placement {
     /// `None`: by distance where a location is given, else as its orchestrator is used to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// A scheduler of people's own that ranks instead, where the orchestrator has one of this name. Beside the
+    /// strategy, so that whoever does not know of it decides as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Name>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Near>,
     /// `where` in a manifest.

@@ -9,6 +9,7 @@ pub mod held;
 pub mod identity;
 pub mod people;
 pub mod query;
+pub mod scheduler;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

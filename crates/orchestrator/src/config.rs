@@ -14,6 +14,8 @@ use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
 
+use crate::scheduler::Schedulers;
+
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Made, with mode 0700, when it is not there. One process per directory.
@@ -34,6 +36,7 @@ pub struct Config {
     /// Ports that services may be exposed at, and the address where they are opened.
     pub expose: Option<PortRange>,
     pub expose_address: IpAddr,
+    pub schedulers: Schedulers,
     pub limits: Limits,
     /// Of members' certificates; our own server's live three times as long. Both are renewed at two
     /// thirds.
@@ -116,6 +119,7 @@ impl Config {
             location: None,
             expose: None,
             expose_address: crate::expose::ADDRESS,
+            schedulers: Schedulers::default(),
             limits: Limits::default(),
             certificate_life: CERTIFICATE_LIFE,
             clock: LocalClock::default(),

@@ -36,6 +36,7 @@ impl World {
                     uplink.send(message);
                 }
             }
+            Effect::Consult { id, scheduler, question } => self.consultants.consult(id, &scheduler, question),
             Effect::Certificate { chain } => {
                 if let Some(uplink) = &self.uplink {
                     uplink.install(chain);

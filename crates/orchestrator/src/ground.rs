@@ -1,7 +1,9 @@
 //! What stands before anything runs: the locked store, the keys, the machine in its new reign.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use holm_core::orchestrator::config::Schedulers;
 use holm_core::orchestrator::{self, Orchestrator, Tier};
 use holm_link::UnixTime;
 use holm_link::authority::{Authority, ServerName};
@@ -147,6 +149,12 @@ async fn reign(
         location: config.location,
         generations: config.limits.generations,
         expose: config.expose,
+        schedulers: Schedulers {
+            names: config.schedulers.endpoints.keys().cloned().collect(),
+            // The shell's answer comes first.
+            patience: config.schedulers.timeout + Duration::from_secs(1),
+            required: config.schedulers.required,
+        },
     };
     let mut machine = Orchestrator::load(snapshot, machine, getrandom::u64()?)?;
     machine.begins_after(store.last_change());

@@ -32,6 +32,7 @@
 //! | [`keys`], [`joining`] | the CA: made, loaded, got by joining; and members that join us |
 //! | [`backup`] | a copy of all that an orchestrator is, and an orchestrator made of one |
 //! | [`metrics`], [`meter`] | what Prometheus is told; what is counted for it
+//! | [`scheduler`] | schedulers of people's own, asked over HTTP |
 //! | [`people`] | passwords, API tokens, sessions |
 //! | [`serve`] | the port, the Unix socket, plain HTTP |
 //! | [`clock`], [`describe`] | the two clocks; errors in one line |
@@ -53,6 +54,7 @@ mod meter;
 mod metrics;
 mod owner;
 pub mod people;
+pub mod scheduler;
 pub mod serve;
 mod session;
 pub mod shell;

@@ -33,6 +33,7 @@ use crate::health::Health;
 use crate::keys::Signer;
 use crate::links::Links;
 use crate::meter::Meter;
+use crate::scheduler::Consultants;
 use crate::uplink::Uplink;
 use crate::watch::Publisher;
 
@@ -88,6 +89,7 @@ pub(crate) struct World {
     pub(crate) balancer: Balancer,
     pub(crate) signer: Arc<Signer>,
     pub(crate) revocations: Revocations,
+    pub(crate) consultants: Arc<Consultants>,
     /// Something was made void.
     pub(crate) voided: watch::Sender<()>,
 }

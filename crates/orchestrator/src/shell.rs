@@ -16,6 +16,7 @@ use std::time::Duration;
 use holm_core::table::LoadError;
 use holm_link::listen::AcceptorError;
 use holm_store::{CommitError, Kind, OpenError, Snapshot, Store};
+use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ use crate::meter::Meter;
 use crate::owner::{Owner, Waiters, World};
 use crate::people::login::Desk;
 use crate::people::token::TokenSigner;
+use crate::scheduler::{Consultants, TrustError};
 use crate::serve::{self, BindError, Doors, OnHttp};
 use crate::tunnels::Router;
 use crate::upkeep;
@@ -84,6 +86,8 @@ pub enum StartError {
     Acceptor(#[from] AcceptorError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Schedulers(#[from] TrustError),
     #[error("the system gives no random numbers")]
     Random(#[from] getrandom::Error),
     #[error("stopped before it had joined its parent")]
@@ -125,12 +129,18 @@ impl Shell {
     ) -> Result<Self, StartError> {
         let ground = Ground::prepare(&config, store, snapshot, &stop).await?;
         let face = ground.face(&config)?;
+        let tls = config.schedulers.tls()?;
         let doors = Doors::open(&config).await?;
-        Ok(Self::assemble(config, ground, face, doors, stop))
+        Ok(Self::assemble(config, (ground, face, doors), tls, stop))
     }
 
     /// Nothing can fail any more.
-    fn assemble(config: Config, ground: Ground, face: Face, doors: Doors, asked: CancellationToken) -> Self {
+    fn assemble(
+        config: Config,
+        (ground, face, doors): (Ground, Face, Doors),
+        tls: Option<Arc<ClientConfig>>,
+        asked: CancellationToken,
+    ) -> Self {
         let (publisher, watch) = watch::channel(ground.status(&config), ground.store.last_change());
         let (sender, receiver) = mpsc::channel(INPUTS);
         let inputs = Inputs::new(sender);
@@ -152,6 +162,7 @@ impl Shell {
             balancer: balancer.clone(),
             signer: Arc::clone(&signer),
             revocations: ground.revocations,
+            consultants: Arc::new(Consultants::new(&config.schedulers, tls, inputs.clone())),
             voided,
         };
         let handle = Handle::new(Shared {

@@ -10,7 +10,7 @@ use holm_model::capability::Capability;
 use holm_model::duration::Span;
 use holm_model::expose::{PortRange, PortRangeError};
 use holm_model::geo::Point;
-use holm_model::name::Name;
+use holm_model::name::{Name, NameError};
 use holm_model::placement::{Strategy, StrategyError};
 use holm_model::resources::{Cpu, Memory};
 use serde::{Deserialize, Deserializer};
@@ -23,6 +23,13 @@ use crate::secret;
 pub(crate) struct Label {
     pub(crate) key: String,
     pub(crate) value: String,
+}
+
+/// A scheduler of people's own, `name=url`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnScheduler {
+    pub(crate) name: Name,
+    pub(crate) url: String,
 }
 
 /// The strategy of an orchestrator.
@@ -82,6 +89,27 @@ impl std::str::FromStr for Label {
 }
 
 impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+// === impl OwnScheduler ===
+
+impl std::str::FromStr for OwnScheduler {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("`{text}` is no scheduler: write `name=URL`, as in `green=https://scheduler.example/`")
+        };
+        let (name, url) = text.split_once('=').ok_or_else(wrong)?;
+        let name = name.trim().parse().map_err(|error: NameError| error.to_string())?;
+        Ok(Self { name, url: url.trim().to_owned() })
+    }
+}
+
+impl<'de> Deserialize<'de> for OwnScheduler {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -178,6 +206,14 @@ options!(
         expose_ports: ExposePorts = (env = "HOLM_EXPOSE_PORTS", value_name = "RANGE");
         /// The address at which they are opened [default: 0.0.0.0]
         expose_address: IpAddr = (env = "HOLM_EXPOSE_ADDRESS", value_name = "ADDRESS");
+        /// Schedulers of your own, for services with `strategy: { external: NAME }`; TLS, or on this machine
+        scheduler: Vec<OwnScheduler> = (env = "HOLM_SCHEDULER", value_name = "NAME=URL", value_delimiter = ',');
+        /// The PEM file of the CA by which they are known
+        scheduler_ca: PathBuf = (env = "HOLM_SCHEDULER_CA", value_name = "FILE");
+        /// How long one is given for an answer [default: 2s]
+        scheduler_timeout: Span = (env = "HOLM_SCHEDULER_TIMEOUT", value_name = "DURATION");
+        /// Without an answer take nothing, instead of whom the usual strategy takes
+        scheduler_required: bool = (env = "HOLM_SCHEDULER_REQUIRED", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL");
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]
@@ -221,6 +257,14 @@ options!(
         expose_ports: ExposePorts = (env = "HOLM_EXPOSE_PORTS", value_name = "RANGE");
         /// The address at which they are opened [default: 0.0.0.0]
         expose_address: IpAddr = (env = "HOLM_EXPOSE_ADDRESS", value_name = "ADDRESS");
+        /// Schedulers of your own, for services with `strategy: { external: NAME }`; TLS, or on this machine
+        scheduler: Vec<OwnScheduler> = (env = "HOLM_SCHEDULER", value_name = "NAME=URL", value_delimiter = ',');
+        /// The PEM file of the CA by which they are known
+        scheduler_ca: PathBuf = (env = "HOLM_SCHEDULER_CA", value_name = "FILE");
+        /// How long one is given for an answer [default: 2s]
+        scheduler_timeout: Span = (env = "HOLM_SCHEDULER_TIMEOUT", value_name = "DURATION");
+        /// Without an answer take nothing, instead of whom the usual strategy takes
+        scheduler_required: bool = (env = "HOLM_SCHEDULER_REQUIRED", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL");
         /// A member whose certificate has expired may renew it for so long [default: 400d]
         rejoin_window: Span = (env = "HOLM_REJOIN_WINDOW", value_name = "DURATION");
         /// How long members' certificates are valid [default: 30d]

@@ -1,6 +1,7 @@
 //! Running a root or a cluster orchestrator: shell, API, signals.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,11 +13,12 @@ use holm_link::token::JoinToken;
 use holm_model::duration::Span;
 use holm_model::geo::Point;
 use holm_model::name::Name;
+use holm_orchestrator::scheduler::{self, EndpointError, Schedulers};
 use holm_orchestrator::{Config, Role, Shell};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::options::{
-    ClusterOptions, ExposePorts, LimitOptions, MOST_GENERATIONS, RootOptions, UsualStrategy,
+    ClusterOptions, ExposePorts, LimitOptions, MOST_GENERATIONS, OwnScheduler, RootOptions, UsualStrategy,
 };
 use super::{SOCKET, Setup, data_dir, notify, setup_link, stopped_by_signal};
 use crate::failure::Failure;
@@ -94,6 +96,8 @@ fn root(options: RootOptions) -> Result<Config, Failure> {
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
     let config = exposing(config, options.expose_ports, options.expose_address);
+    let asking = (options.scheduler_ca, options.scheduler_timeout, options.scheduler_required);
+    let config = consulting(config, options.scheduler.unwrap_or_default(), asking)?;
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
@@ -112,6 +116,8 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
     let config = exposing(config, options.expose_ports, options.expose_address);
+    let asking = (options.scheduler_ca, options.scheduler_timeout, options.scheduler_required);
+    let config = consulting(config, options.scheduler.unwrap_or_default(), asking)?;
     let silence = [options.unknown_after, options.offline_after, options.replace_after];
     finish(config, options.listen, options.http, options.host.unwrap_or_default(), silence)
 }
@@ -150,6 +156,25 @@ fn placing(config: Config, strategy: Option<UsualStrategy>, location: Option<Poi
 fn exposing(config: Config, ports: Option<ExposePorts>, address: Option<IpAddr>) -> Config {
     let expose_address = address.unwrap_or(config.expose_address);
     Config { expose: ports.map(|ExposePorts(ports)| ports), expose_address, ..config }
+}
+
+/// Whom it asks before it places.
+fn consulting(
+    config: Config,
+    own: Vec<OwnScheduler>,
+    (ca, timeout, required): (Option<PathBuf>, Option<Span>, Option<bool>),
+) -> Result<Config, Failure> {
+    let endpoint = |OwnScheduler { name, url }| {
+        let endpoint = url.parse().map_err(|error: EndpointError| Failure::wrong_use(error))?;
+        Ok((name, endpoint))
+    };
+    let schedulers = Schedulers {
+        endpoints: own.into_iter().map(endpoint).collect::<Result<_, Failure>>()?,
+        ca,
+        timeout: timeout.map_or(scheduler::TIMEOUT, |Span(timeout)| timeout),
+        required: required.unwrap_or(false),
+    };
+    Ok(Config { schedulers, ..config })
 }
 
 fn join_token(text: &str) -> Result<JoinToken, Failure> {

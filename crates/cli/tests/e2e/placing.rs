@@ -1,5 +1,8 @@
 //! Where instances go by what a manifest says, and what people are told about it.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
 use serde_json::Value;
 
 use crate::harness::command::run;
@@ -63,6 +66,76 @@ fn a_service_goes_where_its_manifest_says_and_says_why() {
         plan.stdout.contains("members for web, by spread:zon:") && plan.stdout.contains("vienna"),
         "{plan:?}"
     );
+}
+
+/// The example of the documentation, on a free port; ends with the test.
+struct Example {
+    child: Child,
+    port: u16,
+}
+
+impl Example {
+    fn start() -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/scheduler/scheduler.py");
+        let mut python = Command::new("python3");
+        python.args([script, "0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = python.spawn().expect("python3 starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().rsplit(' ').next().unwrap().parse().expect("it says its port");
+        Self { child, port }
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[test]
+fn an_own_scheduler_ranks_and_is_not_missed_needs_python() {
+    let mut example = Example::start();
+    let green = format!("green=http://127.0.0.1:{}/", example.port);
+    let sea = sea()
+        .cluster("vienna", &["fl-1", "fl-2", "fl-3"])
+        .words("vienna", &["--scheduler", &green])
+        .words("fl-1", &["--label", "watts=90"])
+        .words("fl-2", &["--label", "watts=60"])
+        .words("fl-3", &["--label", "watts=15"])
+        .cluster("munich", &["fl-9"])
+        .words("munich", &["--scheduler", &green, "--scheduler-required"])
+        .start();
+    let external = |cluster: &str| format!("{{ cluster: {cluster}, strategy: {{ external: green }} }}");
+    sea.apply(&manifest("frugal", &external("vienna"), 1));
+    assert_eq!(nodes(&sea, "frugal", 1), ["fl-3"]);
+    let told: Value = sea.holm_at("vienna", &["explain", "frugal/web/0", "-o", "json"]).done().json();
+    assert_eq!(told["strategy"], "external:green", "{told}");
+    assert_eq!(told["then"], "external:green: number 1 of the 3 that it named", "{told}");
+    sea.apply(&manifest("strict", &external("munich"), 1));
+    assert_eq!(nodes(&sea, "strict", 1), ["fl-9"]);
+
+    example.end();
+    // Which of the three joined first is chance: that it runs is what counts.
+    sea.apply(&manifest("alone", &external("vienna"), 1));
+    sea.running("alone", 1);
+    let told = sea.holm_at("vienna", &["explain", "alone/web/0"]).done().stdout;
+    assert!(told.contains("first-fit, since external:green fails (it cannot be reached"), "{told}");
+    let metrics = sea.holm_at("vienna", &["metrics"]).done().stdout;
+    for line in ["holm_scheduler_up{scheduler=\"green\"} 0", "outcome=\"failed\"} 1", "outcome=\"ranked\"} 1"]
+    {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    sea.apply(&manifest("never", &external("munich"), 1));
+    sea.until("never", "munich takes nothing new", |all| {
+        all.iter().any(|row| row.reason.contains("takes nothing new: its scheduler `green` is required"))
+    });
+    assert_eq!(nodes(&sea, "strict", 1), ["fl-9"], "what runs goes on");
 }
 
 #[test]

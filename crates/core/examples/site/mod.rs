@@ -58,6 +58,7 @@ impl Site {
             generations: GENERATIONS,
             location: None,
             expose: None,
+            schedulers: Default::default(),
         };
         let machine = Orchestrator::load(Snapshot::new(), config, 1).expect("an empty store");
         let boot = Duration::from_secs(100);

@@ -10,11 +10,12 @@ use holm_model::slot::SlotIndex;
 use holm_model::wish::SpecBytes;
 
 use super::Orchestrator;
+use super::consulting::Counsel;
 use super::demand::{Demand, SlotId};
 use super::rows::Chosen;
 use crate::scheduler::company::Clash;
 use crate::scheduler::reason::NO_MEMBERS;
-use crate::scheduler::{Ask, Candidate, Kind, Ranking, Reason, first_fit, random};
+use crate::scheduler::{Ask, Candidate, Kind, Ranking, Reason, Score, first_fit, random};
 
 /// Members that are known to be full for a specification, until something changes.
 #[derive(Debug)]
@@ -128,11 +129,23 @@ impl Orchestrator {
     /// # Errors
     /// When nobody does: who and why, for people.
     pub(super) fn choose(&mut self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec) -> Choice {
+        let counsel = match &slot_id.1 {
+            SlotIndex::Number(_) => self.counsel(slot_id, demand, spec),
+            SlotIndex::Node(_) => Counsel::Own,
+        };
+        let counsel = match counsel {
+            Counsel::Own => Vec::new(),
+            Counsel::Ranked(ranking) => ranking,
+            Counsel::Nobody(nobody) => return Err(nobody),
+        };
         let refused = self.refused(slot_id);
         let mut rankings = std::mem::take(&mut self.rankings);
         let ask = self.ask(slot_id, demand, spec, &refused);
         let (found, full) = match &slot_id.1 {
-            SlotIndex::Number(_) => self.find(&ask, demand, &mut rankings),
+            SlotIndex::Number(_) => match self.first_ranked(&ask, &counsel) {
+                Some(found) => (Ok(found), None),
+                None => self.find(&ask, demand, &mut rankings),
+            },
             SlotIndex::Node(path) => (self.on_its_node(&ask, slot_id, path.last()), None),
         };
         self.rankings = rankings;
@@ -142,6 +155,22 @@ impl Orchestrator {
             self.placed.follow(demand.part.wish, spec, slot_id);
         }
         found
+    }
+
+    /// The first of a scheduler's ranking that fits still. Whoever has none, or names only those that do not, has the
+    /// built-in strategy.
+    fn first_ranked(&self, ask: &Ask<'_>, ranking: &[MemberId]) -> Option<(MemberId, Option<Chosen>)> {
+        let fits = |id: &MemberId| self.candidate(*id).is_some_and(|member| member.refuses(ask).is_none());
+        let (before, id) = ranking.iter().enumerate().find(|(_, id)| fits(id))?;
+        let rank = u64::try_from(before).unwrap_or(u64::MAX).saturating_add(1);
+        let place = &ask.spec.placement;
+        let chosen = Chosen {
+            strategy: place.strategy_or(&self.config.strategy).clone(),
+            score: Score { unmet: 0, rank },
+            of: u32::try_from(ranking.len()).unwrap_or(u32::MAX),
+            scheduler: place.scheduler.clone(),
+        };
+        Some((*id, Some(chosen)))
     }
 
     /// Without refusals, members that were full a moment ago are not asked again.
@@ -274,5 +303,5 @@ fn classes<'a>(reasons: impl Iterator<Item = &'a Reason>) -> BTreeMap<&'static s
 fn first_of(ranking: &Ranking, slot: u64, strategy: &Strategy) -> Option<(MemberId, Chosen)> {
     let (id, score) = ranking.first(slot)?;
     let of = u32::try_from(ranking.fitting()).unwrap_or(u32::MAX);
-    Some((id, Chosen { strategy: strategy.clone(), score, of }))
+    Some((id, Chosen { strategy: strategy.clone(), score, of, scheduler: None }))
 }

@@ -1,5 +1,6 @@
 //! What an orchestrator is told at its start.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use holm_model::expose::PortRange;
@@ -29,6 +30,17 @@ pub struct Config {
     pub generations: usize,
     /// Ports that services may be exposed at here.
     pub expose: Option<PortRange>,
+    pub schedulers: Schedulers,
+}
+
+/// Schedulers of people's own, which the shell asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedulers {
+    pub names: BTreeSet<Name>,
+    /// Later than this no answer comes.
+    pub patience: Duration,
+    /// Without an answer nobody is taken, instead of whom the built-in strategy takes.
+    pub required: bool,
 }
 
 /// The default of [`Config::generations`].

@@ -2,6 +2,8 @@
 
 use holm_model::id::MemberId;
 use holm_model::message::{Down, Up};
+use holm_model::name::Name;
+use holm_model::view::scheduler::ConsultView;
 
 use super::command::{Actor, Command, Refusal, Reply};
 use super::exposing::Exposure;
@@ -14,6 +16,10 @@ pub struct LinkId(pub u64);
 /// A request that waits for its answer, numbered by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
+
+/// A question to a scheduler of people's own; never used twice in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsultId(pub u64);
 
 /// Input of the machine.
 #[derive(Clone, Debug)]
@@ -48,6 +54,11 @@ pub enum Event {
         port: u16,
         outcome: Result<(), String>,
     },
+    /// What a scheduler answered, the best member first; or why there is no answer, for people.
+    Consulted {
+        id: ConsultId,
+        answer: Result<Vec<MemberId>, String>,
+    },
 }
 
 /// Output of the machine; carried out in order, after the journal was committed.
@@ -77,6 +88,12 @@ pub enum Effect {
     Expose(Vec<Exposure>),
     /// All that is void; it has changed.
     Revoked(Void),
+    /// Ask this scheduler, and say so by [`Event::Consulted`].
+    Consult {
+        id: ConsultId,
+        scheduler: Name,
+        question: Box<ConsultView>,
+    },
     /// From the parent: a new certificate chain of our own.
     Certificate {
         chain: Vec<Vec<u8>>,

@@ -53,7 +53,7 @@ impl Orchestrator {
             application: app.application.to_string(),
             slot: format!("{}/{}", demand.part.service, id.1),
             by: self.config.name.to_string(),
-            strategy: strategy.to_string(),
+            strategy: self.strategy_words(spec),
             member: placed.map(|(_, placement)| self.member_name(placement.member)),
             then: placed.map(|(_, placement)| then(placement)),
             since: placed.map(|(_, placement)| placement.since),
@@ -86,7 +86,7 @@ impl Orchestrator {
             ask.slot = random::number(&[&wish.key.to_string(), name.as_str(), "0"]);
             let opinions = explain(&ask, strategy, self.candidates(None), FORETOLD);
             let (members, more) = self.opinions(strategy, opinions);
-            ForecastView { service: name.to_string(), strategy: strategy.to_string(), members, more }
+            ForecastView { service: name.to_string(), strategy: self.strategy_words(spec), members, more }
         };
         numbered.take(MOST_FORECASTS).map(forecast).collect()
     }
@@ -138,7 +138,10 @@ fn then(placement: &Placement) -> String {
     match (&placement.chosen, &placement.index) {
         (_, SlotIndex::Node(_)) => "its own node".to_owned(),
         (None, _) => "first-fit: the first that fitted".to_owned(),
-        (Some(Chosen { strategy, score, of }), _) => {
+        (Some(Chosen { scheduler: Some(scheduler), score, of, .. }), _) => {
+            format!("external:{scheduler}: number {} of the {of} that it named", score.rank)
+        }
+        (Some(Chosen { strategy, score, of, .. }), _) => {
             format!("{strategy}: {}, the best of {of} that fitted", Words(strategy, *score))
         }
     }

@@ -31,6 +31,8 @@ pub struct Figures {
     pub updates: u64,
     /// Slots that keep what they have since the new specification has no place.
     pub halted: u64,
+    /// Schedulers of people's own, and whether they answered last.
+    pub schedulers: BTreeMap<String, bool>,
     /// Since the start.
     pub tally: Tally,
 }
@@ -75,6 +77,7 @@ impl Orchestrator {
             members: self.member_figures(),
             updates: count(self.todo.updating.len()),
             tally: self.tally.clone(),
+            schedulers: self.schedulers(),
             ..Figures::default()
         };
         self.count_nodes_below(&mut figures);

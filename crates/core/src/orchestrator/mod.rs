@@ -19,7 +19,7 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`place`], [`choosing`], [`surroundings`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`] | members come and go |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
@@ -44,6 +44,7 @@ mod choosing;
 mod claiming;
 pub mod command;
 pub mod config;
+mod consulting;
 pub mod contents;
 mod cordon;
 mod demand;
@@ -110,13 +111,14 @@ use crate::report::Reporter;
 use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 pub use config::{Config, Deadlines, Tier};
-pub use event::{Effect, Event, LinkId, Ticket};
+pub use event::{ConsultId, Effect, Event, LinkId, Ticket};
 pub use figures::Figures;
 pub use identity::{NoIdentity, ServiceName};
 pub use instance_views::{InstanceFilter, Whereabouts};
 
 use awaited::Gathering;
 use choosing::Rankings;
+use consulting::Consulting;
 use contents::ContentRow;
 use demand::{Demand, Origin};
 use exposing::Exposing;
@@ -189,6 +191,7 @@ pub struct Orchestrator {
     rankings: Rankings,
     tally: Tally,
     rollouts: BTreeMap<WishId, Rollout>,
+    consulting: Consulting,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -269,6 +272,7 @@ impl Orchestrator {
             rankings: Rankings::default(),
             tally: Tally::default(),
             rollouts: BTreeMap::new(),
+            consulting: Consulting::default(),
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),
@@ -310,6 +314,7 @@ impl Orchestrator {
             Event::ParentMessage(message) => self.parent_message(&message),
             Event::ParentClosed => self.parent_closed(),
             Event::Exposed { port, outcome } => self.exposed(port, outcome),
+            Event::Consulted { id, answer } => self.consulted(id, answer),
         }
         self.settle();
     }
@@ -357,6 +362,7 @@ impl Orchestrator {
         self.effects.clear();
         self.exposing.forget();
         self.this_step = ThisStep::default();
+        self.consulting.clear();
         self.parent_closed();
         self.parent.reporter = Reporter::default();
         self.derive();
@@ -373,6 +379,7 @@ impl Orchestrator {
             && self.todo.unfilled.is_empty()
             && self.todo.updating.is_empty()
             && self.last_words.is_empty()
+            && !self.is_consulting()
             && self.wishes.values().all(|row| row.wish.deleted.is_none());
         (!idle).then(|| self.ticked + TICK)
     }

@@ -213,7 +213,9 @@ impl Orchestrator {
             return Err(NoPlace { reason, waits: false, classes: BTreeMap::from([(EXPOSED, 1)]) });
         }
         let (member, chosen) = self.choose(slot_id, demand, spec)?;
-        self.tally.placed(spec.placement.strategy_or(&self.config.strategy).word());
+        let external = chosen.as_ref().is_some_and(|chosen| chosen.scheduler.is_some());
+        let word = spec.placement.strategy_or(&self.config.strategy).word();
+        self.tally.placed(if external { "external" } else { word });
         let placement = Placement { chosen, ..self.placement(slot_id, demand, member) };
         let id = AssignmentId(self.next_id());
         self.put_placement(id, placement);

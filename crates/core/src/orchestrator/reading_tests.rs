@@ -36,6 +36,7 @@ impl Root {
             location: None,
             generations: 10,
             expose: None,
+            schedulers: Default::default(),
         };
         Self(Orchestrator::load(Snapshot::new(), config, 1).unwrap())
     }

@@ -276,6 +276,8 @@ impl Orchestrator {
         let name = self.member_name(placement.member);
         match self.place(slot_id, demand, &spec) {
             Ok(_) => self.set_phase(active, Phase::Retiring),
+            // It is looked at again when the answer comes.
+            Err(NoPlace { waits: true, .. }) => {}
             Err(_) if self.hand_back(slot_id, &format!("{name}: {why}"), true) => {}
             // Nowhere else to go: it stays where people can look at it.
             Err(_) => {}

@@ -35,6 +35,7 @@ impl Orchestrator {
         self.ticked = self.now.boot;
         self.look_at_members();
         self.ask_again();
+        self.look_at_inquiries();
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
         self.todo.origins.append(&mut self.todo.updating);
         self.look_at_rollouts();

@@ -104,6 +104,9 @@ pub struct Chosen {
     pub score: Score,
     /// How many fit.
     pub of: u32,
+    /// The scheduler that said so, not the strategy: `rank` is its own, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Name>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,8 @@ pub struct Tally {
     pub placements: BTreeMap<&'static str, u64>,
     /// Members that could not take a slot, by the class of their reason.
     pub refusals: BTreeMap<&'static str, u64>,
+    /// Questions to schedulers of people's own, by what came of them.
+    pub consultations: BTreeMap<&'static str, u64>,
     /// Slots that were filled anew since their member was silent.
     pub replacements: u64,
     /// Starts after the first, of the services that were heard of first.
@@ -52,6 +54,10 @@ impl Tally {
         for (class, number) in reasons {
             *self.refusals.entry(class).or_default() += number;
         }
+    }
+
+    pub(super) fn consulted(&mut self, outcome: &'static str) {
+        *self.consultations.entry(outcome).or_default() += 1;
     }
 
     /// What is not known from before was not started again before our eyes.

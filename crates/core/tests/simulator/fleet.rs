@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_core::orchestrator::command::{Command, Expected, Refusal, Reply};
+use holm_core::orchestrator::config::Schedulers;
 use holm_core::orchestrator::{Config, Deadlines, InstanceFilter, Tier};
 use holm_model::id::MemberId;
 use holm_model::member::{NodeFacts, Role};
@@ -59,6 +60,12 @@ pub(crate) fn seeded(seed: u64) -> World {
     world
 }
 
+/// They answer as their names say; see `World::consult`.
+fn schedulers() -> Schedulers {
+    let names = ["last", "stranger", "broken", "silent"].map(name).into();
+    Schedulers { names, patience: Duration::from_secs(2), required: false }
+}
+
 /// Shorter than the real ones, in the same proportions, so that worlds are small.
 const DEADLINES: Deadlines = Deadlines {
     unknown: Duration::from_secs(3),
@@ -100,6 +107,11 @@ impl Spec {
 
     pub(crate) fn on_node(mut self, node: &str) -> Self {
         self.0.placement.node = Some(name(node));
+        self
+    }
+
+    pub(crate) fn ranked_by(mut self, scheduler: &str) -> Self {
+        self.0.placement.scheduler = Some(name(scheduler));
         self
     }
 
@@ -186,6 +198,7 @@ impl World {
             location: None,
             generations: 4,
             expose: "20000-20100".parse().ok(),
+            schedulers: schedulers(),
         };
         let orch = self.orchestrators.len();
         self.orchestrators.push(OrchestratorSite::new(config, self.now));

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
 use holm_core::orchestrator::exposing::Exposure;
-use holm_core::orchestrator::{Config, Effect, Event, LinkId, Orchestrator, Ticket};
+use holm_core::orchestrator::{Config, ConsultId, Effect, Event, LinkId, Orchestrator, Ticket};
 use holm_core::revocation::Void;
+use holm_model::id::{Epoch, MemberId, Uid};
 use holm_model::message::Down;
+use holm_model::name::Name;
 use holm_model::record::Batch;
+use holm_model::view::scheduler::ConsultView;
 
 use crate::disk::Disk;
 use crate::link::Dial;
@@ -98,6 +101,21 @@ impl World {
             let after = self.rng.millis(1, 500);
             self.plan(after, Happening::Connect { link });
         }
+    }
+
+    /// Schedulers of people's own: `last` wants the last candidate, `broken` answers nonsense, `silent` nothing.
+    fn consult(&mut self, orch: Orch, id: ConsultId, scheduler: &Name, question: &ConsultView) {
+        let mut ids: Vec<MemberId> = question.candidates.iter().map(|of| of.id.parse().unwrap()).collect();
+        let answer = match scheduler.as_str() {
+            "last" => {
+                ids.reverse();
+                Ok(ids)
+            }
+            "stranger" => Ok(vec![MemberId(Uid { epoch: Epoch::new(9, 9), counter: 9 })]),
+            "broken" => Err("it answers 500".to_owned()),
+            _ => return,
+        };
+        self.plan(Duration::from_millis(100), Happening::Consulted { orch, id, answer });
     }
 
     /// All that it has to say is written.
@@ -220,6 +238,7 @@ impl World {
             Effect::Expose(table) => self.orchestrators[orch].exposed = table,
             Effect::Revoked(void) => self.orchestrators[orch].revoked = void,
             Effect::Sign { .. } | Effect::Certificate { .. } => {}
+            Effect::Consult { id, scheduler, question } => self.consult(orch, id, &scheduler, &question),
         }
     }
 

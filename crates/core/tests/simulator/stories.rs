@@ -2,6 +2,7 @@
 
 mod changing;
 mod choosing;
+mod consulting;
 mod contents;
 mod distrusting;
 mod ending;

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use holm_core::orchestrator::{ConsultId, Event};
+use holm_model::id::MemberId;
 use holm_model::time::{Now, Time};
 
 use crate::link::{Dial, Message};
@@ -42,6 +44,7 @@ pub(crate) enum Happening {
     KeepAlive(Who),
     Start(Who),
     Runtime(NodeAt, Stir),
+    Consulted { orch: Orch, id: ConsultId, answer: Result<Vec<MemberId>, String> },
 }
 
 /// How likely misfortunes are, in thousandths; all zero in a calm world.
@@ -172,7 +175,9 @@ impl World {
                 self.dials[*link].member
             }
             Happening::Connect { .. } => return None,
-            Happening::Tick(orch) | Happening::Flush(orch) => Who::Orchestrator(*orch),
+            Happening::Tick(orch) | Happening::Flush(orch) | Happening::Consulted { orch, .. } => {
+                Who::Orchestrator(*orch)
+            }
             Happening::Due(node) | Happening::Runtime(node, _) => Who::Node(*node),
             Happening::KeepAlive(who) | Happening::Start(who) => *who,
         };
@@ -195,6 +200,9 @@ impl World {
             Happening::KeepAlive(who) => self.keep_alive(who),
             Happening::Start(who) => self.start(who),
             Happening::Runtime(node, stir) => self.stir(node, stir),
+            Happening::Consulted { orch, id, answer } => {
+                self.orchestrator_event(orch, Event::Consulted { id, answer });
+            }
         }
     }
 

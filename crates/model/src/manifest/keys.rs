@@ -60,7 +60,7 @@ pub(super) const PLACEMENT: Keys = Keys {
     ],
     later: &["near", "tolerate"],
 };
-pub(super) const STRATEGY: Keys = Keys { known: &["spread"], later: &["latency"] };
+pub(super) const STRATEGY: Keys = Keys { known: &["spread", "external"], later: &["latency"] };
 pub(super) const LOCATION: Keys = Keys { known: &["lat", "lon", "within"], later: &[] };
 pub(super) const COMPANY: Keys = Keys { known: &["service", "on", "preferred"], later: &[] };
 pub(super) const PREFER: Keys = Keys { known: &["where", "weight"], later: &[] };

@@ -14,7 +14,13 @@ use crate::placement::{Company, MOST_WEIGHT, Near, Placement, Preference, Scope,
 /// Entries of `with`, `apart` and `prefer` each.
 const MOST: usize = 16;
 
-const STRATEGIES: &str = "`first-fit`, `best-fit`, `location`, `random`, or `spread` as in `{ spread: node }` (or `cluster`, or a label)";
+const STRATEGIES: &str = "`first-fit`, `best-fit`, `location`, `random`, `spread` as in `{ spread: node }` (or `cluster`, or a label), or a scheduler of your own as in `{ external: green }`";
+/// Who ranks.
+enum Ranks {
+    Ours(Strategy),
+    Theirs(Name),
+}
+
 const SCOPE: &str = "`node`, `cluster` or the key of a label";
 
 pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement> {
@@ -30,12 +36,18 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
     let apart = fields.or_default("apart", |at| companies(at, outline));
     let prefer = fields.or_default("prefer", preferences);
     let sensitive = fields.or_default("sensitive", At::switch);
+    let (strategy, scheduler) = match strategy? {
+        Some(Ranks::Ours(strategy)) => (Some(strategy), None),
+        Some(Ranks::Theirs(scheduler)) => (None, Some(scheduler)),
+        None => (None, None),
+    };
     let place = Placement {
         cluster: cluster?,
         node: node?,
         require: require?,
         labels: labels?,
-        strategy: strategy?,
+        strategy,
+        scheduler,
         location: location?,
         condition: condition?,
         with: with?,
@@ -99,21 +111,28 @@ fn labels(at: &At<'_>) -> Option<BTreeMap<String, String>> {
     entries.into_iter().map(|(key, at)| Some((key, at.text("a text")?.to_owned()))).collect()
 }
 
-fn strategy(at: &At<'_>) -> Option<Strategy> {
+fn strategy(at: &At<'_>) -> Option<Ranks> {
     if at.is_map() {
         let fields = at.fields(STRATEGIES, &keys::STRATEGY)?;
+        if let Some(external) = fields.get("external") {
+            if fields.get("spread").is_some() {
+                return external.refuse("either `spread` or `external` ranks; remove one of them");
+            }
+            return external.name().map(Ranks::Theirs);
+        }
         let at = fields.required("spread", "over what: `node`, `cluster` or the key of a label")?;
-        return scope(at).map(Strategy::Spread);
+        return scope(at).map(Strategy::Spread).map(Ranks::Ours);
     }
-    match at.scalar() {
-        Some("first-fit") => Some(Strategy::FirstFit),
-        Some("best-fit") => Some(Strategy::BestFit),
-        Some("spread") => Some(Strategy::Spread(Scope::Node)),
-        Some("location") => Some(Strategy::Location),
-        Some("random") => Some(Strategy::Random),
-        Some("latency") => at.refuse("`latency` is not yet supported by this version"),
-        _ => at.refuse(format_args!("expected {STRATEGIES}, found {}", at.found())),
-    }
+    let strategy = match at.scalar() {
+        Some("first-fit") => Strategy::FirstFit,
+        Some("best-fit") => Strategy::BestFit,
+        Some("spread") => Strategy::Spread(Scope::Node),
+        Some("location") => Strategy::Location,
+        Some("random") => Strategy::Random,
+        Some("latency") => return at.refuse("`latency` is not yet supported by this version"),
+        _ => return at.refuse(format_args!("expected {STRATEGIES}, found {}", at.found())),
+    };
+    Some(Ranks::Ours(strategy))
 }
 
 fn scope(at: &At<'_>) -> Option<Scope> {

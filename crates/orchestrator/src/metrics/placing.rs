@@ -18,6 +18,14 @@ pub(super) fn families(figures: &Figures) -> Vec<Family> {
         "Members that could not take a slot for which nobody was found, by the kind of the reason.",
     );
     by_word(&mut refusals, "reason", &tally.refusals);
+    let mut answers =
+        Family::counter("holm_scheduler_answers_total", "Questions to own schedulers, by what came of them.");
+    by_word(&mut answers, "outcome", &tally.consultations);
+    let mut up =
+        Family::gauge("holm_scheduler_up", "Whether the scheduler answered last, or was never asked.");
+    for (scheduler, answers) in &figures.schedulers {
+        up.add(&[("scheduler", scheduler)], *answers);
+    }
     let replacements =
         Family::counter("holm_replacements_total", "Slots filled elsewhere since their member was silent.");
     let updates = Family::gauge("holm_updates_running", "Services whose update is under way.");
@@ -29,6 +37,8 @@ pub(super) fn families(figures: &Figures) -> Vec<Family> {
         waiting,
         placements,
         refusals,
+        answers,
+        up,
         replacements.with(&[], tally.replacements),
         updates.with(&[], figures.updates),
         halted.with(&[], figures.halted),

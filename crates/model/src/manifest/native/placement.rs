@@ -64,12 +64,14 @@ pub(in super::super) struct Placement {
 }
 
 /// `first-fit` (the oldest member), `best-fit` (where the least is left over), `location` (the nearest), `random`, or
-/// `{ spread: node }` (where the fewest of it are).
+/// `{ spread: node }` (where the fewest of it are), or `{ external: green }` (as a scheduler of your own says, which the
+/// orchestrator knows by this name).
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Strategy {
     Word(StrategyWord),
     Spread(SpreadForm),
+    External(ExternalForm),
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -90,6 +92,13 @@ enum StrategyWord {
 struct SpreadForm {
     /// `node`, `cluster` or the key of a label.
     spread: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+struct ExternalForm {
+    /// Its name.
+    external: Name,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -149,7 +158,10 @@ impl From<placement::Placement> for Placement {
             node: place.node,
             require: place.require.into_iter().collect(),
             labels: place.labels,
-            strategy: place.strategy.map(Strategy::from),
+            strategy: match place.scheduler {
+                Some(external) => Some(Strategy::External(ExternalForm { external })),
+                None => place.strategy.map(Strategy::from),
+            },
             location: place.location.map(|near| Location {
                 lat: Degrees(near.point.lat),
                 lon: Degrees(near.point.lon),

@@ -141,11 +141,15 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    placement: { strategy: worst-fit }\n",
-        "app.yaml:7:28: services.web.placement.strategy: expected `first-fit`, `best-fit`, `location`, `random`, or `spread` as in `{ spread: node }` (or `cluster`, or a label), found `worst-fit`",
+        "app.yaml:7:28: services.web.placement.strategy: expected `first-fit`, `best-fit`, `location`, `random`, `spread` as in `{ spread: node }` (or `cluster`, or a label), or a scheduler of your own as in `{ external: green }`, found `worst-fit`",
     ),
     (
         "    placement: { strategy: { spread: \"a b\" } }\n",
         "app.yaml:7:38: services.web.placement.strategy.spread: expected `node`, `cluster` or the key of a label, found the text \"a b\"",
+    ),
+    (
+        "    placement: { strategy: { spread: node, external: green } }\n",
+        "app.yaml:7:54: services.web.placement.strategy.external: either `spread` or `external` ranks; remove one of them",
     ),
     (
         "    placement: { strategy: location }\n",

@@ -82,6 +82,7 @@ prop_compose! {
         require in btree_set((name(), name()).prop_map(|(kind, name)| Capability::new(kind, name)), 0..3),
         labels in btree_map("[a-zA-Z0-9._/-]{1,8}", text(), 0..3),
         strategy in of(strategy()),
+        scheduler in of(name()),
         location in of((-90_000_000..=90_000_000_i32, -180_000_000..=180_000_000_i32, of(0..=40_000_000_u32))),
         condition in of(condition()),
         prefer in vec((condition(), 1..=1000_u32), 0..3),
@@ -93,9 +94,11 @@ prop_compose! {
             within: within.map(Distance),
         });
         let strategy = strategy.filter(|strategy| *strategy != placement::Strategy::Location || location.is_some());
+        let scheduler = scheduler.filter(|_| strategy.is_none());
         let prefer = prefer.into_iter().map(|(condition, weight)| Preference { condition, weight }).collect();
         Placement {
-            cluster, node, require, labels, strategy, location, condition, prefer, sensitive, ..Placement::default()
+            cluster, node, require, labels, strategy, scheduler, location, condition, prefer, sensitive,
+            ..Placement::default()
         }
     }
 }
@@ -266,6 +269,7 @@ prop_compose! {
             }
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());
+                spec.placement.scheduler = None;
             }
             ApplicationService { spec, replicas: replicas.map_or(Replicas::PerNode, Replicas::Number) }
         };
