@@ -11,11 +11,13 @@
 //! | [`amendment`] | what an operator says about a node, over what it finds |
 //! | [`capability`] | what a member can do that is not a quantity |
 //! | [`condition`] | `where:` of a manifest: a condition on nodes |
+//! | [`cron`] | when something is due, in a time zone |
 //! | [`geo`] | places on earth, and how far apart they are |
 //! | [`duration`] | spans of time as people write them |
 //! | [`template`] | `{{…}}` in commands and environment values |
 //! | [`manifest`] | the YAML a person writes, with errors that name the place |
 //! | [`service`] | the checked specification of one service |
+//! | [`job`] | work that ends |
 //! | [`placement`] | where a service may run, and where it would rather |
 //! | [`update`] | how a service goes from one specification to the next |
 //! | [`wish`] | what somebody wants to run, versioned |
@@ -40,6 +42,7 @@ pub mod amendment;
 pub mod capability;
 pub mod condition;
 pub mod content;
+pub mod cron;
 pub mod duration;
 pub mod expose;
 pub mod fact;
@@ -48,6 +51,7 @@ pub mod health;
 pub mod id;
 pub mod identity;
 pub mod item;
+pub mod job;
 pub mod manifest;
 pub mod member;
 pub mod message;

@@ -5,7 +5,7 @@
 //! | YAML → tree with places; limits against bombs | `tree` |
 //! | tree → typed values, every fault noted with its path | `read` |
 //! | which keys there are, which come later | `keys` |
-//! | one service and its parts | `service`, `parts`, `placing`, `contents`, `updating` |
+//! | one service and its parts | `service`, `parts`, `placing`, `contents`, `updating`, `kinds` |
 //! | rules between services | `application` |
 //! | the native form as types: for the schema and for [`show`] | `native` |
 //!
@@ -16,6 +16,7 @@ mod contents;
 mod expose;
 mod health;
 mod keys;
+mod kinds;
 mod native;
 mod parts;
 mod placing;

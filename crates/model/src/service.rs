@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::{ContentKey, ContentKind};
 use crate::expose::Expose;
 use crate::health::Check;
+use crate::job::Kind;
 use crate::message::{READS_HEALTH, READS_MUSTS};
 use crate::name::Name;
 use crate::resources::Resources;
@@ -81,6 +82,8 @@ pub struct ServiceSpec {
     /// How instances of another specification are replaced by those of this one.
     #[serde(default, skip_serializing_if = "Update::is_default")]
     pub update: Update,
+    #[serde(default, skip_serializing_if = "Kind::is_service")]
+    pub kind: Kind,
 }
 
 /// How many slots a service has.
@@ -279,6 +282,7 @@ impl ServiceSpec {
             expose: BTreeMap::new(),
             connects: Vec::new(),
             update: Update::default(),
+            kind: Kind::Service,
         }
     }
 

@@ -184,6 +184,13 @@ pub struct ServiceView {
     pub slots: u32,
     pub run: RunState,
     pub generation: u64,
+    /// When a `cron` is due next.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next: Option<Time>,
+    /// The `cron` that it is a run of.
+    #[serde(default)]
+    pub run_of: Option<String>,
     /// The specification in force, in the words of a manifest.
     #[schema(value_type = Object)]
     pub spec: serde_json::Value,

@@ -60,6 +60,19 @@ pub struct ServiceWish {
     /// The generation whose canary was good: all slots may have it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub promoted: u64,
+    /// Of a `cron`: the last time at which it was due, run or left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Time>,
+    /// It is no service of the manifest: one of its `cron` has begun it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_of: Option<RunOf>,
+}
+
+/// Which `cron` a run is of, and when it was due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunOf {
+    pub service: Name,
+    pub at: Time,
 }
 
 /// A [`ServiceSpec`] as it was committed: bytes that are handed on unchanged.

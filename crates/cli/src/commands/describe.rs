@@ -203,9 +203,10 @@ fn services(view: &ApplicationView) -> String {
             format!("{}/{}", service.running, service.slots),
             service.replicas.clone(),
             service.run.word().to_owned(),
+            service.next.map(local).unwrap_or_default(),
         ]
     };
-    let head = ["SERVICE", "STATE", "RUNTIME", "RUNNING", "REPLICAS", "WISH"];
+    let head = ["SERVICE", "STATE", "RUNTIME", "RUNNING", "REPLICAS", "WISH", "NEXT RUN"];
     format!("\nservices\n{}", table::plain(&head, view.services.iter().map(row).collect(), stdout_ink()))
 }
 

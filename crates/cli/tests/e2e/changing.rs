@@ -1,9 +1,11 @@
 //! Changes that can be taken back: history, differences, rollbacks by people and by the owner itself.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::harness::command::run;
-use crate::harness::{Sea, sea, wait_for};
+use crate::harness::{Sea, sea, wait_for, wait_within};
 
 const GOOD: &str = "[sleep, \"100000\"]";
 const BAD: &str = "[sh, -c, \"exit 3\"]";
@@ -92,4 +94,28 @@ fn a_canary_waits_to_be_promoted() {
     assert_eq!(rows, [2, 1]);
     sea.holm(&["promote", "shop"]).done();
     until_ran(&sea);
+}
+
+/// More than 10 s: a minute is the shortest time between two runs.
+#[test]
+fn jobs_end_and_runs_begin_at_their_times() {
+    let sea = sea().cluster("vienna", &["fl-1"]).start();
+    let manifest = "holm: v1\napplication: shop\nservices:\n  import:\n    runtime: process\n    \
+                    command: [sh, -c, \"exit 0\"]\n    kind: job\n    replicas: 2\n  report:\n    runtime: process\n    \
+                    command: [sh, -c, \"echo reported\"]\n    kind: { cron: \"* * * * *\", zone: Europe/Vienna }\n";
+    let said = run(sea.call_at("root", &["apply", "--wait=60s", "-"]), manifest).done();
+    assert!(said.stdout.contains("shop is COMPLETED"), "{said:?}");
+    let of_import = |row: &Value| row["service"] == "import" && row["state"] == "COMPLETED";
+    let rows: Value = sea.holm(&["get", "instances", "-o", "json"]).done().json();
+    assert_eq!(rows.as_array().unwrap().iter().filter(|row| of_import(row)).count(), 2, "{rows}");
+    let name = wait_within(Duration::from_secs(90), "a run has ended", || {
+        let rows: Value = sea.holm(&["get", "instances", "-o", "json"]).done().json();
+        let ran = rows.as_array()?.iter().find(|row| row["service"] != "import")?.clone();
+        (ran["state"] == "COMPLETED").then(|| ran["service"].as_str().unwrap_or_default().to_owned())
+    });
+    assert!(name.starts_with("report-2") && name.ends_with('z'), "{name}");
+    let said = sea.holm(&["logs", &format!("shop/{name}")]).done();
+    assert!(said.stdout.contains("reported"), "{said:?}");
+    let said = sea.holm(&["describe", "application", "shop"]).done();
+    assert!(said.stdout.contains("NEXT RUN") && said.stdout.contains(&name), "{said:?}");
 }

@@ -393,6 +393,8 @@ fn restore_service(wish: &mut Wish, part: &Part, index: &SlotIndex, filled: u32)
         restarts: part.restarts,
         // Where some have it, nobody knows any more who was to have it first.
         promoted: part.generation,
+        due: None,
+        run_of: None,
     };
     let service = wish.services.entry(part.service.clone()).or_insert_with(told);
     if (service.generation, service.restarts) < (part.generation, part.restarts) {

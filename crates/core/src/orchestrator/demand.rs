@@ -63,11 +63,13 @@ impl Demand {
                 run: service.run,
                 restarts: service.restarts,
             };
+            let spec = specs.decode(&part.spec);
             let slots = match service.replicas {
+                // Its runs have slots, each run its own.
+                _ if spec.as_ref().is_some_and(|spec| spec.kind.cron().is_some()) => Wanted::First(0),
                 Replicas::Number(number) => Wanted::First(number),
                 Replicas::PerNode => Wanted::PerNode,
             };
-            let spec = specs.decode(&part.spec);
             let promoted = service.promoted >= service.generation;
             (Origin::Own(key), Self { part, spec, slots, failures: 0, promoted, quiet: wish.unconfirmed })
         })

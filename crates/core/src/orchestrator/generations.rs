@@ -156,7 +156,8 @@ impl GenerationRow {
 fn said(services: &BTreeMap<Name, ServiceWish>) -> BTreeMap<Name, Said> {
     let said =
         |service: &ServiceWish| Said { spec: service.spec.clone(), replicas: service.applied_replicas };
-    services.iter().map(|(name, service)| (name.clone(), said(service))).collect()
+    let of_the_manifest = services.iter().filter(|(_, service)| service.run_of.is_none());
+    of_the_manifest.map(|(name, service)| (name.clone(), said(service))).collect()
 }
 
 // === impl Orchestrator: keeping ===

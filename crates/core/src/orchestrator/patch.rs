@@ -85,7 +85,9 @@ impl Orchestrator {
         patch.check(&row.wish)?;
         let before = row.wish.clone();
         for (name, service) in &mut row.wish.services {
-            if patch.chooses(name) {
+            // What a `cron` has begun is begun anew only by its own name.
+            let anew = patch.restart && patch.service.is_none() && service.run_of.is_some();
+            if patch.chooses(name) && !anew {
                 patch.change(name, service)?;
             }
         }

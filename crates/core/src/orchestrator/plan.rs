@@ -21,15 +21,22 @@ pub(super) fn merge(
     let mut services = BTreeMap::new();
     let mut changes = Vec::new();
     for (name, wanted) in &new.services {
-        let (service, change) = match old.get(name) {
+        let (service, change) = match old.get(name).filter(|old| old.run_of.is_none()) {
             None => (create(wanted, generation), planned("create", name, vec![replicas_of(wanted.replicas)])),
             Some(known) => update(name, known, wanted, generation),
         };
         services.insert(name.clone(), service);
         changes.push(change);
     }
-    for name in old.keys().filter(|name| !new.services.contains_key(*name)) {
-        changes.push(planned("remove", name, Vec::new()));
+    for (name, known) in old.iter().filter(|(name, _)| !new.services.contains_key(*name)) {
+        match &known.run_of {
+            // What has begun is not the manifest's business, as long as there is what began it.
+            Some(run) if new.services.contains_key(&run.service) => {
+                services.insert(name.clone(), known.clone());
+            }
+            Some(_) => {}
+            None => changes.push(planned("remove", name, Vec::new())),
+        }
     }
     (services, changes)
 }
@@ -62,6 +69,8 @@ fn create(wanted: &ApplicationService, generation: u64) -> ServiceWish {
         run: RunState::Run,
         restarts: 0,
         promoted: generation,
+        due: None,
+        run_of: None,
     }
 }
 

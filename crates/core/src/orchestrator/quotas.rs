@@ -85,7 +85,7 @@ impl Orchestrator {
     }
 
     fn asked_by(&self, services: &BTreeMap<Name, ServiceWish>) -> Asked {
-        services.values().fold(Asked::default(), |sum, service| {
+        services.values().filter(|service| service.run_of.is_none()).fold(Asked::default(), |sum, service| {
             // What this version cannot read, it does not start either.
             let Ok(spec) = service.spec.decode() else { return sum };
             let instances = match service.replicas {

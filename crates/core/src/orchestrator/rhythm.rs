@@ -39,6 +39,7 @@ impl Orchestrator {
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
         self.todo.origins.append(&mut self.todo.updating);
         self.look_at_rollouts();
+        self.look_at_runs();
         self.forget_last_words();
         self.bury();
     }

@@ -118,7 +118,8 @@ impl Orchestrator {
         let changed = |name: &Name, service: &ServiceWish| {
             ran.is_none_or(|(_, ran)| ran.services.get(name).is_none_or(|said| said.spec != service.spec))
         };
-        let services = row.wish.services.iter().filter_map(|(name, service)| {
+        let of_the_manifest = row.wish.services.iter().filter(|(_, service)| service.run_of.is_none());
+        let services = of_the_manifest.filter_map(|(name, service)| {
             let origin = Origin::Own(ServiceKey { wish: id, service: name.clone() });
             let demand = self.demands.get(&origin)?.clone();
             let mut progress = self.progress(&origin, &demand);

@@ -40,7 +40,10 @@ impl Orchestrator {
             id: wish.id.to_string(),
             project: wish.key.project.to_string(),
             name: wish.key.application.to_string(),
-            state: application_state(services.iter().map(|service| service.state)),
+            state: application_state(wish.services.values().zip(&services).filter_map(|(wish, view)| {
+                // A run speaks through the `cron` that it is of.
+                wish.run_of.is_none().then_some(view.state)
+            })),
             generation: wish.version.generation,
             unconfirmed: wish.unconfirmed,
             created: wish.created,
@@ -67,13 +70,20 @@ impl Orchestrator {
             Replicas::PerNode => count(states.len() + self.unfilled_per_node(&origin)),
         };
         let failed = self.slots.of(&origin).any(|(_, slot)| slot.failed.is_some());
-        ServiceView {
-            name: name.to_string(),
-            state: match service_state(&states, slots, service, failed) {
+        let is_cron = spec.as_ref().is_some_and(|spec| spec.kind.cron().is_some());
+        let slots = if is_cron { 0 } else { slots };
+        let state = if is_cron && service.run == RunState::Run {
+            self.state_of_last_run(wish, name)
+        } else {
+            match service_state(&states, slots, service, failed) {
                 // All are there, and some take no work.
                 ServiceState::Scaling if unready && count(states.len()) == slots => ServiceState::Degraded,
                 state => state,
-            },
+            }
+        };
+        ServiceView {
+            name: name.to_string(),
+            state,
             runtime: spec.as_ref().map(|spec| spec.runtime.to_string()).unwrap_or_default(),
             replicas: match service.replicas {
                 Replicas::Number(number) => number.to_string(),
@@ -83,10 +93,19 @@ impl Orchestrator {
             slots,
             run: service.run,
             generation: service.generation,
+            next: self.next_run(service),
+            run_of: service.run_of.as_ref().map(|run| run.service.to_string()),
             spec: spec.map_or(serde_json::Value::Null, |spec| {
                 manifest::show_service(&ApplicationService { spec, replicas: service.replicas })
             }),
         }
+    }
+
+    /// Of the newest run; before the first one there is nothing to be done.
+    fn state_of_last_run(&self, wish: &Wish, service: &Name) -> ServiceState {
+        let of = |wish: &ServiceWish| wish.run_of.as_ref().is_some_and(|run| run.service == *service);
+        let newest = wish.services.iter().rfind(|(_, service)| of(service));
+        newest.map_or(ServiceState::Completed, |(name, run)| self.service_view(wish, name, run).state)
     }
 
     /// Per-node slots without an instance, here and below.

@@ -18,6 +18,7 @@ mod projects;
 mod refusing;
 mod removing;
 mod reunion;
+mod running;
 mod telling;
 mod updating;
 mod voiding;

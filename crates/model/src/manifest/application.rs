@@ -43,7 +43,10 @@ fn services(at: &At<'_>) -> Option<BTreeMap<Name, ApplicationService>> {
         return at.refuse(format_args!("at most {MOST_SERVICES} services, found {}", entries.len()));
     }
     let outline = Outline::new(at.node());
-    let read = |(name, at): (Name, At<'_>)| Some((name, service::read(&at, &outline)?));
+    let read = |(name, at): (Name, At<'_>)| {
+        let service = service::read(&at, &name, &outline)?;
+        Some((name, service))
+    };
     let services: BTreeMap<_, _> = entries.into_iter().filter_map(read).collect();
     if let Some(circle) = waits_for_itself(&services) {
         return at.refuse(format_args!(

@@ -2,6 +2,7 @@
 //! comments here are the descriptions that editors show.
 
 mod health;
+mod kind;
 mod placement;
 mod update;
 
@@ -18,6 +19,7 @@ use crate::resources::Resources;
 use crate::service::{self, RestartPolicy};
 
 pub(super) use health::{At, Expose, ExposeFull, Health};
+pub(super) use kind::Kind;
 pub(super) use placement::Placement;
 pub(super) use update::Update;
 
@@ -96,7 +98,8 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     pub(super) volumes: Vec<Volume>,
-    /// What kind of work it is; only `service` (runs until it is stopped) is supported by this version.
+    /// What kind of work it is: `service` (the default) runs until it is stopped, `job` to its end, `{ cron: … }` to its
+    /// end at each of its times.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Kind")]
     pub(super) kind: Option<Kind>,
@@ -230,15 +233,6 @@ enum SignalWord {
     Term,
     Usr1,
     Usr2,
-}
-
-/// Runs until it is stopped.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-#[schemars(inline)]
-#[expect(dead_code, reason = "a service is the default, so it is never written")]
-pub(super) enum Kind {
-    Service,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -7,6 +7,7 @@ use super::contents;
 use super::expose;
 use super::health::{self, About};
 use super::keys;
+use super::kinds;
 use super::parts;
 use super::placing;
 use super::read::{At, Fields};
@@ -28,7 +29,7 @@ enum Rules {
     Open,
 }
 
-pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationService> {
+pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<ApplicationService> {
     let fields = at.fields("a mapping with `runtime` and what to run", &keys::SERVICE)?;
     let runtime = fields.required("runtime", "`process`, `container` or the name of a plug-in");
     let runtime = runtime.and_then(At::name);
@@ -53,7 +54,8 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
     let stop = fields.or_default("stop", parts::stop);
     let connects = fields.or_default("connects", |at| connects(at, outline));
     let update = fields.or_default("update", |at| updating::update(at, replicas));
-    fields.optional("kind", kind)?;
+    let kind = fields.or_default("kind", kinds::kind)?;
+    kinds::check(&fields, &kind, name.as_str(), restart.as_ref(), replicas);
     if let (Some(Replicas::PerNode), Some(place)) = (&replicas, fields.get("placement")) {
         placing::check_per_node(place);
     }
@@ -89,6 +91,7 @@ pub(super) fn read(at: &At<'_>, outline: &Outline<'_>) -> Option<ApplicationServ
         expose: expose?,
         connects: connects?,
         update: update?,
+        kind,
     };
     Some(ApplicationService { spec, replicas: replicas? })
 }
@@ -170,17 +173,6 @@ fn user(at: &At<'_>) -> Option<String> {
         return at.refuse(format_args!("expected {WHAT}, found {}", at.found()));
     }
     Some(text.to_owned())
-}
-
-fn kind(at: &At<'_>) -> Option<()> {
-    let word = at.scalar().or_else(|| at.node().pairs().next().map(|(key, _)| key));
-    match word {
-        Some("service") if !at.is_map() => Some(()),
-        Some(later @ ("job" | "cron")) => {
-            at.refuse(format_args!("`{later}` is not yet supported by this version; `service` is"))
-        }
-        _ => at.refuse(format_args!("expected `service`, found {}", at.found())),
-    }
 }
 
 fn replicas(at: &At<'_>) -> Option<Replicas> {

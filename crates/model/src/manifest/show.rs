@@ -2,8 +2,8 @@
 
 use super::native::{
     At, Auto, ChangeWord, Connect, Expose, ExposeFull, File, Format, FullPort, FullVolume, Health, Host,
-    Manifest, OnChange, PerNode, Port, Replicas, Restart, Secret, SecretEnv, SecretFile, Service, SignalForm,
-    Stop, Update, Volume,
+    Kind, Manifest, OnChange, PerNode, Port, Replicas, Restart, Secret, SecretEnv, SecretFile, Service,
+    SignalForm, Stop, Update, Volume,
 };
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ impl From<&ApplicationService> for Service {
             workdir: spec.workdir,
             user: spec.user,
             volumes: spec.volumes.into_iter().map(Volume::from).collect(),
-            kind: None,
+            kind: Kind::of(spec.kind),
             replicas: (*replicas).into(),
             ports: spec.ports.into_iter().map(|(name, port)| (name, port.into())).collect(),
             resources: spec.resources,

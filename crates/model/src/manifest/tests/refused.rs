@@ -188,14 +188,49 @@ const KEYS: &[(&str, &str)] = &[
         "app.yaml:8:18: services.web.placement.strategy: a strategy chooses among nodes, and `replicas: per-node` takes all that match; remove one of them",
     ),
     (
-        "    kind: job\n",
-        "app.yaml:7:11: services.web.kind: `job` is not yet supported by this version; `service` is",
+        "    kind: demon\n",
+        "app.yaml:7:11: services.web.kind: expected `service`, `job`, `{ job: { deadline: 1h } }` or `{ cron: \"*/15 * * * *\" }`, found `demon`",
     ),
     (
-        "    kind: { cron: \"* * * * *\" }\n",
-        "app.yaml:7:11: services.web.kind: `cron` is not yet supported by this version; `service` is",
+        "    kind: { job: {}, cron: \"* * * * *\" }\n",
+        "app.yaml:7:22: services.web.kind.cron: either `job` (once) or `cron` (again and again)",
     ),
-    ("    kind: demon\n", "app.yaml:7:11: services.web.kind: expected `service`, found `demon`"),
+    (
+        "    kind: { job: {}, keep: 3 }\n",
+        "app.yaml:7:22: services.web.kind.keep: belongs to `cron`, or, a deadline, into `job`",
+    ),
+    (
+        "    kind: { cron: \"61 * * * *\" }\n",
+        "app.yaml:7:19: services.web.kind.cron: `61` is no minute: 0 to 59, `*`, lists and ranges, as in `1,5-9` or `*/2`",
+    ),
+    (
+        "    kind: { cron: hourly }\n",
+        "app.yaml:7:19: services.web.kind.cron: `hourly` is no schedule: five fields, minute, hour, day, month and weekday, as in `*/15 * * * *`",
+    ),
+    (
+        "    kind: { cron: \"0 0 31 2 *\" }\n",
+        "app.yaml:7:19: services.web.kind.cron: `0 0 31 2 *` never comes: there is no such day",
+    ),
+    (
+        "    kind: { cron: \"* * * * *\", zone: Europe/Wien }\n",
+        "app.yaml:7:38: services.web.kind.zone: there is no time zone `Europe/Wien`; names are those of the IANA data, as in `Europe/Vienna` or `UTC`",
+    ),
+    (
+        "    kind: { cron: \"* * * * *\", keep: 0 }\n",
+        "app.yaml:7:38: services.web.kind.keep: expected a number from 1 to 100, found `0`",
+    ),
+    (
+        "    kind: { job: { deadline: 0s } }\n",
+        "app.yaml:7:30: services.web.kind.job.deadline: expected a duration from 1s to 365d, found `0s`",
+    ),
+    (
+        "    kind: job\n    restart: { policy: always }\n",
+        "app.yaml:8:5: services.web.restart: a job ends: `policy: always` would begin it again for ever",
+    ),
+    (
+        "    kind: { cron: \"* * * * *\" }\n    replicas: per-node\n",
+        "app.yaml:7:5: services.web.kind: runs of `cron` need `replicas` in numbers, not `per-node`",
+    ),
     (
         "    image: x\n",
         "app.yaml:7:5: services.web.image: a process has no image; use `runtime: container`, or remove it",

@@ -13,6 +13,7 @@ use crate::condition::Condition;
 use crate::expose::{Expose, ExposedAt};
 use crate::geo::Distance;
 use crate::health::{Check, Probe};
+use crate::job::{Cron, Job, Kind, Missed, Overlap};
 use crate::manifest::{parse, show, show_service};
 use crate::name::Name;
 use crate::placement::{self, Company, Near, Preference, Scope};
@@ -174,6 +175,21 @@ prop_compose! {
     }
 }
 
+fn kind() -> impl Strategy<Value = Kind> {
+    let job = of(1..=86_400_u64).prop_map(|deadline| Job { deadline: deadline.map(Duration::from_secs) });
+    let schedules = proptest::sample::select(vec!["*/15 * * * *", "0 4 1,15 * mon-fri", "5/20 17 * jan *"]);
+    let zones = proptest::sample::select(vec!["UTC", "Europe/Vienna", "Asia/Tokyo"]);
+    let overlaps = prop_oneof![Just(Overlap::Forbid), Just(Overlap::Allow), Just(Overlap::Replace)];
+    let missed = prop_oneof![Just(Missed::Skip), Just(Missed::RunOnce)];
+    let cron = (schedules, zones, overlaps, missed, 1..=100_u32, job.clone()).prop_map(
+        |(schedule, zone, overlap, missed, keep, job)| {
+            let (schedule, zone) = (schedule.parse().unwrap(), zone.parse().unwrap());
+            Kind::Cron(Cron { schedule, zone, overlap, missed, keep, job })
+        },
+    );
+    prop_oneof![Just(Kind::Service), job.prop_map(Kind::Job), cron]
+}
+
 prop_compose! {
     fn check()(
         kind in 0..3_usize,
@@ -220,7 +236,7 @@ prop_compose! {
         restart in restart(),
         (secrets, files, on_change) in given(),
         identity: bool,
-        update in update(),
+        (update, kind) in (update(), kind()),
         (grace, drain) in (0..=3_600_000_u64, of(0..=3_600_000_u64)),
         (health, ready, expose) in (of(check()), of(check()), exposed()),
     ) -> ServiceSpec {
@@ -234,7 +250,7 @@ prop_compose! {
         let mut targets = BTreeSet::new();
         let volumes = volumes.into_iter().filter(|v| targets.insert(v.target.clone())).collect();
         ServiceSpec {
-            secrets, files, on_change, identity, update,
+            secrets, files, on_change, identity, update, kind,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),
             health, ready, expose,
@@ -266,6 +282,10 @@ prop_compose! {
             // A canary is a part of what can be counted.
             if replicas.is_none_or(|number| number < 200) && spec.update.canary().is_some() {
                 spec.update = Update::default();
+            }
+            // Work that ends is not begun for ever, and that of each node not at its times.
+            if spec.restart.policy == RestartPolicy::Always || replicas.is_none() {
+                spec.kind = Kind::Service;
             }
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());

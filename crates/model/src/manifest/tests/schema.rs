@@ -146,7 +146,7 @@ fn the_schema_refuses_what_has_the_wrong_shape() {
         "    ports: { http: auto }\n    expose: 0\n",
         "    ports: { http: auto }\n    expose: { http: { at: [root] } }\n",
         "    ports: { http: auto }\n    expose: { http: { port: 80, at: [node] } }\n",
-        "    kind: job\n",
+        "    kind: demon\n",
         "    env: [A]\n",
         "    env: { A: { B: 1 } }\n",
         "    ports: { http: 0 }\n",
