@@ -193,20 +193,20 @@ impl Orchestrator {
                     self.note_scheduler(&scheduler, ("down", "up"), "it answers again");
                 }
             }
-            Err(why) => self.consult_failed(&slot_id, "failed", why),
+            Err(why) => self.consult_failed(&slot_id, "failed", &why),
         }
         self.todo.slots.extend(self.consulting.waiting.pop_first());
         self.todo.slots.insert(slot_id);
     }
 
-    fn consult_failed(&mut self, slot_id: &SlotId, outcome: &'static str, why: String) {
+    fn consult_failed(&mut self, slot_id: &SlotId, outcome: &'static str, why: &str) {
         let until = self.now.boot + AGAIN;
         let Some(inquiry) = self.consulting.open.get_mut(slot_id) else { return };
         (inquiry.answer, inquiry.until) = (Answer::Failed, until);
         let scheduler = inquiry.scheduler.clone();
         self.tally.consulted(outcome);
-        if self.consulting.down.insert(scheduler.clone(), why.clone()).is_none() {
-            self.note_scheduler(&scheduler, ("up", "down"), &why);
+        if self.consulting.down.insert(scheduler.clone(), why.to_owned()).is_none() {
+            self.note_scheduler(&scheduler, ("up", "down"), why);
         }
     }
 
@@ -219,7 +219,7 @@ impl Orchestrator {
             over.into_iter().map(|(slot, i)| (slot.clone(), matches!(i.answer, Answer::Awaited))).collect();
         for (slot_id, awaited) in over {
             if awaited {
-                self.consult_failed(&slot_id, "silent", "it does not answer in time".to_owned());
+                self.consult_failed(&slot_id, "silent", "it does not answer in time");
                 self.todo.slots.extend(self.consulting.waiting.pop_first());
             } else {
                 self.consulting.open.remove(&slot_id);
