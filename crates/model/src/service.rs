@@ -292,6 +292,13 @@ impl ServiceSpec {
         self.drain.unwrap_or(if self.expose.is_empty() { Duration::ZERO } else { Self::DRAIN })
     }
 
+    /// Whether a slot may have two copies for a while, so that it stays reached: it is exposed, and there is nothing
+    /// that both would write to.
+    #[must_use]
+    pub fn may_overlap(&self) -> bool {
+        !self.expose.is_empty() && self.volumes.iter().all(|volume| volume.read_only)
+    }
+
     /// A key that a node must obey and that a program which [reads](crate::message::READS) so little passes over.
     #[must_use]
     pub fn newer_must(&self, reads: u32) -> Option<&'static str> {

@@ -80,8 +80,10 @@ pub(super) fn decide(at: Situation<'_>) -> Move {
         Doing::Up if at.waiting => Move::Rest,
         Doing::Up => match ending(at) {
             Some(cause) => Move::Halt(cause),
-            // A held one gets no work, and its replacement is on the way.
-            None if at.unhealthy && at.wanted.is_some_and(|wanted| !wanted.held) => Move::Kill,
+            // One that rests gets no work, and its replacement is on the way.
+            None if at.unhealthy && at.wanted.is_some_and(|it| it.run == RunState::Run && !it.rests()) => {
+                Move::Kill
+            }
             None => up(at),
         },
         Doing::Idle => match at.wanted {
@@ -141,13 +143,13 @@ fn idle(at: Situation<'_>, wanted: &Wanted) -> Move {
         // What failed and would be tried again waits for people now.
         RunState::Pause
             if matches!(state, I::ScheduledNode | I::Stopping)
-                || (state == I::Failed && !record.exhausted && !wanted.held) =>
+                || (state == I::Failed && !record.exhausted && !wanted.rests()) =>
         {
             Move::Settle(I::Stopped, Cause::Person, PAUSED.to_owned())
         }
-        RunState::Run if !wanted.held => launch(at, wanted),
+        RunState::Run if !wanted.rests() => launch(at, wanted),
         _ if state == I::Stopping => Move::Settle(I::Stopped, Cause::Node, String::new()),
-        _ if wanted.held || record.exhausted || state == I::Completed => Move::Rest,
+        _ if wanted.rests() || record.exhausted || state == I::Completed => Move::Rest,
         RunState::Unknown => unreadable(wanted).map_or(Move::Rest, Move::GiveUp),
         RunState::Run | RunState::Stop | RunState::Pause => Move::Rest,
     }

@@ -7,6 +7,8 @@
 //!     │                    └────────────────────────────────────────┘
 //!     └── bad ones count after `start` only ─────────────────────────▶
 //! ```
+//!
+//! However often the shell asks, one bad answer counts per `every`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,6 +55,8 @@ pub struct Checked<'a> {
 pub(super) struct Checkup {
     /// Bad answers in a row that count.
     failures: u32,
+    /// Boot time of the last of them.
+    counted: Option<Duration>,
     verdict: Verdict,
 }
 
@@ -91,12 +95,15 @@ impl CheckKind {
 // === impl Checkup ===
 
 impl Checkup {
-    /// Takes one answer of an instance that has run for `ran`.
-    fn hear(&mut self, check: &Check, ran: Duration, good: bool) {
+    /// Takes one answer of an instance that has run for `ran`, at a boot time.
+    fn hear(&mut self, check: &Check, ran: Duration, at: Duration, good: bool) {
+        // The shell's waits are up to a tenth shorter.
+        let soon = self.counted.is_some_and(|last| at.saturating_sub(last) < check.every * 9 / 10);
         if good {
-            *self = Self { failures: 0, verdict: Verdict::Passed };
-        } else if self.verdict != Verdict::Unknown || ran >= check.start {
+            *self = Self { failures: 0, counted: None, verdict: Verdict::Passed };
+        } else if !soon && (self.verdict != Verdict::Unknown || ran >= check.start) {
             self.failures = self.failures.saturating_add(1);
+            self.counted = Some(at);
             if self.failures >= check.failures {
                 self.verdict = Verdict::Failed;
             }
@@ -153,10 +160,14 @@ impl NodeMachine {
         let Some(life) = self.lives.get_mut(&id).filter(up) else { return };
         let ran = life.up_since.map_or(Duration::ZERO, |since| now.boot.saturating_sub(since));
         let checkup = life.checkups.of(kind);
-        checkup.hear(check, ran, probed.good);
-        let Checkup { failures, verdict } = *checkup;
-        if kind == CheckKind::Health && verdict == Verdict::Failed && wanted.run == RunState::Run {
-            life.unhealthy = Some(format!("health check failed {failures} times: {}", probed.answer));
+        checkup.hear(check, ran, now.boot, probed.good);
+        let Checkup { failures, verdict, .. } = *checkup;
+        match (kind, verdict) {
+            (CheckKind::Health, Verdict::Failed) if wanted.run == RunState::Run => {
+                life.unhealthy = Some(format!("health check failed {failures} times: {}", probed.answer));
+            }
+            (CheckKind::Health, Verdict::Passed) if probed.good => life.unhealthy = None,
+            _ => {}
         }
         if decides(spec) == Some(kind) {
             // One that was ready before this agent began stays so until its check has failed.
@@ -197,14 +208,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(failures: u32, start: u64) -> Check {
-        let start = Duration::from_secs(start);
-        Check { failures, start, ..Check::new(Probe::Exec(vec!["true".to_owned()])) }
+        let (start, every) = (Duration::from_secs(start), Duration::from_secs(1));
+        Check { failures, start, every, ..Check::new(Probe::Exec(vec!["true".to_owned()])) }
     }
 
     fn after(check: &Check, answers: &[bool]) -> Checkup {
         let mut checkup = Checkup::default();
         for (second, good) in (0..).zip(answers) {
-            checkup.hear(check, Duration::from_secs(second), *good);
+            let ran = Duration::from_secs(second);
+            checkup.hear(check, ran, Duration::from_secs(100) + ran, *good);
         }
         checkup
     }
@@ -215,14 +227,15 @@ mod tests {
         assert_eq!(after(&check, &[true, false, false]).verdict, Verdict::Passed);
         assert_eq!(after(&check, &[true, false, false, true, false, false]).verdict, Verdict::Passed);
         let failed = after(&check, &[true, false, false, false]);
-        assert_eq!(failed, Checkup { failures: 3, verdict: Verdict::Failed });
+        assert_eq!((failed.failures, failed.verdict), (3, Verdict::Failed));
         assert_eq!(after(&check, &[false, false, false, true]).verdict, Verdict::Passed);
     }
 
     #[test]
     fn what_has_just_started_may_take_its_time_until_it_has_worked() {
         let check = check(2, 5);
-        assert_eq!(after(&check, &[false; 6]), Checkup { failures: 1, verdict: Verdict::Unknown });
+        let waits = after(&check, &[false; 6]);
+        assert_eq!((waits.failures, waits.verdict), (1, Verdict::Unknown));
         assert_eq!(after(&check, &[false; 7]).verdict, Verdict::Failed);
         assert_eq!(after(&check, &[true, false, false]).verdict, Verdict::Failed, "it has worked before");
     }

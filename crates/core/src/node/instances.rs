@@ -173,6 +173,8 @@ impl NodeMachine {
 
     fn switch(&mut self, id: AssignmentId, effect: fn(AssignmentId, u32) -> NodeEffect) {
         let life = self.lives.entry(id).or_default();
+        // Whoever is paused has no answers, and the ones from before are old.
+        life.unhealthy = None;
         life.doing = Doing::Switching;
         self.effects.push(effect(id, life.incarnation));
     }
@@ -199,7 +201,7 @@ impl NodeMachine {
     pub(super) fn judge(&mut self, id: AssignmentId, end: End, what: &str, now: Now) {
         let life = mem::take(self.lives.entry(id).or_default());
         let Some(record) = self.records.get(&id) else { return };
-        let wanted = self.wanted.get(&id).filter(|wanted| !wanted.held);
+        let wanted = self.wanted.get(&id).filter(|wanted| !wanted.rests());
         let Some(order) = wanted.and_then(|wanted| wanted.order.as_ref().ok()) else {
             // Held, unreadable or no longer assigned: it is not started again.
             let well = end == End::Well;

@@ -102,6 +102,11 @@ impl Wanted {
         Self { identity, generation, run: RunState::Unknown, restarts: 0, held, order: Err(reason) }
     }
 
+    /// It is left as it is: whoever is held is not started again, unless it is to be reached until its replacement is.
+    pub(super) fn rests(&self) -> bool {
+        self.held && !self.order.as_ref().is_ok_and(|order| order.spec.may_overlap())
+    }
+
     pub(super) fn on_change(&self) -> Option<OnChange> {
         self.order.as_ref().ok().map(|order| order.spec.on_change)
     }

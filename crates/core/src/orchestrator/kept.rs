@@ -31,6 +31,8 @@ pub(super) struct Todo {
     pub(super) members: BTreeSet<MemberId>,
     /// Whose update is under way.
     pub(super) updating: BTreeSet<Origin>,
+    /// Slots whose successor may have proved itself by the next tick.
+    pub(super) relieving: BTreeSet<SlotId>,
     /// Slots that wait for room.
     pub(super) unfilled: BTreeSet<SlotId>,
     /// Members that are removed as soon as they have ended what they owe.

@@ -379,6 +379,7 @@ impl Orchestrator {
         let idle = self.members.is_empty()
             && self.todo.unfilled.is_empty()
             && self.todo.updating.is_empty()
+            && self.todo.relieving.is_empty()
             && self.last_words.is_empty()
             && !self.is_consulting()
             && self.wishes.values().all(|row| row.wish.deleted.is_none());

@@ -114,9 +114,10 @@ impl Orchestrator {
                         }
                         None if back => self.set_phase(id, Phase::Active),
                         // Time alone may decide.
-                        _ => {
-                            self.todo.updating.insert(slot_id.0.clone());
+                        _ if back && Self::surges(&placement) => {
+                            self.todo.relieving.insert(slot_id.clone());
                         }
+                        _ => {}
                     }
                 }
                 Phase::Retiring => {
@@ -136,7 +137,7 @@ impl Orchestrator {
             _ if part.run == RunState::Stop => true,
             Standing::Settled => self.relieves(active, before),
             // Of what is exposed, something goes on being reached.
-            Standing::Exhausted(_) => part.generation != before.part.generation && !self.surges(before),
+            Standing::Exhausted(_) => part.generation != before.part.generation && !Self::surges(before),
             Standing::Moving | Standing::Dangling => false,
         }
     }

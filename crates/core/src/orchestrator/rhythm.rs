@@ -38,6 +38,7 @@ impl Orchestrator {
         self.look_at_inquiries();
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
         self.todo.origins.append(&mut self.todo.updating);
+        self.todo.slots.append(&mut self.todo.relieving);
         self.look_at_rollouts();
         self.look_at_runs();
         self.forget_last_words();

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use holm_model::fact::InstanceReport;
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
 use holm_model::record::Change;
@@ -134,8 +135,8 @@ impl Orchestrator {
             slot.forgive_all();
             slot.asked = demand.part.generation;
         }
-        let surges = self.placements.get(&active).is_some_and(|placement| self.surges(placement));
-        if surges && self.place(slot_id, demand, &spec).is_ok() {
+        let surges = self.placements.get(&active).is_some_and(Self::surges);
+        if surges && spec.may_overlap() && self.place(slot_id, demand, &spec).is_ok() {
             return Ok(Phase::Superseded);
         }
         let Err(reason) = self.fits_instead(slot_id, demand, &spec, active) else {
@@ -153,10 +154,10 @@ impl Orchestrator {
         self.candidates(None).any(|member| member.never(&ask).is_none())
     }
 
-    /// What is exposed goes on until its successor is ready, where both fit.
-    pub(super) fn surges(&self, placement: &Placement) -> bool {
+    /// What is exposed goes on until its successor is ready, where both fit and write to nothing.
+    pub(super) fn surges(placement: &Placement) -> bool {
         let numbered = matches!(placement.index, SlotIndex::Number(_)) && placement.role == Role::Node;
-        numbered && placement.part.spec.decode().is_ok_and(|spec| !spec.expose.is_empty())
+        numbered && placement.part.spec.decode().is_ok_and(|spec| spec.may_overlap())
     }
 
     /// A successor that runs takes over; of what is exposed only if it is known to take work: by its checks, or since
@@ -169,15 +170,28 @@ impl Orchestrator {
             let placement = self.placements.get(&active);
             placement.is_some_and(|placement| self.has_proved(active, placement, healthy_for))
         };
-        !self.surges(before) || checked() || proved()
+        !Self::surges(before) || checked() || proved()
     }
 
     /// What the active placement would replace goes on until that is ready.
     pub(super) fn goes_on_before(&self, slot_id: &SlotId) -> bool {
         let others = self.slots.get(slot_id).into_iter().flat_map(|slot| &slot.others);
-        others
-            .filter_map(|id| self.placements.get(id))
-            .any(|before| before.phase == Phase::Superseded && self.online(before) && self.surges(before))
+        others.filter_map(|id| Some((*id, self.placements.get(id)?))).any(|(id, before)| {
+            let surges = before.phase == Phase::Superseded && Self::surges(before);
+            // Its node may be starting anew.
+            surges && !self.is_silent(id, before) && self.runs_or_will(id)
+        })
+    }
+
+    /// It runs, or its node is about to start it (again).
+    fn runs_or_will(&self, id: AssignmentId) -> bool {
+        let over = |report: &InstanceReport| match report.status.state {
+            InstanceState::Failed => report.status.exhausted,
+            state => {
+                matches!(state, InstanceState::Completed | InstanceState::Stopped | InstanceState::Terminated)
+            }
+        };
+        self.instances.get(&id).is_some_and(|report| !over(report))
     }
 
     fn runs(&self, active: AssignmentId) -> bool {

@@ -24,6 +24,14 @@ fn probe(node: &mut Node, incarnation: u32, kind: CheckKind, good: bool) {
     node.step(NodeEvent::Probed { id: id(1), incarnation, kind, probed: Probed { good, answer } });
 }
 
+/// So many bad answers, as far apart as the check says.
+fn fail(node: &mut Node, times: usize) {
+    for _ in 0..times {
+        node.sleep(Check::EVERY);
+        probe(node, 1, CheckKind::Health, false);
+    }
+}
+
 fn ready(node: &Node) -> Option<bool> {
     node.machine.instance(id(1)).unwrap().readiness.as_ref().map(|told| told.ready)
 }
@@ -61,10 +69,9 @@ fn an_instance_is_ready_from_its_first_good_answer_and_tells_it() {
 fn whoever_fails_its_health_check_is_started_again_by_the_policy() {
     let (mut node, _) = running(&healthy());
     probe(&mut node, 1, CheckKind::Health, true);
-    probe(&mut node, 1, CheckKind::Health, false);
-    probe(&mut node, 1, CheckKind::Health, false);
+    fail(&mut node, 2);
     assert!(node.orders().is_empty());
-    probe(&mut node, 1, CheckKind::Health, false);
+    fail(&mut node, 1);
     assert_eq!((node.orders(), node.state(1)), (vec![halt(1)], I::Running));
     node.exit(1, 1, 143);
     assert_eq!(node.state(1), I::Failed);
@@ -94,9 +101,7 @@ fn with_never_it_stays_ended() {
 #[test]
 fn a_wish_that_ends_it_meanwhile_wins() {
     let (mut node, mut parent) = running(&healthy());
-    for _ in 0..3 {
-        probe(&mut node, 1, CheckKind::Health, false);
-    }
+    fail(&mut node, 3);
     node.take();
     let removal = parent.remove(ItemKey::Assignment(id(1)));
     node.down(removal);
@@ -117,6 +122,7 @@ fn readiness_of_its_own_decides_about_work_and_ends_nothing() {
     assert_eq!(ready(&node), Some(true));
     probe(&mut node, 1, CheckKind::Readiness, false);
     assert_eq!(ready(&node), Some(true), "one answer is none");
+    node.sleep(Check::EVERY);
     probe(&mut node, 1, CheckKind::Readiness, false);
     assert_eq!((ready(&node), node.state(1)), (Some(false), I::Running));
     assert!(node.orders().is_empty());
@@ -130,10 +136,9 @@ fn a_restart_of_the_agent_does_not_make_it_unready() {
     probe(&mut node, 1, CheckKind::Health, true);
     let mut node = node.restart("boot-1", vec![survivor(1, 1, SurvivorState::Running)]);
     assert_eq!(ready(&node), Some(true));
-    probe(&mut node, 1, CheckKind::Health, false);
+    fail(&mut node, 1);
     assert_eq!(ready(&node), Some(true));
-    probe(&mut node, 1, CheckKind::Health, false);
-    probe(&mut node, 1, CheckKind::Health, false);
+    fail(&mut node, 2);
     assert_eq!(ready(&node), Some(false));
 }
 
@@ -150,4 +155,82 @@ fn a_crash_loop_is_called_so() {
     let reason = node.reason(1);
     assert!(reason.starts_with("crash loop: 3 failures, next start in "), "{reason}");
     assert!(reason.ends_with("; the last: exited with code 1"), "{reason}");
+}
+
+/// Answers whose senders were asked more often than the check says.
+fn fail_soon(node: &mut Node, times: usize) {
+    for _ in 0..times {
+        node.sleep(Duration::from_millis(500));
+        probe(node, 1, CheckKind::Health, false);
+    }
+}
+
+#[test]
+fn whoever_is_asked_more_often_is_not_ended_sooner() {
+    let (mut node, _) = running(&healthy());
+    fail_soon(&mut node, 18);
+    assert!(node.orders().is_empty(), "9 s, and three failures take twice `every` at least");
+    fail_soon(&mut node, 3);
+    assert_eq!(node.orders(), [halt(1)]);
+
+    let (mut node, _) = running(&healthy());
+    probe(&mut node, 1, CheckKind::Health, true);
+    let mut node = node.restart("boot-1", vec![survivor(1, 1, SurvivorState::Running)]);
+    fail_soon(&mut node, 5);
+    assert_eq!((node.orders(), ready(&node)), (vec![], Some(true)), "it is only slow");
+}
+
+#[test]
+fn whoever_is_held_and_recovers_is_not_ended_when_it_is_given_back() {
+    let (mut node, mut parent) = running(&healthy());
+    probe(&mut node, 1, CheckKind::Health, true);
+    let mut held = healthy();
+    held.held = true;
+    change(&mut parent, &mut node, &held);
+    fail(&mut node, 3);
+    assert!(node.orders().is_empty(), "held");
+    probe(&mut node, 1, CheckKind::Health, true);
+    change(&mut parent, &mut node, &healthy());
+    assert!(node.orders().is_empty(), "it works again");
+}
+
+#[test]
+fn whoever_was_paused_while_it_failed_is_asked_anew() {
+    let (mut node, mut parent) = running(&healthy());
+    let mut held = healthy();
+    held.held = true;
+    change(&mut parent, &mut node, &held);
+    fail(&mut node, 3);
+    held.part.run = RunState::Pause;
+    change(&mut parent, &mut node, &held);
+    node.runtime(1, 1, holm_core::node::RuntimeEvent::Paused);
+    let mut paused = healthy();
+    paused.part.run = RunState::Pause;
+    change(&mut parent, &mut node, &paused);
+    node.take();
+    change(&mut parent, &mut node, &healthy());
+    node.runtime(1, 1, holm_core::node::RuntimeEvent::Running);
+    assert_eq!(node.state(1), I::Running);
+    assert_eq!(node.orders(), [NodeEffect::Resume { id: id(1), incarnation: 1 }]);
+}
+
+#[test]
+fn what_is_exposed_is_started_again_while_it_is_held() {
+    let mut assignment = with_spec(|spec| {
+        let at = [holm_model::expose::ExposedAt::Cluster].into();
+        spec.expose.insert(name("http"), holm_model::expose::Expose { port: 20_001, at });
+        spec.health = Some(check());
+    });
+    let (mut node, mut parent) = running(&assignment);
+    assignment.held = true;
+    change(&mut parent, &mut node, &assignment);
+    fail(&mut node, 3);
+    assert_eq!(node.orders(), [halt(1)], "it is the one that is reached");
+    node.exit(1, 1, 1);
+    node.sleep_until_due();
+    assert_eq!(node.launched().incarnation, 2);
+    node.run(1, 2);
+    node.take();
+    let mut node = node.restart("boot-2", vec![]);
+    assert_eq!(node.launched().incarnation, 3);
 }

@@ -200,6 +200,20 @@ impl World {
         self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
     }
 
+    /// Whatever runs of a service and a generation ends by itself.
+    pub(crate) fn exit(&mut self, service: &str, generation: u64) {
+        for node in 0..self.nodes.len() {
+            let processes = &self.nodes[node].runtimes.processes;
+            let ours = processes.iter().filter(|(_, process)| {
+                process.is_live() && process.part.service == *service && process.part.generation == generation
+            });
+            let ended: Vec<_> = ours.map(|(id, process)| (*id, process.incarnation)).collect();
+            for (id, incarnation) in ended {
+                self.stir(node, Stir { id, incarnation, what: What::Exits(Outcome::exited(1)) });
+            }
+        }
+    }
+
     fn comes_up(&mut self, node: NodeAt, id: AssignmentId) {
         let Some(process) = self.nodes[node].runtimes.processes.get_mut(&id) else { return };
         if process.state != ProcessState::Launching {

@@ -147,6 +147,8 @@ mod tests {
     async fn only_2xx_is_a_good_answer() {
         for (answer, good, said) in [
             (&b"HTTP/1.1 204 No Content\r\n\r\n"[..], true, "GET /healthz: 204"),
+            // A stream, or one that keeps its connection, is no worse for that.
+            (b"HTTP/1.1 200 OK\r\n\r\nok", true, "GET /healthz: 200"),
             (b"HTTP/1.1 503 Busy\r\ncontent-length: 3\r\n\r\nno\n", false, "GET /healthz: 503"),
             (b"HTTP/1.1 302 Found\r\nlocation: /ok\r\ncontent-length: 0\r\n\r\n", false, "GET /healthz: 302"),
             (b"SSH-2.0-OpenSSH_9.2\r\n", false, "GET /healthz: the answer is no HTTP"),

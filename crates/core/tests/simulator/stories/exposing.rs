@@ -8,6 +8,7 @@ use holm_core::orchestrator::command::{Command, Expected, Refusal};
 use holm_core::orchestrator::exposing::Exposure;
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::health::{Check, Probe};
+use holm_model::service::{RestartPolicy, Volume};
 
 use crate::fleet::{App, Spec, app, fleet, key, name, nodes, steady};
 use crate::world::World;
@@ -125,6 +126,90 @@ fn a_new_one_that_never_gets_ready_leaves_the_old_one_where_it_is() {
     // Whoever goes back has it at once.
     fleet.apply(app("shop").service("web", exposed(20_001, &[ExposedAt::Cluster]), 1));
     fleet.run_until_running(1);
+}
+
+fn at_cluster() -> Spec {
+    exposed(20_001, &[ExposedAt::Cluster])
+}
+
+/// A program that ends itself soon after each start.
+fn broken() -> Spec {
+    let mut broken = at_cluster();
+    broken.0.command = vec!["crash".to_owned(), "100".to_owned()];
+    broken
+}
+
+fn generations(fleet: &World) -> Vec<u64> {
+    fleet.rows().iter().map(|row| row.generation).collect()
+}
+
+#[test]
+fn two_copies_never_write_to_the_same_volume() {
+    let with_volume = |mut spec: Spec, read_only| {
+        let volume = Volume { source: "data".to_owned(), target: "/data".to_owned(), read_only };
+        spec.0.volumes = vec![volume];
+        spec
+    };
+    for (old, new, fewest, most) in [
+        (with_volume(at_cluster(), false), with_volume(at_cluster().version("2"), false), 0, 1),
+        (at_cluster(), with_volume(at_cluster(), false), 0, 1),
+        (with_volume(at_cluster(), false), at_cluster(), 0, 1),
+        (with_volume(at_cluster(), true), with_volume(at_cluster().version("2"), true), 1, 2),
+    ] {
+        let mut fleet = fleet().cluster("vienna", nodes(2));
+        fleet.apply(app("shop").service("web", old, 1));
+        fleet.run_until_running(1);
+        let home = fleet.processes("web");
+        fleet.apply(app("shop").service("web", new, 1));
+        let mut copies = vec![1];
+        for _ in 0..300 {
+            fleet.run_for(Duration::from_millis(100));
+            copies.push(fleet.processes("web").len());
+        }
+        assert_eq!((copies.iter().min(), copies.iter().max()), (Some(&fewest), Some(&most)));
+        fleet.run_until_running(1);
+        assert_eq!(generations(&fleet), [2]);
+        assert!(most > 1 || fleet.processes("web") == home, "where its data are");
+    }
+}
+
+#[test]
+fn what_goes_on_beside_a_failed_update_is_started_again_when_it_ends() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("shop").service("web", at_cluster(), 1));
+    fleet.run_until_running(1);
+    fleet.apply(app("shop").service("web", broken(), 1));
+    fleet.run_secs(60);
+    assert_eq!(targets(&fleet, "vienna"), [(20_001, 1)]);
+    fleet.crash(fleet.who("vienna/fl-1"), true);
+    fleet.run_secs(30);
+    assert_eq!(targets(&fleet, "vienna"), [(20_001, 1)], "{:#?}", fleet.lines());
+    fleet.exit("web", 1);
+    fleet.run_until("the old one is reached again", |fleet| targets(fleet, "vienna") == [(20_001, 1)]);
+}
+
+#[test]
+fn a_failed_update_is_tried_elsewhere_when_the_one_before_is_at_its_end() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    let old = |on| {
+        let mut old = at_cluster();
+        old.0.restart.policy = on;
+        old
+    };
+    fleet.apply(app("shop").service("web", old(RestartPolicy::Never), 1));
+    fleet.run_until_running(1);
+    fleet.apply(app("shop").service("web", broken(), 1));
+    fleet.run_secs(60);
+    assert_eq!(targets(&fleet, "vienna"), [(20_001, 1)]);
+    let tried = |fleet: &World| {
+        let rows = fleet.rows();
+        rows.iter().filter(|row| row.generation == 2).map(|row| row.id.clone()).collect::<Vec<_>>()
+    };
+    let before = tried(&fleet);
+    fleet.exit("web", 1);
+    fleet.run_secs(30);
+    let after = tried(&fleet);
+    assert!(after.iter().any(|id| !before.contains(id)), "{before:?}: {:#?}", fleet.rows());
 }
 
 #[test]
