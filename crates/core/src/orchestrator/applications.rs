@@ -113,7 +113,9 @@ impl Orchestrator {
             row.wish.id = WishId(self.next_id());
             view.id = Some(row.wish.id.to_string());
         }
-        if matches!(cause, Cause::Rollback { .. } | Cause::Automatic { .. }) {
+        if let Cause::Rollback { to, .. } | Cause::Automatic { to, .. } = &cause
+            && self.has_run(row.wish.id, *to)
+        {
             // What ran before needs no canary.
             row.wish.services.values_mut().for_each(|service| service.promoted = service.generation);
         }

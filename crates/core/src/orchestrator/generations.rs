@@ -1,7 +1,7 @@
 //! What each generation of an application said: for the history, for differences, and to go back to it.
 //!
 //! A generation is kept when it changes what the manifest says; scaling and stopping by hand is in the audit log
-//! alone. The oldest are forgotten, never the newest one of which everything ran: a rollback leads there.
+//! alone. The oldest are forgotten, never the one in force, nor the newest of which everything ran: a rollback leads there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -199,10 +199,17 @@ impl Orchestrator {
         let ran = self.generations_of(wish).filter(|(_, row)| row.outcome == Outcome::Ran).last();
         let ran = ran.map(|(generation, _)| generation);
         let surplus = all.len().saturating_sub(self.config.generations.max(1));
-        let old = all.into_iter().filter(|generation| Some(*generation) != ran);
+        let newest = all.last().copied();
+        let old = all.into_iter().filter(|generation| ![ran, newest].contains(&Some(*generation)));
         for generation in old.take(surplus) {
             self.generations.remove(&mut self.journal, &GenerationKey { wish, generation });
         }
+    }
+
+    /// It is kept, and everything of it ran.
+    pub(super) fn has_run(&self, wish: WishId, generation: u64) -> bool {
+        let row = self.generations.get(&GenerationKey { wish, generation });
+        row.is_some_and(|row| row.outcome == Outcome::Ran)
     }
 
     pub(super) fn forget_generations(&mut self, wish: WishId) {

@@ -19,7 +19,7 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`runs`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`] | members come and go |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
@@ -71,6 +71,7 @@ mod patience;
 pub mod people;
 mod place;
 mod plan;
+mod progress;
 pub mod projects;
 mod proving;
 mod quotas;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use holm_model::fact::{InstanceReport, InstanceStatus};
 use holm_model::id::AssignmentId;
+use holm_model::item::Part;
+use holm_model::member::Role;
 use holm_model::slot::SlotIndex;
 use holm_model::state::{InstanceState, RunState};
 
@@ -56,12 +58,16 @@ impl Orchestrator {
 
     fn runs_well(&self, id: AssignmentId, placement: &Placement, healthy_for: Duration) -> bool {
         self.copies(id).all(|report| {
-            let changed = self.index.changed.get(&report.id).copied().unwrap_or_default();
-            let unchanged = self.now.boot.saturating_sub(changed.max(self.gathering.started()));
             let older = report.generation != placement.part.generation;
             let failed_before = older && report.status.state == InstanceState::Failed;
-            failed_before || runs_well(&report.status, unchanged, healthy_for)
+            failed_before || runs_well(&report.status, self.unchanged(report), healthy_for)
         })
+    }
+
+    /// For how long its state is known to be what it is.
+    fn unchanged(&self, report: &InstanceReport) -> Duration {
+        let changed = self.index.changed.get(&report.id).copied().unwrap_or_default();
+        self.now.boot.saturating_sub(changed.max(self.gathering.started()))
     }
 
     /// The slot has the demand's generation, is heard of, and has run well for so long.
@@ -82,6 +88,22 @@ impl Orchestrator {
             (Some((_, size)), SlotIndex::Number(number)) => *number >= size,
             _ => false,
         }
+    }
+
+    /// What an empty slot is to be filled with: while it waits for the canary, what ran before, if that is kept.
+    pub(super) fn due(&mut self, slot_id: &SlotId, demand: Demand) -> Demand {
+        let Origin::Own(key) = &slot_id.0 else { return demand };
+        if !Self::waits_for_canary(&slot_id.1, &demand) {
+            return demand;
+        }
+        let ran = self.last_that_ran(key.wish);
+        let said = ran.and_then(|(generation, row)| Some((generation, row.services.get(&key.service)?)));
+        let Some((generation, spec)) = said.map(|(generation, said)| (generation, said.spec.clone())) else {
+            return demand;
+        };
+        let decoded = self.specs.decode(&spec);
+        let part = Part { generation, spec, ..demand.part };
+        Demand { part, spec: decoded, promoted: true, ..demand }
     }
 
     /// All of the canary have run well for so long, and at least for as long as every slot must.
@@ -126,12 +148,22 @@ impl Orchestrator {
     ) -> Option<(SlotIndex, String)> {
         let given_up = match slot.active {
             None => slot.failed.is_some() || self.todo.unfilled.contains(slot_id),
-            Some(active) => self.copies(active).any(|report| {
-                let status = &report.status;
-                report.generation == generation && status.state == InstanceState::Failed && status.exhausted
-            }),
+            Some(active) => self.is_given_up(active, generation),
         };
         if given_up { self.failure(&slot_id.1, slot, generation) } else { None }
+    }
+
+    fn is_given_up(&self, active: AssignmentId, generation: u64) -> bool {
+        let failed = |status: &InstanceStatus| status.state == InstanceState::Failed && status.exhausted;
+        let copies = || self.copies(active).filter(|report| report.generation == generation);
+        let numbered = |placement: &Placement| placement.role == Role::Cluster && !placement.per_node;
+        if !self.placements.get(&active).is_some_and(numbered) {
+            return copies().any(|report| failed(&report.status));
+        }
+        // A cluster tries another node by itself, of which it tells a moment later.
+        let steady = self.config.deadlines.steady;
+        copies().next().is_some()
+            && copies().all(|report| failed(&report.status) && self.unchanged(report) >= steady)
     }
 
     /// Instances of a placement: itself on a node, those below a cluster.

@@ -84,7 +84,10 @@ impl Orchestrator {
             self.todo.unfilled.remove(slot_id);
             return;
         }
-        let Some(demand) = self.demands.get(&slot_id.0).cloned().filter(|_| slot.wanted) else { return };
+        let (wanted, empty) = (slot.wanted, slot.active.is_none());
+        let Some(demand) = self.demands.get(&slot_id.0).cloned().filter(|_| wanted) else { return };
+        let demand = if empty { self.due(slot_id, demand) } else { demand };
+        let Some(slot) = self.slots.get_mut(slot_id) else { return };
         let about = (demand.part.restarts, demand.part.generation);
         if slot.active.is_none() && slot.tried != about {
             (slot.tried, slot.failed, slot.failures) = (about, None, 0);
@@ -160,6 +163,8 @@ impl Orchestrator {
             return;
         } else if clearing {
             ("clearing", "waits for its previous instance to end".to_owned())
+        } else if Self::waits_for_canary(&slot_id.1, demand) {
+            ("canary", "waits for the canary of its generation; of none before it everything ran".to_owned())
         } else if self.is_ending(&slot_id.0, demand) {
             self.todo.unfilled.insert(slot_id.clone());
             ("clearing", "waits for the instances of the generation before to end".to_owned())
@@ -226,7 +231,7 @@ impl Orchestrator {
     }
 
     /// Somebody has it: what was said while nobody had is over.
-    fn unsay(&mut self, slot_id: &SlotId) {
+    pub(super) fn unsay(&mut self, slot_id: &SlotId) {
         self.todo.unfilled.remove(slot_id);
         if let Some(slot) = self.slots.get_mut(slot_id) {
             slot.reason.clear();
@@ -235,7 +240,7 @@ impl Orchestrator {
 
     /// The member is silent past its deadline: a replacement is made, the old copy stays as held. Without
     /// one it stays as it is; the parent hears of that and may have another place.
-    fn replace(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
+    pub(super) fn replace(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
         let Some(spec) = demand.spec.clone() else { return };
         let done = self.is_done(active, &spec);
         if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || demand.rests() || done {
@@ -257,7 +262,13 @@ impl Orchestrator {
     }
 
     /// The attempts there are used up: one new assignment elsewhere, then FAILED.
-    fn try_elsewhere(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId, why: &str) {
+    pub(super) fn try_elsewhere(
+        &mut self,
+        slot_id: &SlotId,
+        demand: &Demand,
+        active: AssignmentId,
+        why: &str,
+    ) {
         let Some(placement) = self.placements.get(&active).cloned() else { return };
         let failures = placement.failures + 1;
         let (Some(spec), SlotIndex::Number(_)) = (demand.spec.clone(), &slot_id.1) else { return };

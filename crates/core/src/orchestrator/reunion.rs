@@ -66,6 +66,7 @@ impl Orchestrator {
             if self.apps.get(&row.wish.key) == Some(&id) {
                 self.apps.remove(&row.wish.key);
             }
+            self.forget_generations(id);
             self.refresh_demands(id);
             self.touch_project(&row.wish.key.project);
         }

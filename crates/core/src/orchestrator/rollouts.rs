@@ -9,44 +9,61 @@
 //!   Failed ──▶ rolled back to the newest that ran; halts if there is none, or if it was such a rollback itself
 //! ```
 //!
-//! The outcome is a row; deadlines begin anew with each start of the orchestrator.
+//! The outcome is a row; deadlines begin anew with each generation, and with each start of the orchestrator.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_model::duration::Span;
 use holm_model::id::WishId;
 use holm_model::name::Name;
-use holm_model::slot::{ServiceKey, SlotIndex};
-use holm_model::state::RunState;
+use holm_model::slot::ServiceKey;
 use holm_model::update::{OnFailure, Promote};
 use holm_model::view::generation::{GenerationOutcome, RolloutView};
 use holm_model::wish::{AppKey, ServiceWish, Version};
 
 use super::Orchestrator;
 use super::command::{Expected, Refusal, Reply};
-use super::demand::{Demand, Origin, Wanted};
+use super::demand::{Demand, Origin};
 use super::generations::{Cause, GenerationRow, Outcome};
+use super::progress::Service;
 
-/// Of this run: how many slots run well, and since when no further one did (boot time).
-#[derive(Clone, Copy, Debug)]
+/// How the newest generation went so far in this run.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rollout {
+    /// Which one this is about: the next begins anew.
+    generation: u64,
+    paces: BTreeMap<Name, Pace>,
+    /// Why it was not taken back, as told last.
+    halted: Option<String>,
+}
+
+/// Of a service: how many slots ran well at most, and since when no further one did (boot time).
+#[derive(Clone, Copy, Debug)]
+struct Pace {
     well: usize,
     since: Duration,
 }
 
-/// How a service stands against its newest specification.
-#[derive(Debug, Default)]
-struct Progress {
-    /// Slots that run well.
-    well: usize,
-    /// The first that does not yet, and why.
-    open: Option<(SlotIndex, String)>,
-    /// All others are silent, stopped, or wait for a person: no deadline runs.
-    waits: bool,
-    /// One that has failed for good.
-    failed: Option<(SlotIndex, String)>,
-    /// A canary that runs well and is not promoted.
-    canary: Option<Promote>,
+// === impl Rollout ===
+
+impl Rollout {
+    /// A further slot of any of them is progress of all: they may wait for each other.
+    fn keep_pace(&mut self, now: Duration, services: &[Service]) {
+        let mut further = false;
+        for Service { name, progress, .. } in services {
+            let new = Pace { well: progress.well, since: now };
+            let pace = self.paces.entry(name.clone()).or_insert(new);
+            // What runs well again and again, and never for long, is no progress.
+            further |= progress.well > pace.well;
+            pace.well = pace.well.max(progress.well);
+        }
+        for Service { name, progress, .. } in services {
+            if let Some(pace) = self.paces.get_mut(name).filter(|_| further || progress.waits) {
+                pace.since = now;
+            }
+        }
+    }
 }
 
 // === impl Orchestrator: looking ===
@@ -66,18 +83,19 @@ impl Orchestrator {
     }
 
     fn look_at_rollout(&mut self, id: WishId) {
-        let services: Vec<(Name, Demand, Progress)> = self.progress_of(id);
-        for (name, _, progress) in &services {
+        let services = self.changes_of(id);
+        for Service { name, progress, .. } in &services {
             if let Some(Promote::After(after)) = progress.canary
                 && self.canary_stands_for(id, name, after)
             {
                 self.promote_service(id, name);
             }
         }
-        if services.iter().all(|(_, _, progress)| progress.open.is_none() && !progress.waits) {
+        if services.iter().all(|service| service.progress.open.is_none() && !service.progress.waits) {
             return self.set_outcome(id, Outcome::Ran);
         }
-        let failed = services.iter().find_map(|(name, demand, progress)| {
+        self.keep_pace(id, &services);
+        let failed = services.iter().find_map(|Service { name, demand, progress, .. }| {
             let (index, why) = progress.failed.as_ref()?;
             Some((demand.update().on_failure, format!("{name}/{index}: {why}")))
         });
@@ -86,98 +104,30 @@ impl Orchestrator {
         }
     }
 
+    fn keep_pace(&mut self, id: WishId, services: &[Service]) {
+        let Some((generation, _)) = self.newest_generation(id) else { return };
+        let rollout = self.rollouts.entry(id).or_default();
+        if rollout.generation != generation {
+            *rollout = Rollout { generation, ..Rollout::default() };
+        }
+        rollout.keep_pace(self.now.boot, services);
+    }
+
     /// No further slot ran well within the deadline of a service that would be rolled back.
-    fn late(&mut self, id: WishId, services: &[(Name, Demand, Progress)]) -> Option<(OnFailure, String)> {
-        let well = services.iter().map(|(_, _, progress)| progress.well).sum();
-        let (now, waits) = (self.now.boot, services.iter().any(|(_, _, progress)| progress.waits));
-        let rollout = self.rollouts.entry(id).or_insert(Rollout { well, since: now });
-        // What runs well again and again, and never for long, is no progress.
-        if rollout.well < well || waits {
-            *rollout = Rollout { well: well.max(rollout.well), since: now };
-        }
-        let passed = now.saturating_sub(rollout.since);
-        services.iter().find_map(|(name, demand, progress)| {
-            let (update, (index, why)) = (demand.update(), progress.open.as_ref()?);
+    fn late(&self, id: WishId, services: &[Service]) -> Option<(OnFailure, String)> {
+        let rollout = self.rollouts.get(&id)?;
+        let may_be = services.iter().filter(|service| {
+            !service.progress.waits && service.demand.update().on_failure == OnFailure::Rollback
+        });
+        may_be.into_iter().find_map(|Service { name, demand, progress, .. }| {
+            let (index, why) = progress.open.as_ref()?;
             let why = if why.is_empty() { "it does not run well yet" } else { why };
-            let deadline = update.deadline + canary_time(demand);
-            let late = update.on_failure == OnFailure::Rollback && passed >= deadline;
-            let deadline = Span(deadline);
-            late.then(|| {
-                (
-                    OnFailure::Rollback,
-                    format!("no further slot ran well within {deadline}; {name}/{index}: {why}"),
-                )
-            })
+            let deadline = demand.update().deadline + canary_time(demand);
+            let passed = self.now.boot.saturating_sub(rollout.paces.get(name)?.since);
+            let deadline = Some(Span(deadline)).filter(|_| passed >= deadline)?;
+            let why = format!("no further slot ran well within {deadline}; {name}/{index}: {why}");
+            Some((OnFailure::Rollback, why))
         })
-    }
-
-    /// Of every service that the newest generation changed against what ran last.
-    fn progress_of(&self, id: WishId) -> Vec<(Name, Demand, Progress)> {
-        let Some(row) = self.wishes.get(&id) else { return Vec::new() };
-        let ran = self.last_that_ran(id);
-        let changed = |name: &Name, service: &ServiceWish| {
-            ran.is_none_or(|(_, ran)| ran.services.get(name).is_none_or(|said| said.spec != service.spec))
-        };
-        let of_the_manifest = row.wish.services.iter().filter(|(_, service)| service.run_of.is_none());
-        let services = of_the_manifest.filter_map(|(name, service)| {
-            let origin = Origin::Own(ServiceKey { wish: id, service: name.clone() });
-            let demand = self.demands.get(&origin)?.clone();
-            let mut progress = self.progress(&origin, &demand);
-            if !changed(name, service) {
-                // What fails without having been changed is no fault of the generation.
-                progress.failed = None;
-            }
-            Some((name.clone(), demand, progress))
-        });
-        services.collect()
-    }
-
-    fn progress(&self, origin: &Origin, demand: &Demand) -> Progress {
-        let mut progress = Progress::default();
-        if demand.part.run != RunState::Run {
-            progress.waits = true;
-            return progress;
-        }
-        let healthy_for = self.healthy_for(demand);
-        let (mut slots, mut silent, mut held) = (0, 0, 0);
-        for (index, slot) in self.slots.of(origin).filter(|(_, slot)| slot.wanted) {
-            slots += 1;
-            if self.is_updated(slot, demand, healthy_for) && !self.lacks_below(slot.active) {
-                progress.well += 1;
-                continue;
-            }
-            let slot_id = (origin.clone(), index.clone());
-            let failed = self.failure_for_good(&slot_id, slot, demand.part.generation);
-            let heard =
-                slot.active.and_then(|id| self.placements.get(&id)).is_none_or(|placed| self.online(placed));
-            silent += usize::from(!heard);
-            held += usize::from(Self::waits_for_canary(index, demand));
-            progress.failed = progress.failed.or(failed);
-            progress.open.get_or_insert_with(|| (index.clone(), self.why_open(slot)));
-        }
-        if let (Wanted::First(number), None) = (demand.slots, &progress.open)
-            && slots < number as usize
-        {
-            progress.open = Some((SlotIndex::Number(0), String::new()));
-        }
-        let left = slots - progress.well;
-        let canary = demand.canary().map(|(canary, _)| canary.promote);
-        progress.canary = canary.filter(|_| left > 0 && left == held);
-        let held = if canary == Some(Promote::Manual) { held } else { 0 };
-        progress.waits = left > 0 && left == silent + held;
-        progress
-    }
-
-    /// A cluster that makes its slots itself says that some of them are not filled.
-    fn lacks_below(&self, active: Option<holm_model::id::AssignmentId>) -> bool {
-        active.is_some_and(|id| self.index.unfilled_below.get(&id).is_some_and(|told| !told.is_empty()))
-    }
-
-    fn why_open(&self, slot: &super::slots::Slot) -> String {
-        let reported = slot.active.and_then(|id| {
-            self.copies(id).map(|report| report.status.reason.clone()).find(|reason| !reason.is_empty())
-        });
-        reported.unwrap_or_else(|| slot.reason.clone())
     }
 
     fn canary_stands_for(&self, id: WishId, service: &Name, long: Duration) -> bool {
@@ -186,7 +136,7 @@ impl Orchestrator {
     }
 
     /// The newest generation of which everything ran.
-    fn last_that_ran(&self, id: WishId) -> Option<(u64, &GenerationRow)> {
+    pub(super) fn last_that_ran(&self, id: WishId) -> Option<(u64, &GenerationRow)> {
         self.generations_of(id).filter(|(_, row)| row.outcome == Outcome::Ran).last()
     }
 
@@ -208,7 +158,7 @@ impl Orchestrator {
 
     pub(super) fn rollout_view(&self, id: WishId) -> Option<RolloutView> {
         let (generation, row) = self.newest_generation(id)?;
-        let services = if row.outcome == Outcome::Underway { self.progress_of(id) } else { Vec::new() };
+        let services = if row.outcome == Outcome::Underway { self.changes_of(id) } else { Vec::new() };
         let (outcome, reason) = match &row.outcome {
             Outcome::Underway => (GenerationOutcome::Underway, String::new()),
             Outcome::Ran => (GenerationOutcome::Ran, String::new()),
@@ -219,17 +169,15 @@ impl Orchestrator {
             Cause::Automatic { failed, .. } => (Some(*failed), reason),
             _ => (None, reason),
         };
-        let manual = |progress: &Progress| progress.canary == Some(Promote::Manual);
-        let canary = services.iter().filter(|(_, _, progress)| manual(progress));
-        let rolls_back =
-            |(_, demand, _): &(Name, Demand, Progress)| demand.update().on_failure == OnFailure::Rollback;
+        let canary = services.iter().filter(|service| service.progress.canary == Some(Promote::Manual));
+        let rolls_back = |service: &Service| service.demand.update().on_failure == OnFailure::Rollback;
         let may_go_back = !matches!(row.cause, Cause::Automatic { .. }) && self.last_that_ran(id).is_some();
         Some(RolloutView {
             generation,
             outcome,
             reason,
             took_back,
-            canaries: canary.map(|(name, ..)| name.to_string()).collect(),
+            canaries: canary.map(|service| service.name.to_string()).collect(),
             rolls_back: may_go_back && services.iter().any(rolls_back),
         })
     }
@@ -252,16 +200,17 @@ impl Orchestrator {
         }
     }
 
+    /// Asked once a second while it is so: what refuses to be taken back now may be possible later.
     fn generation_failed(&mut self, id: WishId, on_failure: OnFailure, why: &str) {
         let Some((generation, row)) = self.newest_generation(id) else { return };
-        if row.outcome != Outcome::Underway {
-            return;
-        }
+        let new = row.outcome == Outcome::Underway;
         let automatic = matches!(row.cause, Cause::Automatic { .. });
         let Some(app) = self.wishes.get(&id).map(|row| row.wish.key.clone()) else { return };
-        self.set_outcome(id, Outcome::Failed(why.to_owned()));
-        self.note_rollout(&app, "failed", &format!("generation {generation}: {why}"));
-        if on_failure != OnFailure::Rollback {
+        if new {
+            self.set_outcome(id, Outcome::Failed(why.to_owned()));
+            self.note_rollout(&app, "failed", &format!("generation {generation}: {why}"));
+        }
+        if on_failure != OnFailure::Rollback || automatic && !new {
             return;
         }
         let halted = if automatic {
@@ -274,7 +223,10 @@ impl Orchestrator {
                 Err(reason) => reason,
             }
         };
-        self.note_rollout(&app, "halted", &format!("generation {generation} stays: {halted}"));
+        let told = self.rollouts.get_mut(&id).and_then(|rollout| rollout.halted.replace(halted.clone()));
+        if told.as_ref() != Some(&halted) {
+            self.note_rollout(&app, "halted", &format!("generation {generation} stays: {halted}"));
+        }
     }
 
     /// # Errors
@@ -304,8 +256,8 @@ impl Orchestrator {
         let services = self.progress_of(id);
         let waiting: Vec<Name> = services
             .iter()
-            .filter(|(_, demand, progress)| demand.canary().is_some() && progress.open.is_some())
-            .map(|(name, ..)| name.clone())
+            .filter(|service| service.demand.canary().is_some() && service.progress.open.is_some())
+            .map(|service| service.name.clone())
             .collect();
         if waiting.is_empty() {
             return Err(Refusal::Conflict(format!("no canary of application {app} waits to be promoted")));

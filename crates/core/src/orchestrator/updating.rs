@@ -34,7 +34,8 @@ impl Orchestrator {
         self.todo.updating.insert(slot_id.0.clone());
         let ends_first = demand.update().recreates() && !placement.per_node && !demand.rests();
         if demand.quiet || !ends_first && self.others_move(slot_id, demand, placement) {
-            return self.pass_on(demand, active, placement);
+            self.pass_on(demand, active, placement);
+            return self.keep_as_it_is(slot_id, demand, active);
         }
         if !ends_first && self.is_updated_there(demand, placement) {
             let mut changed = placement.clone();
@@ -95,6 +96,21 @@ impl Orchestrator {
         (changed.part.run, changed.part.restarts) = (wanted.run, wanted.restarts);
         changed.revision = self.coming_revision();
         self.put_placement(active, changed);
+    }
+
+    /// While it waits, what is lost or has failed is replaced with the same.
+    fn keep_as_it_is(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
+        let Some(part) = self.placements.get(&active).map(|placement| placement.part.clone()) else { return };
+        let spec = self.specs.decode(&part.spec);
+        let same = Demand { part, spec, ..demand.clone() };
+        match self.standing(active) {
+            Standing::Dangling => self.replace(slot_id, &same, active),
+            Standing::Exhausted(why) => self.try_elsewhere(slot_id, &same, active, &why),
+            Standing::Settled | Standing::Moving if self.todo.unfilled.contains(slot_id) => {
+                self.unsay(slot_id);
+            }
+            Standing::Settled | Standing::Moving => {}
+        }
     }
 
     /// The cluster that has it could have the new one, too: it knows best when.

@@ -19,6 +19,7 @@ mod refusing;
 mod removing;
 mod reunion;
 mod running;
+mod taking_back;
 mod telling;
 mod updating;
 mod voiding;

@@ -14,30 +14,30 @@ fn shop(spec: Spec) -> App {
     app("shop").service("web", spec, 3)
 }
 
-fn with(spec: Spec, update: Update) -> Spec {
+pub(super) fn with(spec: Spec, update: Update) -> Spec {
     let mut spec = spec;
     spec.0.update = update;
     spec
 }
 
 /// Back to what ran, after ten seconds without progress.
-fn careful() -> Update {
+pub(super) fn careful() -> Update {
     Update { on_failure: OnFailure::Rollback, deadline: Duration::from_secs(20), ..Update::default() }
 }
 
-fn history(fleet: &World) -> Vec<GenerationView> {
+pub(super) fn history(fleet: &World) -> Vec<GenerationView> {
     fleet.orchestrators[0].up().generations(&key("shop")).unwrap()
 }
 
-fn numbers(fleet: &World) -> Vec<u64> {
+pub(super) fn numbers(fleet: &World) -> Vec<u64> {
     history(fleet).iter().map(|view| view.generation).collect()
 }
 
-fn view(fleet: &World) -> ApplicationView {
+pub(super) fn view(fleet: &World) -> ApplicationView {
     fleet.orchestrators[0].up().applications().remove(0)
 }
 
-fn roll_back(fleet: &mut World, to: Option<u64>) -> Result<ApplyView, Refusal> {
+pub(super) fn roll_back(fleet: &mut World, to: Option<u64>) -> Result<ApplyView, Refusal> {
     let command = Command::Rollback { app: key("shop"), to, expected: Expected::Anything };
     match fleet.command(0, command)? {
         Reply::Applied(view) => Ok(view),
@@ -45,12 +45,12 @@ fn roll_back(fleet: &mut World, to: Option<u64>) -> Result<ApplyView, Refusal> {
     }
 }
 
-fn promote(fleet: &mut World) -> Result<Reply, Refusal> {
+pub(super) fn promote(fleet: &mut World) -> Result<Reply, Refusal> {
     fleet.command(0, Command::Promote { app: key("shop"), expected: Expected::Anything })
 }
 
 /// All slots run in this generation, and it is known that they ran well.
-fn run_until_ran(fleet: &mut World, generation: u64) {
+pub(super) fn run_until_ran(fleet: &mut World, generation: u64) {
     fleet.run_until(&format!("generation {generation} runs"), |fleet| {
         let rows = fleet.rows();
         rows.iter().all(|row| row.generation == generation && row.state == "RUNNING")
@@ -58,13 +58,13 @@ fn run_until_ran(fleet: &mut World, generation: u64) {
     });
 }
 
-fn events(fleet: &World, to: &str) -> Vec<String> {
+pub(super) fn events(fleet: &World, to: &str) -> Vec<String> {
     let told = fleet.orchestrators[0].disk.history.iter().filter(|change| change.to == to);
     told.map(|change| change.reason.clone()).collect()
 }
 
 /// A world with the clusters, and with nodes of the root alone.
-fn worlds() -> [World; 2] {
+pub(super) fn worlds() -> [World; 2] {
     [fleet().node("fl-1").node("fl-2"), fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1))]
 }
 
@@ -256,7 +256,7 @@ fn one_that_recreates_ends_all_before_anything_starts() {
     }
 }
 
-fn canary(promote: Promote) -> Update {
+pub(super) fn canary(promote: Promote) -> Update {
     let strategy = UpdateStrategy::Canary(Canary { size: CanarySize::Count(1), promote });
     Update { strategy, ..careful() }
 }

@@ -1,6 +1,7 @@
 //! A cluster that lost its store and adopted its nodes while its parent was out of reach.
 
 use holm_core::orchestrator::command::{Command, Expected};
+use holm_model::record::Table;
 
 use crate::disk::Disk;
 use crate::fleet::{app, fleet, nodes, steady};
@@ -45,6 +46,24 @@ fn what_it_adopted_passes_to_the_parents_shares_without_a_second_copy() {
     fleet.run_until("it obeys", |fleet| fleet.processes("web").len() == 1);
     fleet.delete("shop");
     fleet.run_until_lines(&[]);
+}
+
+#[test]
+fn what_it_kept_of_what_is_its_parents_is_forgotten() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_running(1);
+    let vienna = lose_store_alone(&mut fleet);
+    // What was never kept is kept at a start.
+    fleet.crash(Who::Orchestrator(vienna), false);
+    fleet.run_secs(8);
+    let kept = |fleet: &World| fleet.orchestrators[vienna].disk.texts(Table::Generation);
+    assert_eq!(kept(&fleet).len(), 1);
+    fleet.heal("vienna");
+    fleet.run_until("it is the parent's again", |fleet| {
+        fleet.orchestrators[vienna].up().applications().is_empty()
+    });
+    assert_eq!(kept(&fleet), [""; 0]);
 }
 
 #[test]
