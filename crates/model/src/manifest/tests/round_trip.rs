@@ -224,6 +224,7 @@ fn exposed() -> impl Strategy<Value = Vec<Expose>> {
         .prop_map(|all| all.into_iter().map(|(port, at)| Expose { port, at }).collect())
 }
 
+// Boxed: all of it at once is more than the stack of a test holds.
 prop_compose! {
     fn spec()(
         command in vec(text(), 0..4),
@@ -232,13 +233,13 @@ prop_compose! {
         volumes in vec(volume(), 0..3),
         ports in ports(),
         (cpu, memory) in (0..=100_000_u64, 0..=1_u64 << 40),
-        placement in placement(),
+        placement in placement().boxed(),
         restart in restart(),
-        (secrets, files, on_change) in given(),
+        (secrets, files, on_change) in given().boxed(),
         identity: bool,
-        (update, kind) in (update(), kind()),
+        (update, kind) in (update(), kind()).boxed(),
         (grace, drain) in (0..=3_600_000_u64, of(0..=3_600_000_u64)),
-        (health, ready, expose) in (of(check()), of(check()), exposed()),
+        (health, ready, expose) in (of(check()), of(check()), exposed()).boxed(),
     ) -> ServiceSpec {
         let health = health.map(|check| at(&ports, check));
         let ready = ready.map(|check| Check { start: Check::START, ..at(&ports, check) });
