@@ -70,9 +70,13 @@ impl Member {
         let (called, obeyed, reads) = (name.clone(), None, READS);
         let hello = Hello { protocol: PROTOCOL, version, role, name: called, obeyed, digest, reads };
         say(&session, &Up::Hello(hello)).await?;
-        let welcome = match hear(&mut session).await? {
-            Down::Welcome(welcome) => welcome,
-            other => return Err(format!("{name} was not welcomed: {other:?}").into()),
+        let welcome = loop {
+            match hear(&mut session).await? {
+                Down::Welcome(welcome) => break welcome,
+                // Whoever has much to do says first that it is there.
+                Down::Alive { .. } => {}
+                other => return Err(format!("{name} was not welcomed: {other:?}").into()),
+            }
         };
         say(&session, &Up::Sync { obeyed: None, digest }).await?;
         let mut member = Self { role, name, session, welcome, revision: 0, sequence: 0, offered, tally };
