@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +145,16 @@ impl Role {
     }
 }
 
+// === impl Usage ===
+
+impl AddAssign<&Self> for Usage {
+    /// What members say has no bound: at most all that can be said.
+    fn add_assign(&mut self, other: &Self) {
+        self.cpu_millis = self.cpu_millis.saturating_add(other.cpu_millis);
+        self.memory = self.memory.saturating_add(other.memory);
+    }
+}
+
 // === impl Aggregate ===
 
 impl Aggregate {
@@ -190,5 +201,19 @@ impl NodeFacts {
             add("runtime", runtime.name.as_str());
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_that_members_make_up_adds_up() {
+        let all = Usage { cpu_millis: u64::MAX, memory: u64::MAX };
+        let mut sum = Usage { cpu_millis: 1, memory: 2 };
+        sum += &all;
+        sum += &all;
+        assert_eq!(sum, all);
     }
 }

@@ -42,6 +42,8 @@ pub const READS: u32 = 3;
 pub const READS_MUSTS: u32 = 2;
 /// From here on members know `health`, `ready` and `expose` of a service; before, they pass over them.
 pub const READS_HEALTH: u32 = 3;
+/// From here on clusters know that the tokens of somebody can be void in one project; before, they pass over that.
+pub const READS_ROLES: u32 = 3;
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,10 +12,15 @@ use holm_model::project::{Allowance, ProjectReport};
 use holm_model::view::people::Quota;
 
 use super::Orchestrator;
+use super::kept::Said;
 use super::projects::DEFAULT;
 
 /// What a cluster has of its own, project by project.
 pub(super) type Reports = BTreeMap<Name, ProjectReport>;
+
+/// A cluster may have so many projects of its own beside those that were made here: `default`, and some that were deleted
+/// while it was cut off.
+const STRAYS: usize = 100;
 
 static NOTHING: Reports = Reports::new();
 
@@ -102,15 +107,20 @@ impl Orchestrator {
 // === impl Orchestrator: what clusters say ===
 
 impl Orchestrator {
-    /// By cluster: as it told in this run or, until then, in one before.
+    /// By cluster: as it told in this run or, until then, in one before. The word of one that is revoked counts for nothing.
     pub(super) fn reports(&self) -> impl Iterator<Item = (MemberId, &Reports)> {
         let clusters = self.members.iter().filter(|(_, member)| member.role == Role::Cluster);
-        clusters.map(|(id, _)| (*id, self.reports_by(*id)))
+        clusters.filter(|(id, _)| !self.is_void(**id)).map(|(id, _)| (*id, self.reports_by(*id)))
     }
 
     fn reports_by(&self, id: MemberId) -> &Reports {
         let told = self.live.get(&id).and_then(|live| live.projects.as_ref());
         told.or_else(|| self.seen.get(&id).map(|seen| &seen.projects)).unwrap_or(&NOTHING)
+    }
+
+    fn reports_by_mut(&mut self, id: MemberId) -> Option<&mut Reports> {
+        let (live, seen) = (self.live.get_mut(&id)?, self.seen.get(&id));
+        Some(live.projects.get_or_insert_with(|| seen.map(|seen| seen.projects.clone()).unwrap_or_default()))
     }
 
     /// To be kept over restarts.
@@ -119,18 +129,20 @@ impl Orchestrator {
     }
 
     pub(super) fn project_fact(&mut self, id: MemberId, report: ProjectReport) {
-        if self.reports_by(id).get(&report.project) == Some(&report) {
-            return;
+        let most = self.projects.len() + STRAYS;
+        let known = self.projects.contains(&report.project);
+        let Some(reports) = self.reports_by_mut(id) else { return };
+        let project = report.project.clone();
+        let room = known || reports.contains_key(&project) || reports.len() < most;
+        if room && reports.get(&project) != Some(&report) {
+            reports.insert(project.clone(), report);
+            self.said(id, project);
         }
-        let (mut reports, project) = (self.last_reports(id), report.project.clone());
-        reports.insert(project.clone(), report);
-        self.reports_changed(id, reports, project);
     }
 
     pub(super) fn project_gone(&mut self, id: MemberId, project: &Name) {
-        let mut reports = self.last_reports(id);
-        if reports.remove(project).is_some() {
-            self.reports_changed(id, reports, project.clone());
+        if self.reports_by_mut(id).and_then(|reports| reports.remove(project)).is_some() {
+            self.said(id, project.clone());
         }
     }
 
@@ -145,12 +157,21 @@ impl Orchestrator {
         missing.iter().for_each(|project| self.project_gone(id, project));
     }
 
-    fn reports_changed(&mut self, id: MemberId, reports: Reports, project: Name) {
-        if let Some(live) = self.live.get_mut(&id) {
-            live.projects = Some(reports);
+    fn said(&mut self, by: MemberId, project: Name) {
+        self.todo.said.by.insert(by);
+        self.todo.said.projects.insert(project);
+    }
+
+    /// What clusters have said since the last tick, for others and for later.
+    pub(super) fn hear_what_was_said(&mut self) {
+        let Said { by, projects, nodes } = std::mem::take(&mut self.todo.said);
+        by.into_iter().for_each(|id| self.remember(id));
+        let made = |project: &&Name| self.projects.contains(project);
+        let made: Vec<_> = projects.iter().filter(made).collect();
+        made.into_iter().for_each(|project| self.touch_project(project));
+        if nodes {
+            self.touch_projects();
         }
-        self.remember(id);
-        self.todo.projects.insert(project);
     }
 
     /// Somebody below who has applications of their own in the project.
@@ -159,3 +180,7 @@ impl Orchestrator {
         Some(self.member_name(id))
     }
 }
+
+#[cfg(test)]
+#[path = "allowances_tests.rs"]
+mod tests;

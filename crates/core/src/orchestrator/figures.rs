@@ -157,8 +157,7 @@ impl Orchestrator {
         *service.instances.entry(state).or_default() += 1;
         service.running += u64::from(state == InstanceState::Running && !report.held);
         let usage = report.status.usage.unwrap_or_default();
-        service.usage.cpu_millis += usage.cpu_millis;
-        service.usage.memory += usage.memory;
+        service.usage += &usage;
     }
 
     fn wanted_slots(&self, origin: &Origin, demand: &Demand) -> u64 {
@@ -195,10 +194,9 @@ fn usage_of(role: Role, live: &Live) -> Usage {
     if role == Role::Node {
         return live.usage;
     }
-    live.nodes.values().fold(Usage::default(), |sum, node| Usage {
-        cpu_millis: sum.cpu_millis + node.usage.cpu_millis,
-        memory: sum.memory + node.usage.memory,
-    })
+    let mut sum = Usage::default();
+    live.nodes.values().for_each(|node| sum += &node.usage);
+    sum
 }
 
 fn count(number: usize) -> u64 {

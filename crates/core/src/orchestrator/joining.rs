@@ -123,6 +123,10 @@ impl Orchestrator {
             self.void(Entry::Signer(id));
         }
         self.revocations_changed();
+        if member.role == Role::Cluster {
+            // What it said of projects counts no more.
+            self.touch_projects();
+        }
         if let Some(link) = self.live.get(&id).and_then(|live| live.link) {
             self.close(link, "this member's certificate was revoked");
             self.unsync(id);

@@ -25,6 +25,7 @@ pub(super) struct Todo {
     pub(super) endpoints: BTreeSet<EndpointsKey>,
     pub(super) contents: BTreeSet<ContentKey>,
     pub(super) projects: BTreeSet<Name>,
+    pub(super) said: Said,
     /// Shares of which the parent may have to hear something new.
     pub(super) shares: BTreeSet<AssignmentId>,
     /// Members whose list has changed.
@@ -37,6 +38,17 @@ pub(super) struct Todo {
     pub(super) unfilled: BTreeSet<SlotId>,
     /// Members that are removed as soon as they have ended what they owe.
     pub(super) leaving: BTreeSet<MemberId>,
+}
+
+/// By clusters, since the last tick. However often they say something else, others hear of it, and it is written down,
+/// once per tick.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Clusters of which something must be remembered.
+    pub(super) by: BTreeSet<MemberId>,
+    pub(super) projects: BTreeSet<Name>,
+    /// How many nodes they have.
+    pub(super) nodes: bool,
 }
 
 /// Instances and nodes by what they belong to.

@@ -59,6 +59,13 @@ impl List {
         self.items.values()
     }
 
+    pub(super) fn revocations(&self) -> impl Iterator<Item = &String> {
+        self.items.keys().filter_map(|key| match key {
+            ItemKey::Revocation(text) => Some(text),
+            _ => None,
+        })
+    }
+
     pub(super) fn withheld(&self) -> impl Iterator<Item = &PackedItem> {
         self.withheld.values()
     }

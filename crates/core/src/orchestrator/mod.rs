@@ -92,6 +92,8 @@ mod specs;
 mod standing;
 mod surroundings;
 pub mod tally;
+#[cfg(test)]
+mod testing;
 mod updating;
 mod upward;
 mod views;

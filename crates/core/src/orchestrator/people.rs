@@ -1,10 +1,17 @@
 //! People, their roles, and which of their tokens are void.
 //!
 //! People live at the root; clusters know them by what their tokens say, which the sea has signed. That a token
-//! is void travels as an entry of the list of revocations: `token:<id>`, or `person:<name>:<milliseconds>` for
-//! all that were made for somebody before that time.
+//! is void travels as an entry of the list of revocations:
+//!
+//! | entry | what is void |
+//! | --- | --- |
+//! | `token:<id>` | it |
+//! | `person:<name>:<milliseconds>` | all that were made for somebody before that time |
+//! | `role:<project>:<name>:<milliseconds>` | those of them that allow something in the project |
+//!
+//! Of those with a time the newest stays, so that the list is no longer than there are people and roles.
 
-use holm_model::access::Role;
+use holm_model::access::{Grants, Role};
 use holm_model::name::Name;
 use holm_model::time::Time;
 use holm_model::view::people::{PersonView, ProjectRolesView, Roles};
@@ -30,6 +37,7 @@ pub const ADMIN: &str = "admin";
 
 const TOKEN: &str = "token:";
 const PERSON: &str = "person:";
+const ROLE: &str = "role:";
 
 impl Orchestrator {
     pub(super) fn people_command(&mut self, command: PeopleCommand) -> Result<Reply, Refusal> {
@@ -41,7 +49,7 @@ impl Orchestrator {
             PeopleCommand::Create { name, password, roles } => self.create_person(name, password, roles),
             PeopleCommand::SetRoles { name, roles } => self.set_roles(&name, roles),
             PeopleCommand::SetProjectRole { name, project, role } => {
-                self.set_project_role(&name, project, role)
+                self.set_project_role(&name, &project, role)
             }
             PeopleCommand::SetPassword { name, password, must_change } => {
                 self.set_password(&name, password, must_change)
@@ -94,16 +102,29 @@ impl Orchestrator {
     }
 
     /// Of those in the project whoever asks may know: that somebody else is there says only a role that was given.
-    fn set_project_role(&mut self, name: &Name, project: Name, role: Option<Role>) -> Result<Reply, Refusal> {
+    /// What is taken there ends nothing that allows nothing there.
+    fn set_project_role(
+        &mut self,
+        name: &Name,
+        project: &Name,
+        role: Option<Role>,
+    ) -> Result<Reply, Refusal> {
         let mut roles = self.people.get(name).ok_or_else(|| no_person(name))?.roles.clone();
+        let before = roles.grants();
         match role {
+            Some(_) if !self.has_project(project) => return Err(Refusal::no_project(project)),
             Some(role) => {
-                roles.projects.insert(project, role);
+                roles.projects.insert(project.clone(), role);
             }
-            None if roles.projects.remove(&project).is_none() => return Err(no_person(name)),
+            None if roles.projects.remove(project).is_none() => return Err(no_person(name)),
             None => {}
         }
-        self.set_roles(name, roles)
+        let loses = !before.is_within(&roles.grants());
+        self.people.change(&mut self.journal, name, |person| person.roles = roles);
+        if loses {
+            self.void_until_now(&format!("{ROLE}{project}:{name}:"));
+        }
+        Ok(Reply::Done)
     }
 
     /// Who may what in the project, by a role there. `None`: there is no such project.
@@ -146,32 +167,47 @@ impl Orchestrator {
 
     /// Every token that was made for them until now.
     fn void_tokens_of(&mut self, name: &Name) {
-        self.put_revocation(&format!("{PERSON}{name}:{}", self.now.wall.0));
+        self.void_until_now(&format!("{PERSON}{name}:"));
     }
 
     /// An API token or a session.
     pub(super) fn void_token(&mut self, id: &str) {
-        self.put_revocation(&format!("{TOKEN}{id}"));
+        self.void(Entry::Other(&format!("{TOKEN}{id}")));
+        self.revocations_changed();
     }
 
-    fn put_revocation(&mut self, text: &str) {
-        self.void(Entry::Other(text));
+    /// In the place of earlier entries with the prefix, which say less.
+    fn void_until_now(&mut self, prefix: &str) {
+        let earlier: Vec<String> = self.entries(prefix).cloned().collect();
+        let until = earlier.iter().filter_map(|text| time_behind(prefix, text)).max();
+        for text in &earlier {
+            self.revocations.remove(&mut self.journal, text);
+        }
+        // A clock that was put back makes nothing good again.
+        let until = until.map_or(self.now.wall, |until| until.max(self.now.wall));
+        self.void(Entry::Other(&format!("{prefix}{}", until.0)));
         self.revocations_changed();
+    }
+
+    /// Our own entries with the prefix.
+    fn entries<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a String> {
+        let entries = self.revocations.from(Some(prefix.to_owned())).map(|(text, _)| text);
+        entries.take_while(move |text| text.starts_with(prefix))
     }
 
     /// Whether a token that the sea has signed was made void: here, or by those above.
     #[must_use]
-    pub fn is_token_void(&self, id: &str, who: &str, made: Time) -> bool {
-        let before = |prefix: &str| self.latest(prefix).is_some_and(|until| made < until);
-        self.is_revoked(&format!("{TOKEN}{id}")) || before(&format!("{PERSON}{who}:")) || before(ALL)
+    pub fn is_token_void(&self, id: &str, who: &str, grants: &Grants, made: Time) -> bool {
+        let mut prefixes = vec![ALL.to_owned(), format!("{PERSON}{who}:")];
+        prefixes.extend(grants.projects.keys().map(|project| format!("{ROLE}{project}:{who}:")));
+        self.is_revoked(&format!("{TOKEN}{id}")) || self.latest(&prefixes).is_some_and(|until| made < until)
     }
 
-    /// The latest time behind the prefix in the list of revocations.
-    fn latest(&self, prefix: &str) -> Option<Time> {
-        let time = |text: &str| text.strip_prefix(prefix)?.parse().ok().map(Time);
-        let ours = self.revocations.from(Some(prefix.to_owned())).map(|(text, _)| text);
-        let ours = ours.take_while(|text| text.starts_with(prefix)).filter_map(|text| time(text));
-        ours.chain(told(&self.held).filter_map(time)).max()
+    /// The latest time behind any of the prefixes in the list of revocations.
+    fn latest(&self, prefixes: &[String]) -> Option<Time> {
+        let of = |text: &str| prefixes.iter().find_map(|prefix| time_behind(prefix, text));
+        let ours = prefixes.iter().flat_map(|prefix| self.entries(prefix));
+        ours.filter_map(|text| of(text)).chain(told(&self.held).filter_map(of)).max()
     }
 
     /// Somebody's row, for proving a password.
@@ -194,6 +230,18 @@ impl Orchestrator {
             created: person.created,
         };
         self.people.iter().map(view).collect()
+    }
+}
+
+fn time_behind(prefix: &str, text: &str) -> Option<Time> {
+    text.strip_prefix(prefix)?.parse().ok().map(Time)
+}
+
+/// The entry for a verifier that passes over `role:`: more is void there than must be, and nothing less.
+pub(super) fn without_roles(entry: &str) -> String {
+    match entry.strip_prefix(ROLE).and_then(|rest| rest.split_once(':')) {
+        Some((_, person)) => format!("{PERSON}{person}"),
+        None => entry.to_owned(),
     }
 }
 

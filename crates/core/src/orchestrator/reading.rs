@@ -14,6 +14,9 @@ impl Orchestrator {
     pub(super) fn reads(&mut self, id: MemberId, reads: u32) {
         let Some(list) = self.lists.get_mut(&id) else { return };
         list.is_read_with(reads);
+        if self.members.get(&id).is_some_and(|member| member.role == Role::Cluster) {
+            self.put_revocations(&[id]);
+        }
         self.note_withheld(id);
     }
 

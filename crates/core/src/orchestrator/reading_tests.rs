@@ -1,17 +1,14 @@
 use ciborium::Value;
+use holm_model::access;
 use holm_model::item::{Item, ItemKey};
-use holm_model::message::{Down, Hello, ListChange, PROTOCOL, READS, Up};
+use holm_model::message::{Down, ListChange, READS, READS_MUSTS};
+use holm_model::name::Name;
 use holm_model::newer::Newer;
 use holm_model::service::{Application, ApplicationService, Replicas, ServiceSpec};
-use holm_model::time::{Now, Time};
-use holm_model::view::TokenRole;
 
+use super::super::testing::Root;
 use super::*;
-use crate::orchestrator::Tier;
-use crate::orchestrator::command::{Actor, Command, Expected, ProjectCommand, Reply};
-use crate::orchestrator::config::{Config, Deadlines};
-use crate::orchestrator::event::{Effect, Event, LinkId, Ticket};
-use crate::table::Snapshot;
+use crate::orchestrator::command::{Command, Expected, PeopleCommand, ProjectCommand};
 
 /// What a made-up later version reads.
 const LATER: u32 = u32::MAX;
@@ -21,91 +18,7 @@ fn gossip() -> ItemKey {
     ItemKey::Newer(Newer::new(&Value::Text("Gossip".to_owned())).unwrap())
 }
 
-struct Root(Orchestrator);
-
 impl Root {
-    fn new() -> Self {
-        let (sea, name) = ("sea".to_owned(), "root".parse().unwrap());
-        let (deadlines, strategy) = (Deadlines::default(), Default::default());
-        let config = Config {
-            sea,
-            name,
-            tier: Tier::Root,
-            deadlines,
-            strategy,
-            location: None,
-            generations: 10,
-            expose: None,
-            schedulers: Default::default(),
-        };
-        Self(Orchestrator::load(Snapshot::new(), config, 1).unwrap())
-    }
-
-    fn step(&mut self, event: Event) -> Vec<Effect> {
-        self.0.step(Now::default(), event);
-        self.0.journal_mut().take_batch();
-        self.0.journal_mut().committed();
-        self.0.take_effects()
-    }
-
-    fn command(&mut self, command: Command) -> Reply {
-        let actor = Actor { who: "admin".to_owned(), from: "unix".to_owned() };
-        let effects = self.step(Event::Command { ticket: Ticket(1), actor, command });
-        let reply = effects.into_iter().find_map(|effect| match effect {
-            Effect::Reply { result, .. } => Some(result.unwrap()),
-            _ => None,
-        });
-        reply.unwrap()
-    }
-
-    fn join(&mut self) -> MemberId {
-        self.join_as(Role::Node)
-    }
-
-    fn join_as(&mut self, role: Role) -> MemberId {
-        let (id, secret_hash) = ("t".to_owned(), "secret".to_owned());
-        let of_token = if role == Role::Node { TokenRole::Node } else { TokenRole::Cluster };
-        let (token, expires) = (id.clone(), Time(i64::MAX));
-        let hash = secret_hash.clone();
-        self.command(Command::CreateToken {
-            id,
-            role: of_token,
-            secret_hash,
-            expires,
-            uses: None,
-            grants: None,
-        });
-        let name = "fl-1".parse().unwrap();
-        let join = Command::Join { token, secret_hash: hash, role, name, facts: None };
-        match self.command(join) {
-            Reply::Joined { member, .. } => member,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// A member that reads so much calls and holds nothing: what it is sent.
-    fn call(&mut self, link: u64, member: MemberId, reads: u32) -> Vec<Down> {
-        self.call_as(link, member, Role::Node, reads)
-    }
-
-    fn call_as(&mut self, link: u64, member: MemberId, role: Role, reads: u32) -> Vec<Down> {
-        let link = LinkId(link);
-        self.step(Event::LinkOpened { link, member, serial: "1".to_owned(), renew_only: false });
-        let (version, name, digest) = ("0".to_owned(), "fl-1".parse().unwrap(), Default::default());
-        let hello = Hello { protocol: PROTOCOL, version, role, name, obeyed: None, digest, reads };
-        self.step(Event::LinkMessage { link, message: Up::Hello(hello) });
-        let mut sent = self.step(Event::LinkMessage { link, message: Up::Sync { obeyed: None, digest } });
-        if let [Effect::Send { message: Down::Catalog { entries, .. }, .. }] = &sent[..] {
-            let keys = entries.iter().map(|(key, _)| key.clone()).collect();
-            sent = self.step(Event::LinkMessage { link, message: Up::Want { keys } });
-        }
-        let messages = sent.into_iter().filter_map(|effect| match effect {
-            Effect::Send { message, .. } => Some(message),
-            _ => None,
-        });
-        messages.collect()
-    }
-
     /// What was told to people of members that are too old.
     fn told(&mut self) -> Vec<String> {
         let changes = self.0.take_behind().changes;
@@ -193,4 +106,21 @@ fn clusters_are_told_of_projects_once_they_can_read_them() {
     root.command(create("blue"));
     assert_eq!(keys(&root.call_as(1, cluster, Role::Cluster, 2)), []);
     assert_eq!(keys(&root.call_as(2, cluster, Role::Cluster, 3)), [project("blue"), project("default")]);
+}
+
+#[test]
+fn a_cluster_that_knows_of_no_roles_takes_all_tokens_of_that_person_for_void() {
+    let mut root = Root::new();
+    let cluster = root.join_as(Role::Cluster);
+    let (ada, project): (Name, Name) = ("ada".parse().unwrap(), "default".parse().unwrap());
+    let (name, password) = (ada.clone(), "x".to_owned());
+    root.command(Command::People(PeopleCommand::Create { name, password, roles: Default::default() }));
+    for role in [Some(access::Role::Viewer), None] {
+        let (name, project) = (ada.clone(), project.clone());
+        root.command(Command::People(PeopleCommand::SetProjectRole { name, project, role }));
+    }
+    let void = |text: &str| ItemKey::Revocation(text.to_owned());
+    assert_eq!(keys(&root.call_as(1, cluster, Role::Cluster, READS_MUSTS)), [void("person:ada:0")]);
+    let now = keys(&root.call_as(2, cluster, Role::Cluster, READS));
+    assert!(now.contains(&void("role:default:ada:0")) && !now.contains(&void("person:ada:0")), "{now:?}");
 }

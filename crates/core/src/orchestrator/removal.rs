@@ -9,12 +9,14 @@ use holm_model::fact::InstanceReport;
 use holm_model::id::MemberId;
 use holm_model::item::{Item, ItemKey};
 use holm_model::member::Role;
+use holm_model::message::{READS, READS_ROLES};
 use holm_model::state::MemberState;
 use holm_model::view::{InstanceView, RemovalView};
 
 use super::Orchestrator;
 use super::command::{Refusal, Reply};
 use super::lists::List;
+use super::people::without_roles;
 use super::place::few;
 use super::rows::{Phase, Revocation};
 use crate::revocation::{Entry, Void, told};
@@ -147,19 +149,26 @@ impl Orchestrator {
     }
 
     /// Clusters hear of every entry, so that they know when they are cut off. Nodes hear of those that signed for
-    /// others: few, however many nodes come and go.
+    /// others: few, however many nodes come and go. What a newer entry stands for is off the lists.
     pub(super) fn put_revocations(&mut self, members: &[MemberId]) {
         let all = self.all_revocations();
         let signer = |text: &&String| matches!(Entry::parse(text), Entry::Signer(_));
         let of_signers: BTreeSet<String> = all.iter().filter(signer).cloned().collect();
         for id in members {
+            let reads = self.reads_of(*id).unwrap_or(READS);
             let told = match self.members.get(id).map(|member| member.role) {
-                Some(Role::Cluster) => &all,
-                Some(Role::Node) => &of_signers,
+                Some(Role::Cluster) if reads < READS_ROLES => all.iter().map(|t| without_roles(t)).collect(),
+                Some(Role::Cluster) => all.clone(),
+                Some(Role::Node) => of_signers.clone(),
                 None => continue,
             };
+            let listed = self.lists.get(id).into_iter().flat_map(List::revocations);
+            let over: Vec<_> = listed.filter(|text| !told.contains(*text)).cloned().collect();
+            for text in over {
+                self.set_item(*id, ItemKey::Revocation(text), None);
+            }
             for text in told {
-                self.set_item(*id, ItemKey::Revocation(text.clone()), Some(&Item::Revocation));
+                self.set_item(*id, ItemKey::Revocation(text), Some(&Item::Revocation));
             }
         }
     }

@@ -34,6 +34,7 @@ impl Orchestrator {
     pub(super) fn tick(&mut self) {
         self.ticked = self.now.boot;
         self.look_at_members();
+        self.hear_what_was_said();
         self.ask_again();
         self.look_at_inquiries();
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);

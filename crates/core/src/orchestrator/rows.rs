@@ -61,6 +61,9 @@ pub struct Seen {
     /// What a cluster has of its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub projects: BTreeMap<Name, ProjectReport>,
+    /// How many a cluster has.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nodes: u32,
 }
 
 /// A wish and, once it is deleted, what its tombstone waits for.
@@ -138,6 +141,11 @@ pub struct Token {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     pub at: Time,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 // === impl Member ===

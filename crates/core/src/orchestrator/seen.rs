@@ -1,6 +1,6 @@
 //! What members said of themselves and when, kept over restarts: one that is away is known all the same.
 //!
-//! It is for people: nothing is decided by it, since a member may have become another meanwhile.
+//! It is for people, and for quotas: no place is chosen by it, since a member may have become another meanwhile.
 
 use holm_model::id::MemberId;
 use holm_model::member::NodeFacts;
@@ -16,7 +16,8 @@ impl Orchestrator {
     pub(super) fn remember(&mut self, id: MemberId) {
         let Some(heard) = self.live.get(&id).and_then(|live| live.heard_at) else { return };
         let (facts, projects) = (self.last_facts(id).cloned(), self.last_reports(id));
-        let seen = Seen { heard, facts, projects };
+        let nodes = self.live.get(&id).map_or(0, |live| live.aggregate.nodes);
+        let seen = Seen { heard, facts, projects, nodes };
         self.seen.put(&mut self.behind, id, seen);
     }
 
@@ -41,12 +42,14 @@ impl Orchestrator {
         told.or_else(|| self.seen.get(&id)?.facts.as_ref())
     }
 
-    /// After loading: when members were heard last.
+    /// After loading: when members were heard last, and how many nodes clusters had.
     pub(super) fn recall(&mut self) {
         for (id, seen) in self.seen.iter() {
             if let Some(live) = self.live.get_mut(id) {
                 live.heard_at = Some(seen.heard);
+                live.aggregate.nodes = seen.nodes;
             }
         }
+        self.touch_projects();
     }
 }

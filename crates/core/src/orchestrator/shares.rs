@@ -16,7 +16,8 @@ impl Orchestrator {
         let nodes = live.aggregate.nodes != aggregate.nodes;
         live.aggregate = aggregate;
         if nodes {
-            self.touch_projects();
+            self.todo.said.by.insert(id);
+            self.todo.said.nodes = true;
         }
         self.capacity_changed = true;
         self.rankings.touch(id);

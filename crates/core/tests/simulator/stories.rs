@@ -18,6 +18,7 @@ mod projects;
 mod refusing;
 mod removing;
 mod reunion;
+mod roles;
 mod running;
 mod taking_back;
 mod telling;

@@ -247,11 +247,11 @@ impl Handle {
     /// # Errors
     /// See [`TokenError`].
     pub async fn still_good(&self, claims: &Claims) -> Result<(), TokenError> {
-        let Claims { id, who, iat, exp, .. } = claims.clone();
+        let Claims { id, who, grants, iat, exp, .. } = claims.clone();
         if clock::wall() >= exp {
             return Err(TokenError::Expired(exp));
         }
-        match self.query(move |machine| machine.is_token_void(&id, &who, iat)).await {
+        match self.query(move |machine| machine.is_token_void(&id, &who, &grants, iat)).await {
             Some(false) => Ok(()),
             _ => Err(TokenError::Void),
         }

@@ -226,3 +226,31 @@ fn an_instance_of_a_revoked_node_is_not_there_for_those_above() {
     assert!(!there(&fleet));
     assert!(fleet.orchestrators[0].up().rights_of(id, &of, &[cluster, member]).is_empty());
 }
+
+#[test]
+fn what_a_revoked_cluster_has_said_holds_nothing_back() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+    let [vienna, munich] = [fleet.orch("vienna"), fleet.orch("munich")];
+    create(&mut fleet, quota(3));
+    apply(&mut fleet, vienna, web("own", 3)).unwrap();
+    assert!(refused(apply(&mut fleet, munich, web("own", 1))).contains("1 instances of 0"));
+    let member = fleet.member_id("vienna");
+    fleet.command(0, Command::RevokeMember { member }).unwrap();
+    fleet.run_secs(2);
+    apply(&mut fleet, munich, web("own", 3)).unwrap();
+    delete(&mut fleet, munich, "own");
+    fleet.command(0, Command::Project(ProjectCommand::Delete { name: name("blue") })).unwrap();
+}
+
+#[test]
+fn nodes_of_clusters_that_have_not_called_yet_count_after_a_restart() {
+    let mut fleet = fleet().cluster("vienna", nodes(3));
+    fleet.run_secs(5);
+    create(&mut fleet, quota(2));
+    let each = || app("shop").per_node("web", steady().memory("1Mi"));
+    assert!(refused(apply(&mut fleet, 0, each())).contains("3 instances of 2"));
+    fleet.cut("vienna");
+    fleet.crash(fleet.who("root"), false);
+    fleet.run_secs(5);
+    assert!(refused(apply(&mut fleet, 0, each())).contains("3 instances of 2"));
+}

@@ -7,6 +7,7 @@ use holm_core::node::NodeMachine;
 use holm_core::orchestrator::command::Command;
 use holm_core::orchestrator::{Effect, Event, Orchestrator};
 use holm_core::revocation::Void;
+use holm_model::access::Grants;
 use holm_model::id::MemberId;
 use holm_model::message::Up;
 use holm_model::record::Table;
@@ -144,7 +145,10 @@ fn taken_from(who: &str) -> (World, Void) {
 
 fn expect_nobody_else(fleet: &World) {
     let root = fleet.orchestrators[0].up();
-    assert!(!root.is_token_void("abc", "ada", Time(1_800_000_000_000)), "tokens are none of its business");
+    assert!(
+        !root.is_token_void("abc", "ada", &Grants::all(), Time(1_800_000_000_000)),
+        "tokens are none of its business"
+    );
     let other = fleet.member_id("root/other").to_string();
     assert!(root.members().iter().any(|member| member.id == other && !member.leaving), "nobody is removed");
 }
