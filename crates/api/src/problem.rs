@@ -167,6 +167,10 @@ pub(crate) struct OfThing;
 #[derive(Debug)]
 pub(crate) struct OfWrite;
 
+/// Reading what another version may have written.
+#[derive(Debug)]
+pub(crate) struct OfVersions;
+
 /// Routes that take `If-Match`.
 #[derive(Debug)]
 pub(crate) struct Conditional;
@@ -204,6 +208,12 @@ impl IntoResponses for OfThing {
 impl IntoResponses for OfWrite {
     fn responses() -> Responses {
         describe(&[408, 409, 413, 415, 422])
+    }
+}
+
+impl IntoResponses for OfVersions {
+    fn responses() -> Responses {
+        describe(&[409])
     }
 }
 

@@ -154,7 +154,8 @@ impl Shell {
         });
         let notary = Arc::new(Notary::new(Arc::clone(&signer), ground.revocations.clone()));
         let router = Router::new(Arc::clone(&links), uplink.clone(), inputs.clone(), Arc::clone(&notary));
-        let balancer = Balancer::new(config.expose_address, inputs.clone(), router.clone());
+        let balancer =
+            Balancer::new(config.expose_address, inputs.clone(), router.clone(), config.limits.tunnels);
         let (voided, hears) = tokio::sync::watch::channel(());
         let world = World {
             links: Arc::clone(&links),

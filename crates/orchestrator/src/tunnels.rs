@@ -90,7 +90,8 @@ impl Router {
         self.granted(&path.ok_or(TunnelError::NoNode(node))?, purpose).await
     }
 
-    async fn granted(&self, path: &[MemberId], purpose: Purpose) -> Result<Tunnel, TunnelError> {
+    /// A tunnel to an instance at the end of this path, granted by its node.
+    pub(crate) async fn granted(&self, path: &[MemberId], purpose: Purpose) -> Result<Tunnel, TunnelError> {
         let mut tunnel = self.down(path, purpose).await?;
         match read_header(&mut tunnel).await? {
             Answer::Granted => Ok(tunnel),

@@ -18,7 +18,7 @@ use crate::extract::{self, Path, Query};
 use crate::page::page;
 use crate::peer::Caller;
 use crate::precondition::{etag, expected};
-use crate::problem::{Common, Conditional, Fault, Kind, OfThing, OfWrite};
+use crate::problem::{Common, Conditional, Fault, Kind, OfThing, OfVersions, OfWrite};
 use crate::state::Api;
 
 pub(super) const ROUTES: super::Routes =
@@ -54,7 +54,7 @@ async fn list(
 /// One generation of an application, with its manifest.
 #[utoipa::path(get, path = "/projects/{project}/applications/{application}/generations/{generation}",
     operation_id = "get_generation", tag = "applications", params(GenerationPath),
-    responses((status = 200, body = GenerationView), Common, OfThing, (status = 409, description = "It was written by a newer version")))]
+    responses((status = 200, body = GenerationView), Common, OfThing, OfVersions))]
 async fn get(
     State(api): State<Api>,
     Path(GenerationPath { project, application, generation }): Path<GenerationPath>,

@@ -6,7 +6,8 @@ use holm_model::service::{Application, ServiceSpec};
 use holm_model::wish::AppKey;
 
 use super::command::Refusal;
-use super::exposing::leads_elsewhere;
+use super::demand::Origin;
+use super::holders::leads_elsewhere;
 use super::{Orchestrator, Tier};
 
 /// A service's claim to a port.
@@ -39,9 +40,9 @@ impl Orchestrator {
             if let Some(reason) = reason {
                 return Err(Refusal::Invalid(format!("{at}: {reason}")));
             }
-            let other = ours.iter().find(|other| other.clashes(&claim)).map(Claim::words);
-            if let Some(other) = other.or_else(|| self.claimed_by_others(&claim)) {
-                let reason = leads_elsewhere(claim.expose.port, &other);
+            let other = ours.iter().find(|other| other.clashes(&claim)).map(|other| other.denies(claim.app));
+            let other = other.or_else(|| self.claimed_by_others(&claim));
+            if let Some(reason) = other.or_else(|| self.claimed_by_parent(&claim)) {
                 return Err(Refusal::Conflict(format!("{at}: {reason}")));
             }
             ours.push(claim);
@@ -59,7 +60,20 @@ impl Orchestrator {
                 .collect();
             claims(&wish.key, specs.iter().map(|(name, spec)| (*name, spec)))
                 .find(|other| other.clashes(claim))
-                .map(|other| other.words())
+                .map(|other| other.denies(claim.app))
+        })
+    }
+
+    /// What our parent has us run is not among our wishes.
+    fn claimed_by_parent(&self, claim: &Claim<'_>) -> Option<String> {
+        let own = self.apps.get(claim.app);
+        let shares = self.demands.iter().filter(|(origin, _)| matches!(origin, Origin::Share(_)));
+        shares.map(|(_, demand)| demand).filter(|demand| Some(&demand.part.wish) != own).find_map(|demand| {
+            let mut exposes = demand.spec.as_ref()?.expose.values();
+            let part = &demand.part;
+            exposes
+                .any(|other| other.port == claim.expose.port && other.at.contains(&ExposedAt::Cluster))
+                .then(|| leads_elsewhere(claim.expose.port, (&part.app, &part.service), claim.app))
         })
     }
 }
@@ -94,7 +108,8 @@ impl Claim<'_> {
             && (both(ExposedAt::Root) || (both(ExposedAt::Cluster) && !apart))
     }
 
-    fn words(&self) -> String {
-        format!("{}/{}", self.app, self.service)
+    /// Why another one cannot have the port.
+    fn denies(&self, asks: &AppKey) -> String {
+        leads_elsewhere(self.expose.port, (self.app, self.service), asks)
     }
 }

@@ -1,13 +1,12 @@
 //! Ports at this orchestrator that lead to services: which there must be, and to whom each leads.
 //!
-//! The shell opens them and chooses among the targets; see [`Effect::Expose`]. A port belongs to the service that
-//! was wished first.
+//! The shell opens them and chooses among the targets; see [`Effect::Expose`]. Whose a port is: [`holders`](super::holders).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::fact::InstanceReport;
-use holm_model::id::AssignmentId;
+use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Role;
 use holm_model::name::Name;
 use holm_model::record::Change;
@@ -17,6 +16,7 @@ use holm_model::wish::AppKey;
 
 use super::demand::{Demand, Origin};
 use super::event::Effect;
+use super::holders::{Claimant, Holder};
 use super::rows::{Phase, Placement};
 use super::{Orchestrator, Tier};
 
@@ -39,6 +39,8 @@ pub struct Exposure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub instance: AssignmentId,
+    /// Members on the way to it.
+    pub path: Vec<MemberId>,
     /// On its node.
     pub port: u16,
     /// It goes as soon as its successor is ready: only while nobody else is.
@@ -61,6 +63,8 @@ pub(super) struct Exposing {
     /// Something may have changed.
     touched: bool,
     told: Vec<Exposure>,
+    /// Whose the ports are, granted or not.
+    holders: BTreeMap<u16, Holder>,
     outcomes: BTreeMap<u16, Result<(), String>>,
 }
 
@@ -75,6 +79,14 @@ impl Exposing {
     pub(super) fn forget(&mut self) {
         self.touched |= !self.told.is_empty() || !self.services.is_empty();
         self.told.clear();
+    }
+
+    pub(super) fn services(&self) -> impl Iterator<Item = (&ServiceKey, &BTreeSet<Origin>)> {
+        self.services.iter()
+    }
+
+    pub(super) fn holder(&self, port: u16) -> Option<&Holder> {
+        self.holders.get(&port)
     }
 
     fn note(&mut self, key: ServiceKey, origin: &Origin) {
@@ -114,7 +126,17 @@ impl Orchestrator {
         if !std::mem::take(&mut self.exposing.touched) {
             return;
         }
-        let table = self.table();
+        let elected = self.elect(self.claimants());
+        let table = self.table(&elected);
+        let holders = elected.into_iter().map(|(port, claimant)| (port, claimant.holder())).collect();
+        let before = std::mem::replace(&mut self.exposing.holders, holders);
+        let holders = &self.exposing.holders;
+        // Somebody may wait for a port that is free now.
+        self.capacity_changed |= before.iter().any(|(port, holder)| holders.get(port) != Some(holder));
+        // What became of it was about the one before.
+        self.exposing
+            .outcomes
+            .retain(|port, _| holders.contains_key(port) && holders.get(port) == before.get(port));
         if table == self.exposing.told {
             return;
         }
@@ -128,42 +150,29 @@ impl Orchestrator {
                 _ => {}
             }
         }
-        self.exposing.outcomes.retain(|port, _| table.iter().any(|exposure| exposure.port == *port));
         self.exposing.told.clone_from(&table);
         self.effects.push(Effect::Expose(table));
     }
 
-    fn table(&self) -> Vec<Exposure> {
-        let mut taken: BTreeMap<u16, String> = BTreeMap::new();
-        let mut table = Vec::new();
-        for (key, origins) in &self.exposing.services {
-            let demands = origins.iter().filter_map(|origin| Some((origin, self.demands.get(origin)?)));
-            let Some((origin, demand)) = demands.max_by_key(|(_, demand)| demand.part.generation) else {
-                continue;
+    fn table(&self, elected: &BTreeMap<u16, Claimant<'_>>) -> Vec<Exposure> {
+        let exposure = |claimant: Claimant<'_>| {
+            let (app, service) = (claimant.demand.part.app.clone(), claimant.demand.part.service.clone());
+            let clash = || {
+                let holder = elected.get(&claimant.port).filter(|holder| !claimant.is(&holder.holder()))?;
+                Some(holder.denies(&app))
             };
-            let Some(spec) = &demand.spec else { continue };
-            for (name, expose) in spec.expose.iter().filter(|(_, expose)| self.opens(expose, origin)) {
-                let (app, service) = (demand.part.app.clone(), demand.part.service.clone());
-                let clash = taken.get(&expose.port).map(|other| leads_elsewhere(expose.port, other));
-                let refused = self.not_granted(expose.port).or(clash);
-                taken.entry(expose.port).or_insert_with(|| format!("{app}/{service}"));
-                let targets = if refused.is_none() { self.targets(key, name) } else { Vec::new() };
-                table.push(Exposure {
-                    port: expose.port,
-                    app,
-                    service,
-                    name: name.clone(),
-                    refused,
-                    targets,
-                });
-            }
-        }
+            let refused = self.not_granted(claimant.port).or_else(clash);
+            let targets =
+                if refused.is_none() { self.targets(claimant.key, claimant.name) } else { Vec::new() };
+            Exposure { port: claimant.port, app, service, name: claimant.name.clone(), refused, targets }
+        };
+        let mut table: Vec<_> = self.claimants().map(exposure).collect();
         table.sort_by_key(|exposure| exposure.port);
         table
     }
 
     /// Whether this orchestrator is one of those that open it.
-    fn opens(&self, expose: &Expose, origin: &Origin) -> bool {
+    pub(super) fn opens(&self, expose: &Expose, origin: &Origin) -> bool {
         let own_node = |placement: &Placement| placement.role == Role::Node;
         let here = || {
             self.slots.of(origin).any(|(_, slot)| {
@@ -185,7 +194,12 @@ impl Orchestrator {
         };
         let target = |report: &InstanceReport| {
             let port = *report.status.ports.get(name)?;
-            Some(Target { instance: report.id, port, last_resort: self.is_replaced(report) })
+            Some(Target {
+                instance: report.id,
+                path: report.node.clone(),
+                port,
+                last_resort: self.is_replaced(report),
+            })
         };
         self.instances_of(key).filter(ready).filter_map(target).collect()
     }
@@ -224,29 +238,17 @@ impl Orchestrator {
         let here = spec.expose.values().filter(|expose| expose.at.contains(&ExposedAt::Cluster));
         here.into_iter().find_map(|expose| {
             self.not_granted(expose.port).or_else(|| {
-                let other = self.first_with(expose.port).filter(|(other, _)| **other < key)?;
-                Some(leads_elsewhere(expose.port, &other.1))
+                let rivals = self.claimants().filter(|claimant| claimant.port == expose.port);
+                let holder = self.elect(rivals).remove(&expose.port).filter(|holder| *holder.key != key)?;
+                Some(holder.denies(&demand.part.app))
             })
-        })
-    }
-
-    fn first_with(&self, port: u16) -> Option<(&ServiceKey, String)> {
-        self.exposing.services.iter().find_map(|(key, origins)| {
-            let demand = origins.iter().find_map(|origin| self.demands.get(origin))?;
-            let at_cluster = |expose: &Expose| expose.port == port && expose.at.contains(&ExposedAt::Cluster);
-            demand
-                .spec
-                .as_ref()?
-                .expose
-                .values()
-                .any(at_cluster)
-                .then(|| (key, format!("{}/{}", demand.part.app, demand.part.service)))
         })
     }
 
     /// The shell tells what became of a port.
     pub(super) fn exposed(&mut self, port: u16, outcome: Result<(), String>) {
-        let Some(exposure) = self.exposing.told.iter().find(|exposure| exposure.port == port).cloned() else {
+        let ours = |exposure: &&Exposure| exposure.port == port && exposure.refused.is_none();
+        let Some(exposure) = self.exposing.told.iter().find(ours).cloned() else {
             return;
         };
         if self.exposing.outcomes.get(&port) == Some(&outcome) {
@@ -281,11 +283,6 @@ impl Orchestrator {
         let told = self.exposing.told.iter();
         told.map(|exposure| Exposed { exposure: exposure.clone(), outcome: outcome(exposure) }).collect()
     }
-}
-
-/// Why a second service cannot have a port.
-pub(super) fn leads_elsewhere(port: u16, other: &str) -> String {
-    format!("port {port} leads to {other} already; choose another")
 }
 
 fn place_of(exposure: &Exposure) -> (u16, String) {

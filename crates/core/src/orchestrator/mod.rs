@@ -56,6 +56,7 @@ mod facts;
 pub mod figures;
 mod generations;
 mod held_views;
+mod holders;
 mod identity;
 mod instance_views;
 mod joining;

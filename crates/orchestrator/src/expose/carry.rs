@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use holm_core::orchestrator::exposing::Target;
 use holm_link::session::Tunnel;
 use holm_model::tunnel::Purpose;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
@@ -22,10 +23,13 @@ use crate::tunnels::Router;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one instance is given.
 const EACH: Duration = Duration::from_secs(3);
-/// After all were asked in vain, they are asked again after this, or as soon as there are others.
-const AGAIN: Duration = Duration::from_millis(200);
+/// After all were asked in vain, they are asked again after this, or as soon as there are others; twice as long
+/// each time, up to the second.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A connection on which nothing moves for so long is cut.
 const IDLE: Duration = Duration::from_secs(15 * 60);
+/// The same, when one side has said all.
+const HALF: Duration = Duration::from_secs(30);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_secs(15);
 /// In each direction.
@@ -37,35 +41,54 @@ pub(super) async fn carry(door: Arc<Door>, stream: TcpStream, router: Router) {
     Counters::add(&counters.open, 1);
     // Only a matter of latency.
     let _ = stream.set_nodelay(true);
-    match timeout(PATIENCE, find(&door, &router)).await {
-        Ok((place, tunnel)) => {
+    let found = tokio::select! {
+        biased;
+        found = timeout(PATIENCE, find(&door, &router)) => found.ok(),
+        () = gone(&stream) => None,
+    };
+    match found {
+        Some((place, tunnel)) => {
             pass(&door, stream, tunnel).await;
             drop(place);
         }
-        Err(_) => Counters::add(&counters.failed, 1),
+        None => Counters::add(&counters.failed, 1),
     }
     counters.open.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Returns when the client has gone, unless it has said something before.
+async fn gone(stream: &TcpStream) {
+    if let Ok(1..) = stream.peek(&mut [0]).await {
+        std::future::pending().await
+    }
 }
 
 /// Asks one after the other until one takes it.
 async fn find(door: &Arc<Door>, router: &Router) -> (Place, Tunnel) {
     let mut targets = door.watch();
+    let (mut again, longest) = AGAIN;
     loop {
         targets.mark_unchanged();
         let mut tried = BTreeSet::new();
         while let Some(place) = door.take(&tried) {
-            let (instance, port) = (place.target.instance, place.target.port);
-            let asked = router.to_instance(instance, Purpose::Connect { instance, port });
-            match timeout(EACH, asked).await {
-                Ok(Ok(tunnel)) => return (place, tunnel),
-                Ok(Err(error)) => tracing::debug!(%instance, %error, "An instance takes no connection."),
-                Err(_) => tracing::debug!(%instance, "An instance did not take a connection in time."),
+            let Target { instance, port, ref path, .. } = place.target;
+            if place.room.is_none() {
+                tracing::debug!(%instance, "The link to an instance has no room for a connection.");
+            } else {
+                let purpose = Purpose::Connect { instance, port };
+                let asked = timeout(EACH, router.granted(path, purpose)).await;
+                match asked {
+                    Ok(Ok(tunnel)) => return (place, tunnel),
+                    Ok(Err(error)) => tracing::debug!(%instance, %error, "An instance takes no connection."),
+                    Err(_) => tracing::debug!(%instance, "An instance did not take a connection in time."),
+                }
             }
             Counters::add(&door.counters.retried, 1);
             tried.insert(instance);
         }
         // The door is there as long as we are.
-        let _ = timeout(AGAIN, targets.changed()).await;
+        let _ = timeout(again, targets.changed()).await;
+        again = (again * 2).min(longest);
     }
 }
 
@@ -81,7 +104,7 @@ async fn pass(door: &Door, stream: TcpStream, mut tunnel: Tunnel) {
             }
             Err(error) => tracing::debug!(%error, "A connection to a service broke."),
         },
-        () = clock.idle(IDLE) => tracing::debug!("A connection to a service was idle for too long."),
+        () = clock.idle() => tracing::debug!("A connection to a service was idle for too long."),
     }
 }
 
@@ -91,6 +114,8 @@ struct Activity {
     begun: Instant,
     /// Milliseconds after the beginning.
     last: AtomicU64,
+    /// One side has said all.
+    half: AtomicBool,
 }
 
 /// Notes when bytes come or go.
@@ -104,7 +129,7 @@ struct Watched<T> {
 
 impl Activity {
     fn new() -> Self {
-        Self { begun: Instant::now(), last: AtomicU64::new(0) }
+        Self { begun: Instant::now(), last: AtomicU64::new(0), half: AtomicBool::new(false) }
     }
 
     fn note(&self) {
@@ -112,12 +137,17 @@ impl Activity {
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// Returns when nothing has moved for so long.
-    async fn idle(&self, most: Duration) {
+    fn note_end(&self) {
+        self.half.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns when nothing has moved for too long.
+    async fn idle(&self) {
         let mut look = interval(LOOK);
         loop {
             look.tick().await;
             let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+            let most = if self.half.load(Ordering::Relaxed) { HALF } else { IDLE };
             if self.begun.elapsed().saturating_sub(last) >= most {
                 return;
             }
@@ -133,9 +163,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if read.is_ready() {
             self.clock.note();
+            if buffer.filled().len() == before {
+                self.clock.note_end();
+            }
         }
         read
     }
@@ -155,6 +189,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The instance has said all.
+        self.clock.note_end();
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
@@ -165,20 +201,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_what_does_not_move_is_idle() {
-        let clock = Activity::new();
-        let most = Duration::from_secs(60);
-        let moving = async {
-            for _ in 0..10 {
-                tokio::time::sleep(Duration::from_secs(30)).await;
-                clock.note();
+        for (half, most) in [(false, IDLE), (true, HALF)] {
+            let clock = Activity::new();
+            if half {
+                clock.note_end();
             }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = moving => {}
-            () = clock.idle(most) => {}
+            let moving = async {
+                for _ in 0..10 {
+                    tokio::time::sleep(Duration::from_secs(20)).await;
+                    clock.note();
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = moving => {}
+                () = clock.idle() => {}
+            }
+            let moved = Duration::from_secs(200);
+            assert!((moved + most..moved + most + 2 * LOOK).contains(&clock.begun.elapsed()));
         }
-        let moved = Duration::from_secs(300);
-        assert!((moved + most..moved + most + 2 * LOOK).contains(&clock.begun.elapsed()));
     }
 }

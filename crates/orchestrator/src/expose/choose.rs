@@ -31,7 +31,7 @@ mod tests {
     }
 
     fn target(counter: u64, last_resort: bool) -> Target {
-        Target { instance: id(counter), port: 80, last_resort }
+        Target { instance: id(counter), path: Vec::new(), port: 80, last_resort }
     }
 
     fn chosen(targets: &[Target], open: &[(u64, usize)], tried: &[u64], turn: usize) -> Option<u64> {

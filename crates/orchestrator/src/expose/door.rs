@@ -12,12 +12,13 @@ use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use holm_model::wish::AppKey;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::carry::carry;
 use super::choose::choose;
 use super::counters::{Counters, Snapshot};
+use super::rooms::Rooms;
 use crate::handle::Inputs;
 use crate::tunnels::Router;
 
@@ -30,6 +31,7 @@ pub(super) struct Door {
     /// Connections of each instance, as far as there are any.
     open: Mutex<BTreeMap<AssignmentId, usize>>,
     turn: AtomicUsize,
+    rooms: Rooms,
     pub(super) counters: Counters,
 }
 
@@ -38,12 +40,15 @@ pub(super) struct Door {
 pub(super) struct Place {
     door: Arc<Door>,
     pub(super) target: Target,
+    /// `None`: its link has no room, and it is not asked.
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 /// Connections of one port at once; who comes then waits in the system's queue.
 const MOST: usize = 1024;
-/// A port that cannot be opened is tried again after this; the first time sooner.
+/// A port that cannot be opened is tried again after this; so many times at first, sooner.
 const SOON: Duration = Duration::from_millis(200);
+const SOONER: u32 = 5;
 const RETRY: Duration = Duration::from_secs(5);
 /// How long to wait when the system has no file descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -51,7 +56,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 // === impl Door ===
 
 impl Door {
-    pub(super) fn new(exposure: &Exposure) -> Self {
+    pub(super) fn new(exposure: &Exposure, rooms: Rooms) -> Self {
         let Exposure { app, service, name, .. } = exposure.clone();
         Self {
             app,
@@ -60,6 +65,7 @@ impl Door {
             targets: watch::Sender::new(Arc::new([])),
             open: Mutex::default(),
             turn: AtomicUsize::default(),
+            rooms,
             counters: Counters::default(),
         }
     }
@@ -91,7 +97,7 @@ impl Door {
     pub(super) async fn serve(self: Arc<Self>, address: SocketAddr, inputs: Inputs, router: Router) {
         let port = address.port();
         // Whoever had it a moment ago may not have let go of it yet.
-        let mut patience = 1;
+        let mut patience = SOONER;
         let listener = loop {
             match TcpListener::bind(address).await {
                 Ok(listener) => break listener,
@@ -136,7 +142,8 @@ impl Door {
         let target = choose(&targets, &open, tried, turn)?.clone();
         *open.entry(target.instance).or_default() += 1;
         drop(open);
-        Some(Place { door: Arc::clone(self), target })
+        let room = self.rooms.enter(&target.path);
+        Some(Place { door: Arc::clone(self), target, room })
     }
 
     /// Nothing that holds the lock can panic half-way.

@@ -12,12 +12,14 @@
 //! | [`choose`] | who takes a connection; pure |
 //! | [`door`] | a port: listening, letting in |
 //! | [`carry`] | one connection: finding an instance, passing bytes on |
+//! | [`rooms`] | how much of a link all ports may use |
 //! | [`counters`] | what is counted |
 
 mod carry;
 mod choose;
 pub mod counters;
 mod door;
+mod rooms;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -29,6 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::counters::{Counted, Snapshot};
 use self::door::Door;
+use self::rooms::Rooms;
 use crate::handle::Inputs;
 use crate::tunnels::Router;
 
@@ -44,7 +47,9 @@ struct Shared {
     address: IpAddr,
     inputs: Inputs,
     router: Router,
-    open: Mutex<BTreeMap<u16, Open>>,
+    rooms: Rooms,
+    /// `None`: shut, and it stays so.
+    open: Mutex<Option<BTreeMap<u16, Open>>>,
 }
 
 /// A door and the task that keeps it; it shuts when this is dropped, and whoever is inside may stay.
@@ -57,8 +62,10 @@ struct Open {
 // === impl Balancer ===
 
 impl Balancer {
-    pub(crate) fn new(address: IpAddr, inputs: Inputs, router: Router) -> Self {
-        Self(Arc::new(Shared { address, inputs, router, open: Mutex::default() }))
+    /// `tunnels`: of one link at once.
+    pub(crate) fn new(address: IpAddr, inputs: Inputs, router: Router, tunnels: usize) -> Self {
+        let (rooms, open) = (Rooms::new(tunnels), Mutex::new(Some(BTreeMap::new())));
+        Self(Arc::new(Shared { address, inputs, router, rooms, open }))
     }
 
     pub(crate) fn address(&self) -> IpAddr {
@@ -69,7 +76,8 @@ impl Balancer {
     pub(crate) fn wish(&self, table: Vec<Exposure>) {
         let granted = table.into_iter().filter(|exposure| exposure.refused.is_none());
         let mut open = self.open();
-        let mut before = std::mem::take(&mut *open);
+        let Some(open) = open.as_mut() else { return };
+        let mut before = std::mem::take(open);
         for exposure in granted {
             let port = exposure.port;
             // One that leads elsewhere is shut before it is opened anew.
@@ -81,7 +89,7 @@ impl Balancer {
     }
 
     fn open_one(&self, exposure: &Exposure) -> Open {
-        let door = Arc::new(Door::new(exposure));
+        let door = Arc::new(Door::new(exposure, self.0.rooms.clone()));
         let (address, inputs) = ((self.0.address, exposure.port).into(), self.0.inputs.clone());
         let serve = Arc::clone(&door).serve(address, inputs, self.0.router.clone());
         Open { door, _task: AbortOnDropHandle::new(tokio::spawn(serve)) }
@@ -90,20 +98,20 @@ impl Balancer {
     /// What was counted, by port.
     pub(crate) fn counted(&self) -> Vec<Counted> {
         let one = |(port, open): (&u16, &Open)| Counted { port: *port, counts: open.door.counted() };
-        self.open().iter().map(one).collect()
+        self.open().iter().flatten().map(one).collect()
     }
 
-    /// Nobody new is let in.
+    /// Nobody new is let in, whatever is wished from now on.
     pub(crate) fn shut(&self) {
-        self.open().clear();
+        *self.open() = None;
     }
 
     pub(crate) fn count_of(&self, port: u16) -> Option<Snapshot> {
-        self.open().get(&port).map(|open| open.door.counted())
+        self.open().as_ref()?.get(&port).map(|open| open.door.counted())
     }
 
     /// Nothing that holds the lock can panic half-way.
-    fn open(&self) -> MutexGuard<'_, BTreeMap<u16, Open>> {
+    fn open(&self) -> MutexGuard<'_, Option<BTreeMap<u16, Open>>> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -45,18 +45,18 @@ impl Drop for Attended {
 }
 
 async fn end(client: Docker, exec: String) {
-    if signal(&client, &exec, Signal::SIGHUP).await {
-        sleep(FAREWELL).await;
-        signal(&client, &exec, Signal::SIGKILL).await;
-    }
+    signal(&client, &exec, Signal::SIGHUP).await;
+    sleep(FAREWELL).await;
+    // One that was only about to begin runs by now.
+    signal(&client, &exec, Signal::SIGKILL).await;
 }
 
-/// Signals the command's session, if it still runs; false when there is nothing to signal.
-async fn signal(client: &Docker, exec: &str, signal: Signal) -> bool {
-    let Ok(command) = client.inspect_exec(exec).await else { return false };
+/// Signals the command's session, if it runs.
+async fn signal(client: &Docker, exec: &str, signal: Signal) {
+    let Ok(command) = client.inspect_exec(exec).await else { return };
     let pid = command.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 1);
     let (Some(true), Some(pid), Some(container)) = (command.running, pid, command.container_id) else {
-        return false;
+        return;
     };
     // The engine may count from another start than we do: only the container's own processes are meant.
     let own = |pid: i32| {
@@ -68,5 +68,4 @@ async fn signal(client: &Docker, exec: &str, signal: Signal) -> bool {
         // It may end by itself at this moment.
         let _ = kill(Pid::from_raw(member), signal);
     }
-    true
 }

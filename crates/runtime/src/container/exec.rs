@@ -43,6 +43,8 @@ pub(super) async fn start(
     };
     let config = config(command, terminal.as_ref());
     let exec = client.create_exec(&spec::name(id), config).await.map_err(failed)?.id;
+    // Whoever lets go of it while it begins does not leave it behind.
+    let mut attended = Attended::new(client.clone(), exec.clone());
     let options = StartExecOptions { tty: terminal.is_some(), ..StartExecOptions::default() };
     let started = client.start_exec(&exec, Some(options)).await.map_err(failed)?;
     let StartExecResults::Attached { output, input } = started else {
@@ -59,7 +61,6 @@ pub(super) async fn start(
         other => ExecOut::Stdout(other.into_bytes().into()),
     });
     let client = client.clone();
-    let mut attended = Attended::new(client.clone(), exec.clone());
     let exit = stream::once(async move {
         attended.ended();
         let ended = client.inspect_exec(&exec).await.map_err(io::Error::other)?;

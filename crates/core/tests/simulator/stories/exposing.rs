@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_core::node::{CheckKind, NodeEvent, Probed};
-use holm_core::orchestrator::command::{Command, Expected, Refusal};
+use holm_core::orchestrator::command::{Command, Expected, ProjectCommand, Refusal};
 use holm_core::orchestrator::exposing::Exposure;
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::health::{Check, Probe};
 use holm_model::service::{RestartPolicy, Volume};
+use holm_model::view::people::Quota;
 
 use crate::fleet::{App, Spec, app, fleet, key, name, nodes, steady};
 use crate::world::World;
@@ -210,6 +211,76 @@ fn a_failed_update_is_tried_elsewhere_when_the_one_before_is_at_its_end() {
     fleet.run_secs(30);
     let after = tried(&fleet);
     assert!(after.iter().any(|id| !before.contains(id)), "{before:?}: {:#?}", fleet.rows());
+}
+
+fn apply_at(fleet: &mut World, orch: &str, project: &str, application: App) -> Result<(), Refusal> {
+    let (project, application) = (name(project), application.0);
+    let command = Command::Apply { project, application, expected: Expected::Anything };
+    fleet.command(fleet.orch(orch), command).map(drop)
+}
+
+/// The services that ports of the cluster lead to.
+fn open(fleet: &World) -> Vec<String> {
+    let open = table(fleet, "vienna").iter().filter(|exposure| exposure.refused.is_none());
+    open.map(|exposure| exposure.app.application.to_string()).collect()
+}
+
+/// A root that was started so often: wishes of root and cluster are ordered by chance, as it were.
+fn started(starts: usize) -> World {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    for _ in 0..starts {
+        fleet.crash(fleet.who("root"), false);
+        fleet.run_secs(8);
+    }
+    fleet
+}
+
+#[test]
+fn whoever_has_a_port_of_a_cluster_keeps_it_whoever_wishes_later() {
+    for starts in 0..3 {
+        let mut fleet = started(starts);
+        apply_at(&mut fleet, "vienna", "default", app("own").service("web", at_cluster(), 1)).unwrap();
+        fleet.run_secs(5);
+        assert_eq!(open(&fleet), ["own"]);
+        fleet.apply(app("far").service("web", at_cluster().in_cluster("vienna"), 1));
+        for _ in 0..40 {
+            fleet.run_for(Duration::from_millis(500));
+            assert_eq!(open(&fleet), ["own"]);
+        }
+        let reason = fleet.rows().into_iter().find(|row| row.application == "far").unwrap().reason;
+        assert!(reason.contains("port 20001 leads to default/own/web already"), "{reason}");
+        let delete = Command::Delete { app: key("own"), expected: Expected::Anything };
+        fleet.command(fleet.orch("vienna"), delete).unwrap();
+        fleet
+            .run_until("it is free, and the other has it", |fleet| targets(fleet, "vienna") == [(20_001, 1)]);
+        assert_eq!(open(&fleet), ["far"]);
+    }
+}
+
+#[test]
+fn a_cluster_takes_no_port_away_from_what_its_root_has_there() {
+    for starts in 0..3 {
+        let mut fleet = started(starts);
+        fleet.apply(app("far").service("web", at_cluster().in_cluster("vienna"), 1));
+        fleet.run_secs(5);
+        assert_eq!(open(&fleet), ["far"]);
+        let own = app("own").service("web", at_cluster(), 1);
+        let told = apply_at(&mut fleet, "vienna", "default", own).unwrap_err().to_string();
+        assert!(told.ends_with("port 20001 leads to default/far/web already; choose another"), "{told}");
+        fleet.run_secs(5);
+        assert_eq!(open(&fleet), ["far"]);
+    }
+}
+
+#[test]
+fn what_another_project_has_is_not_told() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    let create = ProjectCommand::Create { name: name("blue"), quota: Quota::default() };
+    fleet.command(0, Command::Project(create)).unwrap();
+    fleet.apply(app("first").service("web", at_cluster(), 1));
+    let second = app("second").service("web", at_cluster(), 1);
+    let told = apply_at(&mut fleet, "root", "blue", second).unwrap_err().to_string();
+    assert!(told.ends_with("port 20001 is taken by another project; choose another"), "{told}");
 }
 
 #[test]
