@@ -158,6 +158,7 @@ impl LocalApi {
             instances,
             usage: self.history.of_node(clock::now()).points.pop(),
             disk: disk(&self.data_dir),
+            process: holm_metrics::Process::look(),
         };
         let text = holm_metrics::text(&metrics::families(&known));
         Some(response(StatusCode::OK, holm_metrics::CONTENT_TYPE, text.into_bytes()))

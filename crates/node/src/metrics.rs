@@ -1,6 +1,6 @@
 //! The node in the words of Prometheus, for whoever may open its socket; its orchestrator tells the world. Pure.
 
-use holm_metrics::{Bounded, Family};
+use holm_metrics::{Bounded, Family, Process};
 use holm_model::state::InstanceState;
 use holm_model::usage::UsagePoint;
 
@@ -20,6 +20,7 @@ pub(crate) struct Known {
     /// None before the first measurement.
     pub(crate) usage: Option<UsagePoint>,
     pub(crate) disk: Disk,
+    pub(crate) process: Process,
 }
 
 /// An instance, as far as it is counted.
@@ -39,6 +40,7 @@ pub(crate) fn families(known: &Known) -> Vec<Family> {
     let mut all = about(known);
     all.extend(instances(&known.instances));
     all.extend(room(known));
+    all.extend(known.process.families());
     all
 }
 
@@ -133,6 +135,7 @@ mod tests {
             instances: vec![counted(InstanceState::Running), counted(InstanceState::Running)],
             usage: Some(UsagePoint { cpu_millis: 1500, memory: 64, ..UsagePoint::default() }),
             disk: Disk { total: Memory(100), free: Memory(40) },
+            process: Process::default(),
         };
         let text = text(&families(&known));
         for line in [

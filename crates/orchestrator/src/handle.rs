@@ -15,7 +15,7 @@ use holm_link::identity::Identity;
 use holm_link::join::{JoinAnswer, JoinRequest};
 use holm_link::session::Tunnel;
 use holm_link::token::{JoinToken, Role as JoinRole};
-use holm_metrics::Family;
+use holm_metrics::{Family, Process};
 use holm_model::access::{Grants, Role};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::time::Time;
@@ -210,6 +210,7 @@ impl Handle {
         certificates.extend(of_member);
         Surroundings {
             started: shared.meter.started,
+            process: Process::look(),
             meter: Arc::clone(&shared.meter),
             queue: shared.inputs.fullness(),
             links: shared.links.open(),

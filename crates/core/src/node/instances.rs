@@ -155,12 +155,14 @@ impl NodeMachine {
     }
 
     fn halt(&mut self, id: AssignmentId, cause: Cause, now: Now) {
+        // Whoever is paused answers nobody: nothing is waited for.
+        let serves = |record: &&InstanceRecord| record.state != InstanceState::Paused;
+        let drain = self.records.get(&id).filter(serves).map_or(Duration::ZERO, |record| record.drain);
         self.become_state(id, InstanceState::Stopping, cause, "", now);
         if let Some(life) = self.lives.get_mut(&id) {
             // The wish ends it now, not its health.
             life.unhealthy = None;
         }
-        let drain = self.records.get(&id).map_or(Duration::ZERO, |record| record.drain);
         self.end(id, drain);
     }
 

@@ -197,6 +197,21 @@ fn pause_and_resume() {
 }
 
 #[test]
+fn who_is_paused_answers_nobody_and_is_ended_without_waiting_for_clients() {
+    let drains = |run| {
+        let mut assignment = with_spec(|spec| spec.drain = Some(Duration::from_secs(3600)));
+        assignment.part.run = run;
+        assignment
+    };
+    let (mut node, mut parent) = running(&drains(RunState::Run));
+    change(&mut parent, &mut node, &drains(RunState::Pause));
+    node.take();
+    node.runtime(1, 1, RuntimeEvent::Paused);
+    change(&mut parent, &mut node, &drains(RunState::Stop));
+    assert_eq!(node.orders(), [halt(1)]);
+}
+
+#[test]
 fn a_failed_instance_that_is_paused_waits_for_no_attempt() {
     let (mut node, mut parent) = running(&assignment(1));
     node.exit(1, 1, 1);

@@ -158,6 +158,7 @@ fn launch(incarnation: u32, runtime: &str) -> Order {
 struct Bench {
     fake: Arc<Fake>,
     workers: Workers,
+    connections: Connections,
     inputs: mpsc::Receiver<Input>,
     _node: watch::Sender<NodeSelf>,
     _dir: tempfile::TempDir,
@@ -169,10 +170,11 @@ impl Bench {
         let (inputs, inbox) = mpsc::channel(64);
         let (node, node_seen) = watch::channel(NodeSelf::default());
         let dir = tempfile::tempdir().unwrap();
+        let connections = Connections::default();
         let tools = Tools {
             runtimes: Runtimes::new([fake.clone() as Arc<dyn Runtime>]),
             directory: Directory::default(),
-            connections: crate::connections::Connections::default(),
+            connections: connections.clone(),
             ports: Mutex::default(),
             tmpfs: Tmpfs::below(dir.path()),
             identities: crate::identity::tests::none(),
@@ -180,7 +182,8 @@ impl Bench {
             node: node_seen,
             inputs,
         };
-        Self { fake, workers: Workers::new(Arc::new(tools)), inputs: inbox, _node: node, _dir: dir }
+        let workers = Workers::new(Arc::new(tools));
+        Self { fake, workers, connections, inputs: inbox, _node: node, _dir: dir }
     }
 
     /// What the agent hears next; usage and such are never sent here.
@@ -230,6 +233,23 @@ async fn an_end_is_told_after_the_start() {
     for expected in [preparing(), starting(), RuntimeEvent::Running, RuntimeEvent::Exited(Outcome::exited(3))]
     {
         assert_eq!(bench.heard().await, (1, expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_halt_waits_for_clients_of_nobody_who_has_ended_or_is_paused() {
+    for kind in [EventKind::Exited(End::code(3)), EventKind::Paused] {
+        let mut bench = Bench::new();
+        bench.workers.order(id(), launch(1, "process"));
+        while bench.heard().await.1 != RuntimeEvent::Running {}
+        let begun = tokio::time::Instant::now();
+        let _client = bench.connections.enter(id()).unwrap();
+        let drain = Duration::from_secs(3600);
+        bench.workers.order(id(), Order::Halt { incarnation: 1, drain, grace: Duration::ZERO });
+        bench.workers.order(id(), Order::Happened { incarnation: 1, kind });
+        while !matches!(bench.heard().await.1, RuntimeEvent::Exited(_)) {}
+        assert!(begun.elapsed() < drain / 2, "{:?}", begun.elapsed());
+        assert!(bench.connections.enter(id()).is_none(), "it is stopped");
     }
 }
 

@@ -232,7 +232,7 @@ impl Worker {
     }
 
     async fn halt(&mut self, incarnation: u32, drain: Duration, grace: Duration) {
-        self.tools.connections.drain(self.id, drain).await;
+        self.drain(incarnation, drain).await;
         let halted = match self.runtime() {
             Some(runtime) => runtime.halt(self.id, grace).await,
             None => Ok(()),
@@ -244,6 +244,27 @@ impl Worker {
                 self.tell(incarnation, RuntimeEvent::HaltFailed { reason: error.to_string() }).await
             }
         }
+    }
+
+    /// Waits for the instance's connections while it can serve them: somebody who talks to a program that has ended,
+    /// or that is paused, waits in vain.
+    async fn drain(&mut self, incarnation: u32, most: Duration) {
+        let most = if self.alive == Some(incarnation) { most } else { Duration::ZERO };
+        let tools = Arc::clone(&self.tools);
+        let mut drained = std::pin::pin!(tools.connections.drain(self.id, most));
+        let mut serves = !self.pending.iter().any(Order::ends_service);
+        while serves {
+            tokio::select! {
+                biased;
+                () = &mut drained => return,
+                Some(order) = self.orders.recv() => {
+                    serves = !order.ends_service();
+                    self.pending.push_back(order);
+                }
+            }
+        }
+        // No new ones are let in.
+        tools.connections.drain(self.id, Duration::ZERO).await;
     }
 
     /// The runtime says how the instance ended; if it does not, nobody saw it.
@@ -329,6 +350,11 @@ impl Worker {
 impl Order {
     const fn ends_launch(&self) -> bool {
         matches!(self, Self::Launch(_) | Self::Halt { .. } | Self::Remove { .. })
+    }
+
+    /// It answers nobody from now on.
+    const fn ends_service(&self) -> bool {
+        matches!(self, Self::Happened { kind: EventKind::Exited(_) | EventKind::Paused, .. })
     }
 
     const fn is_end(&self) -> bool {

@@ -25,7 +25,7 @@ use holm_model::view::StatusView;
 
 pub(crate) use shell::{Disk, Surroundings};
 
-/// Services with series of their own; those after them, by name, are added up as `other`.
+/// Services with series of their own, in fair shares for the projects; all others are added up as `other`.
 const MOST_SERVICES: usize = 500;
 /// Members with series of their own; those after them are added up as `other`.
 const MOST_MEMBERS: usize = 1000;
@@ -38,6 +38,7 @@ pub(crate) fn families(status: &StatusView, figures: &Figures, around: &Surround
     all.extend(services::families(figures));
     all.extend(placing::families(figures));
     all.extend(shell::families(around));
+    all.extend(around.process.families());
     all
 }
 

@@ -1,14 +1,20 @@
 //! Instances, slots and restarts of each service.
 
+use std::collections::BTreeSet;
+
 use holm_core::orchestrator::Figures;
 use holm_core::orchestrator::tally::ServiceId;
-use holm_metrics::{Bounded, Family, OTHER};
+use holm_metrics::shares::fair;
+use holm_metrics::{Family, OTHER};
 
 use super::MOST_SERVICES;
 use super::capacity::cores;
 
-/// Of a service.
-struct Names(Bounded<3>);
+/// Services with series of their own.
+struct Named<'a>(BTreeSet<&'a ServiceId>);
+
+/// The labels of all others.
+const OTHERS: [(&str, &str); 3] = [("project", OTHER), ("application", OTHER), ("service", OTHER)];
 
 pub(super) fn families(figures: &Figures) -> Vec<Family> {
     let mut slots = Family::gauge("holm_slots", "Slots of the service that are wanted here and below.");
@@ -18,10 +24,9 @@ pub(super) fn families(figures: &Figures) -> Vec<Family> {
     let mut memory = Family::gauge("holm_instances_memory_used_bytes", "In use by the service's instances.");
     let mut restarts =
         Family::counter("holm_instance_restarts_total", "Starts after the first, heard of since the start.");
-    let mut names = Names(Bounded::new(MOST_SERVICES));
+    let named = Named::of(figures);
     for (id, service) in &figures.services {
-        let [project, application, name] = names.of(id);
-        let labels = [("project", &*project), ("application", &*application), ("service", &*name)];
+        let labels = named.labels(id);
         slots.add(&labels, service.slots);
         running.add(&labels, service.running);
         for (state, number) in &service.instances {
@@ -34,21 +39,29 @@ pub(super) fn families(figures: &Figures) -> Vec<Family> {
     }
     // A counter must not go down when its service goes.
     for (id, number) in figures.tally.restarts.iter().filter(|(id, _)| !figures.services.contains_key(id)) {
-        let [project, application, service] = names.of(id);
-        let labels = [("project", &*project), ("application", &*application), ("service", &*service)];
-        restarts.add(&labels, *number);
+        restarts.add(&named.labels(id), *number);
     }
     if figures.tally.other_restarts > 0 {
-        let labels = [("project", OTHER), ("application", OTHER), ("service", OTHER)];
-        restarts.add(&labels, figures.tally.other_restarts);
+        restarts.add(&OTHERS, figures.tally.other_restarts);
     }
     vec![slots, running, instances, cpu, memory, restarts]
 }
 
-// === impl Names ===
+// === impl Named ===
 
-impl Names {
-    fn of(&mut self, id: &ServiceId) -> [String; 3] {
-        self.0.admit([id.app.project.as_str(), id.app.application.as_str(), id.service.as_str()])
+impl<'a> Named<'a> {
+    /// Each project has its share; what is there comes before what has gone.
+    fn of(figures: &'a Figures) -> Self {
+        let gone = figures.tally.restarts.keys().filter(|id| !figures.services.contains_key(id));
+        let all = figures.services.keys().chain(gone);
+        Self(fair(all.map(|id| (&id.app.project, id)), MOST_SERVICES))
+    }
+
+    fn labels<'b>(&self, id: &'b ServiceId) -> [(&'static str, &'b str); 3] {
+        if !self.0.contains(id) {
+            return OTHERS;
+        }
+        let (project, application) = (id.app.project.as_str(), id.app.application.as_str());
+        [("project", project), ("application", application), ("service", id.service.as_str())]
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use holm_metrics::Family;
+use holm_metrics::{Family, Process};
 use holm_model::time::Time;
 use nix::sys::statvfs::statvfs;
 
@@ -13,6 +13,7 @@ use crate::meter::Meter;
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) started: Time,
+    pub(crate) process: Process,
     pub(crate) meter: Arc<Meter>,
     /// Inputs that wait for the owner, of how many at most.
     pub(crate) queue: (usize, usize),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use holm_core::orchestrator::figures::{MemberFigures, ServiceFigures};
 use holm_core::orchestrator::tally::ServiceId;
-use holm_metrics::text;
+use holm_metrics::{Process, text};
 use holm_model::member::{Role, Usage};
 use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory, Resources};
@@ -30,6 +30,7 @@ fn status(role: &str, parent: &str) -> StatusView {
 fn around() -> Surroundings {
     Surroundings {
         started: Time(1500),
+        process: Process::default(),
         meter: Arc::default(),
         queue: (3, 1024),
         links: 2,
@@ -55,9 +56,9 @@ fn node(name: &str, state: MemberState) -> MemberFigures {
     }
 }
 
-fn service(application: &str) -> ServiceId {
+fn service(project: &str, application: &str) -> ServiceId {
     let name = |text| Name::new(text).unwrap();
-    let app = AppKey { project: name("default"), application: name(application) };
+    let app = AppKey { project: name(project), application: name(application) };
     ServiceId { app, service: name("svc") }
 }
 
@@ -85,7 +86,7 @@ fn nodes_that_are_not_online_have_no_free_room() {
 }
 
 #[test]
-fn services_beyond_the_limit_are_other() {
+fn services_beyond_the_limit_are_other_and_each_project_has_its_share() {
     let web = ServiceFigures {
         slots: 2,
         running: 1,
@@ -94,15 +95,17 @@ fn services_beyond_the_limit_are_other() {
     };
     let mut services = BTreeMap::new();
     for number in 0..=MOST_SERVICES {
-        services.insert(service(&format!("a{number}")), web.clone());
+        services.insert(service("aaa", &format!("a{number}")), web.clone());
     }
+    services.insert(service("zoo", "z"), web);
     let mut figures = Figures { services, ..Figures::default() };
     figures.tally.placements = BTreeMap::from([("spread", 4)]);
     figures.waiting = BTreeMap::from([("cpu", 3)]);
     let lines = lines(&figures);
-    has(&lines, "holm_slots{project=\"default\",application=\"a0\",service=\"svc\"} 2");
-    has(&lines, "holm_slots{project=\"other\",application=\"other\",service=\"other\"} 2");
-    has(&lines, "holm_instances{project=\"default\",application=\"a1\",service=\"svc\",state=\"FAILED\"} 1");
+    has(&lines, "holm_slots{project=\"aaa\",application=\"a0\",service=\"svc\"} 2");
+    has(&lines, "holm_slots{project=\"zoo\",application=\"z\",service=\"svc\"} 2");
+    has(&lines, "holm_slots{project=\"other\",application=\"other\",service=\"other\"} 4");
+    has(&lines, "holm_instances{project=\"aaa\",application=\"a1\",service=\"svc\",state=\"FAILED\"} 1");
     has(&lines, "holm_placements_total{strategy=\"spread\"} 4");
     has(&lines, "holm_slots_waiting{reason=\"cpu\"} 3");
     has(&lines, "holm_certificate_expiry_timestamp_seconds{certificate=\"server\"} 1000");

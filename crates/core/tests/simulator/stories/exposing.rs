@@ -273,6 +273,50 @@ fn a_cluster_takes_no_port_away_from_what_its_root_has_there() {
 }
 
 #[test]
+fn a_clusters_own_keeps_its_port_over_a_restart_though_an_older_wish_of_its_root_waits_for_it() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    fleet.apply(app("far").service("web", steady().port("http", None).in_cluster("vienna"), 1));
+    fleet.run_until_running(1);
+    // From here on its wishes are numbered after those of its root.
+    fleet.crash(fleet.who("vienna"), false);
+    fleet.run_secs(8);
+    apply_at(&mut fleet, "vienna", "default", app("own").service("web", at_cluster(), 1)).unwrap();
+    fleet.run_secs(5);
+    fleet.apply(app("far").service("web", at_cluster().in_cluster("vienna"), 1));
+    fleet.run_secs(5);
+    let waits = |fleet: &World| table(fleet, "vienna").iter().any(|exposure| exposure.refused.is_some());
+    assert!(open(&fleet) == ["own"] && waits(&fleet), "{:#?}", table(&fleet, "vienna"));
+    fleet.crash(fleet.who("vienna"), false);
+    for _ in 0..40 {
+        fleet.run_for(Duration::from_millis(500));
+        assert!(["own".to_owned()].starts_with(&open(&fleet)), "{:#?}", table(&fleet, "vienna"));
+    }
+    let reached = table(&fleet, "vienna").iter().find(|exposure| exposure.refused.is_none()).unwrap();
+    assert_eq!((open(&fleet), reached.targets.len()), (vec!["own".to_owned()], 1));
+}
+
+#[test]
+fn whoever_has_a_port_keeps_it_until_it_has_gone_whoever_was_wished_first() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1)).cluster("graz", nodes(0));
+    let at = |cluster: &str| at_cluster().in_cluster(cluster);
+    fleet.apply(app("west").service("web", at("munich"), 1));
+    fleet.apply(app("east").service("web", at("vienna"), 1));
+    fleet.run_until_running(2);
+    // There is no place for it yet.
+    fleet.apply(app("east").service("web", at("graz"), 1));
+    fleet.run_secs(5);
+    fleet.apply(app("west").service("web", at("vienna"), 1));
+    for _ in 0..40 {
+        fleet.run_for(Duration::from_millis(500));
+        assert_eq!((open(&fleet), targets(&fleet, "vienna")[0].1), (vec!["east".to_owned()], 1));
+    }
+    fleet.delete("east");
+    fleet.run_until("it is free, and the other has it", |fleet| {
+        open(fleet) == ["west"] && targets(fleet, "vienna") == [(20_001, 1)]
+    });
+}
+
+#[test]
 fn what_another_project_has_is_not_told() {
     let mut fleet = fleet().cluster("vienna", nodes(1));
     let create = ProjectCommand::Create { name: name("blue"), quota: Quota::default() };
