@@ -212,6 +212,7 @@ async fn each_role_may_do_what_it_says_and_no_more() {
         ("olga", &olga, "GET", "/nodes/x/usage", 404),
         ("olga", &olga, "PUT", "/nodes/x/capabilities/hardware/ble", 403),
         ("olga", &olga, "DELETE", "/nodes/x/labels/floor", 403),
+        ("olga", &olga, "PUT", "/nodes/x/taints/radio", 403),
         ("ada", &ada, "GET", "/nodes/x/usage", 403),
         ("ada", &ada, "GET", "/instances/1-000000000001-1/usage", 404),
         ("olga", &olga, "PUT", "/projects/red/quota", 403),

@@ -2,8 +2,9 @@
 
 use ::http::Method;
 use holm_model::capability::Capability;
+use holm_model::units::Counted;
 use holm_model::usage::UsageHistory;
-use holm_model::view::amendment::{CapabilityView, LabelValue, LabelView};
+use holm_model::view::amendment::{CapabilityView, LabelValue, LabelView, TaintView};
 
 use crate::Client;
 use crate::error::Error;
@@ -34,8 +35,11 @@ impl Client {
         self.http.json(Call::get(path(&["nodes", node, "capabilities"]))).await
     }
 
-    pub async fn add_capability(&self, node: &str, capability: &Capability) -> Result<(), Error> {
-        self.done(Call::new(Method::PUT, capability_path(node, capability))).await
+    /// With a number: so many units of it.
+    pub async fn add_capability(&self, node: &str, counted: &Counted) -> Result<(), Error> {
+        let path = capability_path(node, &counted.capability);
+        let query = counted.units.map(|units| format!("?units={units}")).unwrap_or_default();
+        self.done(Call::new(Method::PUT, path + &query)).await
     }
 
     pub async fn remove_capability(&self, node: &str, capability: &Capability) -> Result<(), Error> {
@@ -53,6 +57,23 @@ impl Client {
 
     pub async fn remove_label(&self, node: &str, key: &str) -> Result<(), Error> {
         self.done(Call::new(Method::DELETE, path(&["nodes", node, "labels", key]))).await
+    }
+}
+
+// === impl Client: taints ===
+
+impl Client {
+    pub async fn taints(&self, node: &str) -> Result<Vec<TaintView>, Error> {
+        self.http.json(Call::get(path(&["nodes", node, "taints"]))).await
+    }
+
+    pub async fn add_taint(&self, node: &str, key: &str, value: &str) -> Result<(), Error> {
+        let call = Call::new(Method::PUT, path(&["nodes", node, "taints", key]));
+        self.done(json(call, &LabelValue { value: value.to_owned() })).await
+    }
+
+    pub async fn remove_taint(&self, node: &str, key: &str) -> Result<(), Error> {
+        self.done(Call::new(Method::DELETE, path(&["nodes", node, "taints", key]))).await
     }
 }
 

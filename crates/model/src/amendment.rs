@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::member::NodeFacts;
+use crate::taint::Taints;
+use crate::units::{MOST_UNITS, Units};
 
 /// Everything that was said and still makes a difference.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -20,13 +22,36 @@ pub struct Amendments {
     /// `null`: it has no such label, whatever it was started with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, Option<String>>,
+    /// How many units it has of a capability.
+    #[serde(default, skip_serializing_if = "Units::is_empty")]
+    #[schema(value_type = BTreeMap<String, u32>)]
+    pub units: Units,
+    /// What keeps new work away from it.
+    #[serde(default, skip_serializing_if = "Taints::is_empty")]
+    pub taints: Taints,
 }
 
 /// One thing that an operator says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Amendment {
-    Capability { capability: Capability, has: bool },
-    Label { key: String, value: Option<String> },
+    Capability {
+        capability: Capability,
+        has: bool,
+    },
+    Label {
+        key: String,
+        value: Option<String>,
+    },
+    /// It can do so, and has so many units.
+    Units {
+        capability: Capability,
+        units: u32,
+    },
+    /// `value: None`: it has no such taint any more.
+    Taint {
+        key: String,
+        value: Option<String>,
+    },
 }
 
 /// Why it cannot be said.
@@ -37,11 +62,13 @@ pub enum AmendmentError {
     )]
     Fixed(Capability),
     #[error(
-        "`{0}` is no label's key: 1 to {MOST_KEY} letters, digits or `-_./`, beginning and ending with a letter or digit"
+        "`{0}` is no key of a label or taint: 1 to {MOST_KEY} letters, digits or `-_./`, beginning and ending with a letter or digit"
     )]
     Key(String),
-    #[error("a label's value has at most {MOST_VALUE} bytes and no control characters")]
+    #[error("a value has at most {MOST_VALUE} bytes and no control characters")]
     Value,
+    #[error("{0} units: from 1 to {MOST_UNITS} can be counted")]
+    Units(u32),
     #[error("more than {MOST} changes would be kept for the node; remove some first")]
     TooMany,
 }
@@ -60,24 +87,34 @@ impl Amendment {
     /// When it makes no sense for any node.
     pub fn check(&self) -> Result<(), AmendmentError> {
         match self {
-            Self::Capability { capability, .. } if FIXED.contains(&capability.kind.as_str()) => {
+            Self::Capability { capability, .. } | Self::Units { capability, .. }
+                if FIXED.contains(&capability.kind.as_str()) =>
+            {
                 Err(AmendmentError::Fixed(capability.clone()))
             }
-            Self::Capability { .. } => Ok(()),
-            Self::Label { key, .. } if !is_key(key) => {
+            Self::Units { units, .. } if !(1..=MOST_UNITS).contains(units) => {
+                Err(AmendmentError::Units(*units))
+            }
+            Self::Capability { .. } | Self::Units { .. } => Ok(()),
+            Self::Label { key, .. } | Self::Taint { key, .. } if !is_key(key) => {
                 Err(AmendmentError::Key(key.chars().take(MOST_KEY).collect()))
             }
-            Self::Label { value: Some(value), .. }
-                if value.len() > MOST_VALUE || value.contains(char::is_control) =>
+            Self::Label { value: Some(value), .. } | Self::Taint { value: Some(value), .. }
+                if !is_value(value) =>
             {
                 Err(AmendmentError::Value)
             }
-            Self::Label { .. } => Ok(()),
+            Self::Label { .. } | Self::Taint { .. } => Ok(()),
         }
     }
 }
 
-fn is_key(key: &str) -> bool {
+/// Of a label or taint.
+pub(crate) fn is_value(value: &str) -> bool {
+    value.len() <= MOST_VALUE && !value.contains(char::is_control)
+}
+
+pub(crate) fn is_key(key: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric();
     let ends = key.bytes().next().is_some_and(plain) && key.bytes().last().is_some_and(plain);
     ends && key.len() <= MOST_KEY && key.bytes().all(|b| plain(b) || b"-_./".contains(&b))
@@ -88,7 +125,10 @@ fn is_key(key: &str) -> bool {
 impl Amendments {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.capabilities.is_empty() && self.labels.is_empty()
+        self.capabilities.is_empty()
+            && self.labels.is_empty()
+            && self.units.is_empty()
+            && self.taints.is_empty()
     }
 
     /// Takes in what somebody says about a node that finds `found` by itself. What agrees with that needs
@@ -100,11 +140,22 @@ impl Amendments {
         amendment.check()?;
         let mut new = self.clone();
         match amendment {
-            Amendment::Capability { capability, has } if found.capabilities.contains(&capability) == has => {
-                new.capabilities.remove(&capability);
-            }
             Amendment::Capability { capability, has } => {
-                new.capabilities.insert(capability, has);
+                new.units.remove(&capability);
+                new.say_capable(found, capability, has);
+            }
+            Amendment::Units { capability, units } => {
+                new.units.remove(&capability);
+                if found.units.get(&capability) != Some(units) {
+                    new.units.set(capability.clone(), units);
+                }
+                new.say_capable(found, capability, true);
+            }
+            Amendment::Taint { key, value: None } => {
+                new.taints.remove(&key);
+            }
+            Amendment::Taint { key, value: Some(value) } => {
+                new.taints.insert(key, value);
             }
             Amendment::Label { key, value } if found.labels.get(&key) == value.as_ref() => {
                 new.labels.remove(&key);
@@ -113,11 +164,19 @@ impl Amendments {
                 new.labels.insert(key, value);
             }
         }
-        if new.capabilities.len() > MOST || new.labels.len() > MOST {
+        if [new.capabilities.len(), new.labels.len(), new.taints.len()].into_iter().any(|said| said > MOST) {
             return Err(AmendmentError::TooMany);
         }
         *self = new;
         Ok(())
+    }
+
+    fn say_capable(&mut self, found: &NodeFacts, capability: Capability, has: bool) {
+        if found.capabilities.contains(&capability) == has {
+            self.capabilities.remove(&capability);
+        } else {
+            self.capabilities.insert(capability, has);
+        }
     }
 
     /// `found` as it is to be told to others.
@@ -126,8 +185,14 @@ impl Amendments {
         for (capability, has) in &self.capabilities {
             match has {
                 true => found.capabilities.insert(capability.clone()),
-                false => found.capabilities.remove(capability),
+                false => {
+                    found.units.remove(capability);
+                    found.capabilities.remove(capability)
+                }
             };
+        }
+        for (capability, units) in self.units.iter() {
+            found.units.set(capability.clone(), units);
         }
         for (key, value) in &self.labels {
             match value {
@@ -205,10 +270,35 @@ mod tests {
     }
 
     #[test]
+    fn units_are_said_of_what_is_there_and_go_with_it() {
+        let gpu: Capability = "hardware/gpu".parse().unwrap();
+        let started = NodeFacts {
+            capabilities: BTreeSet::from([gpu.clone()]),
+            units: Units::from_iter([(gpu.clone(), 2)]),
+            ..NodeFacts::default()
+        };
+        let mut amendments = Amendments::default();
+        let mut say = |amendment| {
+            amendments.amend(&started, amendment).unwrap();
+            let facts = amendments.applied_to(started.clone());
+            (facts.capabilities.contains(&gpu), facts.units.get(&gpu), amendments.is_empty())
+        };
+        let units = |units| Amendment::Units { capability: gpu.clone(), units };
+        assert_eq!(say(units(4)), (true, Some(4), false));
+        assert_eq!(say(capability("hardware/gpu", false)), (false, None, false));
+        assert_eq!(say(units(2)), (true, Some(2), true), "as it was started");
+        let none = Amendment::Units { capability: gpu.clone(), units: 0 };
+        assert_eq!(amendments.amend(&started, none), Err(AmendmentError::Units(0)));
+    }
+
+    #[test]
     fn what_makes_no_sense_changes_nothing() {
         let long = "x".repeat(MOST_KEY + 1);
         let mut amendments = Amendments::default();
+        let taint = |key: &str, value: &str| Amendment::Taint { key: key.into(), value: Some(value.into()) };
         for wrong in [
+            taint("a b", ""),
+            taint("a", "x\ny"),
             capability("arch/arm64", true),
             capability("runtime/process", false),
             label("", None),

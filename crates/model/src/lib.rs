@@ -10,6 +10,8 @@
 //! | [`access`] | who may do what, and where |
 //! | [`amendment`] | what an operator says about a node, over what it finds |
 //! | [`capability`] | what a member can do that is not a quantity |
+//! | [`units`] | capabilities that can be counted |
+//! | [`taint`] | what keeps new work away from a node |
 //! | [`condition`] | `where:` of a manifest: a condition on nodes |
 //! | [`cron`] | when something is due, in a time zone |
 //! | [`geo`] | places on earth, and how far apart they are |
@@ -64,9 +66,11 @@ pub mod resources;
 pub mod service;
 pub mod slot;
 pub mod state;
+pub mod taint;
 pub mod template;
 pub mod time;
 pub mod tunnel;
+pub mod units;
 pub mod update;
 pub mod usage;
 pub mod view;

@@ -13,7 +13,9 @@ use crate::id::MemberId;
 use crate::name::Name;
 use crate::resources::{Memory, Resources};
 use crate::state::MemberState;
+use crate::taint::Taints;
 use crate::time::Time;
+use crate::units::Units;
 
 /// Node or cluster.
 #[derive(
@@ -50,6 +52,9 @@ pub struct NodeFacts {
     pub devices: Vec<String>,
     pub runtimes: Vec<RuntimeFacts>,
     pub capabilities: BTreeSet<Capability>,
+    /// Of those of them that are counted.
+    #[serde(default, skip_serializing_if = "Units::is_empty")]
+    pub units: Units,
     pub labels: BTreeMap<String, String>,
     /// Where it stands, as it was started with: see [`NodeFacts::place`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,9 +132,24 @@ pub struct NodeClass {
     pub free: Resources,
     /// The largest free sizes, of any one node each.
     pub largest: Resources,
+    /// Of capabilities that their nodes count; each of them counts the same ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub units: BTreeMap<Capability, UnitsOfClass>,
+    /// What keeps new work away from each of them.
+    #[serde(default, skip_serializing_if = "Taints::is_empty")]
+    pub taints: Taints,
     /// Around those of them whose location is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<Area>,
+}
+
+/// Units of one capability that the nodes of a class have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitsOfClass {
+    pub total: u32,
+    pub free: u32,
+    /// The most free ones of any one node.
+    pub largest: u32,
 }
 
 // === impl Role ===
@@ -163,15 +183,29 @@ impl Aggregate {
     pub fn offers_more_than(&self, old: &Self) -> bool {
         let more = |new: &Resources, old: &Resources| new.cpu > old.cpu || new.memory > old.memory;
         self.classes.iter().any(|class| {
-            let alike =
-                |old: &&NodeClass| old.capabilities == class.capabilities && old.labels == class.labels;
-            old.classes.iter().find(alike).is_none_or(|old| {
+            old.classes.iter().find(|old| old.is_like(class)).is_none_or(|old| {
                 class.area != old.area
                     || class.nodes > old.nodes
                     || more(&class.free, &old.free)
                     || more(&class.largest, &old.largest)
+                    || class.units.iter().any(|(capability, now)| {
+                        let old = old.units.get(capability);
+                        old.is_none_or(|old| now.free > old.free || now.largest > old.largest)
+                    })
             })
         })
+    }
+}
+
+// === impl NodeClass ===
+
+impl NodeClass {
+    /// It stands for the same kind of nodes.
+    fn is_like(&self, other: &Self) -> bool {
+        self.capabilities == other.capabilities
+            && self.labels == other.labels
+            && self.taints == other.taints
+            && self.units.keys().eq(other.units.keys())
     }
 }
 
@@ -183,6 +217,12 @@ impl NodeFacts {
     #[must_use]
     pub fn place(&self) -> Option<Point> {
         self.labels.get("location").and_then(|text| text.parse().ok()).or(self.location)
+    }
+
+    /// What keeps new work away from it.
+    #[must_use]
+    pub const fn taints(&self) -> &Taints {
+        &self.amendments.taints
     }
 
     /// Capabilities that follow from the facts: `arch/…`, `os/…`, `runtime/…` of ready runtimes,

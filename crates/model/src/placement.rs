@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Capability;
 use crate::condition::Condition;
 use crate::geo::{Distance, Point};
+use crate::message::{READS_MUSTS, READS_PLACING};
 use crate::name::Name;
+use crate::taint::Toleration;
+use crate::units::Units;
 
 /// Where a service may run; all conditions hold at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +26,12 @@ pub struct Placement {
     /// What the node must be able to do.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub require: BTreeSet<Capability>,
+    /// How many units it takes of those where it names a number; of the others one, where they are counted.
+    #[serde(default, skip_serializing_if = "Units::is_empty")]
+    pub units: Units,
+    /// Taints that it bears.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tolerates: BTreeSet<Toleration>,
     /// Labels that the node must carry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -131,18 +140,27 @@ impl Placement {
         }
     }
 
-    /// A key that must be obeyed and that programs before [`READS_MUSTS`](crate::message::READS_MUSTS) pass over.
+    /// A key that must be obeyed and that a program which [reads](crate::message::READS) so little passes over.
     #[must_use]
-    pub fn newer_must(&self) -> Option<&'static str> {
+    pub fn newer_must(&self, reads: u32) -> Option<&'static str> {
         let required = |list: &[Company]| list.iter().any(|company| company.weight.is_none());
         let musts = [
-            ("where", self.condition.is_some()),
-            ("sensitive", self.sensitive),
-            ("location.within", self.location.is_some_and(|near| near.within.is_some())),
-            ("with", required(&self.with)),
-            ("apart", required(&self.apart)),
+            ("where", READS_MUSTS, self.condition.is_some()),
+            ("sensitive", READS_MUSTS, self.sensitive),
+            ("location.within", READS_MUSTS, self.location.is_some_and(|near| near.within.is_some())),
+            ("with", READS_MUSTS, required(&self.with)),
+            ("apart", READS_MUSTS, required(&self.apart)),
+            ("require (units)", READS_PLACING, !self.units.is_empty()),
         ];
-        musts.into_iter().find_map(|(key, asked)| asked.then_some(key))
+        musts.into_iter().find_map(|(key, since, asked)| (asked && reads < since).then_some(key))
+    }
+
+    /// What it requires, how many units of that it takes where they are counted, and whether they have to be.
+    pub fn demands(&self) -> impl Iterator<Item = (&Capability, u32, bool)> {
+        self.require.iter().map(|capability| match self.units.get(capability) {
+            Some(units) => (capability, units, true),
+            None => (capability, 1, false),
+        })
     }
 
     /// Whether anybody could be better than another beside the strategy.

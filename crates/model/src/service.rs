@@ -12,7 +12,7 @@ use crate::content::{ContentKey, ContentKind};
 use crate::expose::Expose;
 use crate::health::Check;
 use crate::job::Kind;
-use crate::message::{READS_HEALTH, READS_MUSTS};
+use crate::message::READS_HEALTH;
 use crate::name::Name;
 use crate::resources::Resources;
 use crate::update::Update;
@@ -310,7 +310,7 @@ impl ServiceSpec {
     #[must_use]
     pub fn newer_must_of_clusters(&self, reads: u32) -> Option<&'static str> {
         let exposes = !self.expose.is_empty() && reads < READS_HEALTH;
-        let placement = || self.placement.newer_must().filter(|_| reads < READS_MUSTS);
+        let placement = || self.placement.newer_must(reads);
         self.newer_must(reads).or_else(|| exposes.then_some("expose")).or_else(placement)
     }
 

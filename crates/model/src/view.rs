@@ -83,6 +83,12 @@ pub struct NodeView {
     pub runtimes: Vec<String>,
     pub capabilities: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// Of capabilities that it counts: how many units it has.
+    #[serde(default)]
+    pub units: BTreeMap<String, u32>,
+    /// What keeps new work away from it; values may be empty.
+    #[serde(default)]
+    pub taints: BTreeMap<String, String>,
     /// Latitude and longitude in degrees, as in `48.2082,16.3738`; `null`: unknown.
     #[serde(default)]
     pub location: Option<String>,

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holm_link::clock::LocalClock;
-use holm_model::capability::Capability;
 use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_model::resources::Resources;
+use holm_model::units::Counted;
 
 use crate::link::LinkTimes;
 
@@ -30,7 +30,7 @@ pub struct NodeConfig {
     /// Where it stands.
     pub location: Option<Point>,
     /// Beside those that are detected.
-    pub capabilities: BTreeSet<Capability>,
+    pub capabilities: BTreeSet<Counted>,
     /// Kept back for the machine itself.
     pub reserve: Resources,
     /// Between two reports of usage.

@@ -1,5 +1,6 @@
 //! From a configuration to a running node, and its graceful end.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs::{DirBuilder, Permissions};
 use std::io;
@@ -14,6 +15,7 @@ use holm_link::credentials::Credentials;
 use holm_link::revocation::Revocations;
 use holm_model::member::NodeFacts;
 use holm_model::name::Name;
+use holm_model::units::{Counted, Units};
 use holm_runtime::{Runtime, RuntimeEvent};
 use holm_store::{Kind, OpenError, Snapshot, Store};
 use tokio::sync::{mpsc, watch};
@@ -352,11 +354,17 @@ fn detector(config: &NodeConfig) -> Detector {
     Detector {
         tree: Tree::new(&config.root),
         data_dir: config.data_dir.clone(),
-        capabilities: config.capabilities.clone(),
+        capabilities: config.capabilities.iter().map(|counted| counted.capability.clone()).collect(),
+        units: units(&config.capabilities),
         labels: config.labels.clone(),
         location: config.location,
         reserve: config.reserve,
     }
+}
+
+fn units(capabilities: &BTreeSet<Counted>) -> Units {
+    let counted = |counted: &Counted| Some((counted.capability.clone(), counted.units?));
+    capabilities.iter().filter_map(counted).collect()
 }
 
 fn applicant(config: &NodeConfig, name: &Name, facts: &NodeFacts) -> Applicant {

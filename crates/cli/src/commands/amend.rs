@@ -1,8 +1,9 @@
-//! `holm node capability` and `holm node label`: what operators say about a node.
+//! `holm node capability`, `holm node label` and `holm node taint`: what operators say about a node.
 
 use clap::{Args, Subcommand};
 use holm_model::capability::Capability;
-use holm_model::view::amendment::{CapabilityView, LabelView};
+use holm_model::units::Counted;
+use holm_model::view::amendment::{CapabilityView, LabelView, TaintView};
 
 use crate::connect::At;
 use crate::failure::Failure;
@@ -12,11 +13,12 @@ use crate::output::{Output, stdout_ink};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum CapabilityAction {
-    /// Say that a node can do something, as in `hardware/zigbee`
+    /// Say that a node can do something, as in `hardware/zigbee`, or how many units of it it has, as in
+    /// `hardware/gpu=2`
     Add(At<Capable>),
     /// Say that a node cannot do something, even if it finds it by itself
     #[command(visible_alias = "remove")]
-    Rm(At<Capable>),
+    Rm(At<Incapable>),
     /// List what a node can do, and who says so
     #[command(visible_alias = "list")]
     Ls(At<Of>),
@@ -35,6 +37,19 @@ pub(crate) enum LabelAction {
     Ls(At<Of>),
 }
 
+#[derive(Subcommand, Debug)]
+pub(crate) enum TaintAction {
+    /// Keep new work away from a node, as in `dedicated` or `dedicated=radio`; what is there stays
+    #[command(visible_alias = "set")]
+    Add(At<Tainted>),
+    /// Let work come to a node in spite of this again
+    #[command(visible_alias = "remove")]
+    Rm(At<Unlabelled>),
+    /// List what keeps new work away from a node
+    #[command(visible_alias = "list")]
+    Ls(At<Of>),
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Of {
     /// The node's name or id
@@ -45,6 +60,15 @@ pub(crate) struct Of {
 
 #[derive(Args, Debug)]
 pub(crate) struct Capable {
+    #[command(flatten)]
+    of: Of,
+    /// A type and a name, as in `hardware/zigbee`; with a number where services take units of it
+    #[arg(required = true, value_name = "TYPE/NAME[=UNITS]")]
+    capabilities: Vec<Counted>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Incapable {
     #[command(flatten)]
     of: Of,
     /// A type and a name, as in `hardware/zigbee`
@@ -58,6 +82,14 @@ pub(crate) struct Labelled {
     of: Of,
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Tainted {
+    #[command(flatten)]
+    of: Of,
+    #[arg(required = true, value_name = "KEY[=VALUE]")]
+    taints: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -87,7 +119,7 @@ impl CapabilityAction {
                 }
                 of.done("added", &capabilities, "can do")
             }
-            Self::Rm(At { args: Capable { of, capabilities }, connect }) => {
+            Self::Rm(At { args: Incapable { of, capabilities }, connect }) => {
                 let client = connect.client()?;
                 for capability in &capabilities {
                     client.remove_capability(&of.node, capability).await?;
@@ -130,6 +162,34 @@ impl LabelAction {
     }
 }
 
+// === impl TaintAction ===
+
+impl TaintAction {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Add(At { args: Tainted { of, taints }, connect }) => {
+                let client = connect.client()?;
+                for taint in &taints {
+                    let (key, value) = taint.split_once('=').unwrap_or((taint, ""));
+                    client.add_taint(&of.node, key.trim(), value.trim()).await?;
+                }
+                of.done("added", &taints, "has")
+            }
+            Self::Rm(At { args: Unlabelled { of, keys }, connect }) => {
+                let client = connect.client()?;
+                for key in &keys {
+                    client.remove_taint(&of.node, key).await?;
+                }
+                of.done("removed", &keys, "has no longer")
+            }
+            Self::Ls(At { args, connect }) => {
+                let list = connect.client()?.taints(&args.node).await?;
+                args.list(&list)
+            }
+        }
+    }
+}
+
 // === impl Of ===
 
 impl Of {
@@ -146,8 +206,20 @@ impl Of {
 // === impl Listed ===
 
 impl Listed for CapabilityView {
+    const COLUMNS: &'static [C<Self>] = &[
+        C::new("CAPABILITY", |c, _| c.name.clone()),
+        C::new("UNITS", |c, _| c.units.map(|units| units.to_string()).unwrap_or_default()),
+        C::new("ORIGIN", |c, _| c.origin.word().to_owned()),
+    ];
+
+    fn names(&self) -> Vec<String> {
+        vec![self.name.clone()]
+    }
+}
+
+impl Listed for TaintView {
     const COLUMNS: &'static [C<Self>] =
-        &[C::new("CAPABILITY", |c, _| c.name.clone()), C::new("ORIGIN", |c, _| c.origin.word().to_owned())];
+        &[C::new("TAINT", |t, _| t.name.clone()), C::new("VALUE", |t, _| t.value.clone())];
 
     fn names(&self) -> Vec<String> {
         vec![self.name.clone()]

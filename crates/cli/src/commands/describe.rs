@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use holm_client::Client;
 use holm_model::name::Name;
 use holm_model::resources::Cpu;
+use holm_model::taint;
 use holm_model::usage::UsageHistory;
 use holm_model::view::generation::RolloutView;
 use holm_model::view::query::{HistoryQuery, InstanceQuery};
@@ -240,6 +241,8 @@ fn ready(view: &InstanceView) -> String {
 
 fn about_node(view: &NodeView) -> String {
     let (facts, join) = (&view.facts, |texts: &[String]| texts.join(", "));
+    let taints: Vec<_> = view.taints.iter().map(|(key, value)| taint::written(key, value)).collect();
+    let capabilities: Vec<_> = view.capabilities.iter().map(|name| counted(name, view)).collect();
     let labels: Vec<_> = view.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let free =
         |free: &Option<String>| free.as_ref().map_or_else(String::new, |free| format!(" ({free} free)"));
@@ -258,11 +261,16 @@ fn about_node(view: &NodeView) -> String {
         ("disk", format!("{} ({} free)", disk(facts.disk_total), disk(facts.disk_free))),
         ("gpus", join(&facts.gpus)),
         ("devices", join(&facts.devices)),
-        ("capabilities", join(&view.capabilities)),
+        ("capabilities", join(&capabilities)),
         ("labels", join(&labels)),
+        ("taints", join(&taints)),
         ("version", facts.version.clone()),
     ];
     table::pairs(&pairs, stdout_ink())
+}
+
+fn counted(name: &str, view: &NodeView) -> String {
+    view.units.get(name).map_or_else(|| name.to_owned(), |units| format!("{name}={units}"))
 }
 
 /// The last hour as lines; empty when nothing is known of it.

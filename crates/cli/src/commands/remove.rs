@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
 
-use super::amend::{CapabilityAction, LabelAction};
+use super::amend::{CapabilityAction, LabelAction, TaintAction};
 use super::{consent, get};
 use crate::connect::At;
 use crate::failure::Failure;
@@ -38,6 +38,9 @@ pub(crate) enum NodeAction {
     /// Say what a node is called for placing services
     #[command(subcommand)]
     Label(LabelAction),
+    /// Keep new work away from a node, except for services that tolerate it
+    #[command(subcommand)]
+    Taint(TaintAction),
 }
 
 /// On a cluster.
@@ -67,6 +70,7 @@ impl NodeAction {
             Self::Consent(consent) => consent.run(),
             Self::Capability(action) => action.run().await,
             Self::Label(action) => action.run().await,
+            Self::Taint(action) => action.run().await,
             Self::Cordon(at) => cordon("nodes", at, true).await,
             Self::Uncordon(at) => cordon("nodes", at, false).await,
             Self::Remove(At { args, connect }) => {

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use holm_link::proxy::{ParseProxyError, Proxies, Proxy};
-use holm_model::capability::Capability;
 use holm_model::duration::Span;
 use holm_model::expose::{PortRange, PortRangeError};
 use holm_model::geo::Point;
 use holm_model::name::{Name, NameError};
 use holm_model::placement::{Strategy, StrategyError};
 use holm_model::resources::{Cpu, Memory};
+use holm_model::units::Counted;
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::{Failure, chain};
@@ -306,8 +306,9 @@ options!(
         name: Name = (env = "HOLM_NAME");
         /// What people call the node's properties; may be given several times
         label: Vec<Label> = (env = "HOLM_LABEL", value_name = "KEY=VALUE", value_delimiter = ',');
-        /// What the node can do, beside what is detected, as in hardware/ble
-        capability: Vec<Capability> = (env = "HOLM_CAPABILITY", value_name = "TYPE/NAME", value_delimiter = ',');
+        /// What the node can do, beside what is detected, as in hardware/ble; or how many units of it there are to
+        /// take, as in hardware/gpu=2
+        capability: Vec<Counted> = (env = "HOLM_CAPABILITY", value_name = "TYPE/NAME[=UNITS]", value_delimiter = ',');
         /// Where it stands, latitude and longitude in degrees
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// Where everything is kept [default: ~/.local/share/holm/node, or /var/lib/holm/node for root]

@@ -81,7 +81,7 @@ fn what_makes_no_sense_or_reaches_nobody_is_refused() {
     let mut sea = sea().cluster("vienna", &["fl-1"]).start();
     let add = |sea: &Sea, name| sea.holm(&["node", "capability", "add", "fl-1", name]);
     add(&sea, "runtime/vm").refused(1, &["follows from what the node is"]);
-    sea.holm(&["node", "label", "add", "fl-1", "a b=c"]).refused(1, &["no label's key"]);
+    sea.holm(&["node", "label", "add", "fl-1", "a b=c"]).refused(1, &["no key of a label or taint"]);
     let odd = sea.request("root", "PUT", "nodes/fl-1/labels/zone", "{\"value\":\"x\",\"more\":1}").unwrap();
     assert_eq!(odd.status, 422, "{}", odd.body);
     let odd = sea.request("root", "PUT", "nodes/fl-1/capabilities/Hard/zig%2F", "").unwrap();
@@ -93,6 +93,35 @@ fn what_makes_no_sense_or_reaches_nobody_is_refused() {
     assert!(audit.stdout.contains("node.amend"), "{}", audit.stdout);
     sea.start("fl-1");
     wait_for("it can be told again", || (add(&sea, "hardware/ble").code == 0).then_some(()));
+}
+
+const GPUS: &str = "holm: v1
+application: vision
+services:
+  small: { runtime: process, command: [sleep, \"600\"], placement: { require: [hardware/gpu] } }
+  large: { runtime: process, command: [sleep, \"600\"], placement: { require: [hardware/gpu=2] } }
+";
+
+#[test]
+fn units_are_taken_and_taints_keep_new_work_away() {
+    let sea = sea().cluster("vienna", &["fl-1"]).words("fl-1", &["--capability", "hardware/gpu=2"]).start();
+    sea.apply(GPUS);
+    sea.until("vision", "one of them waits", |all| {
+        all.iter().any(|row| row.state == "RUNNING") && all.iter().any(|row| row.reason.contains("2 asked"))
+            || all.iter().any(|row| row.reason.contains("0 hardware/gpu free, 1 asked"))
+    });
+    sea.holm(&["node", "taint", "add", "fl-1", "dedicated=radio"]).done();
+    wait_for("the root knows", || {
+        let list = sea.holm(&["node", "taint", "ls", "fl-1", "-o", "json"]).done().stdout;
+        list.contains("radio").then_some(())
+    });
+    sea.holm(&["node", "capability", "add", "fl-1", "hardware/gpu=3"]).done();
+    sea.until("vision", "the taint keeps the other away", |all| {
+        all.iter().any(|row| row.reason.contains("has the taint `dedicated=radio`"))
+    });
+    sea.holm(&["node", "taint", "rm", "fl-1", "dedicated"]).done();
+    sea.running("vision", 2);
+    sea.holm(&["node", "taint", "add", "fl-1", "a b"]).refused(1, &["no key of a label or taint"]);
 }
 
 #[test]

@@ -262,7 +262,7 @@ pub(crate) fn aggregate(nodes: u32, slots: u32) -> Aggregate {
         total: all,
         free: all,
         largest: size(slots),
-        area: None,
+        ..NodeClass::default()
     };
     Aggregate { nodes, online: nodes, classes: vec![class] }
 }

@@ -5,6 +5,7 @@ use holm_model::amendment::Amendment;
 use holm_model::member::Role;
 use holm_model::record::AuditRecord;
 use holm_model::state::RunState;
+use holm_model::taint;
 
 use super::Orchestrator;
 use super::command::{Actor, Command, Expected, PeopleCommand, ProjectCommand, Refusal, Reply};
@@ -194,5 +195,12 @@ fn amended(node: &str, amendment: &Amendment) -> (&'static str, String) {
             ("node.label.add", format!("node {node}: {key}={value}"))
         }
         Amendment::Label { key, value: None } => ("node.label.remove", format!("node {node}: {key}")),
+        Amendment::Units { capability, units } => {
+            ("node.capability.add", format!("node {node}: {capability}={units}"))
+        }
+        Amendment::Taint { key, value: Some(value) } => {
+            ("node.taint.add", format!("node {node}: {}", taint::written(key, value)))
+        }
+        Amendment::Taint { key, value: None } => ("node.taint.remove", format!("node {node}: {key}")),
     }
 }

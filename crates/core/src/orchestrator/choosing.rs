@@ -275,13 +275,15 @@ impl Orchestrator {
         })
     }
 
-    /// The member that a per-node slot is for. What was there may be there again though it is cordoned.
+    /// The member that a per-node slot is for. What was there may be there again though it is cordoned or tainted.
     fn on_its_node(&self, ask: &Ask<'_>, slot_id: &SlotId, name: Option<&Name>) -> Choice {
         let nobody = |reason, classes| NoPlace { reason, waits: false, classes };
         let of_name = |member: &Candidate<'_>| Some(member.name) == name;
         let member = self.candidates(None).find(of_name);
         let mut member = member.ok_or_else(|| nobody("its node has left".to_owned(), BTreeMap::new()))?;
-        member.cordoned &= !self.slots.get(slot_id).is_some_and(|slot| slot.had);
+        if self.slots.get(slot_id).is_some_and(|slot| slot.had) {
+            member = member.at_home();
+        }
         let refusal = match member.kind {
             Kind::Node { .. } => member.refuses(ask),
             Kind::Cluster { .. } => member.keeps_out(ask.spec),

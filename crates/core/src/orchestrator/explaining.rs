@@ -106,10 +106,11 @@ impl Orchestrator {
     fn without<'a>(&'a self, mut member: Candidate<'a>, id: AssignmentId) -> Candidate<'a> {
         // Whoever has its ports already cannot find them taken.
         static NO_PORTS: BTreeMap<u16, u32> = BTreeMap::new();
-        if let (Kind::Node { free, ports, total, .. }, Some(load)) =
+        if let (Kind::Node { free, ports, total, taken, .. }, Some(load)) =
             (&mut member.kind, self.load.get(&member.id))
         {
             (*free, *ports) = (total.less(&load.without(id).0), &NO_PORTS);
+            *taken = load.taken_except(id);
         }
         member
     }

@@ -189,6 +189,8 @@ fn node_view(
         runtimes: ready.map(|runtime| runtime.name.to_string()).collect(),
         capabilities: facts.all_capabilities().iter().map(ToString::to_string).collect(),
         labels: facts.labels.clone(),
+        units: facts.units.iter().map(|(capability, units)| (capability.to_string(), units)).collect(),
+        taints: facts.taints().clone(),
         location: facts.place().map(|point| point.to_string()),
         instances: 0,
         usage,

@@ -7,22 +7,26 @@ use holm_model::geo::Area;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
+use holm_model::name::Name;
 use holm_model::resources::Resources;
 use holm_model::service::{Connect, ServiceSpec};
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::MemberState;
+use holm_model::units::Units;
 
 use super::choosing::NoPlace;
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::rows::{Member, Phase, Placement};
 use super::{Orchestrator, Tier};
 use crate::scheduler::reason::EXPOSED;
-use crate::scheduler::{Ask, Candidate, Kind, Reason};
+use crate::scheduler::{Ask, Candidate, Kind, Reason, Taken};
 
 /// What the placements of a member take of it, summed up.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     pub(super) used: Resources,
+    /// Of capabilities, whether its member counts them or not.
+    pub(super) units: Units,
     /// Fixed host ports and how many placements have each.
     pub(super) ports: BTreeMap<u16, u32>,
     pub(super) placements: BTreeMap<AssignmentId, Takes>,
@@ -32,12 +36,15 @@ pub(super) struct Load {
     recent: BTreeMap<(u64, AssignmentId), Resources>,
     /// Sum of `recent`.
     debit: Resources,
+    /// Units that those take.
+    owed: Units,
 }
 
 /// What one placement takes.
 #[derive(Debug, Default)]
 pub(super) struct Takes {
     resources: Resources,
+    units: Units,
     ports: Vec<u16>,
     /// What it connects to, while it is on the list.
     pub(super) connects: Vec<EndpointsKey>,
@@ -57,6 +64,11 @@ impl Takes {
         let listed = placement.phase != Phase::Retiring;
         Self {
             resources: spec.resources,
+            units: spec
+                .placement
+                .demands()
+                .map(|(capability, units, _)| (capability.clone(), units))
+                .collect(),
             ports: spec.ports.values().filter_map(|port| port.host).collect(),
             connects: spec.connects.iter().filter(|_| listed).map(key).collect(),
             contents: spec.needs(&placement.part.app.project).filter(|_| listed).collect(),
@@ -73,12 +85,14 @@ impl Load {
             self.leftovers.insert(id);
         }
         self.used += &takes.resources;
+        self.units += &takes.units;
         for port in &takes.ports {
             *self.ports.entry(*port).or_default() += 1;
         }
         if placement.role == Role::Cluster && !placement.per_node && placement.revision > obeyed {
             self.recent.insert((placement.revision, id), takes.resources);
             self.debit += &takes.resources;
+            self.owed += &takes.units;
         }
         self.placements.insert(id, takes);
     }
@@ -86,10 +100,11 @@ impl Load {
     pub(super) fn take(&mut self, id: AssignmentId, placement: &Placement) -> Option<Takes> {
         self.leftovers.remove(&id);
         if let Some(resources) = self.recent.remove(&(placement.revision, id)) {
-            self.debit -= &resources;
+            self.forget(id, &resources);
         }
         let takes = self.placements.remove(&id)?;
         self.used -= &takes.resources;
+        self.units -= &takes.units;
         for port in &takes.ports {
             if let Some(count) = self.ports.get_mut(port) {
                 *count -= 1;
@@ -111,6 +126,19 @@ impl Load {
         (used, ports)
     }
 
+    /// Units that are taken, except by one placement.
+    pub(super) fn taken_except(&self, id: AssignmentId) -> Taken<'_> {
+        Taken { all: &self.units, except: self.placements.get(&id).map_or(Units::NONE, |takes| &takes.units) }
+    }
+
+    /// The member's aggregate includes the placement.
+    fn forget(&mut self, id: AssignmentId, resources: &Resources) {
+        self.debit -= resources;
+        if let Some(takes) = self.placements.get(&id) {
+            self.owed -= &takes.units;
+        }
+    }
+
     /// The member's aggregate includes everything up to `revision`.
     ///
     /// # Returns
@@ -118,7 +146,8 @@ impl Load {
     pub(super) fn seen(&mut self, revision: u64) -> bool {
         let before = self.recent.len();
         while let Some(first) = self.recent.first_entry().filter(|first| first.key().0 <= revision) {
-            self.debit -= &first.remove();
+            let ((_, id), resources) = first.remove_entry();
+            self.forget(id, &resources);
         }
         self.recent.len() < before
     }
@@ -143,6 +172,9 @@ impl Orchestrator {
                 Kind::Node {
                     cluster: (self.config.tier == Tier::Cluster).then_some(&self.config.name),
                     capabilities: &live.capabilities,
+                    units: &facts.units,
+                    taken: load.map_or(Taken::NONE, |load| Taken { all: &load.units, except: Units::NONE }),
+                    taints: facts.taints(),
                     labels: &facts.labels,
                     runtimes: &facts.runtimes,
                     location: facts.place().or(self.config.location).map(Area::at),
@@ -155,6 +187,7 @@ impl Orchestrator {
             Role::Cluster => Kind::Cluster {
                 aggregate: &live.aggregate,
                 debit: load.map(|load| load.debit).unwrap_or_default(),
+                taken: load.map_or(Units::NONE, |load| &load.owed),
                 nodes: &live.node_names,
                 reports: &live.nodes,
                 reads: self.reads_of(id).filter(|_| live.session > 0),
@@ -166,7 +199,7 @@ impl Orchestrator {
     }
 
     /// The slots that a demand wants here now.
-    pub(super) fn wanted(&self, demand: &Demand) -> Vec<SlotIndex> {
+    pub(super) fn wanted(&self, origin: &Origin, demand: &Demand) -> Vec<SlotIndex> {
         match demand.slots {
             Wanted::First(number) => (0..number).map(SlotIndex::Number).collect(),
             Wanted::One(number) => vec![SlotIndex::Number(number)],
@@ -175,14 +208,22 @@ impl Orchestrator {
                 let nobody = BTreeMap::new();
                 let ask = Ask::new(spec, &nobody);
                 let prefix = (self.config.tier == Tier::Cluster).then(|| self.config.name.clone());
+                let index =
+                    |name: &Name| SlotIndex::Node(prefix.iter().chain([name]).cloned().collect::<Vec<_>>());
+                // A taint takes nothing away.
+                let had =
+                    |name: &Name| self.slots.get(&(origin.clone(), index(name))).is_some_and(|slot| slot.had);
                 self.candidates(None)
                     .filter(|member| match member.kind {
-                        Kind::Node { .. } => member.never(&ask).is_none(),
+                        Kind::Node { .. } => {
+                            member.never(&ask).is_none()
+                                && (member.tainted(&ask).is_none() || had(member.name))
+                        }
                         Kind::Cluster { .. } => {
                             spec.placement.cluster.as_ref().is_none_or(|wanted| wanted == member.name)
                         }
                     })
-                    .map(|member| SlotIndex::Node(prefix.iter().chain([member.name]).cloned().collect()))
+                    .map(|member| index(member.name))
                     .collect()
             }
         }

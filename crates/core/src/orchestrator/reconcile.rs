@@ -40,7 +40,7 @@ impl Orchestrator {
             return;
         }
         let wanted: BTreeSet<_> =
-            demand.as_ref().map(|demand| self.wanted(demand)).into_iter().flatten().collect();
+            demand.as_ref().map(|demand| self.wanted(origin, demand)).into_iter().flatten().collect();
         for index in self.slots_of(origin) {
             let slot_id = (origin.clone(), index);
             if wanted.contains(&slot_id.1) {

@@ -18,7 +18,7 @@ use super::demand::{Demand, Origin, SlotId};
 use super::rows::{Phase, Placement};
 use super::slots::Slot;
 use super::standing::Standing;
-use crate::scheduler::{Ask, Candidate, Kind};
+use crate::scheduler::{Ask, Candidate, Kind, Taken};
 
 impl Orchestrator {
     pub(super) fn update(
@@ -227,17 +227,21 @@ impl Orchestrator {
     ) -> Result<(), String> {
         let Some(placement) = self.placements.get(&active) else { return Ok(()) };
         let name = || self.member_name(placement.member);
-        let load = self.load.get(&placement.member).map(|load| load.without(active)).unwrap_or_default();
+        let load = self.load.get(&placement.member);
+        let (used, taken_ports) = load.map(|load| load.without(active)).unwrap_or_default();
         let (Some(mut member), Some(live)) =
             (self.candidate(placement.member), self.live.get(&placement.member))
         else {
             return Err(format!("{}: is not known yet", name()));
         };
-        if let (Kind::Node { free, ports, .. }, Some(facts)) = (&mut member.kind, &live.facts) {
-            (*free, *ports) = (facts.allocatable.less(&load.0), &load.1);
+        if let (Kind::Node { free, ports, taken, .. }, Some(facts)) = (&mut member.kind, &live.facts) {
+            (*free, *ports) = (facts.allocatable.less(&used), &taken_ports);
+            *taken = load.map_or(Taken::NONE, |load| load.taken_except(active));
         }
         // Its successor is nothing new there. What could be elsewhere goes elsewhere.
-        member.cordoned &= matches!(slot_id.1, SlotIndex::Number(_));
+        if matches!(slot_id.1, SlotIndex::Node(_)) {
+            member = member.at_home();
+        }
         let nobody = BTreeMap::new();
         let ask = self.ask(slot_id, demand, spec, &nobody);
         let refusal = Candidate::refuses(&member, &ask).map(|reason| member.explain(&ask, reason));

@@ -10,6 +10,7 @@ use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
 use holm_model::message::{Down, Up};
 use holm_model::resources::Resources;
 use holm_model::slot::SlotIndex;
+use holm_model::units::Units;
 
 use super::demand::{Demand, Origin, Wanted};
 use super::event::Effect;
@@ -230,18 +231,24 @@ impl Orchestrator {
     /// Nodes that differ only in quantities, summed up.
     fn aggregate(&self) -> Aggregate {
         let nodes = self.members.values().filter(|member| member.role == Role::Node).count();
-        let mut classes: BTreeMap<(&BTreeSet<_>, &BTreeMap<_, _>), (NodeClass, Vec<Point>)> = BTreeMap::new();
+        let mut classes: BTreeMap<_, (NodeClass, Vec<Point>)> = BTreeMap::new();
         let mut online = 0;
         for (id, live) in self.online_nodes() {
             online += 1;
             let Some(facts) = &live.facts else { continue };
-            let used = self.load.get(&id).map(|load| load.used).unwrap_or_default();
+            let load = self.load.get(&id);
+            let used = load.map(|load| load.used).unwrap_or_default();
             let cordoned = self.members.get(&id).is_some_and(|member| member.cordoned);
             let free = if cordoned { Resources::default() } else { facts.allocatable.less(&used) };
-            let (class, points) = classes.entry((&live.capabilities, &facts.labels)).or_insert_with(|| {
+            let counted: Vec<_> = facts.units.iter().map(|(capability, _)| capability).collect();
+            let kind = (&live.capabilities, &facts.labels, facts.taints(), counted);
+            let (class, points) = classes.entry(kind).or_insert_with(|| {
                 let (capabilities, labels) = (live.capabilities.clone(), facts.labels.clone());
-                (NodeClass { capabilities, labels, ..NodeClass::default() }, Vec::new())
+                let taints = facts.taints().clone();
+                (NodeClass { capabilities, labels, taints, ..NodeClass::default() }, Vec::new())
             });
+            let taken = load.map_or(Units::NONE, |load| &load.units);
+            add_units(class, &facts.units, taken, cordoned);
             points.extend(facts.place().or(self.config.location));
             class.nodes += 1;
             class.total += &facts.allocatable;
@@ -254,6 +261,16 @@ impl Orchestrator {
             online,
             classes: classes.into_values().map(with_area).collect(),
         }
+    }
+}
+
+fn add_units(class: &mut NodeClass, all: &Units, taken: &Units, cordoned: bool) {
+    for (capability, total) in all.iter() {
+        let free = if cordoned { 0 } else { total.saturating_sub(taken.count(capability)) };
+        let units = class.units.entry(capability.clone()).or_default();
+        units.total = units.total.saturating_add(total);
+        units.free = units.free.saturating_add(free);
+        units.largest = units.largest.max(free);
     }
 }
 

@@ -15,9 +15,12 @@ use holm_model::placement::SENSITIVE;
 use holm_model::resources::Resources;
 use holm_model::service::ServiceSpec;
 use holm_model::state::MemberState;
+use holm_model::taint::{self, Taints};
+use holm_model::units::Units;
 
 use super::company::Around;
 use super::reason::Reason;
+use super::units::{self, Taken};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -52,6 +55,12 @@ pub enum Kind<'a> {
         /// The cluster that the asking orchestrator is; `None` at a root.
         cluster: Option<&'a Name>,
         capabilities: &'a BTreeSet<Capability>,
+        /// Of those that it counts: all it has.
+        units: &'a Units,
+        /// Of these: what is placed there.
+        taken: Taken<'a>,
+        /// What keeps new work away from it.
+        taints: &'a Taints,
         labels: &'a BTreeMap<String, String>,
         /// Those that are not ready are no capabilities.
         runtimes: &'a [RuntimeFacts],
@@ -68,6 +77,8 @@ pub enum Kind<'a> {
         aggregate: &'a Aggregate,
         /// Placed there since the aggregate was made.
         debit: Resources,
+        /// As `debit`, of what is counted.
+        taken: &'a Units,
         /// Names of its nodes.
         nodes: &'a BTreeSet<Name>,
         /// What they said last, by path below it.
@@ -98,6 +109,17 @@ fn runtime_capability(runtime: &Name) -> Capability {
 // === impl Candidate ===
 
 impl<'a> Candidate<'a> {
+    /// As for what it has already: nobody keeps that away.
+    #[must_use]
+    pub fn at_home(mut self) -> Self {
+        static NONE: Taints = Taints::new();
+        self.cordoned = false;
+        if let Kind::Node { taints, .. } = &mut self.kind {
+            *taints = &NONE;
+        }
+        self
+    }
+
     /// `None`: it fits now.
     #[must_use]
     pub fn refuses(&self, ask: &Ask<'_>) -> Option<Reason> {
@@ -113,7 +135,10 @@ impl<'a> Candidate<'a> {
         if self.cordoned {
             return Some(Reason::Cordoned);
         }
-        self.never(ask).or_else(|| self.not_now(ask)).or_else(|| ask.around.clash(self).map(Reason::Company))
+        self.tainted(ask)
+            .or_else(|| self.never(ask))
+            .or_else(|| self.not_now(ask))
+            .or_else(|| ask.around.clash(self).map(Reason::Company))
     }
 
     /// What keeps anything new away from a cluster that is not asked whether it has room: its nodes are.
@@ -141,12 +166,21 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    /// A taint of a node keeps the service away from it.
+    #[must_use]
+    pub fn tainted(&self, ask: &Ask<'_>) -> Option<Reason> {
+        match self.kind {
+            Kind::Node { taints, .. } => tainted(ask, taints),
+            Kind::Cluster { .. } => None,
+        }
+    }
+
     /// What does not change with load: whether it could ever take the service.
     #[must_use]
     pub fn never(&self, ask: &Ask<'_>) -> Option<Reason> {
         let place = &ask.spec.placement;
         match self.kind {
-            Kind::Node { cluster, capabilities, labels, runtimes, location, .. } => {
+            Kind::Node { cluster, capabilities, units, labels, runtimes, location, .. } => {
                 if let Some(reason) = self.too_old(ask.spec) {
                     return Some(reason);
                 }
@@ -161,7 +195,9 @@ impl<'a> Candidate<'a> {
                 // One that is not ready may be soon.
                 let ready = unready(ask, runtimes).is_none();
                 let lacks = if ready { no_runtime(ask, capabilities) } else { None };
-                lacks.or_else(|| places(ask, &facts, location))
+                lacks
+                    .or_else(|| places(ask, &facts, location))
+                    .or_else(|| units::never(place, |capability| units.get(capability)))
             }
             Kind::Cluster { aggregate, nodes, .. } => {
                 if let Some(reason) = self.too_old(ask.spec) {
@@ -202,13 +238,17 @@ impl<'a> Candidate<'a> {
     fn not_now(&self, ask: &Ask<'_>) -> Option<Reason> {
         let asked = &ask.spec.resources;
         match self.kind {
-            Kind::Node { free, ports, runtimes, .. } => {
-                unready(ask, runtimes).or_else(|| lacks(&free, asked)).or_else(|| {
+            Kind::Node { free, ports, runtimes, units, taken, .. } => {
+                let port = || {
                     let fixed = ask.spec.ports.values().filter_map(|port| port.host);
                     fixed.into_iter().find(|port| ports.contains_key(port)).map(Reason::PortTaken)
-                })
+                };
+                unready(ask, runtimes)
+                    .or_else(|| lacks(&free, asked))
+                    .or_else(|| units::lacks(&ask.spec.placement, units, taken))
+                    .or_else(port)
             }
-            Kind::Cluster { aggregate, debit, .. } => {
+            Kind::Cluster { aggregate, debit, taken, .. } => {
                 let mut free = Resources::default();
                 let mut largest = Resources::default();
                 for class in self.suited(ask, aggregate) {
@@ -220,6 +260,7 @@ impl<'a> Candidate<'a> {
                 let holds = |c: &NodeClass| c.largest.holds(asked);
                 lacks(&free.less(&debit), asked)
                     .or_else(|| if suited.any(holds) { None } else { lacks(&largest, asked) })
+                    .or_else(|| units::lacks_in(&ask.spec.placement, || self.suited(ask, aggregate), taken))
             }
         }
     }
@@ -235,7 +276,12 @@ impl<'a> Candidate<'a> {
 
     fn class_lacks(&self, ask: &Ask<'_>, class: &NodeClass) -> Option<Reason> {
         let facts = self.facts_of_class(class);
-        no_runtime(ask, &class.capabilities).or_else(|| places(ask, &facts, class.area))
+        no_runtime(ask, &class.capabilities)
+            .or_else(|| places(ask, &facts, class.area))
+            .or_else(|| {
+                units::never(&ask.spec.placement, |capability| Some(class.units.get(capability)?.total))
+            })
+            .or_else(|| tainted(ask, &class.taints))
     }
 
     /// What is known of each node of one of its classes.
@@ -264,6 +310,11 @@ fn places(ask: &Ask<'_>, facts: &Facts<'_>, location: Option<Area>) -> Option<Re
         return Some(Reason::NotSensitive);
     }
     too_far(ask, location).or_else(|| unmet(ask, facts))
+}
+
+fn tainted(ask: &Ask<'_>, taints: &Taints) -> Option<Reason> {
+    let (key, value) = taint::unborne(taints, &ask.spec.placement.tolerates)?;
+    Some(Reason::Tainted(taint::written(key, value)))
 }
 
 fn is_sensitive(capability: &Capability) -> bool {

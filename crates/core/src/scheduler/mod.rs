@@ -5,7 +5,7 @@
 //!
 //! | module | what |
 //! | --- | --- |
-//! | [`fit`], [`company`], [`reason`] | who fits, and why not |
+//! | [`fit`], [`units`], [`company`], [`reason`] | who fits, and why not |
 //! | [`first_fit`], [`best_fit`], [`spread`], [`location`], [`random`] | the strategies |
 //! | [`score`] | preferences and strategy as one number to compare |
 //! | [`ranking`] | the scores of all members, kept from one placement to the next |
@@ -27,6 +27,7 @@ pub mod score;
 pub mod spread;
 #[cfg(test)]
 mod tests;
+pub mod units;
 
 pub use company::{Around, Others, There};
 pub use explain::{Most, Opinion, Verdict, explain};
@@ -35,3 +36,4 @@ pub use fit::{Ask, Candidate, Kind};
 pub use ranking::Ranking;
 pub use reason::Reason;
 pub use score::{Score, score};
+pub use units::Taken;

@@ -28,6 +28,19 @@ pub enum Reason {
         why: String,
     },
     Lacks(Capability),
+    /// It has too few units left.
+    Units {
+        capability: Capability,
+        free: u32,
+        asked: u32,
+    },
+    /// Nobody said how many it has, and a number is asked.
+    Uncounted {
+        capability: Capability,
+        asked: u32,
+    },
+    /// It has a taint that the service does not tolerate.
+    Tainted(String),
     Label {
         key: String,
         wanted: String,
@@ -83,7 +96,9 @@ impl Reason {
             Self::Said(_) => "refused",
             Self::OtherCluster(_) | Self::OtherNode(_) | Self::NoSuchNode(_) => "elsewhere",
             Self::NoRuntime(_) | Self::NotReady { .. } => "runtime",
-            Self::Lacks(_) | Self::NotSensitive => "capability",
+            Self::Lacks(_) | Self::NotSensitive | Self::Uncounted { .. } => "capability",
+            Self::Units { .. } => "units",
+            Self::Tainted(_) => "taint",
             Self::Label { .. } => "label",
             Self::NoLocation | Self::Far { .. } => "location",
             Self::Condition(_) | Self::ConditionLacks { .. } => "condition",
@@ -110,6 +125,14 @@ impl fmt::Display for Reason {
             Self::NoRuntime(runtime) => write!(f, "has no runtime `{runtime}`"),
             Self::NotReady { runtime, why } => write!(f, "its runtime `{runtime}` is not ready: {why}"),
             Self::Lacks(capability) => write!(f, "lacks {capability}"),
+            Self::Units { capability, free, asked } => write!(f, "{free} {capability} free, {asked} asked"),
+            Self::Uncounted { capability, asked } => {
+                write!(
+                    f,
+                    "nobody said how many {capability} it has, {asked} asked (`holm node capability add`)"
+                )
+            }
+            Self::Tainted(taint) => write!(f, "has the taint `{taint}`, which is not tolerated"),
             Self::Label { key, wanted, found: Some(found) } => {
                 write!(f, "label {key} is `{found}`, not `{wanted}`")
             }

@@ -10,6 +10,8 @@ use holm_model::placement::{Near, Preference, Scope, Strategy};
 use holm_model::resources::{Cpu, Memory, Resources};
 use holm_model::service::ServiceSpec;
 use holm_model::state::MemberState;
+use holm_model::taint::Taints;
+use holm_model::units::Units;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::{Just, Strategy as Generator, prop_oneof, proptest};
@@ -42,6 +44,7 @@ struct Node {
     state: MemberState,
 }
 
+static NO_TAINTS: Taints = Taints::new();
 static NO_PORTS: BTreeMap<u16, u32> = BTreeMap::new();
 
 impl Node {
@@ -65,6 +68,9 @@ impl Node {
         let kind = Kind::Node {
             cluster: None,
             capabilities,
+            units: Units::NONE,
+            taken: Taken::NONE,
+            taints: &NO_TAINTS,
             labels,
             runtimes: &[],
             location: *location,

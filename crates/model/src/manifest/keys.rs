@@ -57,8 +57,9 @@ pub(super) const PLACEMENT: Keys = Keys {
         "apart",
         "prefer",
         "sensitive",
+        "tolerates",
     ],
-    later: &["near", "tolerate"],
+    later: &["near"],
 };
 pub(super) const STRATEGY: Keys = Keys { known: &["spread", "external"], later: &["latency"] };
 pub(super) const LOCATION: Keys = Keys { known: &["lat", "lon", "within"], later: &[] };

@@ -10,6 +10,8 @@ use crate::condition::Condition;
 use crate::geo::Point;
 use crate::name::Name;
 use crate::placement::{Company, MOST_WEIGHT, Near, Placement, Preference, Scope, Strategy};
+use crate::taint::Toleration;
+use crate::units::{Counted, Units};
 
 /// Entries of `with`, `apart` and `prefer` each.
 const MOST: usize = 16;
@@ -27,7 +29,8 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
     let fields = at.fields("a mapping, as in `{ cluster: vienna }`", &keys::PLACEMENT)?;
     let cluster = fields.optional("cluster", At::name);
     let node = fields.optional("node", At::name);
-    let require = fields.or_default("require", capabilities);
+    let require = fields.or_default("require", demands);
+    let tolerates = fields.or_default("tolerates", tolerations);
     let labels = fields.or_default("labels", labels);
     let strategy = fields.optional("strategy", strategy);
     let location = fields.optional("location", location);
@@ -41,10 +44,13 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
         Some(Ranks::Theirs(scheduler)) => (None, Some(scheduler)),
         None => (None, None),
     };
+    let (require, units) = require?;
     let place = Placement {
         cluster: cluster?,
         node: node?,
-        require: require?,
+        require,
+        units,
+        tolerates: tolerates?,
         labels: labels?,
         strategy,
         scheduler,
@@ -93,9 +99,28 @@ fn contradictions(fields: &Fields<'_>, place: &Placement) {
     }
 }
 
-fn capabilities(at: &At<'_>) -> Option<BTreeSet<Capability>> {
-    let items = at.items("a list of capabilities, as in `[hardware/ble]`")?;
-    Some(items.iter().filter_map(|item| item.parsed("a capability, as in `hardware/ble`")).collect())
+/// Capabilities, and how many units of those that have a number.
+fn demands(at: &At<'_>) -> Option<(BTreeSet<Capability>, Units)> {
+    const WHAT: &str = "a capability, as in `hardware/ble`, or several units of it, as in `hardware/gpu=2`";
+    let (mut capabilities, mut units) = (BTreeSet::new(), Units::default());
+    for item in at.items("a list of capabilities, as in `[hardware/ble]`")? {
+        let Some(Counted { capability, units: number }) = item.parsed(WHAT) else { continue };
+        if !capabilities.insert(capability.clone()) {
+            item.refuse::<()>(format_args!("`{capability}` is listed twice"));
+        }
+        if let Some(number) = number {
+            units.set(capability, number);
+        }
+    }
+    Some((capabilities, units))
+}
+
+fn tolerations(at: &At<'_>) -> Option<BTreeSet<Toleration>> {
+    let items = at.items("a list of taints, as in `[dedicated]`")?;
+    if items.len() > MOST {
+        return at.refuse(format_args!("at most {MOST}, found {}", items.len()));
+    }
+    Some(items.iter().filter_map(|item| item.parsed("a taint, as in `dedicated=radio`")).collect())
 }
 
 fn labels(at: &At<'_>) -> Option<BTreeMap<String, String>> {

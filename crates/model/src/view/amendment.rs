@@ -1,7 +1,7 @@
 //! Capabilities and labels of a node, and where they are from.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::NodeView;
 
@@ -21,7 +21,18 @@ pub enum Origin {
 pub struct CapabilityView {
     /// As in `hardware/zigbee`.
     pub name: String,
+    /// How many units the node has of it; `null`: they are not counted.
+    #[serde(default)]
+    pub units: Option<u32>,
     pub origin: Origin,
+}
+
+/// What keeps new work away from a node, except for services that tolerate it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaintView {
+    pub name: String,
+    /// May be empty.
+    pub value: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -32,7 +43,18 @@ pub struct LabelView {
     pub origin: Origin,
 }
 
-/// The body that gives a label to a node.
+/// How many units of a capability a node has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UnitsQuery {
+    /// How many units it has; without it, they are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 100_000)]
+    pub units: Option<u32>,
+}
+
+/// The body that gives a label or a taint to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LabelValue {
@@ -58,16 +80,32 @@ impl Origin {
 pub fn capabilities(node: &NodeView) -> Vec<CapabilityView> {
     let said = &node.facts.amendments.capabilities;
     let origin = |name: &String| {
-        let added = said.iter().any(|(capability, has)| *has && capability.to_string() == *name);
+        let units = &node.facts.amendments.units;
+        let counted = units.iter().any(|(capability, _)| capability.to_string() == *name);
+        let added = counted || said.iter().any(|(capability, has)| *has && capability.to_string() == *name);
         if added { Origin::Added } else { Origin::Found }
     };
-    let has =
-        node.capabilities.iter().map(|name| CapabilityView { name: name.clone(), origin: origin(name) });
+    let has = node.capabilities.iter().map(|name| CapabilityView {
+        name: name.clone(),
+        units: node.units.get(name).copied(),
+        origin: origin(name),
+    });
     let removed = said.iter().filter(|(_, has)| !**has);
-    let removed = removed.map(|(name, _)| CapabilityView { name: name.to_string(), origin: Origin::Removed });
+    let removed = removed.map(|(name, _)| CapabilityView {
+        name: name.to_string(),
+        units: None,
+        origin: Origin::Removed,
+    });
     let mut all: Vec<_> = has.chain(removed).collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
+}
+
+/// By name.
+#[must_use]
+pub fn taints(node: &NodeView) -> Vec<TaintView> {
+    let view = |(name, value): (&String, &String)| TaintView { name: name.clone(), value: value.clone() };
+    node.taints.iter().map(view).collect()
 }
 
 /// Those that the node has, and those that were taken from it, by name.

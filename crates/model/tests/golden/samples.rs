@@ -27,6 +27,7 @@ use holm_model::time::Time;
 use holm_model::tunnel::{
     Answer, CopyWay, ExecIn, ExecOut, LogFilter, LogLine, LogStream, Purpose, Request, Terminal, WindowSize,
 };
+use holm_model::units::Units;
 use holm_model::usage::{Flow, UsageHistory, UsagePoint};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
@@ -166,6 +167,20 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             request(Purpose::Amend(Amendment::Label {
                 key: "floor".to_owned(),
                 value: Some("2".to_owned()),
+            })),
+        ),
+        (
+            "tunnel-request-amend-units",
+            request(Purpose::Amend(Amendment::Units {
+                capability: "hardware/gpu".parse().unwrap(),
+                units: 2,
+            })),
+        ),
+        (
+            "tunnel-request-amend-taint",
+            request(Purpose::Amend(Amendment::Taint {
+                key: "dedicated".to_owned(),
+                value: Some(String::new()),
             })),
         ),
         ("tunnel-request-shell", request(Purpose::Shell { terminal: terminal(), who: "ada".to_owned() })),
@@ -377,6 +392,7 @@ fn node() -> Fact {
             containers: Some(2),
         }],
         capabilities: capabilities(),
+        units: Units::default(),
         labels: labels(),
         location: None,
         version: "0.1.0".to_owned(),
@@ -407,7 +423,7 @@ fn aggregate() -> Fact {
         total: resources(),
         free: resources(),
         largest: resources(),
-        area: None,
+        ..NodeClass::default()
     };
     Fact::Aggregate(Aggregate { nodes: 3, online: 2, classes: vec![class] })
 }

@@ -28,6 +28,7 @@ use holm_model::capability::Capability;
 use holm_model::geo::Point;
 use holm_model::member::{NodeFacts, RuntimeFacts};
 use holm_model::resources::Resources;
+use holm_model::units::Units;
 
 use self::tree::Tree;
 
@@ -38,6 +39,7 @@ pub(crate) struct Detector {
     /// The file system whose size counts as the node's disk.
     pub(crate) data_dir: PathBuf,
     pub(crate) capabilities: BTreeSet<Capability>,
+    pub(crate) units: Units,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) location: Option<Point>,
     /// Kept back for the machine itself; instances may take the rest.
@@ -70,6 +72,7 @@ impl Detector {
             devices: hardware.devices,
             runtimes,
             capabilities: self.capabilities.union(&hardware.capabilities).cloned().collect(),
+            units: self.units.clone(),
             labels: self.labels.clone(),
             location: self.location,
             version: env!("CARGO_PKG_VERSION").to_owned(),

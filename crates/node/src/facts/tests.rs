@@ -3,6 +3,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use holm_model::resources::{Cpu, Memory};
+use holm_model::units::Units;
 
 use super::*;
 
@@ -51,6 +52,7 @@ fn detector(root: &Path) -> Detector {
         tree: Tree::new(root),
         data_dir: root.to_owned(),
         capabilities: BTreeSet::from(["site/lab".parse().unwrap()]),
+        units: Units::default(),
         labels: BTreeMap::from([("floor".to_owned(), "1".to_owned())]),
         location: None,
         reserve: Resources::new(Cpu(100), Memory(24 << 10)),

@@ -223,7 +223,7 @@ fn aggregate(offered: Resources) -> Aggregate {
         total: offered,
         free: offered,
         largest: offered,
-        area: None,
+        ..NodeClass::default()
     };
     Aggregate { nodes: 1, online: 1, classes: vec![class] }
 }

@@ -1,10 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use holm_model::member::UnitsOfClass;
 use holm_model::message::READS;
 use holm_model::placement::{Company, Near, Scope};
 use holm_model::resources::{Cpu, Memory};
 
 use super::*;
+
+static NO_TAINTS: Taints = Taints::new();
 
 type Change<'a> = &'a dyn Fn(&mut holm_model::service::Placement);
 
@@ -25,6 +28,9 @@ fn node<'a>(
     let kind = Kind::Node {
         cluster: None,
         capabilities,
+        units: Units::NONE,
+        taken: Taken::NONE,
+        taints: &NO_TAINTS,
         labels,
         runtimes: &[],
         location: None,
@@ -77,6 +83,7 @@ fn what_a_place_must_be_is_asked_of_nodes_and_of_classes() {
         free: plenty,
         largest: plenty,
         area: Some(here),
+        ..NodeClass::default()
     };
     let aggregate = Aggregate { nodes: 1, online: 1, classes: vec![class] };
     let (nodes, reports, debit) = (BTreeSet::new(), BTreeMap::new(), Resources::default());
@@ -91,6 +98,7 @@ fn what_a_place_must_be_is_asked_of_nodes_and_of_classes() {
         let kind = Kind::Cluster {
             aggregate: &aggregate,
             debit,
+            taken: Units::NONE,
             nodes: &nodes,
             reports: &reports,
             reads: Some(READS),
@@ -132,13 +140,84 @@ fn a_cluster_whose_nodes_are_each_too_small_is_refused() {
     let aggregate = Aggregate { nodes: 4, online: 4, classes: vec![class] };
     let (nodes, reports) = (BTreeSet::new(), BTreeMap::new());
     let (debit, nodes, reports) = (Resources::default(), &nodes, &reports);
-    let kind = Kind::Cluster { aggregate: &aggregate, debit, nodes, reports, reads: Some(1) };
+    let kind =
+        Kind::Cluster { aggregate: &aggregate, debit, taken: Units::NONE, nodes, reports, reads: Some(1) };
     let id = MemberId("1-000000000001-1".parse().unwrap());
     let cluster =
         Candidate { id, name: &name, state: MemberState::Online, frozen: false, cordoned: false, kind };
     let (spec, refused) = (spec(), BTreeMap::new());
     let reason = cluster.refuses(&Ask::new(&spec, &refused)).unwrap();
     assert_eq!(reason.to_string(), "64MiB free, 128MiB asked");
+}
+
+#[test]
+fn units_are_taken_and_said_of_nodes_and_of_clusters() {
+    let name = Name::new("fl-2").unwrap();
+    let gpu: Capability = "hardware/gpu".parse().unwrap();
+    let capabilities: BTreeSet<Capability> = ["runtime/process".parse().unwrap(), gpu.clone()].into();
+    let (labels, ports, refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let plenty = Resources::new(Cpu(4000), Memory(1 << 30));
+    let units = |number| Units::from_iter([(gpu.clone(), number)]);
+    let ask_both = |all: &Units, taken: &Units, asked: Option<u32>| {
+        let mut spec = spec();
+        spec.placement.require.insert(gpu.clone());
+        spec.placement.units = asked.map(units).unwrap_or_default();
+        let ask = Ask::new(&spec, &refused);
+        let mut node = node(&name, &capabilities, &labels, plenty, &ports);
+        if let Kind::Node { units, taken: of_node, .. } = &mut node.kind {
+            (*units, *of_node) = (all, Taken { all: taken, except: Units::NONE });
+        }
+        let of_class = |(capability, total): (&Capability, u32)| {
+            (capability.clone(), UnitsOfClass { total, free: total, largest: total })
+        };
+        let class = NodeClass {
+            capabilities: capabilities.clone(),
+            free: plenty,
+            largest: plenty,
+            units: all.iter().map(of_class).collect(),
+            ..NodeClass::default()
+        };
+        let aggregate = Aggregate { nodes: 1, online: 1, classes: vec![class] };
+        let (nodes, reports) = (BTreeSet::new(), BTreeMap::new());
+        let kind = Kind::Cluster {
+            aggregate: &aggregate,
+            debit: Resources::default(),
+            taken,
+            nodes: &nodes,
+            reports: &reports,
+            reads: Some(READS),
+        };
+        let cluster = Candidate { kind, ..node };
+        let words = |member: Candidate<'_>| member.refuses(&ask).map(|reason| reason.to_string());
+        assert_eq!(words(node), words(cluster));
+        words(node).unwrap_or_default()
+    };
+    let none = Units::default();
+    assert_eq!(ask_both(&units(2), &units(1), Some(2)), "1 hardware/gpu free, 2 asked");
+    assert_eq!(ask_both(&units(2), &units(1), Some(1)), "");
+    assert_eq!(ask_both(&units(2), &units(2), None), "0 hardware/gpu free, 1 asked", "each takes one");
+    assert_eq!(ask_both(&none, &units(9), None), "", "nobody counts");
+    assert!(ask_both(&none, &none, Some(1)).starts_with("nobody said how many hardware/gpu it has, 1 asked"));
+    assert_eq!(ask_both(&units(1), &none, Some(2)), "1 hardware/gpu free, 2 asked");
+}
+
+#[test]
+fn a_taint_keeps_away_whoever_does_not_tolerate_it() {
+    let name = Name::new("fl-2").unwrap();
+    let capabilities: BTreeSet<Capability> = ["runtime/process".parse().unwrap()].into();
+    let (labels, ports, refused) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let plenty = Resources::new(Cpu(4000), Memory(1 << 30));
+    let radio = Taints::from([("dedicated".to_owned(), "radio".to_owned())]);
+    let mut node = node(&name, &capabilities, &labels, plenty, &ports);
+    if let Kind::Node { taints, .. } = &mut node.kind {
+        *taints = &radio;
+    }
+    let mut spec = spec();
+    let said = node.refuses(&Ask::new(&spec, &refused)).unwrap().to_string();
+    assert_eq!(said, "has the taint `dedicated=radio`, which is not tolerated");
+    assert_eq!(node.at_home().refuses(&Ask::new(&spec, &refused)), None);
+    spec.placement.tolerates.insert("dedicated".parse().unwrap());
+    assert_eq!(node.refuses(&Ask::new(&spec, &refused)), None);
 }
 
 #[test]
@@ -151,6 +230,7 @@ fn a_cluster_that_would_pass_over_a_must_is_refused() {
         let kind = Kind::Cluster {
             aggregate: &aggregate,
             debit,
+            taken: Units::NONE,
             nodes: &nodes,
             reports: &reports,
             reads: Some(reads),
@@ -162,6 +242,9 @@ fn a_cluster_that_would_pass_over_a_must_is_refused() {
     };
     let company = |weight| vec![Company { service: Name::new("db").unwrap(), on: Scope::Node, weight }];
     let near = |within| Some(Near { point: "48.3,16.37".parse().unwrap(), within });
+    let gpu: Capability = "hardware/gpu".parse().unwrap();
+    let units: Change<'_> = &|place| place.units.set(gpu.clone(), 2);
+    assert_eq!(refuses(3, units), "its program is too old for `require (units)`; upgrade holm there");
     let musts: [(&str, Change<'_>); 5] = [
         ("where", &|place| place.condition = Some("arch == 'arm64'".parse().unwrap())),
         ("sensitive", &|place| place.sensitive = true),

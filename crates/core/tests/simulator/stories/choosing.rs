@@ -1,6 +1,8 @@
 //! Which of the members that fit takes a slot.
 
+use holm_core::node::NodeEvent;
 use holm_core::orchestrator::command::{Command, Expected};
+use holm_model::capability::Capability;
 use holm_model::member::NodeFacts;
 use holm_model::placement::{Company, Near, Preference, Scope, Strategy};
 
@@ -346,4 +348,67 @@ fn a_cluster_does_not_hand_back_what_waits_for_another_there() {
         assert!(!row.reason.contains("no place"), "{row:?}");
     }
     fleet.run_until_running(3);
+}
+
+/// The node looks at itself again, and finds this.
+fn finds(fleet: &mut World, node: &str, change: impl FnOnce(&mut NodeFacts)) {
+    let at = fleet.node_at(node);
+    change(&mut fleet.nodes[at].facts);
+    let facts = Box::new(fleet.nodes[at].facts.clone());
+    fleet.node_event(at, NodeEvent::Facts(facts));
+}
+
+#[test]
+fn units_are_promised_once() {
+    let gpu: Capability = "hardware/gpu".parse().unwrap();
+    let mut vienna = nodes(2);
+    for (at, units) in [(0, 2), (1, 1)] {
+        vienna[at].1.capabilities.insert(gpu.clone());
+        vienna[at].1.units.set(gpu.clone(), units);
+    }
+    let mut fleet = fleet().cluster("vienna", vienna);
+    let needs = |units: Option<u32>| {
+        placed(steady().memory("16Mi"), |place| {
+            place.require.insert(gpu.clone());
+            place.units = units.map(|units| (gpu.clone(), units)).into_iter().collect();
+        })
+    };
+    let running = |fleet: &World| fleet.lines().iter().filter(|line| line.contains("RUNNING")).count();
+    fleet.apply(app("vision").service("large", needs(Some(2)), 1));
+    fleet.run_until_lines(&["large/0 RUNNING vienna/fl-1"]);
+    fleet.apply(app("more").service("small", needs(None), 2));
+    fleet.run_until("what there is is taken", |fleet| running(fleet) == 2);
+    let waits = fleet.slot("small/1").reason;
+    assert!(waits.contains("0 hardware/gpu free, 1 asked"), "{waits}");
+    let explained =
+        fleet.orchestrators[fleet.orch("vienna")].up().explain(&crate::fleet::key("vision"), "large/0");
+    let own = explained.unwrap().members.into_iter().find(|of| of.member == "fl-1").unwrap();
+    assert_eq!(own.place, Some(1), "what it has is free for itself");
+    fleet.delete("vision");
+    fleet.run_until_running(2);
+}
+
+#[test]
+fn a_taint_keeps_new_work_away_and_takes_nothing() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    let small = || steady().memory("16Mi");
+    fleet.apply(app("shop").service("web", small().on_node("fl-2"), 1).per_node("eye", small()));
+    fleet.run_until_running(3);
+    finds(&mut fleet, "vienna/fl-2", |facts| {
+        facts.amendments.taints.insert("dedicated".to_owned(), "radio".to_owned());
+    });
+    fleet.run_secs(5);
+    fleet.apply(app("late").service("log", small().on_node("fl-2"), 1).per_node("ear", small()));
+    fleet
+        .run_until("all is said", |fleet| fleet.lines().len() == 5 && !fleet.slot("log/0").reason.is_empty());
+    let reason = fleet.slot("log/0").reason;
+    assert!(reason.contains("has the taint `dedicated=radio`, which is not tolerated"), "{reason}");
+    assert_eq!((fleet.processes("eye").len(), fleet.processes("ear").len()), (2, 1));
+    let tolerant = placed(small().on_node("fl-2"), |place| {
+        place.tolerates.insert("dedicated".parse().unwrap());
+    });
+    fleet.apply(app("radio").service("radio", tolerant, 1));
+    fleet.run_until("it is tolerated", |fleet| fleet.processes("radio") == ["vienna/fl-2"]);
+    finds(&mut fleet, "vienna/fl-2", |facts| facts.amendments.taints.clear());
+    fleet.run_until_running(7);
 }

@@ -1,6 +1,6 @@
 //! `placement:`, as types and from what is meant by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
@@ -11,6 +11,8 @@ use crate::condition;
 use crate::geo::{Distance, Latitude, Longitude};
 use crate::name::Name;
 use crate::placement;
+use crate::taint::Toleration;
+use crate::units::{Counted, Units};
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -23,10 +25,10 @@ pub(in super::super) struct Placement {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Name")]
     node: Option<Name>,
-    /// What the node must be able to do.
+    /// What the node must be able to do; of what nodes count, a service takes one unit or as many as it says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    require: Vec<Capability>,
+    require: Vec<Counted>,
     /// Labels that the node must carry.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default, with = "BTreeMap<String, Scalar>")]
@@ -61,6 +63,10 @@ pub(in super::super) struct Placement {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     sensitive: bool,
+    /// Taints of nodes that it bears; every other one keeps it away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = 16))]
+    tolerates: Vec<Toleration>,
 }
 
 /// `first-fit` (the oldest member), `best-fit` (where the least is left over), `location` (the nearest), `random`, or
@@ -156,7 +162,7 @@ impl From<placement::Placement> for Placement {
         Self {
             cluster: place.cluster,
             node: place.node,
-            require: place.require.into_iter().collect(),
+            require: counted(place.require, &place.units),
             labels: place.labels,
             strategy: match place.scheduler {
                 Some(external) => Some(Strategy::External(ExternalForm { external })),
@@ -172,8 +178,14 @@ impl From<placement::Placement> for Placement {
             apart: place.apart.into_iter().map(Company::from).collect(),
             prefer: place.prefer.into_iter().map(Preference::from).collect(),
             sensitive: place.sensitive,
+            tolerates: place.tolerates.into_iter().collect(),
         }
     }
+}
+
+fn counted(require: BTreeSet<Capability>, units: &Units) -> Vec<Counted> {
+    let counted = |capability| Counted { units: units.get(&capability), capability };
+    require.into_iter().map(counted).collect()
 }
 
 impl From<placement::Strategy> for Strategy {

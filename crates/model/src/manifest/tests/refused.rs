@@ -281,6 +281,18 @@ const KEYS: &[(&str, &str)] = &[
         "app.yaml:7:26: services.web.resources.memory: expected an amount of memory, as in `32Mi`, found a list",
     ),
     (
+        "    placement: { require: [hardware/gpu=0] }\n",
+        "app.yaml:7:28: services.web.placement.require[0]: `0` is no number of units: 1 to 100000, as in `hardware/gpu=2`",
+    ),
+    (
+        "    placement: { require: [hardware/gpu=1, hardware/gpu] }\n",
+        "app.yaml:7:44: services.web.placement.require[1]: `hardware/gpu` is listed twice",
+    ),
+    (
+        "    placement: { tolerates: [a b] }\n",
+        "app.yaml:7:30: services.web.placement.tolerates[0]: `a b` is no taint: `key` or `key=value` is expected, a key as of a label",
+    ),
+    (
         "    placement: { require: [ble] }\n",
         "app.yaml:7:28: services.web.placement.require[0]: `ble` is not a capability: a type and a name are expected, as in `hardware/zigbee`",
     ),

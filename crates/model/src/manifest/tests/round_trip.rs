@@ -81,6 +81,8 @@ prop_compose! {
         cluster in of(name()),
         node in of(name()),
         require in btree_set((name(), name()).prop_map(|(kind, name)| Capability::new(kind, name)), 0..3),
+        counts in vec(of(1..=100_000_u32), 3),
+        tolerates in btree_set("[a-z0-9]{1,4}(=[a-z]{0,3})?".prop_map(|text| text.parse().unwrap()), 0..3),
         labels in btree_map("[a-zA-Z0-9._/-]{1,8}", text(), 0..3),
         strategy in of(strategy()),
         scheduler in of(name()),
@@ -97,8 +99,10 @@ prop_compose! {
         let strategy = strategy.filter(|strategy| *strategy != placement::Strategy::Location || location.is_some());
         let scheduler = scheduler.filter(|_| strategy.is_none());
         let prefer = prefer.into_iter().map(|(condition, weight)| Preference { condition, weight }).collect();
+        let counted = |(capability, units): (&Capability, Option<u32>)| Some((capability.clone(), units?));
+        let units = require.iter().zip(counts).filter_map(counted).collect();
         Placement {
-            cluster, node, require, labels, strategy, scheduler, location, condition, prefer, sensitive,
+            cluster, node, require, units, tolerates, labels, strategy, scheduler, location, condition, prefer, sensitive,
             ..Placement::default()
         }
     }
