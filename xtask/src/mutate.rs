@@ -3,6 +3,8 @@
 //! A copy of the workspace in a temporary directory is broken in one line, built, tested and mended again.
 //! Purely textual: what does not build is passed over, and a survivor may say the same as before.
 
+mod chosen;
+
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use self::chosen::CHOSEN;
 use crate::tool::{self, output, succeeds};
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +27,9 @@ pub(crate) struct Options {
     /// Chooses them: the same seed breaks the same lines of the same source.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Breaks ten chosen lines of the core instead, and fails unless the simulator's seeds notice each.
+    #[arg(long, conflicts_with_all = ["name", "number", "seed"])]
+    chosen: bool,
 }
 
 /// A copy of the workspace, gone afterwards.
@@ -33,6 +39,8 @@ struct Workspace {
     package: String,
     /// The crate's code, relative to `dir`.
     sources: Vec<String>,
+    /// Words for `cargo test`: which tests are asked; all without any.
+    tests: &'static [&'static str],
 }
 
 /// One line, broken.
@@ -69,15 +77,35 @@ const SWAPS: [(&str, &str); 9] = [
 /// Tests may take this much longer than without a mutation.
 const SLOWER: u32 = 4;
 
+/// The simulator's seeds, without its stories.
+const SEEDS: &[&str] = &["--test", "simulator", "seeds::"];
+
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.chosen { run_chosen() } else { run_random(options) }
+}
+
+fn run_chosen() -> Result<()> {
+    let mut workspace = Workspace::copy("core")?;
+    workspace.tests = SEEDS;
+    let limit = workspace.sound()?;
+    let mut survivors = 0;
+    for chosen in CHOSEN {
+        let (line, old, new) = chosen.find(&fs::read_to_string(workspace.dir.join(chosen.file))?)?;
+        let mutation = Mutation { file: chosen.file.to_owned(), line, old, new };
+        let outcome = workspace.try_out(&mutation, limit)?;
+        println!("{outcome:?}: {}\n    {mutation}", chosen.promise);
+        survivors += usize::from(outcome != Outcome::Caught);
+    }
+    ensure!(survivors == 0, "the simulator did not notice {survivors} of {}", CHOSEN.len());
+    println!("\nthe simulator noticed each of {}", CHOSEN.len());
+    Ok(())
+}
+
+fn run_random(options: &Options) -> Result<()> {
     let workspace = Workspace::copy(&options.name)?;
     let mut all = workspace.mutations()?;
     eprintln!("{} mutations of {} are possible; seed {}", all.len(), workspace.package, options.seed);
-    ensure!(workspace.builds()?, "{} does not build", workspace.package);
-    let started = Instant::now();
-    let sound = workspace.passes(Duration::MAX)?;
-    ensure!(sound, "the tests of {} fail without any mutation; mend that first", workspace.package);
-    let limit = started.elapsed() * SLOWER;
+    let limit = workspace.sound()?;
     let (mut seed, mut tested, mut survivors) = (options.seed, 0, Vec::new());
     while tested < options.number && !all.is_empty() {
         let mutation = all.swap_remove(draw(&mut seed, all.len()));
@@ -108,7 +136,7 @@ impl Workspace {
     fn copy(name: &str) -> Result<Self> {
         let root = tool::root();
         let dir = std::env::temp_dir().join(format!("holm-mutate-{}", std::process::id()));
-        let mut workspace = Self { dir, package: format!("holm-{name}"), sources: Vec::new() };
+        let mut workspace = Self { dir, package: format!("holm-{name}"), sources: Vec::new(), tests: &[] };
         let mut list = Command::new("git");
         list.current_dir(&root).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
         for file in output(&mut list)?.lines().filter(|file| root.join(file).is_file()) {
@@ -122,6 +150,18 @@ impl Workspace {
         }
         ensure!(!workspace.sources.is_empty(), "there is no code in crates/{name}/src");
         Ok(workspace)
+    }
+
+    /// The tests pass as long as nothing is broken.
+    ///
+    /// # Returns
+    /// How long they may take with a mutation.
+    fn sound(&self) -> Result<Duration> {
+        ensure!(self.builds()?, "{} does not build", self.package);
+        let started = Instant::now();
+        let sound = self.passes(Duration::MAX)?;
+        ensure!(sound, "the tests of {} fail without any mutation; mend that first", self.package);
+        Ok(started.elapsed() * SLOWER)
     }
 
     fn mutations(&self) -> Result<Vec<Mutation>> {
@@ -172,6 +212,7 @@ impl Workspace {
     fn cargo(&self) -> Command {
         let mut command = tool::cargo();
         command.current_dir(&self.dir).args(["test", "--quiet", "--package", &self.package]);
+        command.args(self.tests);
         command.env("CARGO_TARGET_DIR", self.dir.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command

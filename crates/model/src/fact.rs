@@ -113,6 +113,9 @@ pub enum Verdict {
         reason: String,
         /// The instances failed rather than found no place.
         failed: bool,
+        /// It has completed, and where it ran is no member any more: it is not done again elsewhere.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        done: bool,
     },
 }
 

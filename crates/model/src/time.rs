@@ -40,6 +40,19 @@ impl fmt::Debug for Time {
     }
 }
 
+impl std::str::FromStr for Time {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // What `Display` writes of a number that is no date is read again: rows of a store have to load.
+        let number = text.strip_suffix("ms").and_then(|number| number.parse().ok());
+        if let Some(number) = number {
+            return Ok(Self(number));
+        }
+        text.parse::<jiff::Timestamp>().map(|at| Self(at.as_millisecond()))
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -53,14 +66,7 @@ impl Serialize for Time {
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            let text = String::deserialize(deserializer)?;
-            // What `Display` writes of a number that is no date is read again: rows of a store have to load.
-            let number = text.strip_suffix("ms").and_then(|number| number.parse().ok());
-            if let Some(number) = number {
-                return Ok(Self(number));
-            }
-            let at: jiff::Timestamp = text.parse().map_err(serde::de::Error::custom)?;
-            Ok(Self(at.as_millisecond()))
+            String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
         } else {
             // A member may say any number; those that are no dates are of no use to anybody.
             let (first, last) = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());

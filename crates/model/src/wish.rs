@@ -1,6 +1,6 @@
 //! What somebody wants to run, versioned: the manifest plus what people did by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -60,12 +60,32 @@ pub struct ServiceWish {
     /// The generation whose canary was good: all slots may have it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub promoted: u64,
-    /// Of a `cron`: the last time at which it was due, run or left out.
+    /// Of a `cron`: the last time at which it was due, run or left out; before that, since when its schedule holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Time>,
+    /// Of work that ends.
+    #[serde(default, skip_serializing_if = "Work::is_unknown")]
+    pub work: Work,
     /// It is no service of the manifest: one of its `cron` has begun it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_of: Option<RunOf>,
+}
+
+/// How far a service's work is that ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// When it was asked for last: applied, started, restarted, or begun by its `cron`. Its deadline counts from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Time>,
+    /// Its deadline has stopped it, not people.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+    /// Of a `cron`: a time at which it was due and that waits for the runs before to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Time>,
+    /// Slots that have completed, and where they ran is no member any more: they are not run again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub done: BTreeSet<u32>,
 }
 
 /// Which `cron` a run is of, and when it was due.
@@ -86,6 +106,24 @@ pub struct SpecError(#[from] serde_json::Error);
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+// === impl ServiceWish ===
+
+impl ServiceWish {
+    /// Its work is asked for anew at this moment, whatever became of it before.
+    pub fn begin(&mut self, now: Time) {
+        self.work = Work { begun: Some(now), ..Work::default() };
+        self.due = Some(now);
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 // === impl AppKey ===

@@ -11,7 +11,7 @@ use holm_model::member::Role;
 use holm_model::message::Down;
 use holm_model::service::Replicas;
 use holm_model::slot::{ServiceKey, SlotIndex};
-use holm_model::wish::{AppKey, ServiceWish, Wish};
+use holm_model::wish::{AppKey, ServiceWish, Wish, Work};
 
 use super::Orchestrator;
 use super::command::{Refusal, Reply};
@@ -394,7 +394,8 @@ fn restore_service(wish: &mut Wish, part: &Part, index: &SlotIndex, filled: u32)
         // Where some have it, nobody knows any more who was to have it first.
         promoted: part.generation,
         due: None,
-        run_of: None,
+        work: Work::default(),
+        run_of: super::runs::run_of(&part.service, &part.spec),
     };
     let service = wish.services.entry(part.service.clone()).or_insert_with(told);
     if (service.generation, service.restarts) < (part.generation, part.restarts) {

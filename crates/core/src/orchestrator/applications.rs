@@ -54,7 +54,7 @@ impl Orchestrator {
         let version = Version { epoch: self.epoch, generation: self.last_generation(&key) + 1 };
         let nothing = BTreeMap::new();
         let old = known.map_or(&nothing, |wish| &wish.services);
-        let (services, changes) = plan::merge(old, application, version.generation);
+        let (services, changes) = plan::merge(old, application, version.generation, self.now.wall);
         self.check_quota(&key, &services)?;
         let busy = known.and_then(|wish| self.is_updating(wish.id));
         let same = known.filter(|wish| wish.services == services && !wish.unconfirmed);
@@ -234,6 +234,7 @@ impl Orchestrator {
                 self.demands.insert(origin, demand);
             }
         }
+        self.note_timing(id);
         if let Some(project) = self.wishes.get(&id).map(|row| row.wish.key.project.clone()) {
             self.touch_project(&project);
         }

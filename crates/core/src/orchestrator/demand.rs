@@ -1,5 +1,6 @@
 //! What an orchestrator must keep true: services of its own wishes, and shares of its parent's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use holm_model::id::AssignmentId;
@@ -29,6 +30,8 @@ pub(super) struct Demand {
     /// `None`: the bytes cannot be read by this version; nothing new is placed.
     pub(super) spec: Option<Arc<ServiceSpec>>,
     pub(super) slots: Wanted,
+    /// Slots that have completed and are not filled again.
+    pub(super) done: BTreeSet<u32>,
     pub(super) failures: u32,
     /// All slots may have the specification: there is no canary to wait for.
     pub(super) promoted: bool,
@@ -71,7 +74,8 @@ impl Demand {
                 Replicas::PerNode => Wanted::PerNode,
             };
             let promoted = service.promoted >= service.generation;
-            (Origin::Own(key), Self { part, spec, slots, failures: 0, promoted, quiet: wish.unconfirmed })
+            let (done, quiet) = (service.work.done.clone(), wish.unconfirmed);
+            (Origin::Own(key), Self { part, spec, slots, done, failures: 0, promoted, quiet })
         })
     }
 
@@ -85,6 +89,7 @@ impl Demand {
             spec: specs.decode(&share.part.spec),
             part: share.part.clone(),
             slots,
+            done: BTreeSet::new(),
             failures: share.failures,
             // Of one slot: its owner waits for the canary.
             promoted: true,
@@ -103,6 +108,11 @@ impl Demand {
         let Wanted::First(replicas) = self.slots else { return None };
         let canary = self.update().canary().filter(|_| !self.promoted)?;
         Some((canary, canary.size.of(replicas)))
+    }
+
+    /// The slot has completed, and nobody has what ran any more.
+    pub(super) fn is_done(&self, index: &SlotIndex) -> bool {
+        matches!(index, SlotIndex::Number(number) if self.done.contains(number))
     }
 
     /// Nothing is expected to run.

@@ -181,6 +181,7 @@ impl Orchestrator {
                     || old.status.is_ready() != report.status.is_ready()
             });
         self.tally.heard(old.as_ref(), &report);
+        self.todo.weigh.insert(report.id);
         self.put_report(&report);
         self.note_readiness(old.as_ref(), &report);
         // What goes on under another number of its generation has not changed.
@@ -324,11 +325,13 @@ impl Orchestrator {
         }
     }
 
-    /// The state as it counts here: DANGLING when the way to it is silent past the deadline.
+    /// The state as it counts here: DANGLING when the way to it is silent past the deadline. What has completed does not
+    /// run, whatever became of its node.
     pub(super) fn state_of(&self, report: &InstanceReport) -> InstanceState {
         let first = report.node.first().and_then(|member| self.live.get(member));
+        let ended = [InstanceState::Completed, InstanceState::Terminated];
         match first {
-            Some(live) if live.dangling && !report.status.state.is_over() => InstanceState::Dangling,
+            Some(live) if live.dangling && !ended.contains(&report.status.state) => InstanceState::Dangling,
             _ => report.status.state,
         }
     }

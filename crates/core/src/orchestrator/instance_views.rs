@@ -190,7 +190,7 @@ impl Orchestrator {
         let placement = slot.active.and_then(|id| Some((id, self.placements.get(&id)?)));
         let said = match placement {
             None => Said {
-                state: empty_slot(slot, demand),
+                state: empty_slot(index, slot, demand),
                 reason: slot.reason.clone(),
                 since: slot.since,
                 ..Said::default()
@@ -284,7 +284,10 @@ fn is_ours(report: &InstanceReport) -> bool {
     report.status.state != InstanceState::Dangling || report.status.reason.is_empty()
 }
 
-fn empty_slot(slot: &Slot, demand: &Demand) -> &'static str {
+fn empty_slot(index: &SlotIndex, slot: &Slot, demand: &Demand) -> &'static str {
+    if demand.is_done(index) {
+        return InstanceState::Completed.word();
+    }
     if slot.failed.is_some() {
         SlotState::Failed.word()
     } else if demand.rests() {

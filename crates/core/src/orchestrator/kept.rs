@@ -34,6 +34,8 @@ pub(super) struct Todo {
     pub(super) updating: BTreeSet<Origin>,
     /// Slots whose successor may have proved itself by the next tick.
     pub(super) relieving: BTreeSet<SlotId>,
+    /// Placements of which something was reported: what has ended takes no room.
+    pub(super) weigh: BTreeSet<AssignmentId>,
     /// Slots that wait for room.
     pub(super) unfilled: BTreeSet<SlotId>,
     /// Members that are removed as soon as they have ended what they owe.

@@ -302,8 +302,8 @@ impl Orchestrator {
 
     /// The member is no more: its placements are free to go elsewhere.
     pub(super) fn forget_member(&mut self, id: MemberId) {
-        let placements: Vec<_> = self.placements_on(id);
-        for placement in placements {
+        self.keep_what_is_done(id);
+        for placement in self.placements_on(id) {
             self.drop_placement(placement);
         }
         self.flush_lists();

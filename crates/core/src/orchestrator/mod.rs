@@ -19,7 +19,7 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`] | members come and go |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
@@ -47,7 +47,9 @@ pub mod config;
 mod consulting;
 pub mod contents;
 mod cordon;
+mod deadlines;
 mod demand;
+mod ended;
 mod endpoints;
 pub mod event;
 mod explaining;
@@ -95,6 +97,7 @@ mod surroundings;
 pub mod tally;
 #[cfg(test)]
 mod testing;
+mod timing;
 mod updating;
 mod upward;
 mod views;
@@ -141,6 +144,7 @@ use slots::Slots;
 use specs::Specs;
 use surroundings::Placed;
 use tally::Tally;
+use timing::Timing;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -196,6 +200,7 @@ pub struct Orchestrator {
     rankings: Rankings,
     tally: Tally,
     rollouts: BTreeMap<WishId, Rollout>,
+    timing: Timing,
     consulting: Consulting,
     now: Now,
     ticked: Duration,
@@ -277,6 +282,7 @@ impl Orchestrator {
             rankings: Rankings::default(),
             tally: Tally::default(),
             rollouts: BTreeMap::new(),
+            timing: Timing::default(),
             consulting: Consulting::default(),
             now: Now::default(),
             ticked: Duration::ZERO,

@@ -1,8 +1,11 @@
 //! What people change by hand: how many, run or not, once more.
 
+use std::collections::BTreeSet;
+
 use holm_model::name::Name;
 use holm_model::service::Replicas;
 use holm_model::state::RunState;
+use holm_model::time::Time;
 use holm_model::wish::{AppKey, ServiceWish, Version, Wish};
 
 use super::Orchestrator;
@@ -54,7 +57,13 @@ impl Patch {
         (self.run, service.run) == (Some(RunState::Pause), RunState::Stop)
     }
 
-    fn change(&self, name: &Name, service: &mut ServiceWish) -> Result<(), Refusal> {
+    /// What a `cron` has begun is begun anew only by its own name, and so is what its deadline has stopped.
+    fn spares(&self, service: &ServiceWish) -> bool {
+        let anew = self.restart || self.run == Some(RunState::Run) && service.work.late;
+        anew && self.service.is_none() && service.run_of.is_some()
+    }
+
+    fn change(&self, name: &Name, service: &mut ServiceWish, now: Time) -> Result<(), Refusal> {
         if let Some(number) = self.replicas {
             if service.replicas == Replicas::PerNode {
                 return Err(Refusal::Invalid(format!(
@@ -63,8 +72,17 @@ impl Patch {
             }
             service.replicas = Replicas::Number(number);
         }
+        let before = service.run;
         service.run = self.run.filter(|_| !self.pauses_nothing(service)).unwrap_or(service.run);
         service.restarts += u64::from(self.restart);
+        if self.restart && service.work.late {
+            service.run = RunState::Run;
+        }
+        if self.restart || before == RunState::Stop && service.run == RunState::Run {
+            let done = if self.restart { BTreeSet::new() } else { std::mem::take(&mut service.work.done) };
+            service.begin(now);
+            service.work.done = done;
+        }
         Ok(())
     }
 }
@@ -85,10 +103,8 @@ impl Orchestrator {
         patch.check(&row.wish)?;
         let before = row.wish.clone();
         for (name, service) in &mut row.wish.services {
-            // What a `cron` has begun is begun anew only by its own name.
-            let anew = patch.restart && patch.service.is_none() && service.run_of.is_some();
-            if patch.chooses(name) && !anew {
-                patch.change(name, service)?;
+            if patch.chooses(name) && !patch.spares(service) {
+                patch.change(name, service, self.now.wall)?;
             }
         }
         self.check_quota(app, &row.wish.services)?;

@@ -41,7 +41,7 @@ pub(super) struct Load {
 }
 
 /// What one placement takes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Takes {
     resources: Resources,
     units: Units,
@@ -55,7 +55,8 @@ pub(super) struct Takes {
 // === impl Takes ===
 
 impl Takes {
-    pub(super) fn of(placement: &Placement, spec: Option<&ServiceSpec>) -> Self {
+    /// `over`: it has ended, and needs no room to stay.
+    pub(super) fn of(placement: &Placement, spec: Option<&ServiceSpec>, over: bool) -> Self {
         let Some(spec) = spec else { return Self::default() };
         let key = |connect: &Connect| EndpointsKey {
             service: ServiceKey { wish: placement.part.wish, service: connect.service.clone() },
@@ -63,13 +64,14 @@ impl Takes {
         };
         let listed = placement.phase != Phase::Retiring;
         Self {
-            resources: spec.resources,
+            resources: if over { Resources::default() } else { spec.resources },
             units: spec
                 .placement
                 .demands()
+                .filter(|_| !over)
                 .map(|(capability, units, _)| (capability.clone(), units))
                 .collect(),
-            ports: spec.ports.values().filter_map(|port| port.host).collect(),
+            ports: spec.ports.values().filter(|_| !over).filter_map(|port| port.host).collect(),
             connects: spec.connects.iter().filter(|_| listed).map(key).collect(),
             contents: spec.needs(&placement.part.app.project).filter(|_| listed).collect(),
         }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use holm_model::manifest;
 use holm_model::name::Name;
-use holm_model::service::{Application, ApplicationService, Replicas};
+use holm_model::service::{Application, ApplicationService, Replicas, ServiceSpec};
 use holm_model::state::RunState;
+use holm_model::time::Time;
 use holm_model::view::PlannedChange;
-use holm_model::wish::{ServiceWish, SpecBytes};
+use holm_model::wish::{ServiceWish, SpecBytes, Work};
 use serde_json::Value;
 
 use super::generations::{GenerationRow, Said};
@@ -17,13 +18,16 @@ pub(super) fn merge(
     old: &BTreeMap<Name, ServiceWish>,
     new: &Application,
     generation: u64,
+    now: Time,
 ) -> (BTreeMap<Name, ServiceWish>, Vec<PlannedChange>) {
     let mut services = BTreeMap::new();
     let mut changes = Vec::new();
     for (name, wanted) in &new.services {
         let (service, change) = match old.get(name).filter(|old| old.run_of.is_none()) {
-            None => (create(wanted, generation), planned("create", name, vec![replicas_of(wanted.replicas)])),
-            Some(known) => update(name, known, wanted, generation),
+            None => {
+                (create(wanted, generation, now), planned("create", name, vec![replicas_of(wanted.replicas)]))
+            }
+            Some(known) => update(name, known, wanted, generation, now),
         };
         services.insert(name.clone(), service);
         changes.push(change);
@@ -60,7 +64,7 @@ pub(super) fn between(before: &GenerationRow, after: &GenerationRow) -> Vec<Plan
     changed.chain(gone.map(|name| planned("remove", name, Vec::new()))).collect()
 }
 
-fn create(wanted: &ApplicationService, generation: u64) -> ServiceWish {
+fn create(wanted: &ApplicationService, generation: u64, now: Time) -> ServiceWish {
     ServiceWish {
         spec: SpecBytes::encode(&wanted.spec),
         generation,
@@ -69,7 +73,8 @@ fn create(wanted: &ApplicationService, generation: u64) -> ServiceWish {
         run: RunState::Run,
         restarts: 0,
         promoted: generation,
-        due: None,
+        due: Some(now),
+        work: Work { begun: Some(now), ..Work::default() },
         run_of: None,
     }
 }
@@ -79,12 +84,22 @@ fn update(
     known: &ServiceWish,
     wanted: &ApplicationService,
     generation: u64,
+    now: Time,
 ) -> (ServiceWish, PlannedChange) {
     let mut service = known.clone();
     let mut details = Vec::new();
     let spec = SpecBytes::encode(&wanted.spec);
     if spec != known.spec {
         details = differences(&known.spec, &spec);
+        let (due, late) = (known.due, known.work.late);
+        service.begin(now);
+        if has_same_times(&known.spec, &wanted.spec) {
+            service.due = due;
+        }
+        if late {
+            // What its deadline has stopped runs again, with another specification.
+            service.run = RunState::Run;
+        }
         service.spec = spec;
         service.generation = generation;
     }
@@ -101,6 +116,13 @@ fn update(
     }
     let action = if service == *known { "keep" } else { "change" };
     (service, planned(action, name, details))
+}
+
+/// What was due before is due as well.
+fn has_same_times(old: &SpecBytes, new: &ServiceSpec) -> bool {
+    let old = old.decode().ok();
+    let times = |spec: &ServiceSpec| spec.kind.cron().map(|cron| (cron.schedule.clone(), cron.zone.clone()));
+    old.as_ref().and_then(times) == times(new)
 }
 
 fn planned(action: &str, name: &Name, details: Vec<String>) -> PlannedChange {
@@ -161,7 +183,7 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use holm_model::service::ServiceSpec;
+    const NOW: Time = Time(1);
 
     fn application(image: &str, replicas: u32) -> Application {
         let mut spec = ServiceSpec::new(Name::new("container").unwrap(), Vec::new());
@@ -174,43 +196,43 @@ mod tests {
     #[test]
     fn what_was_scaled_by_hand_stays_until_the_manifest_changes_it() {
         let web = Name::new("web").unwrap();
-        let (mut services, changes) = merge(&BTreeMap::new(), &application("a:1", 2), 1);
+        let (mut services, changes) = merge(&BTreeMap::new(), &application("a:1", 2), 1, NOW);
         assert_eq!(changes[0].action, "create");
         services.get_mut(&web).unwrap().replicas = Replicas::Number(5);
 
-        let (again, changes) = merge(&services, &application("a:1", 2), 2);
+        let (again, changes) = merge(&services, &application("a:1", 2), 2, NOW);
         assert_eq!(again[&web].replicas, Replicas::Number(5));
         assert_eq!(again[&web].generation, 1, "nothing to recreate");
         assert_eq!(changes[0].action, "keep");
         assert!(changes[0].details[0].contains("scaled by hand"), "{changes:?}");
 
-        let (scaled, _) = merge(&again, &application("a:1", 3), 3);
+        let (scaled, _) = merge(&again, &application("a:1", 3), 3, NOW);
         assert_eq!(scaled[&web].replicas, Replicas::Number(3));
         assert_eq!(scaled[&web].generation, 1);
     }
 
     #[test]
     fn a_changed_specification_is_shown_field_by_field() {
-        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
-        let (new, changes) = merge(&old, &application("a:2", 1), 2);
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1, NOW);
+        let (new, changes) = merge(&old, &application("a:2", 1), 2, NOW);
         assert_eq!(changes[0].details, ["image: a:1 → a:2"]);
         assert_eq!(new[&Name::new("web").unwrap()].generation, 2);
     }
 
     #[test]
     fn a_changed_duration_is_shown_in_the_words_of_the_manifest() {
-        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1, NOW);
         let mut changed = application("a:1", 1);
         changed.services.values_mut().for_each(|web| web.spec.grace = std::time::Duration::from_secs(90));
-        let (_, changes) = merge(&old, &changed, 2);
+        let (_, changes) = merge(&old, &changed, 2, NOW);
         assert_eq!(changes[0].details, ["stop.grace: (not set) → 1m30s"]);
     }
 
     #[test]
     fn a_service_that_is_left_out_is_removed() {
-        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1, NOW);
         let empty = Application { name: Name::new("shop").unwrap(), services: BTreeMap::new() };
-        let (services, changes) = merge(&old, &empty, 2);
+        let (services, changes) = merge(&old, &empty, 2, NOW);
         assert!(services.is_empty());
         assert_eq!(changes[0].action, "remove");
     }

@@ -28,7 +28,7 @@ pub(super) struct Progress {
     pub(super) well: usize,
     /// The first that does not yet, and why.
     pub(super) open: Option<(SlotIndex, String)>,
-    /// All others are silent, stopped, or wait for a person: no deadline runs.
+    /// All others are silent, stopped, at their work, or wait for a person: no deadline runs.
     pub(super) waits: bool,
     /// One that has failed for good.
     pub(super) failed: Option<(SlotIndex, String)>,
@@ -44,7 +44,7 @@ impl Orchestrator {
         let services = of_the_manifest.filter_map(|(name, service)| {
             let origin = Origin::Own(ServiceKey { wish: id, service: name.clone() });
             let demand = self.demands.get(&origin)?.clone();
-            let progress = self.progress(&origin, &demand);
+            let progress = if service.work.late { too_late() } else { self.progress(&origin, &demand) };
             Some(Service {
                 name: name.clone(),
                 demand,
@@ -78,9 +78,14 @@ impl Orchestrator {
         }
         let healthy_for = self.healthy_for(demand);
         let (mut slots, mut silent, mut held) = (0, 0, 0);
+        let job = demand.spec.as_deref().filter(|spec| spec.kind.job().is_some());
         for (index, slot) in self.slots.of(origin).filter(|(_, slot)| slot.wanted) {
             slots += 1;
-            if self.is_updated(slot, demand, healthy_for) && !self.lacks_below(slot.active) {
+            let updated = self.is_updated(slot, demand, healthy_for) && !self.lacks_below(slot.active);
+            // Of a job it does not count that it runs: it is to end well.
+            let works =
+                updated && job.is_some_and(|job| !slot.active.is_some_and(|id| self.is_done(id, job)));
+            if updated && !works || demand.is_done(index) {
                 progress.well += 1;
                 continue;
             }
@@ -88,7 +93,7 @@ impl Orchestrator {
             let failed = self.failure_for_good(&slot_id, slot, demand.part.generation);
             if Self::waits_for_canary(index, demand) {
                 held += 1;
-            } else if self.is_unheard(slot) {
+            } else if works || self.is_unheard(slot) {
                 silent += 1;
             }
             progress.failed = progress.failed.or(failed);
@@ -124,4 +129,10 @@ impl Orchestrator {
         });
         reported.unwrap_or_else(|| slot.reason.clone())
     }
+}
+
+/// Of a job that its deadline has stopped.
+fn too_late() -> Progress {
+    let why = (SlotIndex::Number(0), "the job's deadline has passed".to_owned());
+    Progress { open: Some(why.clone()), failed: Some(why), ..Progress::default() }
 }

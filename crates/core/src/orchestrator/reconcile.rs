@@ -156,6 +156,8 @@ impl Orchestrator {
             ("unconfirmed", "it was restored and nobody has confirmed it; see `holm confirm`".to_owned())
         } else if demand.rests() {
             ("stopped", "stopped".to_owned())
+        } else if demand.is_done(&slot_id.1) {
+            ("done", "it has completed; where it ran is no member any more".to_owned())
         } else if let Some(reason) = self.may_run_already(slot_id, demand) {
             self.todo.unfilled.insert(slot_id.clone());
             ("unheard", reason)
@@ -208,6 +210,12 @@ impl Orchestrator {
         }
         let differs =
             (placement.part.run, placement.part.restarts) != (demand.part.run, demand.part.restarts);
+        if differs && self.starts_without_room(slot_id, demand, active, &placement) {
+            // What had ended took no room; somebody else has it now.
+            self.set_phase(active, Phase::Retiring);
+            self.todo.slots.insert(slot_id.clone());
+            return;
+        }
         if differs {
             let mut changed = placement;
             changed.part = demand.part.clone();
@@ -302,7 +310,7 @@ impl Orchestrator {
         if !self.parent.open || matches!(slot_id.1, SlotIndex::Node(_)) {
             return false;
         }
-        let verdict = Verdict::Refused { reason: reason.to_owned(), failed };
+        let verdict = Verdict::Refused { reason: reason.to_owned(), failed, done: false };
         self.verdicts.put(&mut self.journal, share, verdict);
         self.give_up(slot_id);
         self.tell_verdict(share);

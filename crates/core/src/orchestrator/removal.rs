@@ -71,6 +71,7 @@ impl Orchestrator {
     fn begin_leaving(&mut self, id: MemberId) {
         self.members.change(&mut self.journal, &id, |member| member.leaving = true);
         self.todo.leaving.insert(id);
+        self.keep_what_is_done(id);
         for placement in self.placements_on(id) {
             self.set_phase(placement, Phase::Retiring);
         }

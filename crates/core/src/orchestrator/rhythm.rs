@@ -40,6 +40,8 @@ impl Orchestrator {
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
         self.todo.origins.append(&mut self.todo.updating);
         self.todo.slots.append(&mut self.todo.relieving);
+        // How work goes is judged by slots as they are meant to be: after a start nothing was looked at yet.
+        self.reconcile_touched();
         self.look_at_rollouts();
         self.look_at_runs();
         self.forget_last_words();
@@ -48,6 +50,17 @@ impl Orchestrator {
 
     /// Makes true what something happened to, then tells those concerned.
     pub(super) fn settle(&mut self) {
+        self.reconcile_touched();
+        self.expose();
+        self.refresh_endpoints();
+        self.refresh_contents();
+        self.refresh_allowances();
+        self.flush_lists();
+        self.report();
+    }
+
+    fn reconcile_touched(&mut self) {
+        self.weigh();
         if std::mem::take(&mut self.capacity_changed) {
             self.todo.slots.append(&mut self.todo.unfilled);
         }
@@ -60,12 +73,6 @@ impl Orchestrator {
                 break;
             }
         }
-        self.expose();
-        self.refresh_endpoints();
-        self.refresh_contents();
-        self.refresh_allowances();
-        self.flush_lists();
-        self.report();
     }
 
     /// Makes everything that follows from the rows, and looks at every slot anew.

@@ -235,6 +235,9 @@ impl Orchestrator {
         let Some((to, row)) = self.last_that_ran(id) else {
             return Err("there is no kept generation of which everything ran".to_owned());
         };
+        if self.newest_generation(id).is_some_and(|(_, newest)| newest.services == row.services) {
+            return Err(format!("generation {to}, of which everything ran, says the same"));
+        }
         let application = row.application(&app.application).map_err(|error| error.to_string())?;
         let cause = Cause::Automatic { to, failed, why: why.to_owned() };
         let made = self.make_wish(&app.project, &application, &Expected::Anything, cause);

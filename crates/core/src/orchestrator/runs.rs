@@ -1,27 +1,35 @@
-//! Work that ends: runs of `cron` at their times, and deadlines of jobs.
+//! Runs of `cron` at their times.
 //!
 //! A run is a service of its own in the wish, named after its time: `report-20261122t1700z`. So it is placed,
 //! restarted, shown and survived like any other; the service that it is a run of has no slots itself. The owner decides
 //! from wall time: what was due last, and whether that was in time.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use holm_model::duration::Span;
 use holm_model::id::WishId;
-use holm_model::job::{Cron, Job, Kind, Missed, Overlap};
+use holm_model::job::{Cron, Kind, Missed, Overlap};
 use holm_model::name::Name;
-use holm_model::service::ServiceSpec;
+use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::ServiceKey;
 use holm_model::state::RunState;
 use holm_model::time::Time;
-use holm_model::wish::{RunOf, ServiceWish, SpecBytes, Version, Wish};
+use holm_model::wish::{RunOf, ServiceWish, SpecBytes, Version, Wish, Work};
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin};
-use super::generations::GenerationRow;
+use super::rows::WishRow;
+use super::timing::Timing;
 
 /// What is older was missed: nobody was there to start it.
 const LATE: Duration = Duration::from_secs(60);
+/// A last time that lies so far ahead was told by a clock that was wrong; nearer ones are waited for, so that a clock
+/// that goes back a little begins nothing twice.
+const WRONG: Duration = Duration::from_secs(24 * 3600);
+/// Runs of one `cron` that have not ended.
+const MOST_AT_ONCE: usize = 100;
 /// Before which nothing is looked for, from near to far: most often the nearest has what was due last.
 const BACK: [Duration; 5] = [
     Duration::from_secs(120),
@@ -49,17 +57,22 @@ fn due(cron: &Cron, done: Time, now: Time) -> Option<Time> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Run,
-    /// As [`Turn::Run`], once those before it are ended.
+    /// As [`Turn::Run`], once those before it have ended: they are asked to.
     Instead,
     LeftOut(&'static str),
 }
 
-fn turn(cron: &Cron, at: Time, now: Time, busy: bool) -> Turn {
+/// `busy`: how many runs before it have not ended.
+fn turn(cron: &Cron, at: Time, now: Time, busy: usize) -> Turn {
     match (cron.missed, cron.overlap) {
         (Missed::Skip, _) if now.since(at) > LATE => Turn::LeftOut("it was due while nobody could start it"),
-        (_, Overlap::Forbid) if busy => Turn::LeftOut("the run before has not ended"),
-        (_, Overlap::Replace) if busy => Turn::Instead,
-        _ => Turn::Run,
+        _ if busy == 0 => Turn::Run,
+        (_, Overlap::Forbid) => Turn::LeftOut("the run before has not ended"),
+        (_, Overlap::Replace) => Turn::Instead,
+        (_, Overlap::Allow) if busy >= MOST_AT_ONCE => {
+            Turn::LeftOut("as many runs as there may be have not ended")
+        }
+        (_, Overlap::Allow) => Turn::Run,
     }
 }
 
@@ -72,22 +85,27 @@ fn run_name(service: &Name, at: Time) -> Option<Name> {
     Name::new(&format!("{service}-{minute}z")).ok()
 }
 
+/// Which `cron` a service is a run of, as far as its name tells: of one that was restored nothing else does.
+pub(super) fn run_of(service: &Name, spec: &SpecBytes) -> Option<RunOf> {
+    let is_job = spec.decode().is_ok_and(|spec| matches!(spec.kind, Kind::Job(_)));
+    let (service, minute) = service.as_str().rsplit_once('-').filter(|_| is_job)?;
+    let (date, time) = minute.strip_suffix('z')?.split_once('t')?;
+    let parts = (date.get(..4)?, date.get(4..6)?, date.get(6..)?, time.get(..2)?, time.get(2..)?);
+    let (year, month, day, hour, minute) = parts;
+    let at = format!("{year}-{month}-{day}T{hour}:{minute}:00Z").parse().ok()?;
+    Some(RunOf { service: Name::new(service).ok()?, at })
+}
+
+/// What happened to an application by itself: an event's word, and why.
+pub(super) type Told = (&'static str, String);
+
 impl Orchestrator {
     /// Once a second.
     pub(super) fn look_at_runs(&mut self) {
-        let alive = self.wishes.iter().filter(|(_, row)| row.wish.deleted.is_none() && !row.wish.unconfirmed);
-        let ids: Vec<WishId> = alive.map(|(id, _)| *id).collect();
-        for id in ids {
-            let Some(row) = self.wishes.get(&id) else { continue };
-            let mut wish = row.wish.clone();
-            let mut told = self.begin_runs(&mut wish);
-            told.extend(self.end_late_jobs(&mut wish));
-            self.forget_runs(&mut wish);
-            if Some(&wish) == self.wishes.get(&id).map(|row| &row.wish) {
-                continue;
-            }
-            wish.version = Version { epoch: self.epoch, generation: self.last_generation(&wish.key) + 1 };
-            wish.changed = self.now.wall;
+        let mut timing = std::mem::take(&mut self.timing);
+        timing.retain(|key| self.demands.contains_key(&Origin::Own(key.clone())));
+        for id in timing.wishes.clone() {
+            let Some((wish, told)) = self.next_of(id, &mut timing) else { continue };
             let app = wish.key.to_string();
             self.wishes.change(&mut self.journal, &id, |row| row.wish = wish);
             self.refresh_demands(id);
@@ -95,153 +113,161 @@ impl Orchestrator {
                 self.note("application", app.clone(), app.clone(), ("", to), ("policy", &reason));
             }
         }
+        // Wishes may have become such meanwhile.
+        timing.wishes.append(&mut self.timing.wishes);
+        self.timing = timing;
     }
 
-    fn begin_runs(&self, wish: &mut Wish) -> Vec<(&'static str, String)> {
-        let mut told = Vec::new();
+    /// What the wish is at this moment, if that is something else.
+    fn next_of(&self, id: WishId, timing: &mut Timing) -> Option<(Wish, Vec<Told>)> {
+        let row = self.wishes.get(&id).filter(|row| row.wish.deleted.is_none() && !row.wish.unconfirmed)?;
+        let mut wish = Cow::Borrowed(&row.wish);
+        let mut told = self.begin_runs(&mut wish, timing);
+        told.extend(self.end_late_jobs(&mut wish, timing));
+        self.forget_runs(&mut wish);
+        let Cow::Owned(mut wish) = wish else { return None };
+        wish.version = Version { epoch: self.epoch, generation: self.last_generation(&wish.key) + 1 };
+        wish.changed = self.now.wall;
+        Some((wish, told))
+    }
+
+    /// Whether the wish has work that ends; asked when its demands change.
+    pub(super) fn note_timing(&mut self, id: WishId) {
+        let ends = |row: &WishRow| {
+            row.wish.deleted.is_none()
+                && self
+                    .demands_of(&row.wish)
+                    .any(|(_, demand)| demand.spec.as_ref().is_some_and(|spec| spec.kind != Kind::Service))
+        };
+        if self.wishes.get(&id).is_some_and(ends) {
+            self.timing.wishes.insert(id);
+        } else {
+            self.timing.wishes.remove(&id);
+        }
+    }
+
+    fn begin_runs(&self, wish: &mut Cow<'_, Wish>, timing: &mut Timing) -> Vec<Told> {
+        let now = self.now.wall;
         let crons = self.demands_of(wish).filter(|(_, demand)| demand.part.run == RunState::Run);
-        let crons: Vec<(Name, Cron, ServiceSpec)> = crons
-            .filter_map(|(name, demand)| {
-                let spec = demand.spec.as_deref()?;
-                Some((name.clone(), spec.kind.cron()?.clone(), spec.clone()))
-            })
-            .collect();
-        for (name, cron, spec) in crons {
-            let Some(service) = wish.services.get_mut(&name) else { continue };
-            let now = self.now.wall;
-            // A clock that went back does not make it wait until that time comes again.
-            let done = service.due.unwrap_or(now).min(now);
-            let Some(at) = due(&cron, done, now) else {
-                service.due.get_or_insert(now);
+        let crons: Vec<(Name, Arc<ServiceSpec>)> =
+            crons.filter_map(|(name, demand)| Some((name.clone(), demand.spec.clone()?))).collect();
+        let mut told = Vec::new();
+        for (name, spec) in crons {
+            let (Some(cron), Some(service)) = (spec.kind.cron(), wish.services.get(&name)) else { continue };
+            let done = service.due.filter(|due| due.since(now) < WRONG);
+            let Some(done) = done else {
+                // Of a version that did not note it, or of a clock that was far ahead.
+                change(wish, &name, |service| service.due = Some(now));
                 continue;
             };
-            service.due = Some(at);
-            let service = service.clone();
-            told.push(self.begin_run(wish, (&name, &service), (&cron, &spec), at));
+            let key = ServiceKey { wish: wish.id, service: name.clone() };
+            let is_due = timing.next(&key, &service.spec, cron, done).is_some_and(|at| at <= now);
+            match (due(cron, done, now).filter(|_| is_due), service.work.pending) {
+                (Some(at), before) => {
+                    change(wish, &name, |service| (service.due, service.work.pending) = (Some(at), None));
+                    told.extend(
+                        before
+                            .map(|before| left_out(&name, before, "the next was due before it could begin")),
+                    );
+                    told.push(self.take_turn(wish, (&name, &spec, cron), at));
+                }
+                (None, Some(at)) if self.busy(wish, &name).is_empty() => {
+                    change(wish, &name, |service| service.work.pending = None);
+                    told.push(self.begin_run(wish, (&name, &spec, cron), at));
+                }
+                (None, _) => {}
+            }
         }
         told
     }
 
+    fn take_turn(&self, wish: &mut Cow<'_, Wish>, of: (&Name, &ServiceSpec, &Cron), at: Time) -> Told {
+        let (name, _, cron) = of;
+        let busy = self.busy(wish, name);
+        match turn(cron, at, self.now.wall, busy.len()) {
+            Turn::LeftOut(why) => left_out(name, at, why),
+            Turn::Run => self.begin_run(wish, of, at),
+            Turn::Instead => {
+                for run in &busy {
+                    change(wish, run, |run| run.run = RunState::Stop);
+                }
+                change(wish, name, |service| service.work.pending = Some(at));
+                (
+                    "waits",
+                    format!("{name}, due at {at}: until the run before it, which is stopped, has ended"),
+                )
+            }
+        }
+    }
+
     fn begin_run(
         &self,
-        wish: &mut Wish,
-        (name, service): (&Name, &ServiceWish),
-        (cron, spec): (&Cron, &ServiceSpec),
+        wish: &mut Cow<'_, Wish>,
+        (name, spec, cron): (&Name, &ServiceSpec, &Cron),
         at: Time,
-    ) -> (&'static str, String) {
-        let busy: Vec<Name> =
-            self.runs_of(wish, name).filter(|run| !self.is_over(wish, run)).cloned().collect();
-        match turn(cron, at, self.now.wall, !busy.is_empty()) {
-            Turn::LeftOut(why) => return ("left out", format!("{name}, due at {at}: {why}")),
-            Turn::Instead => wish.services.retain(|run, _| !busy.contains(run)),
-            Turn::Run => {}
+    ) -> Told {
+        let Some(service) = wish.services.get(name) else { return left_out(name, at, "it is gone") };
+        let replicas = service.replicas;
+        if replicas == Replicas::Number(0) {
+            return left_out(name, at, "it is scaled to 0");
         }
         let Some(run) = run_name(name, at).filter(|run| !wish.services.contains_key(run)) else {
-            return ("left out", format!("{name}, due at {at}: there is one of this name already"));
+            return left_out(name, at, "there is one of this name already");
         };
         let generation = self.last_generation(&wish.key) + 1;
         let spec = ServiceSpec { kind: Kind::Job(cron.job.clone()), ..spec.clone() };
         let begun = ServiceWish {
             spec: SpecBytes::encode(&spec),
             generation,
-            replicas: service.replicas,
-            applied_replicas: service.replicas,
+            replicas,
+            applied_replicas: replicas,
             run: RunState::Run,
             restarts: 0,
             promoted: generation,
             due: None,
+            work: Work { begun: Some(self.now.wall), ..Work::default() },
             run_of: Some(RunOf { service: name.clone(), at }),
         };
         let told = format!("{run}, due at {at}");
-        wish.services.insert(run, begun);
+        wish.to_mut().services.insert(run, begun);
         ("begun", told)
     }
 
-    /// Jobs that have not ended by their deadline are stopped.
-    fn end_late_jobs(&self, wish: &mut Wish) -> Vec<(&'static str, String)> {
-        let late: Vec<(Name, Duration)> = self
-            .demands_of(wish)
-            .filter(|(_, demand)| demand.part.run == RunState::Run)
-            .filter_map(|(name, demand)| {
-                let Kind::Job(Job { deadline: Some(deadline) }) = &demand.spec.as_deref()?.kind else {
-                    return None;
-                };
-                let begun = self.begun(wish, name)?;
-                let late = self.now.wall.since(begun) > *deadline && !self.is_over(wish, name);
-                late.then(|| (name.clone(), *deadline))
-            })
-            .collect();
-        let mut told = Vec::new();
-        for (name, deadline) in late {
-            if let Some(service) = wish.services.get_mut(&name) {
-                service.run = RunState::Stop;
-                let deadline = Span(deadline);
-                told.push(("stopped", format!("{name}: its deadline of {deadline} has passed")));
-            }
+    /// Of each `cron` the newest that have ended are kept; of what is none any more, nothing.
+    fn forget_runs(&self, wish: &mut Cow<'_, Wish>) {
+        let runs = wish.services.iter().filter_map(|(name, run)| Some((name, run.run_of.as_ref()?)));
+        // Names of runs are in the order of their times.
+        let mut ended: BTreeMap<&Name, Vec<&Name>> = BTreeMap::new();
+        for (name, run) in runs.filter(|(name, _)| self.is_over(wish.id, name)) {
+            ended.entry(&run.service).or_default().push(name);
         }
-        told
-    }
-
-    /// When a job was due, or applied.
-    fn begun(&self, wish: &Wish, name: &Name) -> Option<Time> {
-        let service = wish.services.get(name)?;
-        if let Some(run) = &service.run_of {
-            return Some(run.at);
-        }
-        let says = |(_, row): &(u64, &GenerationRow)| {
-            row.services.get(name).is_some_and(|said| said.spec == service.spec)
+        let keep = |service: &Name| {
+            let demand = self.demands.get(&own(wish.id, service));
+            let cron = demand.and_then(|demand| demand.spec.as_deref()?.kind.cron());
+            cron.map_or(0, |cron| cron.keep as usize)
         };
-        // The first of those in a row that say the same, up to the newest.
-        let newest_first: Vec<_> = self.generations_of(wish.id).collect();
-        newest_first.iter().rev().take_while(|row| says(row)).last().map(|(_, row)| row.at)
-    }
-
-    /// Of each `cron` the newest that have ended are kept.
-    fn forget_runs(&self, wish: &mut Wish) {
-        let crons: Vec<(Name, usize)> = self
-            .demands_of(wish)
-            .filter_map(|(name, demand)| {
-                Some((name.clone(), demand.spec.as_deref()?.kind.cron()?.keep as usize))
-            })
-            .collect();
-        for (name, keep) in crons {
-            // Names of runs are in the order of their times.
-            let over: Vec<Name> =
-                self.runs_of(wish, &name).filter(|run| self.is_over(wish, run)).cloned().collect();
-            let surplus = over.len().saturating_sub(keep);
-            for run in &over[..surplus] {
-                wish.services.remove(run);
-            }
+        let surplus = ended.iter().flat_map(|(service, runs)| {
+            let surplus = runs.len().saturating_sub(keep(service));
+            runs.iter().take(surplus).map(|name| (*name).clone())
+        });
+        for name in surplus.collect::<Vec<_>>() {
+            wish.to_mut().services.remove(&name);
         }
     }
 
-    fn runs_of<'a>(&self, wish: &'a Wish, service: &'a Name) -> impl Iterator<Item = &'a Name> + use<'a> {
+    /// Runs that have not ended.
+    fn busy(&self, wish: &Wish, service: &Name) -> Vec<Name> {
         let of = |wish: &ServiceWish| wish.run_of.as_ref().is_some_and(|run| run.service == *service);
-        wish.services.iter().filter(move |(_, wish)| of(wish)).map(|(name, _)| name)
+        let runs = wish.services.iter().filter(|(_, wish)| of(wish)).map(|(name, _)| name);
+        runs.filter(|run| !self.is_over(wish.id, run)).cloned().collect()
     }
 
     /// The services that the wish has had since before this step.
-    fn demands_of<'a>(&'a self, wish: &'a Wish) -> impl Iterator<Item = (&'a Name, &'a Demand)> {
+    pub(super) fn demands_of<'a>(
+        &'a self,
+        wish: &'a Wish,
+    ) -> impl Iterator<Item = (&'a Name, &'a Demand)> + use<'a> {
         wish.services.keys().filter_map(|name| Some((name, self.demands.get(&own(wish.id, name))?)))
-    }
-
-    /// Every slot of the job has ended and is not started again by itself.
-    fn is_over(&self, wish: &Wish, name: &Name) -> bool {
-        let origin = own(wish.id, name);
-        let Some(demand) = self.demands.get(&origin) else { return false };
-        let Some(spec) = demand.spec.as_deref() else { return false };
-        if demand.rests() {
-            return true;
-        }
-        let mut slots = self.slots.of(&origin).filter(|(_, slot)| slot.wanted).peekable();
-        slots.peek().is_some()
-            && slots.all(|(index, slot)| {
-                let given_up = || {
-                    let slot_id = (origin.clone(), index.clone());
-                    self.failure_for_good(&slot_id, slot, demand.part.generation).is_some()
-                };
-                slot.active.is_some_and(|id| self.is_done(id, spec)) || given_up()
-            })
     }
 
     /// When the `cron` is due next, for people.
@@ -249,6 +275,16 @@ impl Orchestrator {
         let spec = service.spec.decode().ok()?;
         let cron = spec.kind.cron().filter(|_| service.run == RunState::Run)?;
         cron.schedule.next_after(&cron.zone, self.now.wall)
+    }
+}
+
+fn left_out(service: &Name, at: Time, why: &str) -> Told {
+    ("left out", format!("{service}, due at {at}: {why}"))
+}
+
+pub(super) fn change(wish: &mut Cow<'_, Wish>, service: &Name, change: impl FnOnce(&mut ServiceWish)) {
+    if let Some(service) = wish.to_mut().services.get_mut(service) {
+        change(service);
     }
 }
 
@@ -269,7 +305,7 @@ mod tests {
             overlap: Overlap::Forbid,
             missed: Missed::Skip,
             keep: 3,
-            job: Job::default(),
+            job: holm_model::job::Job::default(),
         }
     }
 
@@ -292,15 +328,16 @@ mod tests {
     fn what_is_due_takes_its_turn() {
         let (late, now) = (Time(0), Time(2 * MINUTE));
         let mut cron = cron("* * * * *");
-        assert_eq!(turn(&cron, now, now, false), Turn::Run);
-        assert!(matches!(turn(&cron, now, now, true), Turn::LeftOut(_)));
-        assert!(matches!(turn(&cron, late, now, false), Turn::LeftOut(_)));
+        assert_eq!(turn(&cron, now, now, 0), Turn::Run);
+        assert!(matches!(turn(&cron, now, now, 1), Turn::LeftOut(_)));
+        assert!(matches!(turn(&cron, late, now, 0), Turn::LeftOut(_)));
         cron.missed = Missed::RunOnce;
-        assert_eq!(turn(&cron, late, now, false), Turn::Run);
+        assert_eq!(turn(&cron, late, now, 0), Turn::Run);
         cron.overlap = Overlap::Allow;
-        assert_eq!(turn(&cron, now, now, true), Turn::Run);
+        assert_eq!(turn(&cron, now, now, 1), Turn::Run);
+        assert!(matches!(turn(&cron, now, now, MOST_AT_ONCE), Turn::LeftOut(_)));
         cron.overlap = Overlap::Replace;
-        assert_eq!(turn(&cron, now, now, true), Turn::Instead);
+        assert_eq!(turn(&cron, now, now, 1), Turn::Instead);
     }
 
     #[test]
@@ -308,5 +345,19 @@ mod tests {
         let report = Name::new("report").unwrap();
         assert_eq!(run_name(&report, Time(1_795_366_800_000)).unwrap().as_str(), "report-20261122t1700z");
         assert_eq!(run_name(&report, Time(i64::MAX)), None);
+    }
+
+    #[test]
+    fn a_restored_run_is_known_by_its_name() {
+        let mut spec = ServiceSpec::new(Name::new("process").unwrap(), Vec::new());
+        let run =
+            |name: &str, spec: &ServiceSpec| run_of(&Name::new(name).unwrap(), &SpecBytes::encode(spec));
+        assert_eq!(run("report-20261122t1700z", &spec), None, "no job");
+        spec.kind = Kind::Job(holm_model::job::Job::default());
+        let found = run("nightly-report-20261122t1700z", &spec).unwrap();
+        assert_eq!((found.service.as_str(), found.at), ("nightly-report", Time(1_795_366_800_000)));
+        for other in ["report", "report-20261322t1700z", "report-2026t1z", "report-20261122t17z"] {
+            assert_eq!(run(other, &spec), None, "{other}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use holm_model::fact::{ShareReport, UnfilledSlot, Verdict};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Aggregate;
+use holm_model::slot::SlotIndex;
 use holm_model::state::InstanceState;
 
 use super::Orchestrator;
@@ -44,7 +45,10 @@ impl Orchestrator {
                     self.todo.slots.insert(Self::slot_of(&placement));
                 }
             }
-            Verdict::Refused { reason, failed } => self.share_refused(report.id, &placement, &reason, failed),
+            Verdict::Refused { done: true, .. } => self.share_done(report.id, &placement),
+            Verdict::Refused { reason, failed, .. } => {
+                self.share_refused(report.id, &placement, &reason, failed);
+            }
         }
     }
 
@@ -63,6 +67,15 @@ impl Orchestrator {
             return;
         };
         self.note_waiting(&Self::slot_of(placement), &slot, placement.part.generation, &reason);
+    }
+
+    /// It has completed there, and nobody has it any more.
+    fn share_done(&mut self, share: AssignmentId, placement: &Placement) {
+        let (origin, index) = Self::slot_of(placement);
+        if let SlotIndex::Number(number) = index {
+            self.slot_is_done(&origin, number, (placement.part.generation, placement.part.restarts));
+        }
+        self.drop_placement(share);
     }
 
     fn share_refused(&mut self, share: AssignmentId, placement: &Placement, reason: &str, failed: bool) {

@@ -128,6 +128,8 @@ impl Orchestrator {
         for (id, share) in shares {
             self.demands.insert(Origin::Share(id), Demand::of_share(&share, &mut self.specs));
         }
+        let wishes: Vec<_> = self.wishes.iter().map(|(id, _)| *id).collect();
+        wishes.into_iter().for_each(|id| self.note_timing(id));
     }
 
     pub(super) fn derive_slots(&mut self) {
@@ -190,7 +192,7 @@ impl Orchestrator {
             slot.others.insert(id);
         }
         let spec = self.specs.decode(&placement.part.spec);
-        let takes = Takes::of(placement, spec.as_deref());
+        let takes = Takes::of(placement, spec.as_deref(), self.takes_nothing(id, placement));
         let followers = self.placed.add(placement, spec.as_ref());
         if !followers.is_empty() {
             self.this_step.full = None;

@@ -72,10 +72,11 @@ impl Orchestrator {
         let failed = self.slots.of(&origin).any(|(_, slot)| slot.failed.is_some());
         let is_cron = spec.as_ref().is_some_and(|spec| spec.kind.cron().is_some());
         let slots = if is_cron { 0 } else { slots };
+        let gone = count(service.work.done.len()).min(slots);
         let state = if is_cron && service.run == RunState::Run {
             self.state_of_last_run(wish, name)
         } else {
-            match service_state(&states, slots, service, failed) {
+            match service_state(&states, (slots, gone), service, failed) {
                 // All are there, and some take no work.
                 ServiceState::Scaling if unready && count(states.len()) == slots => ServiceState::Degraded,
                 state => state,
@@ -138,10 +139,10 @@ fn is_unready(report: &InstanceReport) -> bool {
     report.status.state == InstanceState::Running && !report.status.is_ready()
 }
 
-/// The state of a service from its slots' instances.
+/// The state of a service from its slots' instances. `gone`: slots that have completed, and whose node is gone.
 fn service_state(
     states: &[(InstanceState, u64)],
-    slots: u32,
+    (slots, gone): (u32, u32),
     service: &ServiceWish,
     failed: bool,
 ) -> ServiceState {
@@ -163,7 +164,7 @@ fn service_state(
     if failed || (any(I::Failed) && !any(I::Running)) {
         return ServiceState::Error;
     }
-    if live == slots && all(&[I::Running, I::Completed]) {
+    if live + gone == slots && (all(&[I::Running, I::Completed]) || gone > 0 && states.is_empty()) {
         return if any(I::Running) { ServiceState::Running } else { ServiceState::Completed };
     }
     if any(I::Failed) || any(I::Dangling) {

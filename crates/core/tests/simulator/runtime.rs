@@ -55,12 +55,21 @@ pub(crate) struct Process {
 #[derive(Debug, Default)]
 pub(crate) struct Runtimes {
     pub(crate) processes: BTreeMap<AssignmentId, Process>,
+    /// How often something was launched.
+    pub(crate) launches: usize,
     next_port: u16,
 }
 
 // === impl Process ===
 
 impl Process {
+    /// What `stubborn 90000` takes until it has ended when it is asked to.
+    fn takes_to_end(&self) -> Option<Duration> {
+        let mut words = self.spec.command.iter();
+        words.next().filter(|word| *word == "stubborn")?;
+        words.next()?.parse().ok().map(Duration::from_millis)
+    }
+
     /// It executes.
     pub(crate) const fn is_live(&self) -> bool {
         matches!(self.state, ProcessState::Running | ProcessState::Paused | ProcessState::Launching)
@@ -101,6 +110,7 @@ impl Runtimes {
             let number = port.host.or_else(|| ports.get(name).copied()).unwrap_or(30_000 + self.next_port);
             given.insert(name.clone(), number);
         }
+        self.launches += 1;
         let (state, outcome) = (ProcessState::Launching, Outcome::default());
         let process = Process { incarnation, part, slot, state, spec, outcome, ports: given };
         self.processes.insert(id, process);
@@ -133,6 +143,12 @@ impl World {
                 trace!(self, "{} halts {id} #{incarnation}", self.nodes[node].label());
                 let fails = self.rng.chance(weather.halt_fails);
                 let late = if self.rng.chance(weather.launch_fails) { grace } else { soon };
+                let late = self.nodes[node]
+                    .runtimes
+                    .processes
+                    .get(&id)
+                    .and_then(Process::takes_to_end)
+                    .unwrap_or(late);
                 (id, incarnation, if fails { What::CannotBeHalted } else { What::IsHalted }, late)
             }
             NodeEffect::Pause { id, incarnation } => {

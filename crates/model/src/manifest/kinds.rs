@@ -91,4 +91,9 @@ pub(super) fn check(
     if kind.cron().is_some() && replicas == Some(Replicas::PerNode) {
         at.refuse_key::<()>("runs of `cron` need `replicas` in numbers, not `per-node`");
     }
+    if kind.cron().is_some()
+        && let Some(expose) = fields.get("expose")
+    {
+        expose.refuse_key::<()>("a port leads to one service, and each run of `cron` is one of its own");
+    }
 }

@@ -355,7 +355,8 @@ pub(crate) fn later_facts() -> Vec<(&'static str, Fact)> {
 }
 
 fn facts() -> Facts {
-    let refused = Verdict::Refused { reason: "64 MiB free, 128 MiB asked".to_owned(), failed: false };
+    let refused =
+        Verdict::Refused { reason: "64 MiB free, 128 MiB asked".to_owned(), failed: false, done: false };
     let share =
         |verdict| Fact::Share(ShareReport { id: AssignmentId(uid(6)), verdict, unfilled: Vec::new() });
     let gone = vec![

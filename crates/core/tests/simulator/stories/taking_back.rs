@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holm_core::orchestrator::command::{Command, Expected, ProjectCommand};
+use holm_model::job::{Job, Kind};
 use holm_model::state::RunState;
 use holm_model::update::{OnFailure, Promote, Update};
 use holm_model::view::generation::{GenerationCause, GenerationOutcome};
@@ -252,4 +253,41 @@ fn what_cannot_be_taken_back_yet_is_taken_back_once_it_can_be() {
     quota(&mut fleet, "1Gi");
     run_until_ran(&mut fleet, 3);
     assert_eq!(history(&fleet)[0].cause, GenerationCause::AutomaticRollback);
+}
+
+#[test]
+fn what_ran_and_fails_now_is_not_taken_back_to_itself() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    fleet.apply(web(steady(), careful(), 2));
+    run_until_ran(&mut fleet, 1);
+    fleet.apply(web(program(&["crash", "300"]), careful(), 2));
+    fleet.run_secs(2);
+    // Back by hand, and then nothing starts any more.
+    roll_back(&mut fleet, Some(1)).unwrap();
+    fleet.weather.launch_fails = 1000;
+    for node in 0..2 {
+        fleet.crash(crate::world::Who::Node(node), true);
+    }
+    fleet.run_secs(20 * 60);
+    let rolled = events(&fleet, "rolled back").len();
+    let halted = events(&fleet, "halted").len();
+    assert_eq!((rolled, halted), (0, 1), "{:#?}", fleet.lines());
+}
+
+#[test]
+fn a_job_has_run_when_it_has_ended_well() {
+    let mut fleet = fleet().node("fl-1");
+    let job = |command: &[&str]| {
+        let mut spec = program(command);
+        spec.0.kind = Kind::Job(Job::default());
+        spec
+    };
+    fleet.apply(web(job(&["job", "500"]), careful(), 1));
+    fleet.run_until("it has ended well", |fleet| history(fleet)[0].outcome == GenerationOutcome::Ran);
+    // It fails after it has run for longer than a service has to run to be good.
+    fleet.apply(web(job(&["crash", "30000"]).once(), careful(), 1));
+    fleet.run_secs(25);
+    assert_eq!(history(&fleet)[0].outcome, GenerationOutcome::Underway);
+    fleet.run_secs(40);
+    assert_eq!(events(&fleet, "rolled back").len(), 1, "{:#?}", fleet.lines());
 }

@@ -232,6 +232,10 @@ const KEYS: &[(&str, &str)] = &[
         "app.yaml:7:5: services.web.kind: runs of `cron` need `replicas` in numbers, not `per-node`",
     ),
     (
+        "    kind: { cron: \"* * * * *\" }\n    ports: { http: auto }\n    expose: { http: 8080 }\n",
+        "app.yaml:9:5: services.web.expose: a port leads to one service, and each run of `cron` is one of its own",
+    ),
+    (
         "    image: x\n",
         "app.yaml:7:5: services.web.image: a process has no image; use `runtime: container`, or remove it",
     ),
