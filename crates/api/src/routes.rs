@@ -15,6 +15,7 @@ mod list;
 mod logs;
 mod members;
 pub(crate) mod metrics;
+mod moving;
 mod people;
 mod projects;
 mod roles;
@@ -59,6 +60,7 @@ const ANSWERS: &[Routes] = &[
     instances::ROUTES,
     exposures::ROUTES,
     members::ROUTES,
+    moving::ROUTES,
     amendments::ROUTES,
     usage::ROUTES,
     projects::ROUTES,

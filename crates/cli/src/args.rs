@@ -7,9 +7,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
     adopt, apply, audit, backup, completions, config, confirm, contents, context, convert, cp, delete,
-    describe, diff, events, exec, explain, get, history, identity, login, logout, logs, metrics, person,
-    port_forward, project, promote, restart, rollback, run_state, scale, schema, shell, status, token, top,
-    version, whoami,
+    describe, diff, events, exec, explain, get, history, identity, login, logout, logs, metrics, moving,
+    person, port_forward, project, promote, restart, rollback, run_state, scale, schema, shell, status,
+    token, top, version, whoami,
 };
 use crate::connect::At;
 use crate::failure::Failure;
@@ -135,6 +135,8 @@ enum Asking {
     Delete(At<delete::Delete>),
     /// Change the number of replicas of a service
     Scale(At<scale::Scale>),
+    /// Move an instance to another node or cluster; the new copy runs before the old one goes
+    Migrate(At<moving::Migrate>),
     /// Restart every instance once, or one alone
     Restart(At<restart::Restart>),
     /// Stop instances; they stay where they are placed
@@ -258,6 +260,7 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Promote(at) => promote::run(at).await,
         Asking::Delete(at) => delete::run(at).await,
         Asking::Scale(at) => scale::run(at).await,
+        Asking::Migrate(at) => moving::migrate(at).await,
         Asking::Restart(at) => restart::run(at).await,
         Asking::Stop(at) => run_state::run(at, Wish::Stop).await,
         Asking::Start(at) => run_state::run(at, Wish::Start).await,

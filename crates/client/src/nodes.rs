@@ -1,10 +1,11 @@
-//! What nodes and instances used, and what operators say about nodes.
+//! What nodes and instances used, what operators say about nodes, and what moves.
 
 use ::http::Method;
 use holm_model::capability::Capability;
 use holm_model::units::Counted;
 use holm_model::usage::UsageHistory;
 use holm_model::view::amendment::{CapabilityView, LabelValue, LabelView, TaintView};
+use holm_model::view::drain::{DrainRequest, MigrateRequest};
 
 use crate::Client;
 use crate::error::Error;
@@ -25,6 +26,26 @@ impl Client {
     /// What an instance used in the last hour.
     pub async fn instance_usage(&self, id: &str) -> Result<UsageHistory, Error> {
         self.http.json(Call::get(path(&["instances", id, "usage"]))).await
+    }
+}
+
+// === impl Client: moving ===
+
+impl Client {
+    /// Empties one of `kind` (`nodes` or `clusters`) until it is uncordoned.
+    pub async fn drain(&self, kind: &str, id: &str, request: &DrainRequest) -> Result<(), Error> {
+        self.done(json(Call::new(Method::POST, path(&[kind, id, "drain"])), request)).await
+    }
+
+    /// Moves a slot of an application to another member.
+    pub async fn migrate(
+        &self,
+        project: &str,
+        application: &str,
+        request: &MigrateRequest,
+    ) -> Result<(), Error> {
+        let path = path(&["projects", project, "applications", application, "migrate"]);
+        self.done(json(Call::new(Method::POST, path), request)).await
     }
 }
 

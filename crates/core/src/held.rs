@@ -165,7 +165,11 @@ impl Held {
             Down::Change(change) => self.change(change, journal, &mut received),
             Down::Alive { revision, digest } => self.alive(*revision, *digest, journal, &mut received),
             Down::Thaw { obeyed } => self.thaw(*obeyed, journal, &mut received),
-            Down::Certificate { .. } | Down::Bulk | Down::Time { .. } | Down::Refused { .. } => {}
+            Down::Lease(_)
+            | Down::Certificate { .. }
+            | Down::Bulk
+            | Down::Time { .. }
+            | Down::Refused { .. } => {}
         }
         received
     }

@@ -20,6 +20,7 @@
 //! | [`manifest`] | the YAML a person writes, with errors that name the place |
 //! | [`service`] | the checked specification of one service |
 //! | [`job`] | work that ends |
+//! | [`healing`] | what becomes of it when a node is lost, and when it returns |
 //! | [`placement`] | where a service may run, and where it would rather |
 //! | [`update`] | how a service goes from one specification to the next |
 //! | [`wish`] | what somebody wants to run, versioned |
@@ -49,6 +50,7 @@ pub mod duration;
 pub mod expose;
 pub mod fact;
 pub mod geo;
+pub mod healing;
 pub mod health;
 pub mod id;
 pub mod identity;

@@ -5,7 +5,7 @@
 //! | YAML → tree with places; limits against bombs | `tree` |
 //! | tree → typed values, every fault noted with its path | `read` |
 //! | which keys there are, which come later | `keys` |
-//! | one service and its parts | `service`, `parts`, `placing`, `contents`, `updating`, `kinds` |
+//! | one service and its parts | `service`, `parts`, `placing`, `contents`, `updating`, `kinds`, `healing` |
 //! | rules between services | `application` |
 //! | the native form as types: for the schema and for [`show`] | `native` |
 //!
@@ -14,6 +14,7 @@
 mod application;
 mod contents;
 mod expose;
+mod healing;
 mod health;
 mod keys;
 mod kinds;

@@ -68,6 +68,9 @@ pub struct NodeFacts {
     pub amendments: Amendments,
 }
 
+/// The kind of the capability that says that a runtime [leases](RuntimeFacts::leases).
+pub const LEASE: &str = "lease";
+
 /// A runtime that was found, or why it cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RuntimeFacts {
@@ -78,6 +81,9 @@ pub struct RuntimeFacts {
     pub unavailable: Option<String>,
     /// Limits that it can really enforce on this host: `cpu`, `memory`.
     pub enforces: Vec<String>,
+    /// It ends an instance at the end of its lease by itself, without the agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leases: bool,
     pub images: Option<u64>,
     pub containers: Option<u64>,
 }
@@ -239,6 +245,9 @@ impl NodeFacts {
         add("os", &self.os);
         for runtime in self.runtimes.iter().filter(|r| r.unavailable.is_none()) {
             add("runtime", runtime.name.as_str());
+            if runtime.leases {
+                add(LEASE, runtime.name.as_str());
+            }
         }
         all
     }

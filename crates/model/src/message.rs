@@ -10,6 +10,8 @@
 //!   Want {keys}                       ──→
 //!                                     ←──   Change {revision, items, complete}
 //!   Facts {Begin … End, then changes} ──→
+//!   Lease {held, wanted}              ──→         of what is exclusive
+//!                                     ←──   Lease {for how long}
 //!                                     ←──   Change …            as wishes change
 //!   Alive                             ⇄     Alive               every 5 s
 //! ```
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::fact::{Fact, FactKey};
-use crate::id::{Epoch, MemberId, StoreId};
+use crate::id::{AssignmentId, Epoch, MemberId, StoreId};
 use crate::item::{Digest, ItemKey, Obeyed, PackedItem};
 use crate::member::{NodeFacts, Role, Usage};
 use crate::name::Name;
@@ -35,8 +37,8 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 ///
 /// To add a kind: raise this by one, give the kind that number in `ItemKey::since` or `FactKey::since`, and have a
 /// golden sample of it. 0 is whoever says nothing, 1 passes over kinds that it does not know, 2 knows of
-/// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH),
-/// 4 of [units](READS_PLACING).
+/// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH), 4 of [healing](READS_HEALING) and of
+/// [units](READS_PLACING).
 pub const READS: u32 = 4;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
@@ -47,6 +49,8 @@ pub const READS_HEALTH: u32 = 3;
 pub const READS_PLACING: u32 = 4;
 /// From here on clusters know that the tokens of somebody can be void in one project; before, they pass over that.
 pub const READS_ROLES: u32 = 3;
+/// From here on a member knows of leases, and a cluster of [`Healing`](crate::healing::Healing).
+pub const READS_HEALING: u32 = 4;
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +73,8 @@ pub enum Up {
     Alive {
         revision: u64,
     },
+    /// The member asks for leases of what is exclusive.
+    Lease(LeaseRequest),
     /// A new certificate is wanted for the same identity.
     Renew {
         csr: ByteBuf,
@@ -91,6 +97,7 @@ pub enum Down {
         revision: u64,
         digest: Digest,
     },
+    Lease(LeaseGrant),
     /// A person decided (`adopt` or `discard`): the freeze ends, this parent's list counts again.
     Thaw {
         obeyed: Obeyed,
@@ -145,6 +152,24 @@ pub struct Welcome {
     /// The facts that the orchestrator reads: see [`READS`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reads: u32,
+}
+
+/// What a member has, or is to have, that may run only with a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    /// The member's own boot time in milliseconds; the answer repeats it, and counts from it.
+    pub sent: u64,
+    /// A lease of these goes on.
+    pub held: Vec<AssignmentId>,
+    /// Of these there is none.
+    pub wanted: Vec<AssignmentId>,
+}
+
+/// What of it may run, and for how many milliseconds after it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseGrant {
+    pub sent: u64,
+    pub leases: Vec<(AssignmentId, u64)>,
 }
 
 /// From `from` to `to`: applied only by a member whose list is at `from` (or to `complete` a sync).

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentKey, ContentKind};
 use crate::expose::Expose;
+use crate::healing::Healing;
 use crate::health::Check;
 use crate::job::Kind;
-use crate::message::READS_HEALTH;
+use crate::message::{READS_HEALING, READS_HEALTH};
 use crate::name::Name;
 use crate::resources::Resources;
 use crate::update::Update;
@@ -84,6 +85,9 @@ pub struct ServiceSpec {
     pub update: Update,
     #[serde(default, skip_serializing_if = "Kind::is_service")]
     pub kind: Kind,
+    /// What becomes of it when a node is lost, and when it returns.
+    #[serde(default, skip_serializing_if = "Healing::is_default")]
+    pub healing: Healing,
 }
 
 /// How many slots a service has.
@@ -283,6 +287,7 @@ impl ServiceSpec {
             connects: Vec::new(),
             update: Update::default(),
             kind: Kind::Service,
+            healing: Healing::default(),
         }
     }
 
@@ -302,8 +307,12 @@ impl ServiceSpec {
     /// A key that a node must obey and that a program which [reads](crate::message::READS) so little passes over.
     #[must_use]
     pub fn newer_must(&self, reads: u32) -> Option<&'static str> {
-        let musts = [("health", self.health.is_some()), ("ready", self.ready.is_some())];
-        musts.into_iter().find_map(|(key, asked)| (asked && reads < READS_HEALTH).then_some(key))
+        let musts = [
+            ("health", self.health.is_some(), READS_HEALTH),
+            ("ready", self.ready.is_some(), READS_HEALTH),
+            ("exclusive", self.healing.exclusive, READS_HEALING),
+        ];
+        musts.into_iter().find_map(|(key, asked, since)| (asked && reads < since).then_some(key))
     }
 
     /// As [`ServiceSpec::newer_must`], of a cluster.
@@ -311,7 +320,8 @@ impl ServiceSpec {
     pub fn newer_must_of_clusters(&self, reads: u32) -> Option<&'static str> {
         let exposes = !self.expose.is_empty() && reads < READS_HEALTH;
         let placement = || self.placement.newer_must(reads);
-        self.newer_must(reads).or_else(|| exposes.then_some("expose")).or_else(placement)
+        let healing = || self.healing.must().filter(|_| reads < READS_HEALING);
+        self.newer_must(reads).or_else(|| exposes.then_some("expose")).or_else(placement).or_else(healing)
     }
 
     /// Secrets and files that an instance is given: a change of one concerns it.

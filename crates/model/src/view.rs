@@ -2,6 +2,7 @@
 
 pub mod amendment;
 pub mod content;
+pub mod drain;
 pub mod explain;
 pub mod expose;
 pub mod generation;
@@ -23,6 +24,8 @@ use crate::member::{Role, RuntimeFacts, Usage};
 use crate::name::Name;
 use crate::state::{MemberState, RunState, ServiceState};
 use crate::time::Time;
+
+use self::drain::DrainView;
 
 /// A live copy of a slot; or, with `id: null`, a slot that nothing fills.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -106,6 +109,9 @@ pub struct NodeView {
     /// People keep new work away from it.
     #[serde(default)]
     pub cordoned: bool,
+    /// People empty it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainView>,
     /// By its own orchestrator; a cluster tells it with whatever else has changed of its node.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_heard: Option<Time>,
@@ -157,6 +163,9 @@ pub struct ClusterView {
     /// People keep new work away from it.
     #[serde(default)]
     pub cordoned: bool,
+    /// People empty it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainView>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_heard: Option<Time>,
 }

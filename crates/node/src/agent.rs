@@ -282,6 +282,7 @@ impl Agent {
             NodeEffect::Halt { id, incarnation, drain, grace } => {
                 self.workers.order(id, Order::Halt { incarnation, drain, grace });
             }
+            NodeEffect::Lease { id, until } => self.workers.order(id, Order::Lease { until }),
             NodeEffect::Pause { id, incarnation } => self.workers.order(id, Order::Pause { incarnation }),
             NodeEffect::Resume { id, incarnation } => self.workers.order(id, Order::Resume { incarnation }),
             NodeEffect::Remove { id, incarnation } => self.workers.order(id, Order::Remove { incarnation }),

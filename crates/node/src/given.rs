@@ -166,6 +166,7 @@ mod tests {
             env: BTreeMap::new(),
             ports: BTreeMap::new(),
             files: None,
+            lease: None,
             given: holm_runtime::Given::default(),
         }
     }

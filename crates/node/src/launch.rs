@@ -70,7 +70,7 @@ pub(crate) fn compose(
     ports: &BTreeMap<Name, u16>,
     peers: Option<PeersAt<'_>>,
 ) -> Result<holm_runtime::Launch, ComposeError> {
-    let Launch { id, incarnation, part, slot, mut spec, .. } = launch;
+    let Launch { id, incarnation, part, slot, mut spec, lease, .. } = launch;
     let ports = port_maps(&spec, ports);
     let listen: BTreeMap<Name, u16> =
         ports.iter().map(|(name, map)| (name.clone(), map.container.unwrap_or(map.host))).collect();
@@ -93,7 +93,8 @@ pub(crate) fn compose(
     let name = format!("{}/{}", about.application, about.slot_name);
     let files = peers.map(|peers| PathBuf::from(peers.dir));
     let given = holm_runtime::Given::default();
-    Ok(holm_runtime::Launch { id, incarnation, name, wish: part.wish, spec, env, ports, files, given })
+    let wish = part.wish;
+    Ok(holm_runtime::Launch { id, incarnation, name, wish, spec, env, ports, files, lease, given })
 }
 
 /// The assigned ports with their numbers inside a container; a native program has none of its own.

@@ -109,7 +109,9 @@ pub(crate) fn survivor(survivor: &Survivor) -> core::Survivor {
         SurvivorState::Exited(how) => core::SurvivorState::Exited(outcome(how)),
     };
     let ports = survivor.ports.iter().map(|(name, map)| (name.clone(), map.host)).collect();
-    core::Survivor { id: survivor.id, incarnation: survivor.incarnation, state, ports }
+    // What has ended runs no longer by its lease.
+    let lease = survivor.lease.filter(|_| !matches!(survivor.state, SurvivorState::Exited(_)));
+    core::Survivor { id: survivor.id, incarnation: survivor.incarnation, state, ports, lease }
 }
 
 pub(crate) const fn outcome(how: &holm_runtime::Outcome) -> Outcome {
@@ -118,5 +120,5 @@ pub(crate) const fn outcome(how: &holm_runtime::Outcome) -> Outcome {
         End::Signal(signal) => (None, Some(signal)),
         End::Lost(_) => (None, None),
     };
-    Outcome { code, signal, oom: how.oom }
+    Outcome { code, signal, oom: how.oom, lease: how.lease }
 }

@@ -63,6 +63,7 @@ fn launch(counter: u64) -> Result<Launch, Failure> {
         env,
         ports,
         files: None,
+        lease: None,
         given: holm_runtime::Given::default(),
     })
 }

@@ -13,6 +13,7 @@ pub enum Step {
     Start,
     Halt,
     Signal,
+    Lease,
     Pause,
     Resume,
     Remove,
@@ -59,6 +60,10 @@ pub enum RunError {
     /// The program could not be started; `step` names what its supervisor was doing.
     #[error("{step} failed: {reason}")]
     Spawn { step: String, reason: String, lasting: bool },
+
+    /// Nothing was started; no attempt has failed.
+    #[error("instance {id} was not started: its lease ends before that")]
+    LeaseOver { id: AssignmentId },
 
     #[error("`{pattern}` cannot be searched for: {reason}")]
     Pattern { pattern: String, reason: String },
@@ -127,6 +132,7 @@ impl fmt::Display for Step {
             Self::Start => "starting",
             Self::Halt => "halting",
             Self::Signal => "signalling",
+            Self::Lease => "renewing its lease",
             Self::Pause => "pausing",
             Self::Resume => "resuming",
             Self::Remove => "removing",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use holm_model::id::AssignmentId;
 use holm_model::name::Name;
@@ -33,6 +34,9 @@ pub struct Outcome {
     /// The kernel killed something of it because its memory limit was reached.
     #[serde(default)]
     pub oom: bool,
+    /// Its supervisor asked it to end, or ended it, since its lease did.
+    #[serde(default)]
+    pub lease: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,8 @@ pub struct Survivor {
     pub incarnation: u32,
     pub state: SurvivorState,
     pub ports: BTreeMap<Name, PortMap>,
+    /// Boot time until which it may run, if it is exclusive.
+    pub lease: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +71,11 @@ pub enum SurvivorState {
 impl Outcome {
     #[must_use]
     pub const fn code(code: i32) -> Self {
-        Self { end: End::Code(code), oom: false }
+        Self { end: End::Code(code), oom: false, lease: false }
     }
 
     pub(crate) fn lost(reason: impl Into<String>) -> Self {
-        Self { end: End::Lost(reason.into()), oom: false }
+        Self { end: End::Lost(reason.into()), oom: false, lease: false }
     }
 
     /// Whether a job with this outcome is done.
@@ -89,7 +95,10 @@ impl fmt::Display for Outcome {
             },
             End::Lost(reason) => write!(f, "ended unseen: {reason}")?,
         }
-        if self.oom { write!(f, " (out of memory: its limit was reached)") } else { Ok(()) }
+        if self.lease {
+            f.write_str(" (its lease ended)")?;
+        }
+        if self.oom { f.write_str(" (out of memory: its limit was reached)") } else { Ok(()) }
     }
 }
 
@@ -100,8 +109,12 @@ mod tests {
     #[test]
     fn people_read_how_it_ended() {
         assert_eq!(Outcome::code(3).to_string(), "exited with code 3");
-        let killed = Outcome { end: End::Signal(9), oom: true };
+        let killed = Outcome { end: End::Signal(9), oom: true, lease: false };
         assert_eq!(killed.to_string(), "ended by SIGKILL (out of memory: its limit was reached)");
-        assert_eq!(Outcome { end: End::Signal(40), oom: false }.to_string(), "ended by signal 40");
+        assert_eq!(Outcome { end: End::Signal(40), ..Outcome::code(0) }.to_string(), "ended by signal 40");
+        assert_eq!(
+            Outcome { lease: true, ..Outcome::code(0) }.to_string(),
+            "exited with code 0 (its lease ended)"
+        );
     }
 }

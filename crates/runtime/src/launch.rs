@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use holm_model::id::{AssignmentId, WishId};
 use holm_model::name::Name;
@@ -27,6 +28,8 @@ pub struct Launch {
     pub ports: BTreeMap<Name, PortMap>,
     /// A directory of the node that the instance can read (addresses of its peers).
     pub files: Option<PathBuf>,
+    /// Boot time at which it ends by itself unless its lease is renewed; `None`: it needs none.
+    pub lease: Option<Duration>,
     /// What must not lie on a disk.
     pub given: Given,
 }

@@ -60,6 +60,15 @@ pub trait Runtime: Debug + Send + Sync {
         Ok(Access::Shared { owner: None })
     }
 
+    /// The instance may run until then (boot time); it is ended at that moment, by somebody who outlives the agent.
+    ///
+    /// # Errors
+    /// [`RunError::Unsupported`] where only the agent could end it.
+    fn lease(&self, _id: AssignmentId, _until: Duration) -> BoxFuture<'_, Result<(), RunError>> {
+        let (runtime, what) = (self.name(), "end an instance at the end of its lease".to_owned());
+        Box::pin(std::future::ready(Err(RunError::Unsupported { runtime, what })))
+    }
+
     /// Tells the program something, as its service asks for. It goes on.
     fn signal(&self, id: AssignmentId, signal: Signal) -> BoxFuture<'_, Result<(), RunError>>;
 

@@ -124,8 +124,7 @@ async fn clusters(
 #[utoipa::path(get, path = "/clusters/{id}", tag = "members", params(("id" = String, Path)),
     responses((status = 200, body = ClusterView), Common, OfThing))]
 async fn cluster(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<ClusterView>, Fault> {
-    let clusters = api.query(|machine| machine.clusters()).await?;
-    only("cluster", clusters, &id, |cluster| (&cluster.id, &cluster.name)).map(Json)
+    find_cluster(&api, &id).await.map(Json)
 }
 
 /// Forget a cluster: what it runs for us ends first, if it can be told, and is placed elsewhere.
@@ -239,6 +238,11 @@ async fn remove(api: &Api, actor: Actor, member: MemberId) -> Result<Json<Remova
 pub(super) async fn find_node(api: &Api, id: &str) -> Result<NodeView, Fault> {
     let nodes = api.query(|machine| machine.nodes()).await?;
     only("node", nodes, id, |node| (&node.id, &node.name))
+}
+
+pub(super) async fn find_cluster(api: &Api, id: &str) -> Result<ClusterView, Fault> {
+    let clusters = api.query(|machine| machine.clusters()).await?;
+    only("cluster", clusters, id, |cluster| (&cluster.id, &cluster.name))
 }
 
 async fn find_member(api: &Api, id: &str) -> Result<MemberId, Fault> {

@@ -6,13 +6,14 @@ use holm_model::name::Name;
 use holm_model::resources::Cpu;
 use holm_model::taint;
 use holm_model::usage::UsageHistory;
+use holm_model::view::drain::DrainView;
 use holm_model::view::generation::RolloutView;
 use holm_model::view::query::{HistoryQuery, InstanceQuery};
 use holm_model::view::{ApplicationView, ClusterView, EventView, InstanceView, NodeView};
 
 use super::top;
 use super::wait::{self, Wanted};
-use super::{Project, events};
+use super::{Project, events, slots};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::spark::{bytes, spark_up_to};
@@ -129,7 +130,15 @@ async fn node(client: &Client, name: &str, output: Output) -> Result<(), Failure
     let usage = client.node_usage(&view.id).await.ok();
     output.print(&view, || {
         let used = lately(usage.as_ref());
-        [about_node(&view), used, note(&view), runtimes(&view), section("instances", &instances)].concat()
+        [
+            about_node(&view),
+            drained(view.draining.as_ref()),
+            used,
+            note(&view),
+            runtimes(&view),
+            section("instances", &instances),
+        ]
+        .concat()
     })
 }
 
@@ -137,7 +146,10 @@ async fn cluster(client: &Client, name: &str, output: Output) -> Result<(), Fail
     let view = client.cluster(name).await?;
     let mut nodes = client.nodes().await?;
     nodes.retain(|node| node.cluster.as_deref() == Some(&view.name));
-    output.print(&view, || [about_cluster(&view), note(&view), section("nodes", &nodes)].concat())
+    output.print(&view, || {
+        [about_cluster(&view), drained(view.draining.as_ref()), note(&view), section("nodes", &nodes)]
+            .concat()
+    })
 }
 
 async fn history(client: &Client, query: HistoryQuery) -> Result<Vec<EventView>, Failure> {
@@ -271,6 +283,21 @@ fn about_node(view: &NodeView) -> String {
 
 fn counted(name: &str, view: &NodeView) -> String {
     view.units.get(name).map_or_else(|| name.to_owned(), |units| format!("{name}={units}"))
+}
+
+/// What is still on a member that people empty, and why.
+fn drained(draining: Option<&DrainView>) -> String {
+    let Some(drain) = draining else { return String::new() };
+    let stays = drain
+        .stays
+        .iter()
+        .map(|stays| (format!("{}/{}", stays.application, stays.slot), stays.reason.clone()));
+    let left = slots::below(stays);
+    format!(
+        "\ndraining since {}{}\n",
+        when(drain.since),
+        if left.is_empty() { "\n  nothing is left" } else { &left }
+    )
 }
 
 /// The last hour as lines; empty when nothing is known of it.

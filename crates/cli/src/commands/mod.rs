@@ -28,6 +28,7 @@ pub(crate) mod logout;
 pub(crate) mod logs;
 pub(crate) mod manifest;
 pub(crate) mod metrics;
+pub(crate) mod moving;
 pub(crate) mod person;
 mod pick;
 pub(crate) mod port_forward;

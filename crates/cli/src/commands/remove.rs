@@ -1,10 +1,10 @@
-//! `holm node ls|remove|revoke|cordon|uncordon` and `holm cluster ls|remove|revoke|cordon|uncordon`.
+//! `holm node ls|remove|revoke|cordon|uncordon|drain` and `holm cluster ls|remove|revoke|cordon|uncordon|drain`.
 
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
 
 use super::amend::{CapabilityAction, LabelAction, TaintAction};
-use super::{consent, get};
+use super::{consent, get, moving};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{Output, clean};
@@ -28,8 +28,10 @@ pub(crate) enum NodeAction {
     Revoke(At<Member>),
     /// Keep new work away from a node; what is there stays
     Cordon(At<Member>),
-    /// Let a node take new work again
+    /// Let a node take new work again; a drain ends
     Uncordon(At<Member>),
+    /// Empty a node: what it runs moves elsewhere, one by one of each service
+    Drain(At<moving::Drain>),
     /// On the machine itself, as its owner: whether people may open a shell there
     Consent(consent::Consent),
     /// Say what a node can do, for services that require it
@@ -57,8 +59,10 @@ pub(crate) enum ClusterAction {
     Revoke(At<Member>),
     /// Keep new work away from a cluster; what is there stays
     Cordon(At<Member>),
-    /// Let a cluster take new work again
+    /// Let a cluster take new work again; a drain ends
     Uncordon(At<Member>),
+    /// Empty a cluster: what it runs for us moves elsewhere, one by one of each service
+    Drain(At<moving::Drain>),
 }
 
 // === impl NodeAction ===
@@ -73,6 +77,7 @@ impl NodeAction {
             Self::Taint(action) => action.run().await,
             Self::Cordon(at) => cordon("nodes", at, true).await,
             Self::Uncordon(at) => cordon("nodes", at, false).await,
+            Self::Drain(at) => moving::drain("nodes", at).await,
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_node(&args.name).await?;
                 tell("node", &args, &removal)
@@ -93,6 +98,7 @@ impl ClusterAction {
             Self::Ls(at) => get::clusters(at).await,
             Self::Cordon(at) => cordon("clusters", at, true).await,
             Self::Uncordon(at) => cordon("clusters", at, false).await,
+            Self::Drain(at) => moving::drain("clusters", at).await,
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_cluster(&args.name).await?;
                 tell("cluster", &args, &removal)

@@ -126,7 +126,11 @@ impl Listed for NodeView {
         C::new("NAME", |n, _| n.name.clone()),
         C::new("CLUSTER", |n, _| n.cluster.clone().unwrap_or_default()),
         C::new("STATE", |n, _| {
-            with_note(&standing(n.state, n.frozen, n.unconfirmed, n.leaving), n.cordoned, "cordoned")
+            with_note(
+                &standing(n.state, n.frozen, n.unconfirmed, n.leaving),
+                n.cordoned,
+                held_off(n.draining.is_some()),
+            )
         }),
         C::new("ARCH", |n, _| format!("{}/{}", n.os, n.arch)),
         C::new("CPU", |n, _| of(n.cpu_free.as_deref(), &n.cpu)),
@@ -156,7 +160,11 @@ impl Listed for ClusterView {
         C::wide("ID", |c, _| c.id.clone()),
         C::new("NAME", |c, _| c.name.clone()),
         C::new("STATE", |c, _| {
-            with_note(&standing(c.state, c.frozen, c.unconfirmed, c.leaving), c.cordoned, "cordoned")
+            with_note(
+                &standing(c.state, c.frozen, c.unconfirmed, c.leaving),
+                c.cordoned,
+                held_off(c.draining.is_some()),
+            )
         }),
         C::new("NODES", |c, _| format!("{}/{}", c.online, c.nodes)),
         C::new("CPU", |c, _| of(Some(&c.cpu_free), &c.cpu)),
@@ -360,6 +368,11 @@ impl Listed for EventView {
     fn names(&self) -> Vec<String> {
         vec![self.cursor.to_string()]
     }
+}
+
+/// Of a member that takes nothing new.
+const fn held_off(draining: bool) -> &'static str {
+    if draining { "draining" } else { "cordoned" }
 }
 
 /// What an event is about: an instance has a name for people beside its id.

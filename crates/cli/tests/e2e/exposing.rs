@@ -20,11 +20,11 @@ const MOST: u64 = 1_000;
 const CLIENTS: usize = 4;
 
 /// A port that is free now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn manifest(sea: &Sea, name: &str, floor: &str, replicas: u32, expose: &str) -> String {
+pub(crate) fn manifest(sea: &Sea, name: &str, floor: &str, replicas: u32, expose: &str) -> String {
     format!(
         "holm: v1\napplication: {name}\nservices:\n  web:\n    runtime: process\n    command: [{}, \
          __sensor-collector, --floor, {floor}, --port, \"{{{{port.http}}}}\"]\n    ports: {{ http: auto }}\n    \
@@ -74,7 +74,7 @@ impl Load {
 }
 
 /// Makes a change under load, again and again until enough was asked from its begin to its end; why requests failed.
-fn failed_within(port: u16, what: &str, mut change: impl FnMut()) -> Vec<String> {
+pub(crate) fn failed_within(port: u16, what: &str, mut change: impl FnMut()) -> Vec<String> {
     let load = Load::start(port);
     wait_for("it is asked", || (load.good() > 0).then_some(()));
     let (before, mut rounds) = (load.good(), 0);
@@ -92,7 +92,7 @@ fn failed_within(port: u16, what: &str, mut change: impl FnMut()) -> Vec<String>
 }
 
 /// The body of one answer.
-fn ask(port: u16) -> Result<String, String> {
+pub(crate) fn ask(port: u16) -> Result<String, String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let limit = Some(Duration::from_secs(20));
     let asked = || {

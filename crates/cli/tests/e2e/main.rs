@@ -66,6 +66,7 @@ mod examples;
 mod exposing;
 mod forgetting;
 mod harness;
+mod healing;
 mod health;
 mod identities;
 mod joining;

@@ -238,6 +238,7 @@ pub(crate) fn facts(slots: u32) -> NodeFacts {
         version: "1".to_owned(),
         unavailable: None,
         enforces: Vec::new(),
+        leases: false,
         images: None,
         containers: None,
     };

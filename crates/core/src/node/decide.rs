@@ -6,6 +6,7 @@ use holm_model::member::NodeFacts;
 use holm_model::state::{InstanceState, RunState};
 
 use super::given::Given;
+use super::lease::Lease;
 use super::record::{Cause, InstanceRecord};
 use super::wanted::Wanted;
 
@@ -63,10 +64,14 @@ pub(super) struct Situation<'a> {
     pub(super) node: Option<&'a NodeFacts>,
     /// Why the disk takes no writes.
     pub(super) trouble: Option<&'a str>,
+    pub(super) lease: Lease,
 }
 
 /// Why something is stopped that would have started while it is paused.
 const PAUSED: &str = "paused; it starts when it is resumed";
+
+/// Why something exclusive does not start yet.
+const NO_LEASE: &str = "exclusive: waits for its lease, since another copy may still run";
 
 /// How long after a halt or pause that failed it is asked for again.
 pub(super) const RETRY: Duration = Duration::from_secs(5);
@@ -172,7 +177,11 @@ fn launch(at: Situation<'_>, wanted: &Wanted) -> Move {
         None => {
             // A launch has to be on the disk before it happens.
             let trouble = at.trouble.map(|trouble| format!("not started: {}", no_writes(trouble)));
-            trouble.or_else(|| at.given.lacking()).map_or(Move::Launch, |reason| hold_back(record, reason))
+            let waits = || (at.lease == Lease::Missing).then(|| NO_LEASE.to_owned());
+            trouble
+                .or_else(|| at.given.lacking())
+                .or_else(waits)
+                .map_or(Move::Launch, |reason| hold_back(record, reason))
         }
     }
 }

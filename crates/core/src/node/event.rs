@@ -101,6 +101,8 @@ pub struct Outcome {
     pub signal: Option<i32>,
     /// It was killed because memory ran out.
     pub oom: bool,
+    /// Its lease ended, and it was asked to end for that; or it was not even started.
+    pub lease: bool,
 }
 
 /// What a runtime has of an instance that this node (this data directory) launched.
@@ -110,6 +112,8 @@ pub struct Survivor {
     pub incarnation: u32,
     pub state: SurvivorState,
     pub ports: BTreeMap<Name, u16>,
+    /// Boot time until which it may run, if it is exclusive and runs.
+    pub lease: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +143,11 @@ pub enum NodeEffect {
     /// Its files are replaced by those of the launch, then it is told, if the service says so. Answered
     /// by `RefreshFailed` only.
     Refresh(Box<Launch>),
+    /// It may run until then (boot time); its supervisor ends it without being told.
+    Lease {
+        id: AssignmentId,
+        until: Duration,
+    },
     Pause {
         id: AssignmentId,
         incarnation: u32,
@@ -192,6 +201,8 @@ pub struct Launch {
     pub ports: BTreeMap<Name, u16>,
     /// Secrets and files that the specification names.
     pub contents: BTreeMap<ContentKey, Content>,
+    /// Boot time at which it ends by itself, unless its lease is renewed.
+    pub lease: Option<Duration>,
 }
 
 // === impl NodeEvent ===
@@ -209,7 +220,7 @@ impl NodeEvent {
 impl Outcome {
     #[must_use]
     pub const fn exited(code: i32) -> Self {
-        Self { code: Some(code), signal: None, oom: false }
+        Self { code: Some(code), signal: None, oom: false, lease: false }
     }
 
     #[must_use]

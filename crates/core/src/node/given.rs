@@ -120,6 +120,7 @@ impl NodeMachine {
             spec,
             ports,
             contents,
+            lease: None,
         })));
     }
 }

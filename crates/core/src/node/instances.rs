@@ -44,7 +44,7 @@ impl NodeMachine {
         self.meet_wish(id, now);
         self.renumber(id);
         for _ in 0..MOVES {
-            match self.next_move(id) {
+            match self.next_move(id, now) {
                 Move::Rest => return,
                 Move::Launch => self.launch(id, now),
                 Move::Halt(cause) => self.halt(id, cause, now),
@@ -59,7 +59,7 @@ impl NodeMachine {
         }
     }
 
-    fn next_move(&self, id: AssignmentId) -> Move {
+    fn next_move(&self, id: AssignmentId, now: Now) -> Move {
         let Some(record) = self.records.get(&id) else { return Move::Rest };
         let life = self.lives.get(&id);
         decide(Situation {
@@ -71,6 +71,7 @@ impl NodeMachine {
             unhealthy: life.is_some_and(|life| life.unhealthy.is_some()),
             node: self.facts.as_ref(),
             trouble: self.trouble.as_deref(),
+            lease: self.lease(id, now),
         })
     }
 
@@ -150,7 +151,8 @@ impl NodeMachine {
         let (slot, ports) = (record.identity.slot.clone(), record.ports.clone());
         self.become_state(id, InstanceState::Preparing, Cause::Node, &attempt, now);
         self.lives.insert(id, Life { doing: Doing::Launching, incarnation, ..Life::default() });
-        let launch = Launch { id, incarnation, part, slot, spec, ports, contents };
+        let lease = self.leases.get(id);
+        let launch = Launch { id, incarnation, part, slot, spec, ports, contents, lease };
         self.effects.push(NodeEffect::Launch(Box::new(launch)));
     }
 
@@ -195,6 +197,10 @@ impl NodeMachine {
 
     /// Nothing of it executes any more, and nobody asked for that: the restart policy decides.
     pub(super) fn ended(&mut self, id: AssignmentId, outcome: &Outcome, now: Now) {
+        if outcome.lease {
+            // Through no fault of its own: no attempt is counted.
+            return self.interrupted(id, "its lease ended; it starts again with a fresh one", now);
+        }
         let end = if outcome.is_success() { End::Well } else { End::Badly };
         self.judge(id, end, &outcome.to_string(), now);
     }

@@ -17,6 +17,7 @@ use holm_model::time::Now;
 use super::decide::Doing;
 use super::event::{NodeEffect, NodeEvent, Survivor};
 use super::health::Checkups;
+use super::lease::Leases;
 use super::record::InstanceRecord;
 use super::wanted::Wanted;
 use crate::held::Held;
@@ -61,6 +62,7 @@ pub struct NodeMachine {
     pub(super) member: Option<MemberId>,
     pub(super) facts: Option<NodeFacts>,
     pub(super) usage: Usage,
+    pub(super) leases: Leases,
     /// Why the disk takes no writes, if it does not.
     pub(super) trouble: Option<String>,
     /// Instances to look at before the step ends.
@@ -117,6 +119,7 @@ impl NodeMachine {
             member: None,
             facts: None,
             usage: Usage::default(),
+            leases: Leases::default(),
             trouble: None,
             touched: BTreeSet::new(),
         };
@@ -135,9 +138,9 @@ impl NodeMachine {
     /// [`NodeMachine::undo`]. Several steps may share one commit.
     pub fn step(&mut self, now: Now, event: NodeEvent) {
         match event {
-            NodeEvent::LinkUp => self.link_up(),
+            NodeEvent::LinkUp => self.link_up(now),
             NodeEvent::LinkDown => self.link_down(),
-            NodeEvent::Received(down) => self.received(down),
+            NodeEvent::Received(down) => self.received(down, now),
             NodeEvent::Survivors { found, silent } => self.survivors(found, silent, now),
             NodeEvent::Runtime { id, incarnation, event } => self.runtime(id, incarnation, event, now),
             NodeEvent::Probed { id, incarnation, kind, probed } => {
@@ -168,6 +171,7 @@ impl NodeMachine {
                 self.report(id);
             }
         }
+        self.ask_for_leases(now);
         let facts = self.reporter.take(self.held.revision());
         self.effects.extend(facts.into_iter().map(NodeEffect::Send));
     }
@@ -223,7 +227,7 @@ impl NodeMachine {
     pub fn next_deadline(&self) -> Option<Duration> {
         let lives = self.lives.values().filter_map(|life| life.wait);
         let strays = self.strays.values().filter_map(|stray| stray.wait);
-        lives.chain(strays).chain(self.ask_at).min()
+        lives.chain(strays).chain(self.ask_at).chain(self.next_lease()).min()
     }
 
     /// To be sent every few seconds while nothing else is.

@@ -30,6 +30,7 @@ mod event;
 mod given;
 mod health;
 mod instances;
+mod lease;
 mod machine;
 mod parent;
 mod record;

@@ -8,6 +8,7 @@ use holm_model::item::{EndpointsKey, ItemKey};
 use holm_model::member::{NodeFacts, NodeReport, Role};
 use holm_model::message::{Down, Welcome};
 use holm_model::state::MemberState;
+use holm_model::time::Now;
 
 use super::decide::no_writes;
 use super::event::NodeEffect;
@@ -16,8 +17,9 @@ use super::wanted::Wanted;
 use crate::report::Reporter;
 
 impl NodeMachine {
-    pub(super) fn link_up(&mut self) {
+    pub(super) fn link_up(&mut self, now: Now) {
         self.linked = true;
+        self.leases.link_up(now);
         self.reporter.disconnected();
         let hello = self.held.connected(Role::Node, self.config.name.clone(), self.config.version.clone());
         self.effects.push(NodeEffect::Send(hello));
@@ -29,11 +31,14 @@ impl NodeMachine {
         self.reporter.disconnected();
     }
 
-    pub(super) fn received(&mut self, down: Down) {
+    pub(super) fn received(&mut self, down: Down, now: Now) {
         let obeys =
             matches!(down, Down::Change(_) | Down::Catalog { .. } | Down::Alive { .. } | Down::Thaw { .. });
         if obeys && self.trouble.is_some() {
             return;
+        }
+        if let Down::Lease(grant) = &down {
+            return self.take_lease(grant, now);
         }
         let received = self.held.receive(&down, &mut self.journal);
         self.effects.extend(received.replies.into_iter().map(NodeEffect::Send));

@@ -154,7 +154,10 @@ impl NodeMachine {
 
     /// Goes on with what is there; there is a record for it.
     pub(super) fn adopt(&mut self, survivor: Survivor, now: Now) {
-        let Survivor { id, incarnation, state, ports } = survivor;
+        let Survivor { id, incarnation, state, ports, lease } = survivor;
+        if let Some(until) = lease {
+            self.leases.found(id, until);
+        }
         let Some(record) = self.records.get(&id) else { return };
         let before = record.state;
         // Only after a restored backup the runtime knows more launches than the record.
@@ -272,7 +275,7 @@ impl NodeMachine {
     }
 
     /// Ended through no fault of its own: no attempt is counted.
-    fn interrupted(&mut self, id: AssignmentId, reason: &str, now: Now) {
+    pub(super) fn interrupted(&mut self, id: AssignmentId, reason: &str, now: Now) {
         self.lives.remove(&id);
         self.become_state(id, InstanceState::Failed, Cause::Node, reason, now);
     }

@@ -10,6 +10,7 @@ use holm_model::taint;
 use super::Orchestrator;
 use super::command::{Actor, Command, Expected, PeopleCommand, ProjectCommand, Refusal, Reply};
 use super::event::{Effect, Ticket};
+use super::moving::Migration;
 use super::patch::Patch;
 use super::rows::Token;
 
@@ -79,6 +80,8 @@ impl Orchestrator {
             Command::RemoveMember { member } => self.remove_member(member),
             Command::RevokeMember { member } => self.revoke_member(member),
             Command::Cordon { member, cordoned } => self.cordon(member, cordoned),
+            Command::Drain { member, lose_volumes } => self.drain(member, lose_volumes),
+            Command::Migrate(asked) => self.migrate(&asked),
             Command::Adopt { member } => self.adopt(member),
             Command::Discard { member } => self.discard(member),
             Command::Confirm { app } => {
@@ -99,6 +102,7 @@ fn application_of(command: &Command) -> Option<String> {
         | Command::Promote { app, .. }
         | Command::Patch { app, .. }
         | Command::Restart { app, .. }
+        | Command::Migrate(Migration { app, .. })
         | Command::Confirm { app } => Some(app.to_string()),
         _ => None,
     }
@@ -178,6 +182,14 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::RevokeMember { member } => ("member.revoke", format!("member {member}")),
         Command::Cordon { member, cordoned } => {
             (if *cordoned { "member.cordon" } else { "member.uncordon" }, format!("member {member}"))
+        }
+        Command::Drain { member, lose_volumes } => {
+            let volumes = if *lose_volumes { ", without its volumes" } else { "" };
+            ("member.drain", format!("member {member}{volumes}"))
+        }
+        Command::Migrate(Migration { app, slot, to, .. }) => {
+            let to = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+            ("migrate", format!("application {app}/{slot}{to}"))
         }
         Command::Adopt { member } => ("adopt", format!("member {member}")),
         Command::Discard { member } => ("discard", format!("member {member}")),

@@ -212,6 +212,8 @@ impl Orchestrator {
             since: self.now.wall,
             revision: self.coming_revision(),
             chosen: None,
+            life: None,
+            unleased: false,
         }
     }
 

@@ -139,10 +139,37 @@ impl Orchestrator {
             Counsel::Nobody(nobody) => return Err(nobody),
         };
         let refused = self.refused(slot_id);
+        self.choose_among(slot_id, demand, spec, &refused, &counsel)
+    }
+
+    /// The same by the built-in strategy, for a slot that is to leave a member.
+    ///
+    /// # Errors
+    /// As for [`Self::choose`].
+    pub(super) fn choose_elsewhere(
+        &mut self,
+        slot_id: &SlotId,
+        demand: &Demand,
+        spec: &ServiceSpec,
+        leaves: MemberId,
+    ) -> Choice {
+        let mut refused = self.refused(slot_id);
+        refused.insert(leaves, "has it now".to_owned());
+        self.choose_among(slot_id, demand, spec, &refused, &[])
+    }
+
+    fn choose_among(
+        &mut self,
+        slot_id: &SlotId,
+        demand: &Demand,
+        spec: &ServiceSpec,
+        refused: &BTreeMap<MemberId, String>,
+        counsel: &[MemberId],
+    ) -> Choice {
         let mut rankings = std::mem::take(&mut self.rankings);
-        let ask = self.ask(slot_id, demand, spec, &refused);
+        let ask = self.ask(slot_id, demand, spec, refused);
         let (found, full) = match &slot_id.1 {
-            SlotIndex::Number(_) => match self.first_ranked(&ask, &counsel) {
+            SlotIndex::Number(_) => match self.first_ranked(&ask, counsel) {
                 Some(found) => (Ok(found), None),
                 None => self.find(&ask, demand, &mut rankings),
             },

@@ -13,6 +13,8 @@ use holm_model::view::people::{Quota, Roles};
 use holm_model::view::{ApplyView, RemovalView, TokenRole};
 use holm_model::wish::AppKey;
 
+use super::moving::Migration;
+
 /// Who asks, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
@@ -138,6 +140,14 @@ pub enum Command {
         member: MemberId,
         cordoned: bool,
     },
+    /// All that can move away from the member moves, and nothing new comes, until it is uncordoned.
+    Drain {
+        member: MemberId,
+        /// Named volumes are left behind.
+        lose_volumes: bool,
+    },
+    /// One slot moves to another member.
+    Migrate(Migration),
     /// What the member runs replaces what this store believes of it.
     Adopt {
         member: MemberId,

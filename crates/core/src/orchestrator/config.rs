@@ -55,6 +55,10 @@ pub struct Deadlines {
     pub offline: Duration,
     /// Its instances are DANGLING and replaced.
     pub replace: Duration,
+    /// How long an exclusive instance may run after its member asked for it.
+    pub lease: Duration,
+    /// A lease is surely over so long after its end here: clocks differ in speed, and to end something takes a moment.
+    pub lease_margin: Duration,
     /// A member that refused a slot is asked again; the wait doubles with each refusal in a row.
     pub ask_again: Duration,
     /// The longest of these waits.
@@ -71,6 +75,8 @@ impl Default for Deadlines {
             unknown: Duration::from_secs(15),
             offline: Duration::from_secs(30),
             replace: Duration::from_secs(60),
+            lease: Duration::from_secs(30),
+            lease_margin: Duration::from_secs(5),
             ask_again: Duration::from_secs(10),
             ask_at_most: Duration::from_secs(300),
             settle: Duration::from_secs(60),

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use holm_model::fact::InstanceReport;
 use holm_model::id::MemberId;
 use holm_model::item::{Endpoint, Endpoints, EndpointsKey, Item, ItemKey};
-use holm_model::state::InstanceState;
 
 use super::Orchestrator;
 
@@ -72,7 +71,7 @@ impl Orchestrator {
     }
 
     fn endpoint(&self, report: &InstanceReport, key: &EndpointsKey) -> Option<Endpoint> {
-        if self.state_of(report) != InstanceState::Running {
+        if !self.serves(report) || !self.is_in_force(report) {
             return None;
         }
         let port = *report.status.ports.get(&key.port)?;

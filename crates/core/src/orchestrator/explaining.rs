@@ -91,7 +91,11 @@ impl Orchestrator {
         numbered.take(MOST_FORECASTS).map(forecast).collect()
     }
 
-    fn find_slot(&self, app: &AppKey, slot: &str) -> Option<(&Demand, (Origin, SlotIndex), &Slot)> {
+    pub(super) fn find_slot(
+        &self,
+        app: &AppKey,
+        slot: &str,
+    ) -> Option<(&Demand, (Origin, SlotIndex), &Slot)> {
         self.slots.iter().find_map(|(origin, index, found)| {
             let demand = self.demands.get(origin).filter(|demand| demand.part.app == *app && found.wanted)?;
             let ours = format!("{}/{index}", demand.part.service);
@@ -103,7 +107,7 @@ impl Orchestrator {
     }
 
     /// As if one of its placements were not there.
-    fn without<'a>(&'a self, mut member: Candidate<'a>, id: AssignmentId) -> Candidate<'a> {
+    pub(super) fn without<'a>(&'a self, mut member: Candidate<'a>, id: AssignmentId) -> Candidate<'a> {
         // Whoever has its ports already cannot find them taken.
         static NO_PORTS: BTreeMap<u16, u32> = BTreeMap::new();
         if let (Kind::Node { free, ports, total, taken, .. }, Some(load)) =

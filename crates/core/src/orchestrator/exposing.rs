@@ -189,9 +189,8 @@ impl Orchestrator {
     }
 
     fn targets(&self, key: &ServiceKey, name: &Name) -> Vec<Target> {
-        let ready = |report: &&InstanceReport| {
-            report.status.is_ready() && self.state_of(report) == report.status.state && !self.goes(report)
-        };
+        let ready =
+            |report: &&InstanceReport| report.status.is_ready() && self.serves(report) && !self.goes(report);
         let target = |report: &InstanceReport| {
             let port = *report.status.ports.get(name)?;
             Some(Target {
@@ -214,7 +213,10 @@ impl Orchestrator {
     }
 
     fn is_replaced(&self, report: &InstanceReport) -> bool {
-        report.held || self.placement_of(report).is_some_and(|placement| placement.phase == Phase::Superseded)
+        report.held
+            || self
+                .placement_of(report)
+                .is_some_and(|placement| matches!(placement.phase, Phase::Superseded | Phase::Migrating))
     }
 
     pub(super) fn not_granted(&self, port: u16) -> Option<String> {

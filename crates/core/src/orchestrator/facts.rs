@@ -332,14 +332,24 @@ impl Orchestrator {
         let ended = [InstanceState::Completed, InstanceState::Terminated];
         match first {
             Some(live) if live.dangling && !ended.contains(&report.status.state) => InstanceState::Dangling,
+            _ if ended.contains(&report.status.state) => report.status.state,
+            _ if self.dangles_early(report) => InstanceState::Dangling,
+            _ if report.status.state == InstanceState::Running && self.is_migrating(report) => {
+                InstanceState::Migrating
+            }
             _ => report.status.state,
         }
     }
 
     /// A member's silence passed the last deadline, or ended: its instances changed for everybody above.
     pub(super) fn report_instances_of(&mut self, id: MemberId) {
-        let of: Vec<InstanceReport> =
-            self.instances.values().filter(|r| r.node.first() == Some(&id)).cloned().collect();
+        let there = |report: &&InstanceReport| report.node.first() == Some(&id);
+        let of = self.instances.values().filter(there).filter(|report| !self.dangles_early(report));
+        let of = of.cloned().collect();
+        self.report_silence(of);
+    }
+
+    pub(super) fn report_silence(&mut self, of: Vec<InstanceReport>) {
         for report in of {
             let state = self.state_of(&report);
             if state == InstanceState::Dangling {

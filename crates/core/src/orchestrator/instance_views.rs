@@ -107,7 +107,10 @@ impl Orchestrator {
         let state = self.state_of(report);
         let reason = match state {
             InstanceState::Dangling if is_ours(report) => self.why_dangling(&report.node).to_owned(),
-            _ if report.status.reason.is_empty() => self.why_not_updated(report).unwrap_or_default(),
+            _ if report.status.reason.is_empty() => self
+                .why_not_updated(report)
+                .or_else(|| self.why_not_moved(report.share.unwrap_or(report.id)))
+                .unwrap_or_default(),
             _ => report.status.reason.clone(),
         };
         InstanceView {
@@ -128,7 +131,7 @@ impl Orchestrator {
             since: report.status.since,
             restarts: report.status.restarts,
             incarnation: report.status.incarnation,
-            held: report.held,
+            held: report.held || (state != InstanceState::Dangling && self.is_held(report)),
             ports: report.status.ports.iter().map(|(name, port)| (name.to_string(), *port)).collect(),
             usage: report.status.usage,
             ready: state == report.status.state && report.status.is_ready(),

@@ -60,7 +60,7 @@ impl Orchestrator {
         view.instances = self.count(|report| report.node.first() == Some(&id));
         (view.frozen, view.unconfirmed) = (live.frozen || member.unconfirmed, member.unconfirmed);
         view.leaving = member.leaving;
-        view.cordoned = member.cordoned;
+        (view.cordoned, view.draining) = (member.takes_nothing(), self.drain_view(id));
         view.last_heard = live.heard_at;
         view
     }
@@ -100,7 +100,8 @@ impl Orchestrator {
                 unconfirmed: member.unconfirmed,
                 frozen_nodes: frozen_nodes(live),
                 leaving: member.leaving,
-                cordoned: member.cordoned,
+                cordoned: member.takes_nothing(),
+                draining: self.drain_view(*id),
                 last_heard: live.heard_at,
             })
         });
@@ -198,6 +199,7 @@ fn node_view(
         unconfirmed: false,
         leaving: false,
         cordoned: false,
+        draining: None,
         last_heard: None,
         facts: NodeFactsView {
             hostname: facts.hostname.clone(),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_model::capability::Capability;
+use holm_model::healing::SHORTEST_LOSS;
 use holm_model::id::MemberId;
 use holm_model::item::{Item, Obeyed, PackedItem, Part, ShareSlots};
 use holm_model::member::{Aggregate, NodeFacts, NodeReport, Usage};
@@ -33,6 +34,8 @@ pub(super) struct Live {
     pub(super) heard: Duration,
     pub(super) heard_at: Option<Time>,
     pub(super) state: MemberState,
+    /// At the last look.
+    pub(super) silence: Duration,
     /// Silent past the last deadline: what it ran is DANGLING.
     pub(super) dangling: bool,
     /// A snapshot of facts arrived in this run.
@@ -119,6 +122,7 @@ impl Live {
             heard: now,
             heard_at: None,
             state: MemberState::Silent,
+            silence: Duration::ZERO,
             dangling: false,
             reported: false,
             frozen: false,
@@ -152,6 +156,7 @@ impl Orchestrator {
             self.close(old, "the same member opened another link");
         }
         self.links.open.insert(link, id);
+        self.leases.forget_asked(id);
         if let Some(live) = self.live.get_mut(&id) {
             live.heard = self.now.boot;
         }
@@ -164,6 +169,7 @@ impl Orchestrator {
     pub(super) fn link_closed(&mut self, link: LinkId) {
         self.links.renewing.remove(&link);
         let Some(id) = self.links.open.remove(&link) else { return };
+        self.leases.forget_asked(id);
         if let Some(live) = self.live.get_mut(&id).filter(|live| live.link == Some(link)) {
             live.link = None;
             self.unsync(id);
@@ -214,6 +220,7 @@ impl Orchestrator {
                 self.obeys(id, revision);
                 self.look_at(id);
             }
+            Up::Lease(request) => self.lease_asked(id, request),
             Up::Leave => self.member_leaves(link, id),
             Up::Holding { .. } | Up::Hello(_) | Up::Renew { .. } => {}
         }
@@ -236,6 +243,7 @@ impl Orchestrator {
         let behind = hello.obeyed.is_some_and(|obeyed| !covers(&welcome, &obeyed));
         let decided = behind && member.thawed == hello.obeyed;
         let behind = behind && !decided;
+        self.leases.forget_asked(id);
         let Some(live) = self.live.get_mut(&id) else { return };
         live.link = Some(link);
         live.session = self.links.sessions;
@@ -356,6 +364,10 @@ impl Orchestrator {
         let (old, dangled) = (live.state, live.dangling);
         let given_up = state == MemberState::Offline && live.session == 0;
         (live.state, live.dangling) = (state, dangling);
+        let before = std::mem::replace(&mut live.silence, silence);
+        if before.max(silence) >= deadlines.unknown.min(SHORTEST_LOSS) {
+            self.silence_changed(id, before, silence);
+        }
         if old == state && dangled == dangling {
             return;
         }

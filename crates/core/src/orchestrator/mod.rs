@@ -20,7 +20,8 @@
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
 //! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
-//! | [`joining`], [`removal`], [`cordon`] | members come and go |
+//! | [`joining`], [`removal`], [`cordon`], [`draining`] | members come and go |
+//! | [`moving`], [`leasing`] | copies go elsewhere; what may never run twice |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`], [`contents`], [`allowances`] | what each member is told |
@@ -28,6 +29,7 @@
 //! | [`reading`] | members of other versions, and what they cannot read |
 //! | [`identity`] | for whom nodes may ask who they are |
 //! | [`awaited`] | what those not heard yet may run |
+//! | [`losing`], [`returning`] | members that fall silent, and come back |
 //! | [`upward`], [`last_words`], [`adopt`], [`reunion`], [`restored`] | our own parent; a store that forgot |
 //! | [`rhythm`] | what every step ends in |
 //! | [`views`], [`instance_views`], [`member_views`], [`held_views`], [`explaining`] | what the API shows
@@ -49,6 +51,7 @@ pub mod contents;
 mod cordon;
 mod deadlines;
 mod demand;
+mod draining;
 mod ended;
 mod endpoints;
 pub mod event;
@@ -64,9 +67,12 @@ mod instance_views;
 mod joining;
 mod kept;
 mod last_words;
+mod leasing;
 mod lists;
+mod losing;
 mod member_views;
 mod members;
+pub mod moving;
 mod nodes;
 mod partings;
 mod patch;
@@ -83,6 +89,7 @@ mod reconcile;
 mod reigns;
 mod removal;
 pub mod restored;
+mod returning;
 mod reunion;
 mod rhythm;
 mod rollouts;
@@ -133,6 +140,7 @@ use exposing::Exposing;
 use generations::{GenerationKey, GenerationRow};
 use kept::{Index, Links, Parent, ThisStep, Todo};
 use last_words::LastWords;
+use leasing::Leases;
 use lists::List;
 use members::Live;
 use people::Person;
@@ -202,6 +210,7 @@ pub struct Orchestrator {
     rollouts: BTreeMap<WishId, Rollout>,
     timing: Timing,
     consulting: Consulting,
+    leases: Leases,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -225,6 +234,7 @@ impl Orchestrator {
         machine.begin_reign();
         machine.forget_strays();
         machine.derive();
+        machine.leases.begin(machine.demands.keys());
         machine.recall();
         machine.keep_what_is_there();
         Ok(machine)
@@ -284,6 +294,7 @@ impl Orchestrator {
             rollouts: BTreeMap::new(),
             timing: Timing::default(),
             consulting: Consulting::default(),
+            leases: Leases::default(),
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::content::ContentKey;
 use holm_model::geo::Area;
+use holm_model::healing::Healing;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
@@ -50,6 +51,7 @@ pub(super) struct Takes {
     pub(super) connects: Vec<EndpointsKey>,
     /// Secrets and files that it needs, while it is on the list.
     pub(super) contents: Vec<ContentKey>,
+    pub(super) healing: Healing,
 }
 
 // === impl Takes ===
@@ -74,6 +76,7 @@ impl Takes {
             ports: spec.ports.values().filter(|_| !over).filter_map(|port| port.host).collect(),
             connects: spec.connects.iter().filter(|_| listed).map(key).collect(),
             contents: spec.needs(&placement.part.app.project).filter(|_| listed).collect(),
+            healing: spec.healing,
         }
     }
 }
@@ -196,7 +199,7 @@ impl Orchestrator {
             },
         };
         let frozen = live.frozen || member.unconfirmed;
-        let cordoned = member.cordoned;
+        let cordoned = member.takes_nothing();
         Some(Candidate { id, name: &member.name, state: live.state, frozen, cordoned, kind })
     }
 
@@ -265,7 +268,7 @@ impl Orchestrator {
         Ok(id)
     }
 
-    fn placement(&self, slot_id: &SlotId, demand: &Demand, member: MemberId) -> Placement {
+    pub(super) fn placement(&self, slot_id: &SlotId, demand: &Demand, member: MemberId) -> Placement {
         let (origin, index) = slot_id;
         let role = self.members.get(&member).map_or(Role::Node, |m| m.role);
         let failed = self.slots.get(slot_id).map_or(0, |slot| slot.failures);
@@ -284,6 +287,8 @@ impl Orchestrator {
             since: self.now.wall,
             revision: self.coming_revision(),
             chosen: None,
+            life: None,
+            unleased: false,
         }
     }
 

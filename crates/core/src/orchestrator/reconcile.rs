@@ -2,11 +2,14 @@
 //! placement stays.
 //!
 //! ```text
-//!           place                      member silent, replacement made
-//!  (none) ────────▶ Active ──────────────────────────────▶ Superseded (held)
-//!                     │  other specification, failed here,        │ replacement runs
-//!                     │  no longer wanted                         ▼
-//!                     └─────────────────────────────────────▶ Retiring ──▶ (none)
+//!           place             member silent, replacement made
+//!  (none) ────────▶ Active ────────────────────────────────▶ Superseded (held)
+//!                   │  │ ▲     back, and the rule is for it        │
+//!                   │  │ └─────────────────────────────────────────┤ back, and the rule is not
+//!                   │  └──moved elsewhere──▶ Migrating             │
+//!                   │                            │ successor ready │
+//!                   │ other specification,       ▼                 ▼
+//!                   └─failed here, not wanted─▶ Retiring ──────────┘──▶ (none)
 //!                                                     the member says that it is gone
 //! ```
 
@@ -112,9 +115,7 @@ impl Orchestrator {
                 Phase::Superseded => {
                     let back = self.online(&placement);
                     match active {
-                        Some(active) if back && self.succeeds(active, &placement) => {
-                            self.set_phase(id, Phase::Retiring);
-                        }
+                        Some(active) if back => self.reconcile_returned(slot_id, id, active),
                         None if back => self.set_phase(id, Phase::Active),
                         // Time alone may decide.
                         _ if back && Self::surges(&placement) => {
@@ -123,8 +124,11 @@ impl Orchestrator {
                         _ => {}
                     }
                 }
+                Phase::Migrating => self.tidy_migrating(slot_id, id, active),
                 Phase::Retiring => {
+                    self.notice_break(slot_id, id);
                     if self.is_gone(id, &placement) {
+                        self.release_lease(slot_id, id, &placement);
                         self.drop_placement(id);
                     }
                 }
@@ -134,7 +138,7 @@ impl Orchestrator {
     }
 
     /// The successor runs, or nothing is meant to; or it has failed, and was made for another specification.
-    fn succeeds(&self, active: AssignmentId, before: &Placement) -> bool {
+    pub(super) fn succeeds(&self, active: AssignmentId, before: &Placement) -> bool {
         let Some(part) = self.placements.get(&active).map(|placement| &placement.part) else { return false };
         match self.standing(active) {
             _ if part.run == RunState::Stop => true,
@@ -227,12 +231,20 @@ impl Orchestrator {
         }
         match self.standing(active) {
             Standing::Settled => {
-                self.unsay(slot_id);
-                if let Some(slot) = self.slots.get_mut(slot_id) {
-                    slot.forgive_all();
+                self.note_leased(active);
+                self.note_moved(slot_id, active);
+                if !self.leave_drained(slot_id, demand, active) {
+                    self.unsay(slot_id);
+                    if let Some(slot) = self.slots.get_mut(slot_id) {
+                        slot.forgive_all();
+                    }
                 }
             }
-            Standing::Moving => self.unsay(slot_id),
+            Standing::Moving => {
+                if !self.leave_drained(slot_id, demand, active) {
+                    self.unsay(slot_id);
+                }
+            }
             Standing::Dangling => self.replace(slot_id, demand, active),
             Standing::Exhausted(why) => self.try_elsewhere(slot_id, demand, active, &why),
         }
@@ -251,13 +263,16 @@ impl Orchestrator {
     pub(super) fn replace(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
         let Some(spec) = demand.spec.clone() else { return };
         let done = self.is_done(active, &spec);
+        if !self.placements.get(&active).is_some_and(|placement| self.may_be_replaced(active, placement)) {
+            return self.unsay(slot_id);
+        }
         if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || demand.rests() || done {
             return;
         }
         match self.place(slot_id, demand, &spec) {
             Ok(_) => {
                 self.tally.replacements += 1;
-                self.set_phase(active, Phase::Superseded);
+                self.supersede(active);
                 self.todo.unfilled.remove(slot_id);
             }
             Err(NoPlace { reason, .. }) => {

@@ -24,6 +24,7 @@ impl Orchestrator {
                 live.heard = now.boot;
             }
             self.ticked = now.boot;
+            self.leases.doubt(now.boot + self.config.deadlines.lease);
         }
         if first {
             self.gathering.begin(now.boot);
@@ -35,6 +36,7 @@ impl Orchestrator {
         self.ticked = self.now.boot;
         self.look_at_members();
         self.hear_what_was_said();
+        self.answer_leases();
         self.ask_again();
         self.look_at_inquiries();
         self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
@@ -56,6 +58,7 @@ impl Orchestrator {
         self.refresh_contents();
         self.refresh_allowances();
         self.flush_lists();
+        self.ask_for_leases();
         self.report();
     }
 

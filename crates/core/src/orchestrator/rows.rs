@@ -49,6 +49,17 @@ pub struct Member {
     /// People keep new work away from it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cordoned: bool,
+    /// People empty it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<Drain>,
+}
+
+/// People empty a member: all that can move moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    pub since: Time,
+    /// Named volumes are left behind.
+    pub lose_volumes: bool,
 }
 
 /// What is kept of a member beside its [`Member`] row; written behind.
@@ -98,6 +109,19 @@ pub struct Placement {
     /// Why it is there; `None`: it was the first that fit, or the slot's own node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<Chosen>,
+    /// What ran there when its replacement was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<Life>,
+    /// A copy of it may run from before its service was exclusive: without a lease that would end it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unleased: bool,
+}
+
+/// One start of one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Life {
+    pub instance: AssignmentId,
+    pub incarnation: u32,
 }
 
 /// Why a member was taken.
@@ -117,8 +141,10 @@ pub struct Chosen {
 pub enum Phase {
     /// It fills the slot.
     Active,
-    /// Its member was silent and a replacement was made; kept as *held* until that one runs.
+    /// Its member was silent and a replacement was made; kept as *held* until the service's rule has chosen.
     Superseded,
+    /// Its successor was made elsewhere; it goes on as it is until that one is ready.
+    Migrating,
     /// Off the member's list; counted until the member says that it is gone.
     Retiring,
 }
@@ -163,7 +189,13 @@ impl Member {
             thawed: None,
             leaving: false,
             cordoned: false,
+            draining: None,
         }
+    }
+
+    /// People keep new work away from it.
+    pub(super) const fn takes_nothing(&self) -> bool {
+        self.cordoned || self.draining.is_some()
     }
 }
 

@@ -10,6 +10,7 @@ use holm_model::time::Time;
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin, SlotId};
+use super::moving::Moving;
 use super::patience::Patience;
 use super::place::Takes;
 use super::rows::{Phase, Placement};
@@ -46,6 +47,8 @@ pub(super) struct Slot {
     /// What kind of reason that is, for counting.
     pub(super) class: &'static str,
     pub(super) since: Time,
+    /// It is on its way from one member to another.
+    pub(super) moving: Option<Moving>,
     /// When its placement changed last, for updates that pass over what does not settle (boot time).
     pub(super) moved: Duration,
 }
@@ -176,6 +179,7 @@ impl Orchestrator {
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
         self.todo.slots.insert(slot);
+        self.look_if_drained(old.member);
     }
 
     fn index(&mut self, id: AssignmentId, placement: &Placement) {

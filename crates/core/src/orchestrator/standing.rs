@@ -29,17 +29,13 @@ impl Orchestrator {
         self.live.get(&placement.member).is_some_and(|l| l.state == MemberState::Online && l.reported)
     }
 
-    pub(super) fn is_dangling(&self, placement: &Placement) -> bool {
-        self.live.get(&placement.member).is_some_and(|live| live.dangling)
-    }
-
     /// Nothing is heard of it: its member is silent past the deadline, or whoever has it below the member.
     pub(super) fn is_silent(&self, id: AssignmentId, placement: &Placement) -> bool {
         let dangling = |id: &AssignmentId| {
             self.instances.get(id).is_some_and(|report| report.status.state == InstanceState::Dangling)
         };
         let below = self.index.by_share.get(&id).is_some_and(|all| all.iter().all(dangling));
-        below || self.is_dangling(placement)
+        below || self.is_dangling(id, placement)
     }
 
     /// The cluster has no place: its node is silent past the deadline, or the new specification needs more.
@@ -77,7 +73,7 @@ impl Orchestrator {
 
     pub(super) fn standing(&self, id: AssignmentId) -> Standing {
         let Some(placement) = self.placements.get(&id) else { return Standing::Moving };
-        if self.is_dangling(placement) || self.is_stranded(id, placement) {
+        if self.is_dangling(id, placement) || self.is_stranded(id, placement) {
             return Standing::Dangling;
         }
         match placement.role {
@@ -107,7 +103,7 @@ impl Orchestrator {
 }
 
 fn stands(report: &InstanceReport, placement: &Placement) -> Standing {
-    use InstanceState::{Completed, Failed, Paused, Running, Stopped};
+    use InstanceState::{Completed, Failed, Migrating, Paused, Running, Stopped};
     if report.generation != placement.part.generation {
         return Standing::Moving;
     }
@@ -115,7 +111,9 @@ fn stands(report: &InstanceReport, placement: &Placement) -> Standing {
         (Failed, RunState::Run) if report.status.exhausted => {
             Standing::Exhausted(report.status.reason.clone())
         }
-        (Running, RunState::Run | RunState::Unknown) if report.status.is_ready() => Standing::Settled,
+        (Running | Migrating, RunState::Run | RunState::Unknown) if report.status.is_ready() => {
+            Standing::Settled
+        }
         (Completed, _) | (Stopped, RunState::Stop) | (Paused | Stopped, RunState::Pause) => Standing::Settled,
         _ => Standing::Moving,
     }

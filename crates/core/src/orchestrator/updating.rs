@@ -42,6 +42,8 @@ impl Orchestrator {
             changed.part = demand.part.clone();
             changed.failures = demand.failures;
             changed.revision = self.coming_revision();
+            changed.unleased |= !self.healing_of(active, placement).exclusive
+                && demand.spec.as_ref().is_some_and(|spec| spec.healing.exclusive);
             if let Some(slot) = self.slots.get_mut(slot_id) {
                 slot.failures = 0;
             }
@@ -151,9 +153,12 @@ impl Orchestrator {
             slot.forgive_all();
             slot.asked = demand.part.generation;
         }
+        // A lease is never given twice: what is exclusive ends first.
+        let phase = if spec.healing.exclusive { Phase::Retiring } else { Phase::Migrating };
         let surges = self.placements.get(&active).is_some_and(Self::surges);
-        if surges && spec.may_overlap() && self.place(slot_id, demand, &spec).is_ok() {
-            return Ok(Phase::Superseded);
+        let overlaps = spec.may_overlap() && phase == Phase::Migrating;
+        if surges && overlaps && self.place(slot_id, demand, &spec).is_ok() {
+            return Ok(phase);
         }
         let Err(reason) = self.fits_instead(slot_id, demand, &spec, active) else {
             return Ok(Phase::Retiring);
@@ -161,7 +166,7 @@ impl Orchestrator {
         if matches!(slot_id.1, SlotIndex::Node(_)) {
             return Err(reason);
         }
-        self.place(slot_id, demand, &spec).map(|_| Phase::Superseded).map_err(|nobody| nobody.reason)
+        self.place(slot_id, demand, &spec).map(|_| phase).map_err(|nobody| nobody.reason)
     }
 
     fn could_be_anywhere(&self, spec: &ServiceSpec) -> bool {
@@ -193,7 +198,8 @@ impl Orchestrator {
     pub(super) fn goes_on_before(&self, slot_id: &SlotId) -> bool {
         let others = self.slots.get(slot_id).into_iter().flat_map(|slot| &slot.others);
         others.filter_map(|id| Some((*id, self.placements.get(id)?))).any(|(id, before)| {
-            let surges = before.phase == Phase::Superseded && Self::surges(before);
+            let replaced = matches!(before.phase, Phase::Superseded | Phase::Migrating);
+            let surges = replaced && Self::surges(before);
             // Its node may be starting anew.
             surges && !self.is_silent(id, before) && self.runs_or_will(id)
         })

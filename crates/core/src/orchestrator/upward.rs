@@ -15,6 +15,7 @@ use holm_model::units::Units;
 use super::demand::{Demand, Origin, Wanted};
 use super::event::Effect;
 use super::reunion::reigns_of;
+use super::rows::Member;
 use super::slots::Slot;
 use super::standing::Standing;
 use super::{Orchestrator, Tier};
@@ -22,6 +23,7 @@ use crate::held::Held;
 
 impl Orchestrator {
     pub(super) fn parent_opened(&mut self) {
+        self.leases.parent_opened(self.now.boot);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = self.held.connected(Role::Cluster, self.config.name.clone(), version);
         self.effects.push(Effect::SendParent(hello));
@@ -39,6 +41,9 @@ impl Orchestrator {
             self.effects.push(Effect::Certificate { chain });
             return;
         }
+        if let Down::Lease(grant) = message {
+            return self.take_lease(grant);
+        }
         let received = self.held.receive(message, &mut self.journal);
         if let Some(welcome) = received.welcome {
             self.parent.reigns = reigns_of(&welcome);
@@ -52,6 +57,9 @@ impl Orchestrator {
         // Slots without a place may be handed back now.
         let completed = !self.parent.open && self.held.is_current();
         self.capacity_changed |= completed;
+        if completed {
+            self.leases.ask_parent();
+        }
         self.parent.open = self.held.is_current();
         self.effects.extend(received.replies.into_iter().map(Effect::SendParent));
         self.note_unreadable(&received.unreadable);
@@ -102,6 +110,7 @@ impl Orchestrator {
                     self.verdicts.put(&mut self.journal, id, Verdict::Taken);
                 }
                 self.tell_verdict(id);
+                self.leases.ask_parent();
                 self.pass_to_share(id);
             }
             _ => {
@@ -109,6 +118,7 @@ impl Orchestrator {
                 // Those that wait for its service wait in vain.
                 self.capacity_changed = true;
                 self.verdicts.remove(&mut self.journal, &id);
+                self.leases.forget_share(id);
                 self.unreport(&FactKey::Share(id));
             }
         }
@@ -238,7 +248,7 @@ impl Orchestrator {
             let Some(facts) = &live.facts else { continue };
             let load = self.load.get(&id);
             let used = load.map(|load| load.used).unwrap_or_default();
-            let cordoned = self.members.get(&id).is_some_and(|member| member.cordoned);
+            let cordoned = self.members.get(&id).is_some_and(Member::takes_nothing);
             let free = if cordoned { Resources::default() } else { facts.allocatable.less(&used) };
             let counted: Vec<_> = facts.units.iter().map(|(capability, _)| capability).collect();
             let kind = (&live.capabilities, &facts.labels, facts.taints(), counted);

@@ -9,7 +9,7 @@ use holm_model::capability::Capability;
 use holm_model::condition::{Facts, Truth};
 use holm_model::geo::{Area, Distance};
 use holm_model::id::MemberId;
-use holm_model::member::{Aggregate, NodeClass, NodeReport, RuntimeFacts};
+use holm_model::member::{Aggregate, LEASE, NodeClass, NodeReport, RuntimeFacts};
 use holm_model::name::Name;
 use holm_model::placement::SENSITIVE;
 use holm_model::resources::Resources;
@@ -196,6 +196,7 @@ impl<'a> Candidate<'a> {
                 let ready = unready(ask, runtimes).is_none();
                 let lacks = if ready { no_runtime(ask, capabilities) } else { None };
                 lacks
+                    .or_else(|| no_lease(ask, capabilities))
                     .or_else(|| places(ask, &facts, location))
                     .or_else(|| units::never(place, |capability| units.get(capability)))
             }
@@ -277,6 +278,7 @@ impl<'a> Candidate<'a> {
     fn class_lacks(&self, ask: &Ask<'_>, class: &NodeClass) -> Option<Reason> {
         let facts = self.facts_of_class(class);
         no_runtime(ask, &class.capabilities)
+            .or_else(|| no_lease(ask, &class.capabilities))
             .or_else(|| places(ask, &facts, class.area))
             .or_else(|| {
                 units::never(&ask.spec.placement, |capability| Some(class.units.get(capability)?.total))
@@ -293,6 +295,14 @@ impl<'a> Candidate<'a> {
 
 fn no_runtime(ask: &Ask<'_>, capabilities: &BTreeSet<Capability>) -> Option<Reason> {
     (!capabilities.contains(&ask.runtime)).then(|| Reason::NoRuntime(ask.spec.runtime.clone()))
+}
+
+/// Its agent, or its runtime, does not know how to end an instance at the end of its lease.
+fn no_lease(ask: &Ask<'_>, capabilities: &BTreeSet<Capability>) -> Option<Reason> {
+    let runtime = &ask.spec.runtime;
+    let leases = |capability: &Capability| capability.kind == *LEASE && capability.name == *runtime;
+    let lacks = ask.spec.healing.exclusive && !capabilities.iter().any(leases);
+    lacks.then(|| Reason::NoLease(runtime.clone()))
 }
 
 /// What it asks for beside its runtime.

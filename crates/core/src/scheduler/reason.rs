@@ -22,6 +22,8 @@ pub enum Reason {
     OtherNode(Name),
     NoSuchNode(Name),
     NoRuntime(Name),
+    /// It has the runtime, which does not know of leases.
+    NoLease(Name),
     /// It has the runtime, which cannot be used now: why.
     NotReady {
         runtime: Name,
@@ -95,7 +97,7 @@ impl Reason {
             Self::Cordoned => "cordoned",
             Self::Said(_) => "refused",
             Self::OtherCluster(_) | Self::OtherNode(_) | Self::NoSuchNode(_) => "elsewhere",
-            Self::NoRuntime(_) | Self::NotReady { .. } => "runtime",
+            Self::NoRuntime(_) | Self::NoLease(_) | Self::NotReady { .. } => "runtime",
             Self::Lacks(_) | Self::NotSensitive | Self::Uncounted { .. } => "capability",
             Self::Units { .. } => "units",
             Self::Tainted(_) => "taint",
@@ -123,6 +125,10 @@ impl fmt::Display for Reason {
             Self::OtherNode(wanted) => write!(f, "is not the node `{wanted}`"),
             Self::NoSuchNode(wanted) => write!(f, "has no node `{wanted}`"),
             Self::NoRuntime(runtime) => write!(f, "has no runtime `{runtime}`"),
+            Self::NoLease(runtime) => write!(
+                f,
+                "its runtime `{runtime}` does not end an exclusive instance at the end of its lease; upgrade holm there"
+            ),
             Self::NotReady { runtime, why } => write!(f, "its runtime `{runtime}` is not ready: {why}"),
             Self::Lacks(capability) => write!(f, "lacks {capability}"),
             Self::Units { capability, free, asked } => write!(f, "{free} {capability} free, {asked} asked"),

@@ -4,6 +4,7 @@
 mod given;
 mod health;
 mod held;
+mod leases;
 mod report;
 mod rules;
 mod support;

@@ -22,6 +22,7 @@ pub(crate) fn facts(runtimes: &[&str]) -> NodeEvent {
         version: String::new(),
         unavailable: None,
         enforces: Vec::new(),
+        leases: false,
         images: None,
         containers: None,
     };
@@ -134,7 +135,7 @@ fn a_job_that_ends_well_is_completed() {
 #[test]
 fn never_means_one_attempt() {
     let (mut node, _) = running(&with_policy(RestartPolicy::Never));
-    node.runtime(1, 1, RuntimeEvent::Exited(Outcome { signal: Some(9), oom: true, code: None }));
+    node.runtime(1, 1, RuntimeEvent::Exited(Outcome { signal: Some(9), oom: true, ..Outcome::default() }));
     let status = node.told(1).unwrap();
     assert_eq!((status.state, status.exhausted), (I::Failed, true));
     assert!(status.reason.starts_with("killed because memory ran out"), "{}", status.reason);

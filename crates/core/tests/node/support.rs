@@ -314,7 +314,7 @@ impl Node {
 }
 
 pub(crate) fn survivor(counter: u64, incarnation: u32, state: SurvivorState) -> Survivor {
-    Survivor { id: id(counter), incarnation, state, ports: BTreeMap::new() }
+    Survivor { id: id(counter), incarnation, state, ports: BTreeMap::new(), lease: None }
 }
 
 pub(crate) fn change(parent: &mut Parent, node: &mut Node, assignment: &Assignment) {

@@ -228,7 +228,7 @@ impl World {
                 Phase::Exited(code) => SurvivorState::Exited(Outcome::exited(code)),
             };
             let (id, incarnation) = (*id, process.incarnation);
-            survivors.push(Survivor { id, incarnation, state, ports: BTreeMap::new() });
+            survivors.push(Survivor { id, incarnation, state, ports: BTreeMap::new(), lease: None });
         }
         self.removing.clear();
         self.step(NodeEvent::survivors(survivors));

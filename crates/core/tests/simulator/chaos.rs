@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use holm_core::orchestrator::Tier;
 use holm_core::orchestrator::command::{Command, Expected};
+use holm_model::healing::Reconcile;
+use holm_model::service::ServiceSpec;
 use holm_model::state::RunState;
 use holm_model::wish::AppKey;
 
@@ -14,6 +16,7 @@ use crate::checks::{Watch, wishes};
 use crate::disk::Disk;
 use crate::fleet::{App, Spec, app, name, program, seeded, steady};
 use crate::member::{NodeSite, facts};
+use crate::rng::Rng;
 use crate::world::{NodeAt, Orch, Weather, Who, World, trace};
 
 /// How bad the links are.
@@ -43,6 +46,22 @@ const CLUSTERS: [&str; 3] = ["vienna", "munich", "graz"];
 const STAYS: u32 = 3;
 /// Within this time after the last fault everything is as it was wished.
 const REST: u64 = 240;
+
+/// Whatever its parent forgets.
+fn goes_on(spec: &ServiceSpec) -> bool {
+    spec.command == ["steady"] && !spec.healing.exclusive
+}
+
+fn some_healing(rng: &mut Rng, spec: Spec) -> Spec {
+    let spec = match rng.below(8) {
+        0 => return spec.exclusive(),
+        1 => return spec.exclusive().replaced_after(rng.between(4, 9)),
+        2 => return spec.waits_for_return(),
+        3 => spec.replaced_after(rng.between(4, 20)),
+        _ => spec,
+    };
+    spec.reconcile(Reconcile::ALL[rng.index(Reconcile::ALL.len())].1)
+}
 
 // === impl Chaos ===
 
@@ -143,6 +162,7 @@ impl Chaos {
             }
             93..95 => self.vanish(),
             95..97 => self.remove_member(),
+            97 | 98 => self.drain(),
             _ => self.backups.push(self.world.orchestrators[0].disk.clone()),
         }
     }
@@ -192,6 +212,7 @@ impl Chaos {
         if rng.chance(200) {
             application.per_node(service, spec)
         } else {
+            spec = some_healing(rng, spec);
             let replicas = rng.below(5);
             application.service(service, spec, u32::try_from(replicas).unwrap())
         }
@@ -224,6 +245,19 @@ impl Chaos {
             restart,
             expected: Expected::Anything,
         }
+    }
+
+    /// Or people have changed their minds.
+    fn drain(&mut self) {
+        let link = self.world.rng.index(self.world.dials.len().max(1));
+        let Some((parent, member)) = self.world.dials.get(link).map(|dial| (dial.parent, dial.id)) else {
+            return;
+        };
+        let command = match self.world.rng.chance(700) {
+            true => Command::Drain { member, lose_volumes: true },
+            false => Command::Cordon { member, cordoned: false },
+        };
+        self.world.ask(parent, command);
     }
 
     fn remove_member(&mut self) {
@@ -333,11 +367,10 @@ impl Chaos {
         let nodes = self.world.nodes.iter().enumerate();
         nodes
             .flat_map(|(at, site)| {
-                let steady = site
-                    .runtimes
-                    .processes
-                    .iter()
-                    .filter(|(_, p)| p.is_live() && p.part.spec.decode().unwrap().command == ["steady"]);
+                let steady =
+                    site.runtimes.processes.iter().filter(|(_, p)| {
+                        p.is_live() && p.part.spec.decode().is_ok_and(|spec| goes_on(&spec))
+                    });
                 steady.map(move |(id, _)| (at, *id)).collect::<Vec<_>>()
             })
             .collect()
@@ -356,6 +389,15 @@ impl Chaos {
         }
         self.pass(45_000, 45_000);
         self.dismiss_the_gone();
+        self.uncordon();
+    }
+
+    fn uncordon(&mut self) {
+        for link in 0..self.world.dials.len() {
+            let (parent, member) = (self.world.dials[link].parent, self.world.dials[link].id);
+            // One that was removed is not known any more.
+            let _ = self.world.command(parent, Command::Cordon { member, cordoned: false });
+        }
     }
 
     /// People remove nodes that never come back; whoever runs there belongs to nobody.

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use holm_core::orchestrator::command::{Command, Expected, Refusal, Reply};
 use holm_core::orchestrator::config::Schedulers;
+use holm_core::orchestrator::moving::Migration;
 use holm_core::orchestrator::{Config, Deadlines, InstanceFilter, Tier};
+use holm_model::healing::{OnNodeLoss, Reconcile};
 use holm_model::id::MemberId;
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
 use holm_model::service::{
     Application, ApplicationService, Connect, Port, Replicas, Restart, RestartPolicy, SecretUse, ServiceSpec,
+    Volume,
 };
 use holm_model::time::Time;
 use holm_model::view::{InstanceView, TokenRole};
@@ -71,6 +74,8 @@ const DEADLINES: Deadlines = Deadlines {
     unknown: Duration::from_secs(3),
     offline: Duration::from_secs(6),
     replace: Duration::from_secs(12),
+    lease: Duration::from_secs(10),
+    lease_margin: Duration::from_secs(2),
     ask_again: Duration::from_secs(4),
     ask_at_most: Duration::from_secs(32),
     settle: Duration::from_secs(12),
@@ -139,6 +144,33 @@ impl Spec {
     /// It is never started again by itself.
     pub(crate) fn once(mut self) -> Self {
         self.0.restart.policy = RestartPolicy::Never;
+        self
+    }
+
+    /// Seconds.
+    pub(crate) fn replaced_after(mut self, silence: u64) -> Self {
+        self.0.healing.on_node_loss = OnNodeLoss::ReplaceAfter(Duration::from_secs(silence));
+        self
+    }
+
+    pub(crate) fn waits_for_return(mut self) -> Self {
+        self.0.healing.on_node_loss = OnNodeLoss::WaitForReturn;
+        self
+    }
+
+    pub(crate) fn reconcile(mut self, rule: Reconcile) -> Self {
+        self.0.healing.reconcile = rule;
+        self
+    }
+
+    pub(crate) fn exclusive(mut self) -> Self {
+        self.0.healing.exclusive = true;
+        self
+    }
+
+    pub(crate) fn volume(mut self, volume: &str) -> Self {
+        let (source, target) = (volume.to_owned(), "/data".to_owned());
+        self.0.volumes.push(Volume { source, target, read_only: false });
         self
     }
 
@@ -345,6 +377,16 @@ impl World {
     pub(crate) fn heal(&mut self, member: &str) {
         let link = self.dial_of(self.who(member)).unwrap();
         self.set_cut(link, false);
+    }
+
+    /// By names as people use them; at the root.
+    pub(crate) fn migrate(&mut self, slot: &str, to: Option<&str>) -> Result<Reply, Refusal> {
+        self.migrate_at(0, slot, to)
+    }
+
+    pub(crate) fn migrate_at(&mut self, orch: Orch, slot: &str, to: Option<&str>) -> Result<Reply, Refusal> {
+        let (app, slot, to) = (key("shop"), slot.to_owned(), to.map(name));
+        self.command(orch, Command::Migrate(Migration { app, slot, to, lose_volume: false }))
     }
 
     /// The rows of `holm get instances` at the root.

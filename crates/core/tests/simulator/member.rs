@@ -84,6 +84,7 @@ pub(crate) fn facts(memory_mib: u64) -> NodeFacts {
         version: "1".to_owned(),
         unavailable: None,
         enforces: Vec::new(),
+        leases: true,
         images: None,
         containers: None,
     };

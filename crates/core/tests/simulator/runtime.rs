@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_core::node::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
+use holm_model::healing::LEASE_WARNING;
 use holm_model::id::AssignmentId;
 use holm_model::item::Part;
 use holm_model::service::ServiceSpec;
@@ -30,6 +31,8 @@ pub(crate) enum What {
     IsResumed,
     CannotBePaused,
     IsRemoved,
+    /// Its supervisor ended it: told when the agent can be.
+    HasEnded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,10 @@ pub(crate) struct Process {
     pub(crate) state: ProcessState,
     spec: ServiceSpec,
     outcome: Outcome,
+    /// Boot time of the node at which its supervisor ends it.
+    lease: Option<Duration>,
+    /// It was asked to end, since its lease was not renewed in time.
+    over: bool,
     ports: BTreeMap<holm_model::name::Name, u16>,
 }
 
@@ -90,6 +97,7 @@ impl Runtimes {
                 ProcessState::Exited => SurvivorState::Exited(process.outcome.clone()),
             },
             ports: process.ports.clone(),
+            lease: process.lease.filter(|_| process.is_live()),
         };
         self.processes.iter().map(survivor).collect()
     }
@@ -100,7 +108,12 @@ impl Runtimes {
     }
 
     fn launch(&mut self, launch: Launch) {
-        let Launch { id, incarnation, part, slot, spec, ports, .. } = launch;
+        let Launch { id, incarnation, part, slot, spec, ports, lease, .. } = launch;
+        assert_eq!(
+            lease.is_some(),
+            spec.healing.exclusive,
+            "{id}: whatever is exclusive starts with a lease"
+        );
         if let Some(old) = self.processes.get(&id).filter(|old| old.is_live()) {
             panic!("{id}: incarnation {incarnation} is launched while {} is live", old.incarnation);
         }
@@ -112,7 +125,8 @@ impl Runtimes {
         }
         self.launches += 1;
         let (state, outcome) = (ProcessState::Launching, Outcome::default());
-        let process = Process { incarnation, part, slot, state, spec, outcome, ports: given };
+        let process =
+            Process { incarnation, part, slot, state, spec, outcome, lease, over: false, ports: given };
         self.processes.insert(id, process);
     }
 }
@@ -135,7 +149,10 @@ impl World {
                     launch.slot,
                     launch.part.generation,
                 );
+                self.expect_alone(node, &launch);
+                let lease = launch.lease;
                 self.nodes[node].runtimes.launch(*launch);
+                self.plan_lease(node, id, lease);
                 let fails = self.rng.chance(weather.launch_fails);
                 (id, incarnation, if fails { What::CannotStart } else { What::ComesUp }, soon)
             }
@@ -160,6 +177,14 @@ impl World {
                 (id, incarnation, if fails { What::CannotBePaused } else { What::IsResumed }, soon)
             }
             NodeEffect::Remove { id, incarnation } => (id, incarnation, What::IsRemoved, soon),
+            NodeEffect::Lease { id, until } => {
+                let process = self.nodes[node].runtimes.processes.get_mut(&id);
+                if let Some(process) = process.filter(|process| !process.over) {
+                    process.lease = Some(until);
+                    self.plan_lease(node, id, Some(until));
+                }
+                return;
+            }
             _ => return,
         };
         self.plan(after, Happening::Runtime(node, Stir { id, incarnation, what }));
@@ -192,6 +217,10 @@ impl World {
                 (process.state, process.outcome) = (ProcessState::Exited, outcome.clone());
                 RuntimeEvent::Exited(outcome)
             }
+            What::HasEnded if process.state == ProcessState::Exited => {
+                RuntimeEvent::Exited(process.outcome.clone())
+            }
+            What::HasEnded => return,
             What::IsHalted => {
                 process.state = ProcessState::Exited;
                 RuntimeEvent::Exited(process.outcome.clone())
@@ -230,10 +259,69 @@ impl World {
         }
     }
 
+    fn plan_lease(&mut self, node: NodeAt, id: AssignmentId, until: Option<Duration>) {
+        let Some(until) = until else { return };
+        let now = self.nodes[node].clock.at(self.now).boot;
+        for look in [until.saturating_sub(LEASE_WARNING), until] {
+            self.plan(look.saturating_sub(now), Happening::LeaseEnds(node, id));
+        }
+    }
+
+    /// By its supervisor, whatever became of the agent: it is asked to end, and does so with code 0 unless it is `deaf`.
+    pub(crate) fn lease_ends(&mut self, node: NodeAt, id: AssignmentId) {
+        let site = &mut self.nodes[node];
+        let now = site.clock.at(self.now).boot;
+        let Some(process) = site.runtimes.processes.get_mut(&id).filter(|process| process.is_live()) else {
+            return;
+        };
+        let Some(until) = process.lease.filter(|until| *until <= now + LEASE_WARNING) else { return };
+        process.over = true;
+        let deaf =
+            process.state == ProcessState::Launching || process.spec.command.iter().any(|w| w == "deaf");
+        if deaf && until > now {
+            return;
+        }
+        let by_itself = Outcome { lease: true, ..Outcome::exited(0) };
+        let killed = Outcome { lease: true, signal: Some(9), ..Outcome::default() };
+        (process.state, process.outcome) = (ProcessState::Exited, if deaf { killed } else { by_itself });
+        let incarnation = process.incarnation;
+        trace!(self, "{}: the lease of {id} #{incarnation} ends", self.nodes[node].label());
+        self.plan(Duration::ZERO, Happening::Runtime(node, Stir { id, incarnation, what: What::HasEnded }));
+    }
+
+    /// The promise of exclusive services, at every start: no other copy of the slot executes anywhere. One from before
+    /// the service was exclusive has no lease that could end it.
+    fn expect_alone(&self, node: NodeAt, launch: &Launch) {
+        if !launch.spec.healing.exclusive {
+            return;
+        }
+        for site in &self.nodes {
+            for (id, process) in site.runtimes.processes.iter().filter(|(id, _)| **id != launch.id) {
+                let same = (process.part.wish, &process.part.service, &process.slot)
+                    == (launch.part.wish, &launch.part.service, &launch.slot);
+                assert!(
+                    !(same && process.is_live() && process.spec.healing.exclusive),
+                    "{}/{} starts on {} while {id} runs on {}",
+                    launch.part.service,
+                    launch.slot,
+                    self.nodes[node].path,
+                    site.path
+                );
+            }
+        }
+    }
+
     fn comes_up(&mut self, node: NodeAt, id: AssignmentId) {
         let Some(process) = self.nodes[node].runtimes.processes.get_mut(&id) else { return };
         if process.state != ProcessState::Launching {
             return;
+        }
+        if process.over {
+            // Its supervisor starts nothing that would have to end at once.
+            process.outcome = Outcome { lease: true, ..Outcome::default() };
+            process.state = ProcessState::Exited;
+            let (incarnation, event) = (process.incarnation, RuntimeEvent::Exited(process.outcome.clone()));
+            return self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
         }
         process.state = ProcessState::Running;
         let (incarnation, ports) = (process.incarnation, process.ports.clone());

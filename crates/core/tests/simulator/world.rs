@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_core::orchestrator::{ConsultId, Event};
-use holm_model::id::MemberId;
+use holm_model::id::{AssignmentId, MemberId};
 use holm_model::time::{Now, Time};
 
 use crate::link::{Dial, Message};
@@ -34,17 +34,35 @@ pub(crate) enum Who {
 /// Something that is going to happen.
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
-    Deliver { link: LinkAt, connection: u64, message: Message },
-    MemberCloses { link: LinkAt, connection: u64 },
-    ParentCloses { link: LinkAt, connection: u64 },
-    Connect { link: LinkAt },
+    Deliver {
+        link: LinkAt,
+        connection: u64,
+        message: Message,
+    },
+    MemberCloses {
+        link: LinkAt,
+        connection: u64,
+    },
+    ParentCloses {
+        link: LinkAt,
+        connection: u64,
+    },
+    Connect {
+        link: LinkAt,
+    },
     Tick(Orch),
     Flush(Orch),
     Due(NodeAt),
     KeepAlive(Who),
     Start(Who),
     Runtime(NodeAt, Stir),
-    Consulted { orch: Orch, id: ConsultId, answer: Result<Vec<MemberId>, String> },
+    Consulted {
+        orch: Orch,
+        id: ConsultId,
+        answer: Result<Vec<MemberId>, String>,
+    },
+    /// A supervisor looks at its lease; it is no part of the agent, and never paused with it.
+    LeaseEnds(NodeAt, AssignmentId),
 }
 
 /// How likely misfortunes are, in thousandths; all zero in a calm world.
@@ -174,7 +192,7 @@ impl World {
             Happening::Deliver { link, .. } | Happening::MemberCloses { link, .. } => {
                 self.dials[*link].member
             }
-            Happening::Connect { .. } => return None,
+            Happening::Connect { .. } | Happening::LeaseEnds(..) => return None,
             Happening::Tick(orch) | Happening::Flush(orch) | Happening::Consulted { orch, .. } => {
                 Who::Orchestrator(*orch)
             }
@@ -203,6 +221,7 @@ impl World {
             Happening::Consulted { orch, id, answer } => {
                 self.orchestrator_event(orch, Event::Consulted { id, answer });
             }
+            Happening::LeaseEnds(node, id) => self.lease_ends(node, id),
         }
     }
 

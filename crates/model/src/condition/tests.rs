@@ -19,7 +19,15 @@ fn capabilities() -> BTreeSet<Capability> {
 
 fn runtimes() -> [RuntimeFacts; 1] {
     let (name, version) = (Name::new("container").unwrap(), "27.1".to_owned());
-    [RuntimeFacts { name, version, unavailable: None, enforces: Vec::new(), images: None, containers: None }]
+    [RuntimeFacts {
+        name,
+        version,
+        unavailable: None,
+        enforces: Vec::new(),
+        leases: false,
+        images: None,
+        containers: None,
+    }]
 }
 
 /// Of a node, and of the class that it is in.

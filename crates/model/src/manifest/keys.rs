@@ -35,8 +35,11 @@ pub(super) const SERVICE: Keys = Keys {
         "expose",
         "connects",
         "update",
+        "on-node-loss",
+        "reconcile",
+        "exclusive",
     ],
-    later: &["reconcile", "exclusive"],
+    later: &[],
 };
 pub(super) const SECRET: Keys = Keys { known: &["env", "file"], later: &[] };
 pub(super) const FILE: Keys = Keys { known: &["path", "mode"], later: &[] };
@@ -77,6 +80,7 @@ pub(super) const HEALTH: Keys =
     Keys { known: &["http", "tcp", "exec", "port", "every", "timeout", "failures", "start"], later: &[] };
 pub(super) const STOP: Keys = Keys { known: &["grace", "drain"], later: &[] };
 pub(super) const EXPOSE: Keys = Keys { known: &["port", "at"], later: &[] };
+pub(super) const ON_NODE_LOSS: Keys = Keys { known: &["replace-after"], later: &[] };
 pub(super) const CONNECT: Keys = Keys { known: &["service", "port"], later: &["latency"] };
 
 // === impl Keys ===

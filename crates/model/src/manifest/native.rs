@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::parts::MOST_ATTEMPTS;
 use super::service::MOST_REPLICAS;
 use crate::duration::Span;
+use crate::healing::Reconcile;
 use crate::name::{NAME_PATTERN, Name};
 use crate::resources::Resources;
 use crate::service::{self, RestartPolicy};
@@ -148,6 +149,20 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Update")]
     pub(super) update: Option<Update>,
+    /// When its node, or the cluster of its node, is silent: `wait-for-return`, or `{ replace-after: 30s }`. Without it,
+    /// an instance is replaced after the orchestrator's own deadline, 60 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "OnNodeLoss")]
+    pub(super) on_node_loss: Option<OnNodeLoss>,
+    /// Which copy stays when a lost node returns after a replacement was made; default `keep-replacement`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "ReconcileWord")]
+    pub(super) reconcile: Option<Reconcile>,
+    /// Whether no slot may ever run twice, whatever is lost: an instance ends at the end of its lease, even when its
+    /// agent cannot, and is replaced only after that. Needs `runtime: process`.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(default)]
+    pub(super) exclusive: bool,
 }
 
 /// `{ env: VARIABLE }` or `{ file: true }`.
@@ -331,6 +346,41 @@ enum Policy {
     Never,
     OnFailure,
     Always,
+}
+
+/// `wait-for-return` or `{ replace-after: 30s }`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum OnNodeLoss {
+    Word(LossWord),
+    After(ReplaceAfter),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) enum LossWord {
+    WaitForReturn,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields, inline)]
+pub(super) struct ReplaceAfter {
+    /// From `10s` to `30d`.
+    pub(super) replace_after: Span,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+#[expect(dead_code, reason = "describes `Reconcile` for the schema, which its own derives do not")]
+enum ReconcileWord {
+    KeepOriginal,
+    KeepReplacement,
+    BestScore,
+    LongestRunning,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::application::Outline;
 use super::contents;
 use super::expose;
+use super::healing;
 use super::health::{self, About};
 use super::keys;
 use super::kinds;
@@ -54,6 +55,7 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
     let stop = fields.or_default("stop", parts::stop);
     let connects = fields.or_default("connects", |at| connects(at, outline));
     let update = fields.or_default("update", |at| updating::update(at, replicas));
+    let healing = healing::healing(&fields, rules == Rules::Process, replicas);
     let kind = fields.or_default("kind", kinds::kind)?;
     kinds::check(&fields, &kind, name.as_str(), restart.as_ref(), replicas);
     if let (Some(Replicas::PerNode), Some(place)) = (&replicas, fields.get("placement")) {
@@ -92,7 +94,9 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
         connects: connects?,
         update: update?,
         kind,
+        healing: healing?,
     };
+    healing::check_ending(&fields, &spec);
     Some(ApplicationService { spec, replicas: replicas? })
 }
 

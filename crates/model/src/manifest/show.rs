@@ -2,13 +2,14 @@
 
 use super::native::{
     At, Auto, ChangeWord, Connect, Expose, ExposeFull, File, Format, FullPort, FullVolume, Health, Host,
-    Kind, Manifest, OnChange, PerNode, Port, Replicas, Restart, Secret, SecretEnv, SecretFile, Service,
-    SignalForm, Stop, Update, Volume,
+    Kind, LossWord, Manifest, OnChange, OnNodeLoss, PerNode, Port, ReplaceAfter, Replicas, Restart, Secret,
+    SecretEnv, SecretFile, Service, SignalForm, Stop, Update, Volume,
 };
 use std::time::Duration;
 
 use crate::duration::Span;
 use crate::expose::{self, ExposedAt};
+use crate::healing;
 use crate::health::{Check, Probe};
 use crate::service::{self, Application, ApplicationService, ServiceSpec};
 
@@ -69,6 +70,9 @@ impl From<&ApplicationService> for Service {
             expose: spec.expose.into_iter().map(|(name, expose)| (name, expose.into())).collect(),
             connects: spec.connects.into_iter().map(Connect::from).collect(),
             update: unless_default::<_, Update>(spec.update),
+            on_node_loss: OnNodeLoss::of(spec.healing.on_node_loss),
+            reconcile: unless_default(spec.healing.reconcile),
+            exclusive: spec.healing.exclusive,
         }
     }
 }
@@ -84,6 +88,19 @@ fn unless(span: Duration, usual: Duration) -> Option<Span> {
 
 fn unless_default<T: Default + PartialEq, U: From<T>>(value: T) -> Option<U> {
     (value != T::default()).then(|| value.into())
+}
+
+impl OnNodeLoss {
+    /// `None`: as its orchestrator is used to.
+    fn of(loss: healing::OnNodeLoss) -> Option<Self> {
+        match loss {
+            healing::OnNodeLoss::Replace => None,
+            healing::OnNodeLoss::WaitForReturn => Some(Self::Word(LossWord::WaitForReturn)),
+            healing::OnNodeLoss::ReplaceAfter(after) => {
+                Some(Self::After(ReplaceAfter { replace_after: Span(after) }))
+            }
+        }
+    }
 }
 
 impl From<service::Replicas> for Replicas {

@@ -16,7 +16,7 @@ use holm_model::item::{
     ShareSlots,
 };
 use holm_model::member::{Aggregate, NodeClass, NodeFacts, NodeReport, Role, RuntimeFacts, Usage};
-use holm_model::message::{Down, Facts, FactsPart, Hello, ListChange, Up, Welcome};
+use holm_model::message::{Down, Facts, FactsPart, Hello, LeaseGrant, LeaseRequest, ListChange, Up, Welcome};
 use holm_model::name::Name;
 use holm_model::project::{Allowance, Asked, Limits, ProjectReport};
 use holm_model::resources::{Cpu, Memory, Resources};
@@ -32,8 +32,8 @@ use holm_model::usage::{Flow, UsageHistory, UsagePoint};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
-pub(crate) const UP_KINDS: usize = 9;
-pub(crate) const DOWN_KINDS: usize = 10;
+pub(crate) const UP_KINDS: usize = 10;
+pub(crate) const DOWN_KINDS: usize = 11;
 
 const EPOCH: Epoch = Epoch::new(3, 0x0123_4567_89ab);
 
@@ -50,6 +50,7 @@ pub(crate) fn up_name(up: &Up) -> &'static str {
             FactsPart::Begin | FactsPart::More | FactsPart::End | FactsPart::Whole => "up-facts-snapshot",
         },
         Up::Alive { .. } => "up-alive",
+        Up::Lease(_) => "up-lease",
         Up::Renew { .. } => "up-renew",
         Up::Leave => "up-leave",
     }
@@ -62,6 +63,7 @@ pub(crate) fn down_name(down: &Down) -> &'static str {
         Down::Catalog { .. } => "down-catalog",
         Down::Change(_) => "down-change",
         Down::Alive { .. } => "down-alive",
+        Down::Lease(_) => "down-lease",
         Down::Thaw { .. } => "down-thaw",
         Down::Certificate { .. } => "down-certificate",
         Down::Bulk => "down-bulk",
@@ -79,6 +81,11 @@ pub(crate) fn up() -> Vec<Up> {
         Up::Want { keys: packed().into_iter().map(|item| item.key).collect() },
         Up::Facts(facts()),
         Up::Alive { revision: 17 },
+        Up::Lease(LeaseRequest {
+            sent: 4_217,
+            held: vec![AssignmentId(uid(3))],
+            wanted: vec![AssignmentId(uid(4))],
+        }),
         Up::Renew { csr: ByteBuf::from([0x30, 0x82, 1, 2]) },
         Up::Leave,
     ]
@@ -130,6 +137,7 @@ pub(crate) fn down() -> Vec<Down> {
         Down::Alive { revision: 17, digest: digest() },
         Down::Thaw { obeyed: obeyed() },
         Down::Certificate { chain: vec![ByteBuf::from([0x30, 1]), ByteBuf::from([0x30, 2])] },
+        Down::Lease(LeaseGrant { sent: 4_217, leases: vec![(AssignmentId(uid(3)), 30_000)] }),
         Down::Bulk,
         Down::Time { now: 1_800_000_000 },
         Down::Refused { reason: "this certificate was revoked".to_owned() },
@@ -389,6 +397,7 @@ fn node() -> Fact {
             version: "1".to_owned(),
             unavailable: Some("no cgroups".to_owned()),
             enforces: vec!["memory".to_owned()],
+            leases: false,
             images: Some(3),
             containers: Some(2),
         }],

@@ -34,6 +34,7 @@ fn order(spec: ServiceSpec) -> Launch {
         spec,
         ports: BTreeMap::new(),
         contents: BTreeMap::new(),
+        lease: None,
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) enum Order {
     Launch(Box<Launch>),
     Refresh(Box<Launch>),
     Halt { incarnation: u32, drain: Duration, grace: Duration },
+    Lease { until: Duration },
     Pause { incarnation: u32 },
     Resume { incarnation: u32 },
     Remove { incarnation: u32 },
@@ -116,7 +117,7 @@ impl Workers {
             for (id, incarnation) in lock(&launching).iter() {
                 let ports = found.remove(id).map(|survivor| survivor.ports).unwrap_or_default();
                 let state = SurvivorState::Launching;
-                found.insert(*id, Survivor { id: *id, incarnation: *incarnation, state, ports });
+                found.insert(*id, Survivor { id: *id, incarnation: *incarnation, state, ports, lease: None });
             }
             let alive = |survivor: &&Survivor| !matches!(survivor.state, SurvivorState::Exited(_));
             if silent.is_empty() {

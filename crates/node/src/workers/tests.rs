@@ -40,6 +40,7 @@ impl Runtime for Fake {
             version: String::new(),
             unavailable: None,
             enforces: Vec::new(),
+            leases: false,
             images: None,
             containers: None,
         };
@@ -152,6 +153,7 @@ fn launch(incarnation: u32, runtime: &str) -> Order {
         spec,
         ports,
         contents: BTreeMap::new(),
+        lease: None,
     }))
 }
 
@@ -286,7 +288,8 @@ async fn survivors_and_launches_under_way_are_listed() {
     bench.workers.order(id(), launch(4, "process"));
     assert_eq!(bench.heard().await, (4, preparing()));
     let other = AssignmentId(uid(10));
-    let found = Found { id: other, incarnation: 2, state: FoundState::Running, ports: BTreeMap::new() };
+    let found =
+        Found { id: other, incarnation: 2, state: FoundState::Running, ports: BTreeMap::new(), lease: None };
     lock(&bench.fake.survivors).push(found);
     bench.workers.list_survivors();
     let Some(Input::Machine(NodeEvent::Survivors { found: listed, .. })) = bench.inputs.recv().await else {

@@ -39,11 +39,13 @@ struct Failure {
     retry: bool,
 }
 
-/// How a preparation ended.
+/// How a launch without a failure ended.
 enum Prepared {
     Done,
     /// Something was ordered that makes the launch pointless.
     Cancelled,
+    /// It took longer than its lease lasts: nothing was started.
+    LeaseOver,
 }
 
 /// How long the runtime's own word about an end is waited for, after it has halted the instance.
@@ -71,6 +73,7 @@ impl Worker {
                 Order::Launch(launch) => self.launch(*launch).await,
                 Order::Refresh(launch) => self.refresh(*launch).await,
                 Order::Halt { incarnation, drain, grace } => self.halt(incarnation, drain, grace).await,
+                Order::Lease { until } => self.lease(until).await,
                 Order::Pause { incarnation } => self.pause(incarnation).await,
                 Order::Resume { incarnation } => self.resume(incarnation).await,
                 Order::Remove { incarnation } => self.remove(incarnation).await,
@@ -107,6 +110,10 @@ impl Worker {
                 self.tools.tmpfs.remove(self.id);
                 RuntimeEvent::Exited(Outcome::default())
             }
+            Ok(Prepared::LeaseOver) => {
+                self.ended(incarnation);
+                RuntimeEvent::Exited(Outcome { lease: true, ..Outcome::default() })
+            }
             Err(Failure { reason, retry }) => {
                 self.ended(incarnation);
                 RuntimeEvent::LaunchFailed { reason, retry }
@@ -131,8 +138,10 @@ impl Worker {
         let entry = Entry { runtime: Arc::clone(runtime), incarnation, alive: true, ports };
         tools.directory.put(id, entry);
         tools.connections.begin(id);
-        runtime.start(&launch).await?;
-        Ok(Prepared::Done)
+        match runtime.start(&launch).await {
+            Err(RunError::LeaseOver { .. }) => Ok(Prepared::LeaseOver),
+            started => Ok(started.map(|()| Prepared::Done)?),
+        }
     }
 
     fn assign_ports(&self, launch: &Launch) -> Result<BTreeMap<Name, u16>, Failure> {
@@ -293,6 +302,14 @@ impl Worker {
         self.alive = None;
         self.ended(incarnation);
         self.tell(incarnation, RuntimeEvent::Exited(Outcome::default())).await;
+    }
+
+    /// One that is not there has nothing to lease; its next launch brings its own.
+    async fn lease(&self, until: Duration) {
+        let Some(runtime) = self.runtime().filter(|_| self.alive.is_some()) else { return };
+        if let Err(error) = runtime.lease(self.id, until).await {
+            tracing::warn!(instance = %self.id, %error, "A lease cannot be renewed; the instance ends with it.");
+        }
     }
 
     async fn pause(&self, incarnation: u32) {

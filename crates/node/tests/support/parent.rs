@@ -23,7 +23,9 @@ use holm_link::verify::{MemberPolicy, PeerIdentity, REJOIN_WINDOW};
 use holm_model::fact::{Fact, FactKey, InstanceReport};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId};
 use holm_model::item::{Digest, Items, PackedItem};
-use holm_model::message::{Down, FactsPart, ListChange, PROTOCOL, READS, Up, Welcome};
+use holm_model::message::{
+    Down, FactsPart, LeaseGrant, LeaseRequest, ListChange, PROTOCOL, READS, Up, Welcome,
+};
 use holm_model::tunnel::{Answer, Purpose, Request};
 use serde_bytes::ByteBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -377,6 +379,11 @@ impl State {
 
     fn answer(&mut self, up: Up, link: (ControlSender, Tunnels)) -> Vec<Down> {
         match up {
+            // Whatever it wants to run may run.
+            Up::Lease(LeaseRequest { sent, held, wanted }) => {
+                let leases = held.into_iter().chain(wanted).map(|id| (id, 30_000)).collect();
+                vec![Down::Lease(LeaseGrant { sent, leases })]
+            }
             Up::Hello(hello) => {
                 self.link = Some(link);
                 self.sessions += 1;

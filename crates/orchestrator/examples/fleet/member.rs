@@ -115,6 +115,7 @@ impl Member {
             }
             Down::Welcome(_)
             | Down::Thaw { .. }
+            | Down::Lease(_)
             | Down::Certificate { .. }
             | Down::Bulk
             | Down::Time { .. } => Ok(()),
@@ -209,6 +210,7 @@ fn process() -> RuntimeFacts {
         version: "1".to_owned(),
         unavailable: None,
         enforces: vec!["cpu".to_owned(), "memory".to_owned()],
+        leases: false,
         images: None,
         containers: None,
     }

@@ -80,6 +80,7 @@ fn facts() -> NodeFacts {
         version: String::new(),
         unavailable: None,
         enforces: Vec::new(),
+        leases: false,
         images: None,
         containers: None,
     };

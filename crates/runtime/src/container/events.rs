@@ -209,7 +209,7 @@ async fn survivor(shared: &Shared, labels: Labels, found: Found) -> Survivor {
         Found::Ended => SurvivorState::Exited(inspect(shared, id).await),
         Found::Created => SurvivorState::Exited(Outcome::lost("it was created and never started")),
     };
-    Survivor { id, incarnation, state, ports }
+    Survivor { id, incarnation, state, ports, lease: None }
 }
 
 async fn adopt(shared: &Shared, id: AssignmentId, incarnation: u32, paused: bool) -> SurvivorState {

@@ -288,6 +288,7 @@ impl Shared {
             version: String::new(),
             unavailable: None,
             enforces: Vec::new(),
+            leases: false,
             images: None,
             containers: None,
         };

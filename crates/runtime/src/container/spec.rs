@@ -160,6 +160,7 @@ mod tests {
             env: BTreeMap::from([("A".into(), "1=2".into())]),
             ports: BTreeMap::from([(Name::new("http").unwrap(), port)]),
             files: Some("/data/files".into()),
+            lease: None,
             given: Given {
                 env: BTreeMap::from([("PASSWORD".into(), "hunter2".into())]),
                 mounts: vec![Mount { source: "/run/h/secrets".into(), target: "/run/secrets".into() }],

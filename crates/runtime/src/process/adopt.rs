@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::dir::{self, Ended, InstanceDir, Running};
+use super::lease;
 use super::live::{Live, open_pidfd};
 use super::plan::Plan;
 use super::watch;
@@ -54,7 +55,9 @@ fn find(shared: &Arc<Shared>, dir: &InstanceDir) -> io::Result<Option<Survivor>>
         }
         None => SurvivorState::Exited(outcome(dir, &plan)?),
     };
-    Ok(Some(Survivor { id: plan.id, incarnation: plan.incarnation, state, ports: plan.ports }))
+    // One that cannot be read is asked for anew.
+    let lease = lease::read(dir).ok().flatten();
+    Ok(Some(Survivor { id: plan.id, incarnation: plan.incarnation, state, ports: plan.ports, lease }))
 }
 
 /// A supervisor that was seen to hold the lock while its pidfd was open.

@@ -6,6 +6,7 @@
 //! | `plan.json` | agent | what to run ([`super::plan::Plan`]) |
 //! | `running.json` | supervisor | its pid and the program's |
 //! | `exit.json` | supervisor | how the program ended; reserved before the start, so that a full disk cannot lose it |
+//! | `lease.json` | agent | until when it may run, if it is exclusive ([`super::lease`]) |
 //! | `log.*` | supervisor | see [`super::segments`] |
 //! | `work/` | the program | its working directory, unless the service names one |
 
@@ -58,6 +59,10 @@ impl InstanceDir {
 
     pub(crate) fn exit(&self) -> PathBuf {
         self.0.join("exit.json")
+    }
+
+    pub(crate) fn lease(&self) -> PathBuf {
+        self.0.join("lease.json")
     }
 
     pub(crate) fn work(&self) -> PathBuf {

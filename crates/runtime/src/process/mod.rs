@@ -16,6 +16,7 @@ pub mod cgroup;
 mod dir;
 mod exec;
 mod given;
+mod lease;
 mod live;
 mod logs;
 mod nursery;
@@ -183,6 +184,7 @@ impl Runtime for ProcessRuntime {
             version: env!("CARGO_PKG_VERSION").into(),
             unavailable,
             enforces: self.shared.cgroups.enforces(),
+            leases: true,
             images: None,
             containers: None,
         };
@@ -233,6 +235,14 @@ impl Runtime for ProcessRuntime {
     fn access(&self, spec: &ServiceSpec) -> Result<Access, RunError> {
         let identity = user::identity(spec.user.as_deref(), &self.shared.config.process_user)?;
         Ok(Access::Shared { owner: identity.map(|identity| (identity.uid, identity.gid)) })
+    }
+
+    fn lease(&self, id: AssignmentId, until: Duration) -> BoxFuture<'_, Result<(), RunError>> {
+        self.blocking(Step::Lease, move |shared| {
+            let dir = shared.dir(id);
+            lease::write(&dir, until).map_err(RunError::file(Step::Lease, &dir.lease()))
+        })
+        .boxed()
     }
 
     fn signal(&self, id: AssignmentId, signal: Signal) -> BoxFuture<'_, Result<(), RunError>> {

@@ -49,8 +49,16 @@ pub(super) struct Taken {
 pub(super) struct Failed {
     pub(super) step: String,
     pub(super) reason: String,
-    /// Trying again cannot help.
-    pub(super) lasting: bool,
+    pub(super) hope: Hope,
+}
+
+/// Whether trying again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Hope {
+    Later,
+    Never,
+    /// With another lease: this one is over, or will be before it could be used.
+    Lease,
 }
 
 /// The program runs, and this pidfd, which the supervisor opened itself, is of no other process.
@@ -181,7 +189,7 @@ mod tests {
     #[test]
     fn failures_arrive_and_what_is_no_order_does_not() {
         let (near, far) = way().unwrap();
-        let failed = Failed { step: "trying".into(), reason: "no luck".into(), lasting: true };
+        let failed = Failed { step: "trying".into(), reason: "no luck".into(), hope: Hope::Never };
         answer(&far, &Err(failed.clone()));
         assert_eq!(hear(&near).unwrap().unwrap().unwrap_err(), failed);
         send(&near, b"/an/instance", &[null().as_fd()]).unwrap();

@@ -13,9 +13,10 @@ use holm_model::tunnel::{LogLine, LogStream};
 use super::Shared;
 use super::dir::{self, InstanceDir};
 use super::given;
+use super::lease;
 use super::live::Live;
 use super::nursery::OrderError;
-use super::order::{Answer, Failed, Order};
+use super::order::{Answer, Failed, Hope, Order};
 use super::plan::{self, Plan, Task};
 use super::user::Identity;
 use super::watch;
@@ -37,8 +38,11 @@ pub(super) fn start(shared: &Arc<Shared>, launch: &Launch) -> Result<(), RunErro
     let task = plan::task(&shared.config, launch, &dir.work())?;
     make_dirs(&dir, &task)?;
     let lock = take_lock(&dir)?;
-    for old in [dir.running(), dir.exit()] {
+    for old in [dir.running(), dir.exit(), dir.lease()] {
         dir::forget(&old).map_err(RunError::file(Step::Start, &old))?;
+    }
+    if let Some(until) = launch.lease {
+        lease::write(&dir, until).map_err(RunError::file(Step::Start, &dir.lease()))?;
     }
     let plan = write_plan(shared, launch, &dir, task)?;
     match spawn(shared, &dir, &lock, launch, &plan) {
@@ -154,6 +158,9 @@ fn spawn(
 fn meet(answer: Answer, plan: &Plan) -> Result<Live, RunError> {
     match answer {
         Ok((running, pidfd)) => Ok(Live::new(running, plan.group.clone(), pidfd)),
-        Err(Failed { step, reason, lasting }) => Err(RunError::Spawn { step, reason, lasting }),
+        Err(Failed { hope: Hope::Lease, .. }) => Err(RunError::LeaseOver { id: plan.id }),
+        Err(Failed { step, reason, hope }) => {
+            Err(RunError::Spawn { step, reason, lasting: hope == Hope::Never })
+        }
     }
 }

@@ -62,6 +62,7 @@ pub(crate) fn launch(runtime: &str, command: &[&str]) -> Launch {
         ports: BTreeMap::new(),
         given: holm_runtime::Given::default(),
         files: None,
+        lease: None,
     }
 }
 

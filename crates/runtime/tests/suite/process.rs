@@ -379,3 +379,69 @@ async fn the_life_before_is_found_in_the_log() {
     assert_eq!(lines(&p.runtime, launch.id, found).await, ["o first", "o third"]);
     p.runtime.remove(launch.id).await.unwrap();
 }
+
+/// Since the machine was started.
+fn boot_time() -> Duration {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap().into()
+}
+
+#[tokio::test]
+async fn what_is_leased_ends_with_its_lease_though_nobody_says_so() {
+    let mut p = Processes::new();
+    let mut launch = sh("trap 'echo asked' TERM; while :; do sleep 0.1; done");
+    let began = Instant::now();
+    launch.lease = Some(boot_time() + Duration::from_secs(4));
+    p.runtime.start(&launch).await.unwrap();
+    // Renewed once; then its agent says nothing any more.
+    p.runtime.lease(launch.id, boot_time() + Duration::from_secs(6)).await.unwrap();
+    let outcome = exited(&mut p.events, &launch).await;
+    let ran = began.elapsed();
+    assert_eq!(outcome.end, End::Signal(9), "it did not listen");
+    assert!(outcome.lease, "{outcome}");
+    assert!((Duration::from_secs(5)..Duration::from_secs(10)).contains(&ran), "{ran:?}");
+    let said = lines(&p.runtime, launch.id, LogOptions::default()).await;
+    assert!(said.contains(&"o asked".to_owned()), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_lease_of_an_earlier_start_is_none() {
+    let mut p = Processes::new();
+    let mut launch = sh("sleep 30");
+    launch.lease = Some(boot_time() + Duration::from_millis(2500));
+    p.runtime.start(&launch).await.unwrap();
+    assert!(exited(&mut p.events, &launch).await.lease);
+    (launch.incarnation, launch.lease) = (2, None);
+    launch.spec.command = vec!["/bin/sh".into(), "-c".into(), "sleep 0.3".into()];
+    p.runtime.start(&launch).await.unwrap();
+    assert_eq!(exited(&mut p.events, &launch).await.end, End::Code(0));
+}
+
+#[tokio::test]
+async fn whoever_listens_to_the_end_of_its_lease_has_not_ended_by_itself() {
+    let mut p = Processes::new();
+    let mut launch = sh("trap 'exit 0' TERM; while :; do sleep 0.05; done");
+    launch.lease = Some(boot_time() + Duration::from_millis(2500));
+    p.runtime.start(&launch).await.unwrap();
+    let outcome = exited(&mut p.events, &launch).await;
+    assert_eq!((outcome.end, outcome.lease), (End::Code(0), true));
+    // What ended before anybody asked has.
+    let mut launch = sh("exit 0");
+    launch.lease = Some(boot_time() + Duration::from_secs(30));
+    p.runtime.start(&launch).await.unwrap();
+    let outcome = exited(&mut p.events, &launch).await;
+    assert_eq!((outcome.end, outcome.lease), (End::Code(0), false));
+}
+
+#[tokio::test]
+async fn what_could_not_run_for_long_enough_is_not_started() {
+    let p = Processes::new();
+    let mut launch = sh("touch ran; sleep 30");
+    launch.lease = Some(boot_time() + Duration::from_secs(1));
+    let error = p.runtime.start(&launch).await.unwrap_err();
+    assert!(matches!(error, RunError::LeaseOver { .. }) && error.retry(), "{error}");
+    let survivors = p.runtime.survivors().await.unwrap();
+    assert!(survivors.iter().all(|survivor| survivor.state != SurvivorState::Running), "{survivors:?}");
+    launch.lease = Some(boot_time() + Duration::from_secs(30));
+    p.runtime.start(&launch).await.unwrap();
+    p.runtime.remove(launch.id).await.unwrap();
+}

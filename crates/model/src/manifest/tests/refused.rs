@@ -40,7 +40,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive)",
     ),
     (
         "    update: { strategy: blue-green }\n",
@@ -122,7 +122,6 @@ const KEYS: &[(&str, &str)] = &[
         "    stop: { gracee: 1s, grace: 1s }\n",
         "app.yaml:7:13: services.web.stop.gracee: unknown key; did you mean `grace`? (known: grace, drain)",
     ),
-    ("    exclusive: true\n", "app.yaml:7:5: services.web.exclusive: not yet supported by this version"),
     (
         "    placement: { where: x }\n",
         "app.yaml:7:25: services.web.placement.where: there is no `x`; known are `labels`, `runtimes`, `capabilities` (`caps`), `arch`, `os`, `name` and `cluster` (character 1 of the expression)",
@@ -186,6 +185,46 @@ const KEYS: &[(&str, &str)] = &[
     (
         "    replicas: per-node\n    placement: { strategy: best-fit }\n",
         "app.yaml:8:18: services.web.placement.strategy: a strategy chooses among nodes, and `replicas: per-node` takes all that match; remove one of them",
+    ),
+    (
+        "    on-node-loss: forget\n",
+        "app.yaml:7:19: services.web.on-node-loss: expected `wait-for-return`, or `{ replace-after: 30s }`, found `forget`",
+    ),
+    (
+        "    on-node-loss: { replace-after: -5s }\n",
+        "app.yaml:7:36: services.web.on-node-loss.replace-after: `-5s` is not a duration: numbers with `d`, `h`, `m`, `s` or `ms`, as in `500ms`, `10s` or `1h30m`",
+    ),
+    (
+        "    on-node-loss: { replace-after: 9s }\n",
+        "app.yaml:7:36: services.web.on-node-loss.replace-after: expected from 10s (keep-alives may be lost) to 30d, found `9s`; `wait-for-return` waits for ever",
+    ),
+    (
+        "    on-node-loss: { replace-after: 900d }\n",
+        "app.yaml:7:36: services.web.on-node-loss.replace-after: expected from 10s (keep-alives may be lost) to 30d, found `900d`; `wait-for-return` waits for ever",
+    ),
+    (
+        "    on-node-loss: {}\n",
+        "app.yaml:7:5: services.web.on-node-loss: `replace-after` is missing: how long its node is waited for, as in `30s`",
+    ),
+    (
+        "    reconcile: keep-both\n",
+        "app.yaml:7:16: services.web.reconcile: expected `keep-original` or `keep-replacement` or `best-score` or `longest-running`, found `keep-both`",
+    ),
+    (
+        "    on-node-loss: wait-for-return\n    reconcile: keep-original\n",
+        "app.yaml:8:5: services.web.reconcile: with `on-node-loss: wait-for-return` nothing is replaced, so there is nothing to choose",
+    ),
+    (
+        "    exclusive: true\n    reconcile: best-score\n",
+        "app.yaml:8:5: services.web.reconcile: an exclusive service has one copy at most, so there is nothing to choose",
+    ),
+    (
+        "    exclusive: true\n    stop: { grace: 15s, drain: 6s }\n",
+        "app.yaml:8:11: services.web.stop: an exclusive instance ends within its lease: expected a `drain` and a `grace` of 20s together at most, found 21s",
+    ),
+    (
+        "    replicas: per-node\n    exclusive: true\n",
+        "app.yaml:8:5: services.web.exclusive: with `replicas: per-node` each instance belongs to its node, and is never replaced; remove it",
     ),
     (
         "    kind: demon\n",
@@ -399,6 +438,7 @@ fn each_bad_document_has_its_message() {
         ("holm: v1\napplication: a\nproject: x\nservices: { web: { runtime: x } }", "app.yaml:3:1: project: not yet supported by this version".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: process } }", "app.yaml:3:13: services.web: `command` is missing: a process needs program and arguments, as in `command: [sleep, \"60\"]`".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: container } }", "app.yaml:3:13: services.web: `image` is missing: a container needs one, as in `image: docker.io/library/nginx:1.27`".into()),
+        ("holm: v1\napplication: a\nservices: { web: { runtime: container, image: x, exclusive: true } }", "app.yaml:3:50: services.web.exclusive: only `runtime: process` ends an instance at the end of its lease when its agent cannot; use that one, or remove this".into()),
         ("holm: v1\napplication: a\nservices: { web: { command: [a] } }", "app.yaml:3:13: services.web: `runtime` is missing: `process`, `container` or the name of a plug-in".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: process, command: sleep 60 } }", "app.yaml:3:47: services.web.command: expected a list of program and arguments, found `sleep 60`; write `[sleep, 60]`, or `[sh, -c, \"…\"]` for a shell".into()),
     ];

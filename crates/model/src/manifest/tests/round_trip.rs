@@ -12,6 +12,7 @@ use crate::capability::Capability;
 use crate::condition::Condition;
 use crate::expose::{Expose, ExposedAt};
 use crate::geo::Distance;
+use crate::healing::{Healing, OnNodeLoss, Reconcile};
 use crate::health::{Check, Probe};
 use crate::job::{Cron, Job, Kind, Missed, Overlap};
 use crate::manifest::{parse, show, show_service};
@@ -150,6 +151,17 @@ prop_compose! {
     }
 }
 
+fn healing() -> impl Strategy<Value = Healing> {
+    let after =
+        (10_000..=2_592_000_000_u64).prop_map(|ms| OnNodeLoss::ReplaceAfter(Duration::from_millis(ms)));
+    let replaced = prop_oneof![Just(OnNodeLoss::Replace), after];
+    let rules: Vec<Reconcile> = Reconcile::ALL.iter().map(|(_, rule)| *rule).collect();
+    let replaced = (replaced, proptest::sample::select(rules))
+        .prop_map(|(on_node_loss, reconcile)| Healing { on_node_loss, reconcile, exclusive: false });
+    let waits = Healing { on_node_loss: OnNodeLoss::WaitForReturn, ..Healing::default() };
+    prop_oneof![replaced, Just(waits)]
+}
+
 prop_compose! {
     fn update()(
         size in prop_oneof![
@@ -240,7 +252,7 @@ prop_compose! {
         placement in placement().boxed(),
         restart in restart(),
         (secrets, files, on_change) in given().boxed(),
-        identity: bool,
+        (identity, healing) in (any::<bool>(), healing()).boxed(),
         (update, kind) in (update(), kind()).boxed(),
         (grace, drain) in (0..=3_600_000_u64, of(0..=3_600_000_u64)),
         (health, ready, expose) in (of(check()), of(check()), exposed()).boxed(),
@@ -255,7 +267,7 @@ prop_compose! {
         let mut targets = BTreeSet::new();
         let volumes = volumes.into_iter().filter(|v| targets.insert(v.target.clone())).collect();
         ServiceSpec {
-            secrets, files, on_change, identity, update, kind,
+            secrets, files, on_change, identity, healing, update, kind,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),
             health, ready, expose,
@@ -295,6 +307,7 @@ prop_compose! {
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());
                 spec.placement.scheduler = None;
+                spec.healing = Healing::default();
             }
             ApplicationService { spec, replicas: replicas.map_or(Replicas::PerNode, Replicas::Number) }
         };

@@ -6,7 +6,7 @@
 //!    │ order: fork
 //! prepare ──failed──→ tell the agent, exit 1
 //!    │ tell the agent
-//! running ──program ended──→ killing the rest ──nobody left──→ write exit.json, exit 0
+//! running ──program or lease ended──→ killing the rest ──nobody left──→ write exit.json, exit 0
 //! ```
 //!
 //! Single-threaded, without tokio. Signals are a supervisor's only commands: SIGTERM asks the program to end,
@@ -15,6 +15,7 @@
 mod copy;
 mod enter;
 mod exec;
+mod lease;
 mod nursery;
 mod prepare;
 mod run;

@@ -17,7 +17,7 @@ use nix::unistd::ForkResult;
 
 use super::title::Title;
 use super::{prepare, run};
-use crate::process::order::{self, Failed, Taken};
+use crate::process::order::{self, Failed, Hope, Taken};
 use crate::process::sys;
 
 /// Closed by a supervisor as the first thing it does.
@@ -55,7 +55,7 @@ pub(super) fn run(args: impl Iterator<Item = OsString>) -> i32 {
 
 fn refuse(order: &Taken, errno: Errno) {
     let (step, reason) = ("forking the supervisor".to_owned(), errno.desc().to_owned());
-    order::answer(&order.agent, &Err(Failed { step, reason, lasting: false }));
+    order::answer(&order.agent, &Err(Failed { step, reason, hope: Hope::Later }));
 }
 
 // === impl Nursery ===

@@ -15,7 +15,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{chdir, close, dup2_stdin, dup2_stdout, pipe2, setsid, write};
 
 use super::enter::{self, Part};
-use crate::process::order::Failed;
+use crate::process::order::{Failed, Hope};
 use crate::process::plan::Plan;
 use crate::process::sys;
 
@@ -78,6 +78,12 @@ pub(super) fn signals(handled: &[Signal]) -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&handled, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
+fn hope(error: &io::Error) -> Hope {
+    let lasting = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound)
+        || error.raw_os_error() == Some(nix::errno::Errno::ENOEXEC as i32);
+    if lasting { Hope::Never } else { Hope::Later }
+}
+
 /// Starts the program with `given` besides its environment; its outputs can be read without waiting.
 ///
 /// # Errors
@@ -86,8 +92,7 @@ pub(super) fn spawn(plan: &Plan, given: &BTreeMap<String, String>) -> Result<Chi
     let failed = |step: &str, error: &io::Error| Failed {
         step: step.to_owned(),
         reason: error.to_string(),
-        lasting: matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound)
-            || error.raw_os_error() == Some(nix::errno::Errno::ENOEXEC as i32),
+        hope: hope(error),
     };
     let (told, tell) = pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed("making a pipe", &errno.into()))?;
     let mut command = enter::command(&plan.task);

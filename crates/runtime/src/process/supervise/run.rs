@@ -16,12 +16,13 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, dup2_stdin};
 
+use super::lease::{Due, Lease};
 use super::prepare;
 use crate::event::{End, Outcome};
 use crate::process::dir::{Ended, InstanceDir, Running, read_json, write_json};
 use crate::process::given;
 use crate::process::live::open_pidfd;
-use crate::process::order::{self, Failed, Taken};
+use crate::process::order::{self, Failed, Hope, Taken};
 use crate::process::plan::Plan;
 use crate::process::proc;
 use crate::process::record::Lines;
@@ -52,6 +53,8 @@ struct Supervisor {
     stderr: Output<ChildStderr>,
     log: Writer,
     signals: SignalFd,
+    /// Of an exclusive instance.
+    lease: Option<Lease>,
     /// Set when the program itself has ended, with the time until the rest is given up.
     ended: Option<(End, Instant)>,
 }
@@ -82,7 +85,7 @@ pub(super) fn supervise(order: Taken) -> i32 {
 /// Also returns what the agent is told: the pids, and a pidfd of this process.
 fn begin(dir: &InstanceDir, given: OwnedFd) -> Result<(Supervisor, Running, OwnedFd), Failed> {
     let step = |step: &'static str| {
-        move |error: io::Error| Failed { step: step.into(), reason: error.to_string(), lasting: false }
+        move |error: io::Error| Failed { step: step.into(), reason: error.to_string(), hope: Hope::Later }
     };
     let own = std::process::id().cast_signed();
     prepare::leave_nursery().map_err(step("leaving the nursery"))?;
@@ -94,6 +97,11 @@ fn begin(dir: &InstanceDir, given: OwnedFd) -> Result<(Supervisor, Running, Owne
     dir.reserve_exit().map_err(step("reserving room for the exit code"))?;
     let signals = prepare::signals(&[Signal::SIGCHLD, TERMINATE, KILL, STOP, CONTINUE])
         .map_err(step("preparing signals"))?;
+    let lease = Lease::begin(dir).map_err(step("reading its lease"))?;
+    if lease.as_ref().is_some_and(Lease::is_over) {
+        let (step, reason) = ("starting in time".into(), "its lease ends before".into());
+        return Err(Failed { step, reason, hope: Hope::Lease });
+    }
     let mut log = Writer::new(dir.0.clone(), plan.logs);
     let child = prepare::spawn(&plan, &given)?;
     let running = Running {
@@ -112,7 +120,8 @@ fn begin(dir: &InstanceDir, given: OwnedFd) -> Result<(Supervisor, Running, Owne
     }
     log.push(now(), LogStream::Node, format!("started, process {}", running.program).as_bytes());
     log.flush(now());
-    Ok((Supervisor::new(plan, child, log, signals), running, pidfd))
+    let supervisor = Supervisor { lease, ..Supervisor::new(plan, child, log, signals) };
+    Ok((supervisor, running, pidfd))
 }
 
 /// What the instance is given; it stays this process's standard input, where [`given::of`] looks for it.
@@ -136,6 +145,7 @@ impl Supervisor {
             stderr: Output { pipe: child.stderr, lines: Lines::default(), stream: LogStream::Stderr },
             log,
             signals,
+            lease: None,
             ended: None,
         }
     }
@@ -152,6 +162,7 @@ impl Supervisor {
             if Instant::now() >= tidy_at {
                 tidy_at = Instant::now() + self.log.tidy(seen);
             }
+            self.look_at_lease();
             if let Some(outcome) = self.take_signals() {
                 self.drain(&mut buffer, &outcome);
                 return outcome;
@@ -163,11 +174,32 @@ impl Supervisor {
         let until = self.ended.as_ref().map_or(tidy_at, |(_, give_up)| tidy_at.min(*give_up));
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        let fds = [Some(self.signals.as_fd()), self.stdout.fd(), self.stderr.fd()];
+        let lease = self.lease.as_ref().map(Lease::fd);
+        let fds = [Some(self.signals.as_fd()), lease, self.stdout.fd(), self.stderr.fd()];
         let mut fds: Vec<_> =
             fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // Interrupted or not: everything is looked at without waiting.
         let _ = poll(&mut fds, timeout);
+    }
+
+    /// Whatever became of the agent: nobody else may run it longer.
+    fn look_at_lease(&mut self) {
+        let due = match &mut self.lease {
+            Some(lease) if self.ended.is_none() => lease.look(),
+            _ => return,
+        };
+        match due {
+            Due::Nothing => {}
+            Due::Terminate => {
+                self.log.push(now(), LogStream::Node, b"its lease ends: nobody renewed it");
+                self.signal(&[Signal::SIGTERM, Signal::SIGCONT]);
+            }
+            Due::Kill => {
+                // What is frozen may not die.
+                let _ = self.plan.group.freeze(false);
+                self.kill_rest();
+            }
+        }
     }
 
     /// The outcome as soon as nothing of the program is left.
@@ -191,7 +223,8 @@ impl Supervisor {
         let (end, give_up) = self.ended.as_ref()?;
         (alone || Instant::now() >= *give_up).then(|| {
             let oom = self.plan.group.oom_kills() > 0;
-            Outcome { end: end.clone(), oom }
+            let lease = self.lease.as_ref().is_some_and(Lease::is_over);
+            Outcome { end: end.clone(), oom, lease }
         })
     }
 

@@ -1,0 +1,53 @@
+//! Members that are emptied, and slots that are moved.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::name::Name;
+use crate::time::Time;
+
+/// A member that people empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DrainView {
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Time,
+    /// Named volumes are left behind.
+    pub lose_volumes: bool,
+    /// What is still there; empty: it is drained.
+    pub stays: Vec<StaysView>,
+}
+
+/// Something that is still on a member that is emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StaysView {
+    /// `default/shop`
+    pub application: String,
+    /// `web/2`
+    pub slot: String,
+    /// Why; empty: it was not looked at yet.
+    pub reason: String,
+}
+
+/// Empties a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    /// Instances with named volumes move, too, and leave their data behind.
+    #[serde(default)]
+    pub lose_volumes: bool,
+}
+
+/// Moves one slot of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateRequest {
+    /// `web/2`
+    pub slot: String,
+    /// A node or a cluster; without it, whoever is best.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub to: Option<Name>,
+    /// Its named volumes are left behind.
+    #[serde(default)]
+    pub lose_volume: bool,
+}
