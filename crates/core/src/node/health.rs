@@ -78,6 +78,8 @@ pub(super) struct Checkups {
 
 /// Before the first probe.
 const NOT_ASKED: &str = "not asked yet";
+/// It would take work, and its health check has had no good answer yet.
+const NOT_HEALTHY: &str = "its health check has had no good answer yet";
 
 // === impl CheckKind ===
 
@@ -122,7 +124,8 @@ impl Checkups {
     }
 }
 
-/// The check that decides whether an instance is ready: without one of its own, whoever is healthy is.
+/// The check that decides whether an instance is ready: without one of its own, whoever is healthy is. With both, it has
+/// to have been healthy once.
 const fn decides(spec: &ServiceSpec) -> Option<CheckKind> {
     match (&spec.ready, &spec.health) {
         (Some(_), _) => Some(CheckKind::Readiness),
@@ -172,12 +175,17 @@ impl NodeMachine {
         if decides(spec) == Some(kind) {
             // One that was ready before this agent began stays so until its check has failed.
             let was = self.records.get(&id).and_then(|record| record.readiness.as_ref());
+            let was_ready = was.is_some_and(|was| was.ready);
             let ready = match verdict {
                 Verdict::Passed => true,
                 Verdict::Failed => false,
-                Verdict::Unknown => was.is_some_and(|was| was.ready) && failures < check.failures,
+                Verdict::Unknown => was_ready && failures < check.failures,
             };
-            self.set_readiness(id, Readiness { ready, answer: probed.answer });
+            // Whoever may still turn out never to be healthy takes no work yet, and is no proof of its specification.
+            let proved =
+                was_ready || spec.health.is_none() || life.checkups.health.verdict != Verdict::Unknown;
+            let answer = if ready && !proved { NOT_HEALTHY.to_owned() } else { probed.answer };
+            self.set_readiness(id, Readiness { ready: ready && proved, answer });
         }
         self.touched.insert(id);
     }

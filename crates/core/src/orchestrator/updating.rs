@@ -172,7 +172,8 @@ impl Orchestrator {
     fn could_be_anywhere(&self, spec: &ServiceSpec) -> bool {
         let nobody = BTreeMap::new();
         let ask = Ask::new(spec, &nobody);
-        self.candidates(None).any(|member| member.never(&ask).is_none())
+        self.candidates(None)
+            .any(|member| member.never(&ask).is_none() && !member.is_too_small(&spec.resources))
     }
 
     /// What is exposed goes on until its successor is ready, where both fit and write to nothing.

@@ -220,6 +220,17 @@ impl<'a> Candidate<'a> {
         }
     }
 
+    /// Not even alone there would it have room.
+    #[must_use]
+    pub fn is_too_small(&self, asked: &Resources) -> bool {
+        match self.kind {
+            Kind::Node { total, .. } => !total.holds(asked),
+            Kind::Cluster { reports, .. } => {
+                !reports.is_empty() && !reports.values().any(|node| node.facts.allocatable.holds(asked))
+            }
+        }
+    }
+
     /// A refusal in words that lead further: a runtime that all nodes of a cluster lack may be there, and
     /// not ready.
     #[must_use]

@@ -234,3 +234,24 @@ fn what_is_exposed_is_started_again_while_it_is_held() {
     let mut node = node.restart("boot-2", vec![]);
     assert_eq!(node.launched().incarnation, 3);
 }
+
+#[test]
+fn whoever_has_never_been_healthy_is_not_ready() {
+    let start = Duration::from_secs(30);
+    let both = with_spec(|spec| {
+        spec.health = Some(Check { start, ..check() });
+        spec.ready = Some(check());
+    });
+    let (mut node, _) = running(&both);
+    probe(&mut node, 1, CheckKind::Readiness, true);
+    assert_eq!(ready(&node), Some(false));
+    let told = node.machine.instance(id(1)).unwrap().readiness.clone().unwrap();
+    assert_eq!(told.answer, "its health check has had no good answer yet");
+    probe(&mut node, 1, CheckKind::Health, true);
+    probe(&mut node, 1, CheckKind::Readiness, true);
+    assert_eq!(ready(&node), Some(true));
+    // From then on its health decides whether it is started again, and its readiness whether it gets work.
+    probe(&mut node, 1, CheckKind::Health, false);
+    probe(&mut node, 1, CheckKind::Readiness, true);
+    assert_eq!(ready(&node), Some(true));
+}

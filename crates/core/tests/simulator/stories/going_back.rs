@@ -248,11 +248,13 @@ fn one_that_recreates_ends_all_before_anything_starts() {
         }
         run_until_ran(&mut fleet, 2);
         // What could run nowhere ends nothing.
-        let mut nowhere = with(steady(), update);
+        let mut nowhere = with(steady(), update.clone());
         nowhere.0.runtime = crate::fleet::name("vm");
-        fleet.apply(shop(nowhere));
-        fleet.run_secs(30);
-        assert_eq!(fleet.processes("web").len(), 3);
+        for nowhere in [nowhere, with(steady().memory("64Gi"), update)] {
+            fleet.apply(shop(nowhere));
+            fleet.run_secs(30);
+            assert_eq!(fleet.processes("web").len(), 3);
+        }
     }
 }
 

@@ -259,7 +259,8 @@ prop_compose! {
     ) -> ServiceSpec {
         let health = health.map(|check| at(&ports, check));
         let ready = ready.map(|check| Check { start: Check::START, ..at(&ports, check) });
-        let expose = ports.keys().cloned().zip(expose).collect();
+        // Each run of a `cron` is a service of its own.
+        let expose = ports.keys().cloned().zip(expose).filter(|_| kind.cron().is_none()).collect();
         let mut command = command;
         if let Some(program) = command.first_mut() {
             program.insert(0, 'p');
