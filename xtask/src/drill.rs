@@ -5,6 +5,9 @@
 //! | [`operator`] | the day of a new administrator: its steps, one after the other |
 //! | [`refusals`] | what must be refused: verb × person × project, and forged proofs |
 //! | [`upgrade`] | a sea goes from one version to the next, and back |
+//! | [`healing`] | what is lost and cut off, and what costs whoever asks nothing |
+//! | [`load`] | whoever asks a service all the time |
+//! | [`strait`] | a network namespace, and the cable to it |
 //! | [`island`] | that sea, and what must work in it whatever its versions are |
 //! | [`previous`] | the program of an earlier commit |
 //! | [`steps`] | the steps of a drill, and their table |
@@ -13,13 +16,16 @@
 //!
 //! Anything that is not as it must be ends it with an error.
 
+mod healing;
 mod island;
+mod load;
 mod operator;
 mod previous;
 mod refusals;
 mod rest;
 mod sea;
 mod steps;
+mod strait;
 mod upgrade;
 
 use std::path::PathBuf;
@@ -43,6 +49,13 @@ pub(crate) struct Options {
 enum What {
     /// A sea from its first administrator to its restored root
     Operator,
+    /// A node dies, a cluster orchestrator dies in the middle of an update, a cluster is cut off; updates, migrations and
+    /// drains under load
+    Healing {
+        /// How many seconds the cluster is cut off
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+        partition: u64,
+    },
     /// A sea from an earlier version to this one, both side by side, and the way back
     Upgrade {
         /// The commit or tag to upgrade from [default: the newest tag `v*` before HEAD]
@@ -63,6 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let program = || options.program.clone().map_or_else(current, Ok);
     match &options.what {
         What::Operator => operator::run(&program()?),
+        What::Healing { partition } => healing::run(&program()?, Duration::from_secs(*partition)),
         What::Upgrade { from, previous } => {
             let previous = previous.clone();
             let previous = previous.map_or_else(|| previous::program(from.as_deref()), Ok)?;

@@ -23,6 +23,10 @@ pub(super) struct Ground {
     program: PathBuf,
     /// What each daemon was told when it was started first.
     words: BTreeMap<String, Vec<String>>,
+    /// What a daemon is told beside the usual.
+    more: BTreeMap<String, Vec<String>>,
+    /// Network namespaces of daemons that have one of their own.
+    inside: BTreeMap<String, String>,
     dir: PathBuf,
 }
 
@@ -70,7 +74,8 @@ impl Ground {
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         // Instances run as another user under root.
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o711))?;
-        let mut ground = Self { daemons: Vec::new(), program: PathBuf::new(), words: BTreeMap::new(), dir };
+        let (words, more, inside) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut ground = Self { daemons: Vec::new(), program: PathBuf::new(), words, more, inside, dir };
         ground.program = ground.bring(program, "holm")?;
         Ok(ground)
     }
@@ -80,6 +85,16 @@ impl Ground {
         let own = self.path(name);
         fs::copy(program, &own).with_context(|| format!("cannot copy {}", program.display()))?;
         Ok(own)
+    }
+
+    /// To a daemon that is started later.
+    pub(super) fn say_more(&mut self, name: &str, words: &[String]) {
+        self.more.entry(name.to_owned()).or_default().extend_from_slice(words);
+    }
+
+    /// A daemon that is started later has the network of this namespace.
+    pub(super) fn put_inside(&mut self, name: &str, namespace: &str) {
+        self.inside.insert(name.to_owned(), namespace.to_owned());
     }
 
     /// Daemons that are started from now on are this one.
@@ -190,7 +205,16 @@ impl Ground {
 
     fn daemon(&mut self, name: &str, words: &[String]) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.path(&format!("{name}.log")))?;
-        let child = clean(&self.program).args(words).stdout(log.try_clone()?).stderr(log).spawn();
+        let mut command = match self.inside.get(name) {
+            None => clean(&self.program),
+            Some(namespace) => {
+                let mut enter = clean(Path::new("ip"));
+                enter.args(["netns", "exec", namespace]).arg(&self.program);
+                enter
+            }
+        };
+        let more = self.more.get(name).into_iter().flatten();
+        let child = command.args(words).args(more).stdout(log.try_clone()?).stderr(log).spawn();
         let child = child.with_context(|| format!("cannot start {name}"))?;
         self.words.insert(name.to_owned(), words.to_vec());
         self.daemons.push(Daemon { name: name.to_owned(), child });
