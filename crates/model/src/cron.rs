@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, Zoned};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::name::shorten;
+use crate::name::{Name, shorten};
 use crate::time::Time;
 
 /// `minute hour day month weekday`, as in `*/15 * * * *`. At least once in nine years.
@@ -64,6 +64,15 @@ const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const MOST_YEARS: i16 = 9;
 /// Months, days, hours and minutes that are looked at before a schedule counts as one that never comes.
 const MOST_STEPS: u32 = 10_000;
+
+/// The service that a run is named after, where the name is that of a run: `report-20261122t1700z`.
+#[must_use]
+pub fn of_run(run: &Name) -> Option<Name> {
+    let (service, time) = run.as_str().rsplit_once('-')?;
+    let (day, minute) = time.strip_suffix('z')?.split_once('t')?;
+    let digits = |text: &str, number| text.len() == number && text.bytes().all(|byte| byte.is_ascii_digit());
+    (digits(day, 8) && digits(minute, 4)).then(|| Name::new(service).ok()).flatten()
+}
 
 // === impl Field ===
 

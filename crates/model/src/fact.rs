@@ -169,6 +169,16 @@ impl InstanceStatus {
         self.state == InstanceState::Running && self.readiness.as_ref().is_none_or(|told| told.ready)
     }
 
+    /// Nothing of it runs, and nothing will start by itself: its silence changes nothing.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        match self.state {
+            InstanceState::Completed | InstanceState::Stopped | InstanceState::Terminated => true,
+            InstanceState::Failed => self.exhausted,
+            _ => false,
+        }
+    }
+
     /// Whether this is news compared with `old`: a later incarnation, or a later state of the same.
     #[must_use]
     pub const fn is_newer_than(&self, old: &Self) -> bool {

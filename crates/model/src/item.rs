@@ -91,6 +91,9 @@ pub struct Part {
     pub run: RunState,
     /// How often people asked for a restart.
     pub restarts: u64,
+    /// The service with `cron` that `service` is a run of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_of: Option<Name>,
 }
 
 /// To a cluster: fill this slot (or: one on each of your matching nodes).
@@ -161,6 +164,19 @@ pub struct Obeyed {
 
 /// A list as one side holds it.
 pub type Items = BTreeMap<ItemKey, PackedItem>;
+
+// === impl Part ===
+
+impl Part {
+    /// The service of the manifest: who it is for those who give roles and check proofs.
+    #[must_use]
+    pub const fn known_as(&self) -> &Name {
+        match &self.run_of {
+            Some(cron) => cron,
+            None => &self.service,
+        }
+    }
+}
 
 // === impl ItemKey ===
 

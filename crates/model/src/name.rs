@@ -36,6 +36,12 @@ impl Name {
         if fine { Ok(Self(text.into())) } else { Err(NameError(text.to_owned())) }
     }
 
+    /// No name sorts before it.
+    #[must_use]
+    pub fn first() -> Self {
+        Self("0".into())
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

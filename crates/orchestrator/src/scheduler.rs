@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holm_core::orchestrator::{ConsultId, Event};
+use holm_core::orchestrator::{ConsultId, Event, QUESTIONS_AT_ONCE};
 use holm_model::id::MemberId;
 use holm_model::name::Name;
 use holm_model::view::scheduler::{ConsultView, CounselView};
@@ -78,7 +78,8 @@ pub(crate) struct Consultants {
     endpoints: BTreeMap<Name, Endpoint>,
     tls: Option<Arc<ClientConfig>>,
     timeout: Duration,
-    permits: Arc<Semaphore>,
+    /// One that hangs keeps the others waiting for nothing.
+    permits: BTreeMap<Name, Arc<Semaphore>>,
     inputs: Inputs,
 }
 
@@ -103,8 +104,6 @@ enum AskError {
 
 /// Of an answer: 500 ids have less than a tenth.
 const MOST_BYTES: usize = 256 * 1024;
-/// Questions on their way at once; the others wait, and their time goes on.
-const AT_ONCE: usize = 8;
 /// How long a scheduler is given if nobody says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -169,13 +168,18 @@ fn trusting(path: &Path) -> Result<Arc<ClientConfig>, TrustError> {
 
 // === impl Consultants ===
 
+/// Of one scheduler: as many as the machine asks at once.
+fn permits() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(QUESTIONS_AT_ONCE))
+}
+
 impl Consultants {
     pub(crate) fn new(schedulers: &Schedulers, tls: Option<Arc<ClientConfig>>, inputs: Inputs) -> Self {
         Self {
             endpoints: schedulers.endpoints.clone(),
             tls,
             timeout: schedulers.timeout,
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: schedulers.endpoints.keys().cloned().map(|name| (name, permits())).collect(),
             inputs,
         }
     }
@@ -183,8 +187,11 @@ impl Consultants {
     /// Asks in a task of its own; the answer comes as an event.
     pub(crate) fn consult(self: &Arc<Self>, id: ConsultId, scheduler: &Name, question: Box<ConsultView>) {
         let Some(endpoint) = self.endpoints.get(scheduler).cloned() else { return };
+        let Some(permits) = self.permits.get(scheduler).cloned() else { return };
         let consultants = Arc::clone(self);
         tokio::spawn(async move {
+            // It is never closed.
+            let _permit = permits.acquire().await.ok();
             let asked =
                 tokio::time::timeout(consultants.timeout, consultants.ask(&endpoint, &question)).await;
             let answer = asked.unwrap_or(Err(AskError::Late(consultants.timeout)));
@@ -195,8 +202,6 @@ impl Consultants {
     }
 
     async fn ask(&self, endpoint: &Endpoint, question: &ConsultView) -> Result<Vec<MemberId>, AskError> {
-        // It is never closed.
-        let _permit = self.permits.acquire().await.ok();
         let place = format!("{}:{}", endpoint.host, endpoint.port);
         let unreachable = |error| AskError::Connect(place.clone(), error);
         let stream = TcpStream::connect((&*endpoint.host, endpoint.port)).await.map_err(unreachable)?;
@@ -270,38 +275,41 @@ mod tests {
         assert!(Schedulers::default().tls().unwrap().is_none());
     }
 
-    /// A scheduler that gives each question the same answer, or none.
-    async fn answering(
-        answer: &'static str,
-    ) -> (Arc<Consultants>, tokio::sync::mpsc::Receiver<Queued>, Name) {
+    /// Where a scheduler is that gives each question the same answer, or none.
+    async fn answering(answer: &'static str) -> Endpoint {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/rank", listener.local_addr().unwrap());
         tokio::spawn(async move {
+            let mut unanswered = Vec::new();
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut head = [0; 4096];
                 let read = stream.read(&mut head).await.unwrap();
                 assert!(head[..read].starts_with(b"POST /rank HTTP/1.1\r\n"));
                 if answer.is_empty() {
-                    std::future::pending::<()>().await;
+                    unanswered.push(stream);
+                    continue;
                 }
                 stream.write_all(answer.as_bytes()).await.unwrap();
                 // A body without a length ends with its connection.
                 drop(stream);
             }
         });
-        let name = Name::new("green").unwrap();
-        let schedulers = Schedulers {
-            endpoints: BTreeMap::from([(name.clone(), url.parse().unwrap())]),
-            timeout: Duration::from_millis(500),
-            ..Schedulers::default()
-        };
-        let (inputs, heard) = tokio::sync::mpsc::channel(8);
-        (Arc::new(Consultants::new(&schedulers, None, Inputs::new(inputs))), heard, name)
+        url.parse().unwrap()
     }
 
-    async fn asked(answer: &'static str) -> Result<Vec<MemberId>, String> {
-        let (consultants, mut heard, name) = answering(answer).await;
+    async fn consultants(
+        answers: &[(&str, &'static str)],
+    ) -> (Arc<Consultants>, tokio::sync::mpsc::Receiver<Queued>) {
+        let mut schedulers = Schedulers { timeout: Duration::from_millis(500), ..Schedulers::default() };
+        for (name, answer) in answers {
+            schedulers.endpoints.insert(Name::new(name).unwrap(), answering(answer).await);
+        }
+        let (inputs, heard) = tokio::sync::mpsc::channel(64);
+        (Arc::new(Consultants::new(&schedulers, None, Inputs::new(inputs))), heard)
+    }
+
+    fn ask(consultants: &Arc<Consultants>, id: u64, scheduler: &str) {
         let question = ConsultView {
             orchestrator: "vienna".to_owned(),
             project: "default".to_owned(),
@@ -313,11 +321,37 @@ mod tests {
             memory: 1,
             candidates: Vec::new(),
         };
-        consultants.consult(ConsultId(7), &name, Box::new(question));
+        consultants.consult(ConsultId(id), &Name::new(scheduler).unwrap(), Box::new(question));
+    }
+
+    async fn next(heard: &mut tokio::sync::mpsc::Receiver<Queued>) -> (u64, Result<Vec<MemberId>, String>) {
         match heard.recv().await.unwrap().input {
-            Input::Event(Event::Consulted { id: ConsultId(7), answer }) => answer,
+            Input::Event(Event::Consulted { id: ConsultId(id), answer }) => (id, answer),
             other => panic!("{other:?}"),
         }
+    }
+
+    async fn asked(answer: &'static str) -> Result<Vec<MemberId>, String> {
+        let (consultants, mut heard) = consultants(&[("green", answer)]).await;
+        ask(&consultants, 7, "green");
+        next(&mut heard).await.1
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_costs_the_others_nothing_and_who_waits_for_it_no_time() {
+        let fine = "HTTP/1.1 200 OK\r\n\r\n{\"ranking\":[\"1-0123456789ab-2\"]}";
+        let (consultants, mut heard) = consultants(&[("green", fine), ("hangs", "")]).await;
+        let many = u64::try_from(2 * QUESTIONS_AT_ONCE).unwrap();
+        (0..many).for_each(|id| ask(&consultants, id, "hangs"));
+        let begun = tokio::time::Instant::now();
+        ask(&consultants, many, "green");
+        let (first, answer) = next(&mut heard).await;
+        assert!(first == many && answer.is_ok(), "{first}: {answer:?}");
+        for _ in 0..many {
+            assert!(next(&mut heard).await.1.is_err());
+        }
+        // The second half had its whole time, too.
+        assert!(begun.elapsed() >= Duration::from_millis(900));
     }
 
     #[tokio::test]

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Role};
 use crate::describe::describe;
 use crate::expose::Balancer;
+use crate::expose::rooms::Rooms;
 use crate::ground::{Face, Ground};
 use crate::handle::{Handle, Inputs, Shared};
 use crate::health::Health;
@@ -153,9 +154,15 @@ impl Shell {
             Arc::new(Uplink::new(parent, dir, revocations, ground.clock, config.limits, Arc::clone(&meter)))
         });
         let notary = Arc::new(Notary::new(Arc::clone(&signer), ground.revocations.clone()));
-        let router = Router::new(Arc::clone(&links), uplink.clone(), inputs.clone(), Arc::clone(&notary));
-        let balancer =
-            Balancer::new(config.expose_address, inputs.clone(), router.clone(), config.limits.tunnels);
+        let rooms = Rooms::new(config.limits.tunnels);
+        let router = Router::new(
+            Arc::clone(&links),
+            uplink.clone(),
+            inputs.clone(),
+            Arc::clone(&notary),
+            rooms.clone(),
+        );
+        let balancer = Balancer::new(config.expose_address, inputs.clone(), router.clone(), rooms);
         let (voided, hears) = tokio::sync::watch::channel(());
         let world = World {
             links: Arc::clone(&links),

@@ -18,6 +18,7 @@ use holm_model::tunnel::{Answer, Purpose, Request};
 use tokio::io::{AsyncWriteExt, copy_bidirectional_with_sizes};
 
 use crate::describe::describe;
+use crate::expose::rooms::{PASSING, Rooms};
 use crate::handle::Inputs;
 use crate::identity::Notary;
 use crate::links::Links;
@@ -31,6 +32,7 @@ pub(crate) struct Router {
     uplink: Option<Arc<Uplink>>,
     inputs: Inputs,
     notary: Arc<Notary>,
+    rooms: Rooms,
 }
 
 /// There is no tunnel.
@@ -46,6 +48,8 @@ pub enum TunnelError {
     NoPath,
     #[error("the way leads over the member {0}, which has no link now; try again when it is online")]
     Offline(MemberId),
+    #[error("the link of the member {0} has no room for another connection; try again later")]
+    Crowded(MemberId),
     #[error("this cluster has no link to its parent now; try again later")]
     NoParent,
     #[error("no tunnel to the member can be opened")]
@@ -70,8 +74,9 @@ impl Router {
         uplink: Option<Arc<Uplink>>,
         inputs: Inputs,
         notary: Arc<Notary>,
+        rooms: Rooms,
     ) -> Self {
-        Self { links, uplink, inputs, notary }
+        Self { links, uplink, inputs, notary, rooms }
     }
 
     /// A tunnel to the instance, granted by its node.
@@ -113,12 +118,26 @@ impl Router {
 
     /// Serves a tunnel that our parent has opened.
     pub(crate) async fn serve_parent(&self, mut tunnel: Tunnel) {
+        let mut room = None;
         let next = match read_header::<_, Request>(&mut tunnel).await {
-            Ok(Request { path, .. }) if path.is_empty() => Err(TunnelError::NoPath),
-            Ok(Request { path, purpose }) => self.down(&path, purpose).await,
+            Ok(Request { path, purpose }) => match (path.first(), &purpose) {
+                (None, _) => Err(TunnelError::NoPath),
+                // As those of our own ports: logs and shells need room, too.
+                (Some(first), Purpose::Connect { .. }) => {
+                    room = self.rooms.enter(&path, PASSING);
+                    let first = *first;
+                    if room.is_some() {
+                        self.down(&path, purpose).await
+                    } else {
+                        Err(TunnelError::Crowded(first))
+                    }
+                }
+                (Some(_), _) => self.down(&path, purpose).await,
+            },
             Err(error) => Err(error.into()),
         };
         pass_on(tunnel, next).await;
+        drop(room);
     }
 
     /// The first member of the path gets the rest of it.

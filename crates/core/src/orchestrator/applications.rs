@@ -7,6 +7,7 @@ use holm_model::id::{Uid, WishId};
 use holm_model::member::Role;
 use holm_model::name::Name;
 use holm_model::service::{Application, Replicas};
+use holm_model::slot::ServiceKey;
 use holm_model::view::ApplyView;
 use holm_model::wish::{AppKey, Version, Wish};
 
@@ -217,12 +218,10 @@ impl Orchestrator {
 
     /// A wish changed: so did what is wanted here.
     pub(super) fn refresh_demands(&mut self, id: WishId) {
-        let old: Vec<Origin> = self
-            .demands
-            .keys()
-            .filter(|origin| matches!(origin, Origin::Own(key) if key.wish == id))
-            .cloned()
-            .collect();
+        let first = Origin::Own(ServiceKey { wish: id, service: Name::first() });
+        let of_the_wish = |origin: &&Origin| matches!(origin, Origin::Own(key) if key.wish == id);
+        let old: Vec<Origin> =
+            self.demands.range(first..).map(|(origin, _)| origin).take_while(of_the_wish).cloned().collect();
         for origin in old {
             self.demands.remove(&origin);
             self.todo.origins.insert(origin);

@@ -39,10 +39,19 @@ struct About {
 pub(super) struct NoPlace {
     /// Who does not and why, for people.
     pub(super) reason: String,
-    /// A service that it has to be with is wanted here, too, and has no place yet.
-    pub(super) waits: bool,
+    /// It may have one as soon as this is over.
+    pub(super) waits: Option<Awaits>,
     /// How many members have a reason of each class.
     pub(super) classes: BTreeMap<&'static str, u64>,
+}
+
+/// What a slot without a place waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// A service that it has to be with is wanted here, too, and has no place yet.
+    Company,
+    /// Its scheduler is asked: whether there is a place, nobody knows yet.
+    Answer,
 }
 
 /// The member that takes a slot, and why it does if others could have.
@@ -222,7 +231,10 @@ impl Orchestrator {
             best.ok_or_else(|| self.refusals(ask)).map(|(id, chosen)| (id, Some(chosen)))
         };
         let found = found.map_err(|reasons| NoPlace {
-            waits: reasons.iter().any(|(_, reason)| self.is_awaited_here(demand, reason)),
+            waits: reasons
+                .iter()
+                .any(|(_, reason)| self.is_awaited_here(demand, reason))
+                .then_some(Awaits::Company),
             reason: self.nobody(&reasons),
             classes: classes(reasons.iter().map(|(_, reason)| reason)),
         });
@@ -304,7 +316,7 @@ impl Orchestrator {
 
     /// The member that a per-node slot is for. What was there may be there again though it is cordoned or tainted.
     fn on_its_node(&self, ask: &Ask<'_>, slot_id: &SlotId, name: Option<&Name>) -> Choice {
-        let nobody = |reason, classes| NoPlace { reason, waits: false, classes };
+        let nobody = |reason, classes| NoPlace { reason, waits: None, classes };
         let of_name = |member: &Candidate<'_>| Some(member.name) == name;
         let member = self.candidates(None).find(of_name);
         let mut member = member.ok_or_else(|| nobody("its node has left".to_owned(), BTreeMap::new()))?;

@@ -1,5 +1,7 @@
 //! Claims to ports of orchestrators, when an application is applied: granted, and nobody else's.
 
+use std::collections::BTreeMap;
+
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::name::Name;
 use holm_model::service::{Application, ServiceSpec};
@@ -24,7 +26,10 @@ struct Claim<'a> {
 impl Orchestrator {
     /// Ports that were not granted, or lead to something else already.
     pub(super) fn check_exposed(&self, app: &AppKey, application: &Application) -> Result<(), Refusal> {
-        let mut ours: Vec<Claim<'_>> = Vec::new();
+        if application.services.values().all(|service| service.spec.expose.is_empty()) {
+            return Ok(());
+        }
+        let mut taken = self.claimed_by_others(app);
         for claim in claims(app, application.services.iter().map(|(name, service)| (name, &service.spec))) {
             let at = format!("services.{}.expose.{}", claim.service, claim.name);
             let here = match self.config.tier {
@@ -40,55 +45,44 @@ impl Orchestrator {
             if let Some(reason) = reason {
                 return Err(Refusal::Invalid(format!("{at}: {reason}")));
             }
-            let other = ours.iter().find(|other| other.clashes(&claim)).map(|other| other.denies(claim.app));
-            let other = other.or_else(|| self.claimed_by_others(&claim));
-            if let Some(reason) = other.or_else(|| self.claimed_by_parent(&claim)) {
-                return Err(Refusal::Conflict(format!("{at}: {reason}")));
+            let before = taken.entry(claim.expose.port).or_default();
+            if let Some(other) = before.iter().find(|other| other.clashes(&claim)) {
+                return Err(Refusal::Conflict(format!("{at}: {}", other.denies(claim.app))));
             }
-            ours.push(claim);
+            before.push(claim);
         }
         Ok(())
     }
 
-    fn claimed_by_others(&self, claim: &Claim<'_>) -> Option<String> {
-        let others = self.wishes.values().map(|row| &row.wish);
-        others.filter(|wish| wish.deleted.is_none() && wish.key != *claim.app).find_map(|wish| {
-            let specs: Vec<_> = wish
-                .services
-                .iter()
-                .filter_map(|(name, service)| Some((name, service.spec.decode().ok()?)))
-                .collect();
-            claims(&wish.key, specs.iter().map(|(name, spec)| (*name, spec)))
-                .find(|other| other.clashes(claim))
-                .map(|other| other.denies(claim.app))
-        })
-    }
-
-    /// What our parent has us run is not among our wishes.
-    fn claimed_by_parent(&self, claim: &Claim<'_>) -> Option<String> {
-        let own = self.apps.get(claim.app);
-        let shares = self.demands.iter().filter(|(origin, _)| matches!(origin, Origin::Share(_)));
-        shares.map(|(_, demand)| demand).filter(|demand| Some(&demand.part.wish) != own).find_map(|demand| {
-            let mut exposes = demand.spec.as_ref()?.expose.values();
-            let part = &demand.part;
-            exposes
-                .any(|other| other.port == claim.expose.port && other.at.contains(&ExposedAt::Cluster))
-                .then(|| leads_elsewhere(claim.expose.port, (&part.app, &part.service), claim.app))
-        })
+    /// Claims of other applications, ours and those that our parent has us run, by port.
+    fn claimed_by_others(&self, app: &AppKey) -> BTreeMap<u16, Vec<Claim<'_>>> {
+        let own = self.apps.get(app);
+        let others = self.demands.iter().filter(|(origin, demand)| match origin {
+            Origin::Own(_) => demand.part.app != *app,
+            Origin::Share(_) => Some(&demand.part.wish) != own,
+        });
+        let mut claimed: BTreeMap<u16, Vec<Claim<'_>>> = BTreeMap::new();
+        for (origin, demand) in others {
+            let said = demand.spec.iter().map(|spec| (&demand.part.service, &**spec));
+            for claim in claims(&demand.part.app, said) {
+                // What our parent opens itself is not in our way.
+                if matches!(origin, Origin::Own(_)) || claim.expose.at.contains(&ExposedAt::Cluster) {
+                    claimed.entry(claim.expose.port).or_default().push(claim);
+                }
+            }
+        }
+        claimed
     }
 }
 
 // === impl Claim ===
 
-fn claims<'a, 'b>(
+fn claims<'a>(
     app: &'a AppKey,
-    services: impl Iterator<Item = (&'a Name, &'b ServiceSpec)>,
-) -> impl Iterator<Item = Claim<'b>>
-where
-    'a: 'b,
-{
+    services: impl Iterator<Item = (&'a Name, &'a ServiceSpec)>,
+) -> impl Iterator<Item = Claim<'a>> {
     services.flat_map(move |(service, spec)| {
-        let claim = move |(name, expose): (&'b Name, &'b Expose)| Claim {
+        let claim = move |(name, expose): (&'a Name, &'a Expose)| Claim {
             app,
             service,
             name,

@@ -8,6 +8,9 @@
 //!                                 └───────────────────────▶ Failed ─▶ the built-in strategy; or nobody, where it is required
 //! ```
 //!
+//! A few slots at a time are asked about, of each scheduler; the others wait. One that does not answer is left alone,
+//! but for a single question now and then, and the built-in strategy decides at once.
+//!
 //! Nothing of it is durable: whoever starts anew, or takes a step back, asks again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +23,7 @@ use holm_model::service::ServiceSpec;
 use holm_model::view::scheduler::{CandidateView, ConsultView, RoomView};
 
 use super::Orchestrator;
-use super::choosing::NoPlace;
+use super::choosing::{Awaits, NoPlace};
 use super::demand::{Demand, SlotId};
 use super::event::{ConsultId, Effect};
 use crate::scheduler::{Ask, Candidate, Kind, Ranking};
@@ -30,10 +33,17 @@ use crate::scheduler::{Ask, Candidate, Kind, Ranking};
 pub(super) struct Consulting {
     last: u64,
     open: BTreeMap<SlotId, Inquiry>,
-    /// Slots that are asked about when there is room.
-    waiting: BTreeSet<SlotId>,
-    /// Why those that did not answer last did not.
-    down: BTreeMap<Name, String>,
+    /// Slots that are asked about when their scheduler has room.
+    waiting: BTreeMap<Name, BTreeSet<SlotId>>,
+    /// Those that did not answer last.
+    down: BTreeMap<Name, Down>,
+}
+
+#[derive(Debug)]
+struct Down {
+    why: String,
+    /// Boot time: it is asked nothing before.
+    again: Duration,
 }
 
 #[derive(Debug)]
@@ -66,9 +76,9 @@ pub(super) enum Counsel {
 
 /// Candidates in one question: the first of the built-in strategy.
 const MOST: usize = 500;
-/// Questions without an answer at once.
-const AT_ONCE: usize = 64;
-/// How long a required scheduler that failed is left alone.
+/// Questions to one scheduler without an answer at once.
+pub const AT_ONCE: usize = 8;
+/// How long a scheduler that failed is left alone.
 const AGAIN: Duration = Duration::from_secs(10);
 
 // === impl Consulting ===
@@ -81,11 +91,40 @@ impl Consulting {
 
     /// Why the scheduler did not answer last; `None`: it did, or was never asked.
     pub(super) fn down(&self, scheduler: &Name) -> Option<&str> {
-        self.down.get(scheduler).map(String::as_str)
+        self.down.get(scheduler).map(|down| down.why.as_str())
     }
 
-    fn is_full(&self) -> bool {
-        self.open.values().filter(|inquiry| matches!(inquiry.answer, Answer::Awaited)).count() >= AT_ONCE
+    fn is_full(&self, scheduler: &Name) -> bool {
+        let awaited = |of: &&Inquiry| of.scheduler == *scheduler && matches!(of.answer, Answer::Awaited);
+        self.open.values().filter(awaited).count() >= AT_ONCE
+    }
+
+    /// It did not answer, and not long ago.
+    fn is_left_alone(&self, scheduler: &Name, now: Duration) -> bool {
+        self.down.get(scheduler).is_some_and(|down| now < down.again)
+    }
+
+    fn wait(&mut self, scheduler: &Name, slot_id: &SlotId) {
+        self.waiting.entry(scheduler.clone()).or_default().insert(slot_id.clone());
+    }
+
+    /// A slot that may be asked about now, or need not be; it waits no more.
+    fn next_waiting(&mut self, now: Duration, required: bool) -> Option<SlotId> {
+        let has_turn = |scheduler: &&Name| match self.is_left_alone(scheduler, now) {
+            true => !required,
+            false => !self.is_full(scheduler),
+        };
+        let scheduler = self.waiting.keys().find(has_turn)?.clone();
+        let slots = self.waiting.get_mut(&scheduler)?;
+        let slot = slots.pop_first();
+        if slots.is_empty() {
+            self.waiting.remove(&scheduler);
+        }
+        slot
+    }
+
+    fn asks_about(&self, slot_id: &SlotId) -> bool {
+        self.open.contains_key(slot_id) || self.waiting.values().any(|slots| slots.contains(slot_id))
     }
 
     fn slot_of(&self, id: ConsultId) -> Option<SlotId> {
@@ -120,8 +159,16 @@ impl Orchestrator {
     }
 
     fn consult(&mut self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec, scheduler: Name) -> Counsel {
-        if self.consulting.is_full() {
-            self.consulting.waiting.insert(slot_id.clone());
+        let now = self.now.boot;
+        if self.consulting.is_left_alone(&scheduler, now) {
+            if !self.config.schedulers.required {
+                return Counsel::Own;
+            }
+            self.consulting.wait(&scheduler, slot_id);
+            return Counsel::Nobody(self.required(&scheduler));
+        }
+        if self.consulting.is_full(&scheduler) {
+            self.consulting.wait(&scheduler, slot_id);
             return Counsel::Nobody(waits(&scheduler));
         }
         let refused = self.refused(slot_id);
@@ -138,7 +185,11 @@ impl Orchestrator {
         let question = self.question(&ask, slot_id, demand, &members);
         self.consulting.last += 1;
         let id = ConsultId(self.consulting.last);
-        let until = self.now.boot + self.config.schedulers.patience;
+        let until = now + self.config.schedulers.patience;
+        if let Some(down) = self.consulting.down.get_mut(&scheduler) {
+            // This one question tells whether it answers again.
+            down.again = now + AGAIN;
+        }
         let (generation, answer) = (demand.part.generation, Answer::Awaited);
         self.effects.push(Effect::Consult { id, scheduler: scheduler.clone(), question: Box::new(question) });
         let nobody = waits(&scheduler);
@@ -182,7 +233,7 @@ impl Orchestrator {
         let answer = answer.and_then(|ranking| match stranger(&ranking) {
             Some(id) => Err(format!("it names {id}, which was no candidate")),
             None if ranking.is_empty() => Err("it names nobody".to_owned()),
-            None => Ok(ranking),
+            None => Ok(once_each(ranking)),
         });
         let scheduler = inquiry.scheduler.clone();
         match answer {
@@ -195,17 +246,17 @@ impl Orchestrator {
             }
             Err(why) => self.consult_failed(&slot_id, "failed", &why),
         }
-        self.todo.slots.extend(self.consulting.waiting.pop_first());
         self.todo.slots.insert(slot_id);
     }
 
     fn consult_failed(&mut self, slot_id: &SlotId, outcome: &'static str, why: &str) {
-        let until = self.now.boot + AGAIN;
+        let again = self.now.boot + AGAIN;
         let Some(inquiry) = self.consulting.open.get_mut(slot_id) else { return };
-        (inquiry.answer, inquiry.until) = (Answer::Failed, until);
+        (inquiry.answer, inquiry.until) = (Answer::Failed, again);
         let scheduler = inquiry.scheduler.clone();
         self.tally.consulted(outcome);
-        if self.consulting.down.insert(scheduler.clone(), why.to_owned()).is_none() {
+        let down = Down { why: why.to_owned(), again };
+        if self.consulting.down.insert(scheduler.clone(), down).is_none() {
             self.note_scheduler(&scheduler, ("up", "down"), why);
         }
     }
@@ -213,19 +264,33 @@ impl Orchestrator {
     /// Silence is an answer, too; and what failed may be asked again.
     pub(super) fn look_at_inquiries(&mut self) {
         let now = self.now.boot;
-        let due = |inquiry: &Inquiry| inquiry.until <= now;
-        let over: Vec<_> = self.consulting.open.iter().filter(|(_, inquiry)| due(inquiry)).collect();
-        let over: Vec<_> =
-            over.into_iter().map(|(slot, i)| (slot.clone(), matches!(i.answer, Answer::Awaited))).collect();
-        for (slot_id, awaited) in over {
-            if awaited {
-                self.consult_failed(&slot_id, "silent", "it does not answer in time");
-                self.todo.slots.extend(self.consulting.waiting.pop_first());
-            } else {
-                self.consulting.open.remove(&slot_id);
+        let due = self.consulting.open.iter().filter(|(_, inquiry)| inquiry.until <= now);
+        let due: Vec<_> = due.map(|(slot_id, _)| slot_id.clone()).collect();
+        for slot_id in due {
+            let Some(inquiry) = self.consulting.open.get(&slot_id) else { continue };
+            match inquiry.answer {
+                Answer::Awaited => {
+                    self.consult_failed(&slot_id, "silent", "it does not answer in time");
+                    self.todo.slots.insert(slot_id);
+                }
+                Answer::Ranked(_) => drop(self.consulting.open.remove(&slot_id)),
+                Answer::Failed => {
+                    let scheduler = inquiry.scheduler.clone();
+                    self.consulting.open.remove(&slot_id);
+                    self.consulting.wait(&scheduler, &slot_id);
+                }
             }
-            self.todo.slots.insert(slot_id);
         }
+    }
+
+    /// A slot whose turn to be asked about has come.
+    pub(super) fn next_to_ask_about(&mut self) -> Option<SlotId> {
+        self.consulting.next_waiting(self.now.boot, self.config.schedulers.required)
+    }
+
+    /// Its scheduler is asked, or will be, or what it said is not heeded yet: there may be a place.
+    pub(super) fn is_asked_about(&self, slot_id: &SlotId) -> bool {
+        self.consulting.asks_about(slot_id)
     }
 
     /// Those that there are, and whether they answered last.
@@ -259,7 +324,7 @@ impl Orchestrator {
         let why = self.consulting.down(scheduler).unwrap_or("it gave no answer of use");
         NoPlace {
             reason: format!("takes nothing new: its scheduler `{scheduler}` is required, and {why}"),
-            waits: false,
+            waits: None,
             classes: BTreeMap::from([("scheduler", 1)]),
         }
     }
@@ -271,9 +336,16 @@ impl Orchestrator {
     }
 }
 
+/// Whoever is named again is named already.
+fn once_each(mut ranking: Vec<MemberId>) -> Vec<MemberId> {
+    let mut named = BTreeSet::new();
+    ranking.retain(|id| named.insert(*id));
+    ranking
+}
+
 fn waits(scheduler: &Name) -> NoPlace {
     let reason = format!("waits for the scheduler `{scheduler}`");
-    NoPlace { reason, waits: true, classes: BTreeMap::from([("consulting", 1)]) }
+    NoPlace { reason, waits: Some(Awaits::Answer), classes: BTreeMap::from([("consulting", 1)]) }
 }
 
 fn candidate_view(member: &Candidate<'_>, own: u32) -> CandidateView {

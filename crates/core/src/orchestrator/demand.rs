@@ -65,6 +65,7 @@ impl Demand {
                 replicas: service.replicas,
                 run: service.run,
                 restarts: service.restarts,
+                run_of: service.run_of.as_ref().map(|run| run.service.clone()),
             };
             let spec = specs.decode(&part.spec);
             let slots = match service.replicas {

@@ -4,6 +4,7 @@ use holm_model::id::MemberId;
 use holm_model::message::{Down, Up};
 use holm_model::name::Name;
 use holm_model::view::scheduler::ConsultView;
+use holm_model::wish::AppKey;
 
 use super::command::{Actor, Command, Refusal, Reply};
 use super::exposing::Exposure;
@@ -52,6 +53,8 @@ pub enum Event {
     /// A port of [`Effect::Expose`] is open; or it is not, why.
     Exposed {
         port: u16,
+        /// The service, and its port: another one may have it by now.
+        leads_to: (AppKey, Name, Name),
         outcome: Result<(), String>,
     },
     /// What a scheduler answered, the best member first; or why there is no answer, for people.

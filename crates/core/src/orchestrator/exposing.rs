@@ -3,6 +3,7 @@
 //! The shell opens them and chooses among the targets; see [`Effect::Expose`]. Whose a port is: [`holders`](super::holders).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::fact::InstanceReport;
@@ -32,7 +33,7 @@ pub struct Exposure {
     /// Why it stays closed here, for people.
     pub refused: Option<String>,
     /// Instances that take connections now.
-    pub targets: Vec<Target>,
+    pub targets: Arc<[Target]>,
 }
 
 /// An instance that takes connections.
@@ -60,9 +61,13 @@ pub struct Exposed {
 pub(super) struct Exposing {
     /// Services with exposed ports, and where they are wanted from.
     services: BTreeMap<ServiceKey, BTreeSet<Origin>>,
-    /// Something may have changed.
-    touched: bool,
+    /// Those of which something may have changed.
+    touched: BTreeSet<ServiceKey>,
+    /// One of them is new, or has gone.
+    claims_changed: bool,
     told: Vec<Exposure>,
+    /// Instances that take connections, as they were told: only those of touched services are looked for anew.
+    targets: BTreeMap<Holder, Arc<[Target]>>,
     /// Whose the ports are, granted or not.
     holders: BTreeMap<u16, Holder>,
     outcomes: BTreeMap<u16, Result<(), String>>,
@@ -71,13 +76,17 @@ pub(super) struct Exposing {
 // === impl Exposing ===
 
 impl Exposing {
-    pub(super) fn touch(&mut self) {
-        self.touched |= !self.services.is_empty();
+    /// Something happened to an instance of the service.
+    pub(super) fn touch(&mut self, service: &ServiceKey) {
+        if self.services.contains_key(service) {
+            self.touched.insert(service.clone());
+        }
     }
 
     /// What was told may not have been heard.
     pub(super) fn forget(&mut self) {
-        self.touched |= !self.told.is_empty() || !self.services.is_empty();
+        self.claims_changed |= !self.told.is_empty();
+        self.touched.extend(self.services.keys().cloned());
         self.told.clear();
     }
 
@@ -90,18 +99,20 @@ impl Exposing {
     }
 
     fn note(&mut self, key: ServiceKey, origin: &Origin) {
-        self.touched |= true;
+        self.touched.insert(key.clone());
         self.services.entry(key).or_default().insert(origin.clone());
     }
 
     fn drop(&mut self, origin: &Origin) {
-        let before = self.services.len();
-        let mut found = false;
-        self.services.retain(|_, origins| {
-            found |= origins.remove(origin);
+        let mut left = BTreeSet::new();
+        self.services.retain(|key, origins| {
+            if origins.remove(origin) {
+                left.insert(key.clone());
+            }
             !origins.is_empty()
         });
-        self.touched |= found || self.services.len() != before;
+        self.claims_changed |= !left.is_empty();
+        self.touched.append(&mut left);
     }
 }
 
@@ -123,12 +134,16 @@ impl Orchestrator {
 
     /// Tells the shell which ports there must be, if that has changed.
     pub(super) fn expose(&mut self) {
-        if !std::mem::take(&mut self.exposing.touched) {
+        let touched = std::mem::take(&mut self.exposing.touched);
+        if !std::mem::take(&mut self.exposing.claims_changed) && touched.is_empty() {
             return;
         }
+        let mut targets = std::mem::take(&mut self.exposing.targets);
+        targets.retain(|(key, _), _| !touched.contains(key));
         let elected = self.elect(self.claimants());
-        let table = self.table(&elected);
+        let table = self.table(&elected, &mut targets);
         let holders = elected.into_iter().map(|(port, claimant)| (port, claimant.holder())).collect();
+        self.exposing.targets = targets;
         let before = std::mem::replace(&mut self.exposing.holders, holders);
         let holders = &self.exposing.holders;
         // Somebody may wait for a port that is free now.
@@ -154,7 +169,12 @@ impl Orchestrator {
         self.effects.push(Effect::Expose(table));
     }
 
-    fn table(&self, elected: &BTreeMap<u16, Claimant<'_>>) -> Vec<Exposure> {
+    /// `targets`: those that are known, and will be.
+    fn table(
+        &self,
+        elected: &BTreeMap<u16, Claimant<'_>>,
+        targets: &mut BTreeMap<Holder, Arc<[Target]>>,
+    ) -> Vec<Exposure> {
         let exposure = |claimant: Claimant<'_>| {
             let (app, service) = (claimant.demand.part.app.clone(), claimant.demand.part.service.clone());
             let clash = || {
@@ -162,8 +182,11 @@ impl Orchestrator {
                 Some(holder.denies(&app))
             };
             let refused = self.not_granted(claimant.port).or_else(clash);
-            let targets =
-                if refused.is_none() { self.targets(claimant.key, claimant.name) } else { Vec::new() };
+            let find = || self.targets(claimant.key, claimant.name).into();
+            let targets = match refused {
+                None => targets.entry(claimant.holder()).or_insert_with(find).clone(),
+                Some(_) => Arc::default(),
+            };
             Exposure { port: claimant.port, app, service, name: claimant.name.clone(), refused, targets }
         };
         let mut table: Vec<_> = self.claimants().map(exposure).collect();
@@ -248,8 +271,16 @@ impl Orchestrator {
     }
 
     /// The shell tells what became of a port.
-    pub(super) fn exposed(&mut self, port: u16, outcome: Result<(), String>) {
-        let ours = |exposure: &&Exposure| exposure.port == port && exposure.refused.is_none();
+    pub(super) fn exposed(
+        &mut self,
+        port: u16,
+        (app, service, name): &(AppKey, Name, Name),
+        outcome: Result<(), String>,
+    ) {
+        let ours = |exposure: &&Exposure| {
+            let leads_there = (&exposure.app, &exposure.service, &exposure.name) == (app, service, name);
+            exposure.port == port && leads_there && exposure.refused.is_none()
+        };
         let Some(exposure) = self.exposing.told.iter().find(ours).cloned() else {
             return;
         };

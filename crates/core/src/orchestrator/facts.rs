@@ -11,11 +11,12 @@ use holm_model::item::EndpointsKey;
 use holm_model::member::Role;
 use holm_model::message::{Facts, FactsPart};
 use holm_model::record::Change;
-use holm_model::slot::ServiceKey;
+use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::InstanceState;
 
 use super::Orchestrator;
 use super::lists::List;
+use super::rows::Placement;
 
 impl Orchestrator {
     pub(super) fn facts(&mut self, id: MemberId, facts: Facts) {
@@ -136,9 +137,6 @@ impl Orchestrator {
     /// The report as it counts here: the member is believed what happens to an instance, and nothing
     /// about what it is. `None`: not ours to show, of another list or long gone.
     fn believed(&self, id: MemberId, role: Role, mut report: InstanceReport) -> Option<InstanceReport> {
-        let placed_there = |assignment: &AssignmentId| {
-            self.placements.get(assignment).is_some_and(|placement| placement.member == id)
-        };
         match role {
             Role::Node => {
                 let placement = self.placements.get(&report.id).filter(|p| p.member == id)?;
@@ -151,17 +149,37 @@ impl Orchestrator {
             }
             Role::Cluster => {
                 match report.share {
-                    Some(share) if placed_there(&share) => {}
+                    Some(share) => {
+                        let placement = self.placements.get(&share).filter(|p| p.member == id)?;
+                        report.slot = self.slot_below(placement, report.slot)?;
+                        report.app = placement.part.app.clone();
+                        report.wish = placement.part.wish;
+                        report.service = placement.part.service.clone();
+                    }
                     None if !self.wishes.contains(&report.wish) => {}
-                    _ => return None,
+                    None => return None,
                 }
-                if self.instances.get(&report.id).is_some_and(|old| old.node.first() != Some(&id)) {
+                let known = self.instances.get(&report.id);
+                // What we placed is told of by whom we gave it to, and as that.
+                if self.placements.contains(&report.id)
+                    || known.is_some_and(|old| old.node.first() != Some(&id))
+                {
                     return None;
                 }
                 report.node.insert(0, id);
             }
         }
         Some(report)
+    }
+
+    /// The slot that an instance of a cluster's share fills: the share's own, or that of one of its nodes.
+    fn slot_below(&self, share: &Placement, told: SlotIndex) -> Option<SlotIndex> {
+        if !share.per_node {
+            return Some(share.index.clone());
+        }
+        let SlotIndex::Node(mut path) = told else { return None };
+        path.first_mut()?.clone_from(&self.members.get(&share.member)?.name);
+        Some(SlotIndex::Node(path))
     }
 
     fn instance_fact(&mut self, id: MemberId, role: Role, report: InstanceReport) {
@@ -318,21 +336,20 @@ impl Orchestrator {
     }
 
     fn touch_endpoints(&mut self, report: &InstanceReport) {
-        self.exposing.touch();
         let service = service_of(report);
+        self.exposing.touch(&service);
         for port in report.status.ports.keys() {
             self.todo.endpoints.insert(EndpointsKey { service: service.clone(), port: port.clone() });
         }
     }
 
-    /// The state as it counts here: DANGLING when the way to it is silent past the deadline. What has completed does not
+    /// The state as it counts here: DANGLING when the way to it is silent past the deadline. What has ended does not
     /// run, whatever became of its node.
     pub(super) fn state_of(&self, report: &InstanceReport) -> InstanceState {
         let first = report.node.first().and_then(|member| self.live.get(member));
-        let ended = [InstanceState::Completed, InstanceState::Terminated];
         match first {
-            Some(live) if live.dangling && !ended.contains(&report.status.state) => InstanceState::Dangling,
-            _ if ended.contains(&report.status.state) => report.status.state,
+            _ if report.status.has_ended() => report.status.state,
+            Some(live) if live.dangling => InstanceState::Dangling,
             _ if self.dangles_early(report) => InstanceState::Dangling,
             _ if report.status.state == InstanceState::Running && self.is_migrating(report) => {
                 InstanceState::Migrating
@@ -377,3 +394,7 @@ fn remove_from<K: Ord>(index: &mut BTreeMap<K, BTreeSet<AssignmentId>>, key: &K,
 
 /// Keys seen since the begin of a snapshot.
 pub(super) type SnapshotKeys = BTreeSet<FactKey>;
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

@@ -1,9 +1,9 @@
 //! The machine in numbers, for those who watch it from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::fact::InstanceReport;
-use holm_model::id::MemberId;
+use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::{Role, Usage};
 use holm_model::resources::Resources;
 use holm_model::state::{InstanceState, MemberState};
@@ -97,6 +97,19 @@ impl Orchestrator {
         figures
     }
 
+    /// Services that have gone leave their places to those that have none.
+    pub(super) fn tidy_tally(&mut self) {
+        if !self.tally.take_crowded() {
+            return;
+        }
+        let first = |all: &BTreeSet<AssignmentId>| self.instances.get(all.first()?);
+        let told = self.index.by_service.values().filter_map(first);
+        let told = told.map(|report| ServiceId::new(&report.app, &report.service));
+        let wished = self.demands.values().map(|demand| ServiceId::of(&demand.part));
+        let there = told.chain(wished).collect();
+        self.tally.keep(&there);
+    }
+
     fn member_figures(&self) -> Vec<MemberFigures> {
         let mut instances: BTreeMap<MemberId, u64> = BTreeMap::new();
         for member in self.instances.values().filter_map(|report| report.node.first()) {
@@ -151,7 +164,7 @@ impl Orchestrator {
     }
 
     fn count_instance(&self, report: &InstanceReport, figures: &mut Figures) {
-        let id = ServiceId { app: report.app.clone(), service: report.service.clone() };
+        let id = ServiceId::new(&report.app, &report.service);
         let service = figures.services.entry(id).or_default();
         let state = self.state_of(report);
         *service.instances.entry(state).or_default() += 1;
@@ -174,7 +187,7 @@ impl Orchestrator {
         }
     }
 
-    fn is_for(&self, share: holm_model::id::AssignmentId, origin: &Origin) -> bool {
+    fn is_for(&self, share: AssignmentId, origin: &Origin) -> bool {
         self.placements.get(&share).is_some_and(|placement| Self::slot_of(placement).0 == *origin)
     }
 

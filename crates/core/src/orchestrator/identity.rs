@@ -1,6 +1,7 @@
 //! For which instances their nodes may ask for a proof of who they are, which are still there, and what they may do.
 
 use holm_model::access::Grants;
+use holm_model::cron::of_run;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Role;
 use holm_model::name::Name;
@@ -48,7 +49,7 @@ impl Orchestrator {
         if !part.spec.decode().is_ok_and(|spec| spec.identity) {
             return Err(NoIdentity::NotWished(part.service.clone()));
         }
-        Ok(ServiceName { app: part.app.clone(), service: part.service.clone() })
+        Ok(ServiceName { app: part.app.clone(), service: part.known_as().clone() })
     }
 
     /// Whether the instance is there, as a part of this service and on this node: ids from our member down.
@@ -59,10 +60,13 @@ impl Orchestrator {
             return placement.phase != Phase::Retiring
                 && placement.role == Role::Node
                 && path == [placement.member]
-                && (&placement.part.app, &placement.part.service) == (&of.app, &of.service);
+                && (&placement.part.app, placement.part.known_as()) == (&of.app, &of.service);
         }
         self.instances.get(&instance).is_some_and(|report| {
-            report.node == path && (&report.app, &report.service) == (&of.app, &of.service)
+            // What its cluster proves of its own, it says itself.
+            let known_as = of_run(&report.service).filter(|service| *service == of.service);
+            let named = report.service == of.service || known_as.is_some();
+            report.node == path && report.app == of.app && named
         }) && !self.is_revoked_below(path)
     }
 
@@ -85,7 +89,7 @@ impl Orchestrator {
         let ours = placed.is_some_and(|placement| {
             path.first() == Some(&placement.member)
                 && placement.phase != Phase::Retiring
-                && (&placement.part.app, &placement.part.service) == (&of.app, &of.service)
+                && (&placement.part.app, placement.part.known_as()) == (&of.app, &of.service)
         });
         if !ours || path.iter().any(|id| self.is_unconfirmed(*id)) || !self.is_there(instance, of, path) {
             return Grants::default();

@@ -126,6 +126,7 @@ use crate::report::Reporter;
 use crate::table::{Journal, LoadError, Rows, Snapshot};
 
 pub use config::{Config, Deadlines, Tier};
+pub use consulting::AT_ONCE as QUESTIONS_AT_ONCE;
 pub use event::{ConsultId, Effect, Event, LinkId, Ticket};
 pub use figures::Figures;
 pub use identity::{NoIdentity, ServiceName};
@@ -335,7 +336,7 @@ impl Orchestrator {
             Event::ParentOpened => self.parent_opened(),
             Event::ParentMessage(message) => self.parent_message(&message),
             Event::ParentClosed => self.parent_closed(),
-            Event::Exposed { port, outcome } => self.exposed(port, outcome),
+            Event::Exposed { port, leads_to, outcome } => self.exposed(port, &leads_to, outcome),
             Event::Consulted { id, answer } => self.consulted(id, answer),
         }
         self.settle();

@@ -256,7 +256,7 @@ impl Orchestrator {
         spec: &ServiceSpec,
     ) -> Result<AssignmentId, NoPlace> {
         if let Some(reason) = self.cannot_expose(demand, spec) {
-            return Err(NoPlace { reason, waits: false, classes: BTreeMap::from([(EXPOSED, 1)]) });
+            return Err(NoPlace { reason, waits: None, classes: BTreeMap::from([(EXPOSED, 1)]) });
         }
         let (member, chosen) = self.choose(slot_id, demand, spec)?;
         let external = chosen.as_ref().is_some_and(|chosen| chosen.scheduler.is_some());

@@ -148,6 +148,8 @@ impl Orchestrator {
     ) -> Option<(SlotIndex, String)> {
         let given_up = match slot.active {
             None => slot.failed.is_some() || self.todo.unfilled.contains(slot_id),
+            // Its scheduler may know another place.
+            Some(_) if self.is_asked_about(slot_id) => false,
             Some(active) => self.is_given_up(active, generation),
         };
         if given_up { self.failure(&slot_id.1, slot, generation) } else { None }

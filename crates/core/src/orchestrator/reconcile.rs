@@ -23,7 +23,7 @@ use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
 
 use super::Orchestrator;
-use super::choosing::NoPlace;
+use super::choosing::{Awaits, NoPlace};
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::patience::No;
 use super::rows::{Phase, Placement};
@@ -186,7 +186,7 @@ impl Orchestrator {
                         self.todo.unfilled.remove(slot_id);
                         return;
                     }
-                    Err(NoPlace { reason, waits: false, .. })
+                    Err(NoPlace { reason, waits: None, .. })
                         if !self.is_gathering() && self.hand_back(slot_id, &reason, false) =>
                     {
                         return;
@@ -275,6 +275,8 @@ impl Orchestrator {
                 self.supersede(active);
                 self.todo.unfilled.remove(slot_id);
             }
+            // Nobody above is to think that there is none.
+            Err(NoPlace { waits: Some(Awaits::Answer), .. }) => {}
             Err(NoPlace { reason, .. }) => {
                 self.todo.unfilled.insert(slot_id.clone());
                 let silent = self.placements.get(&active).is_some_and(|p| self.is_silent(active, p));
@@ -312,7 +314,7 @@ impl Orchestrator {
         match self.place(slot_id, demand, &spec) {
             Ok(_) => self.set_phase(active, Phase::Retiring),
             // It is looked at again when the answer comes.
-            Err(NoPlace { waits: true, .. }) => {}
+            Err(NoPlace { waits: Some(_), .. }) => {}
             Err(_) if self.hand_back(slot_id, &format!("{name}: {why}"), true) => {}
             // Nowhere else to go: it stays where people can look at it.
             Err(_) => {}

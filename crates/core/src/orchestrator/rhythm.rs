@@ -47,6 +47,7 @@ impl Orchestrator {
         self.look_at_rollouts();
         self.look_at_runs();
         self.forget_last_words();
+        self.tidy_tally();
         self.bury();
     }
 
@@ -72,6 +73,8 @@ impl Orchestrator {
                 self.reconcile(&origin);
             } else if let Some(slot) = self.todo.slots.pop_first() {
                 self.reconcile_slot(&slot);
+            } else if let Some(slot) = self.next_to_ask_about() {
+                self.todo.slots.insert(slot);
             } else if !self.end_leavings() {
                 break;
             }

@@ -36,6 +36,9 @@ pub(super) struct Rollout {
     paces: BTreeMap<Name, Pace>,
     /// Why it was not taken back, as told last.
     halted: Option<String>,
+    /// Boot time: it is tried again then; and the wait after that.
+    again: Duration,
+    wait: Duration,
 }
 
 /// Of a service: how many slots ran well at most, and since when no further one did (boot time).
@@ -45,9 +48,22 @@ struct Pace {
     since: Duration,
 }
 
+/// How long it waits to be taken back again after that was refused; twice as long each time, up to the second.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
 // === impl Rollout ===
 
 impl Rollout {
+    /// What is refused is not asked for each second.
+    fn may_be_taken_back(&mut self, now: Duration) -> bool {
+        if now < self.again {
+            return false;
+        }
+        self.wait = (self.wait * 2).clamp(AGAIN.0, AGAIN.1);
+        self.again = now + self.wait;
+        true
+    }
+
     /// A further slot of any of them is progress of all: they may wait for each other.
     fn keep_pace(&mut self, now: Duration, services: &[Service]) {
         let mut further = false;
@@ -200,7 +216,8 @@ impl Orchestrator {
         }
     }
 
-    /// Asked once a second while it is so: what refuses to be taken back now may be possible later.
+    /// Asked once a second while it is so: what refuses to be taken back now may be possible later, and is tried now and
+    /// then.
     fn generation_failed(&mut self, id: WishId, on_failure: OnFailure, why: &str) {
         let Some((generation, row)) = self.newest_generation(id) else { return };
         let new = row.outcome == Outcome::Underway;
@@ -216,6 +233,10 @@ impl Orchestrator {
         let halted = if automatic {
             "it was a rollback itself, so it halts".to_owned()
         } else {
+            let now = self.now.boot;
+            if !self.rollouts.get_mut(&id).is_none_or(|rollout| rollout.may_be_taken_back(now)) {
+                return;
+            }
             match self.take_back(id, &app, generation, why) {
                 Ok(to) => {
                     return self.note_rollout(&app, "rolled back", &format!("to generation {to}: {why}"));

@@ -150,10 +150,7 @@ impl Orchestrator {
 
     /// The slot that a placement is for.
     pub(super) fn slot_of(placement: &Placement) -> SlotId {
-        let origin = placement.share.map_or_else(
-            || Origin::Own(ServiceKey { wish: placement.part.wish, service: placement.part.service.clone() }),
-            Origin::Share,
-        );
+        let origin = placement.share.map_or_else(|| Origin::Own(service_of(placement)), Origin::Share);
         (origin, placement.index.clone())
     }
 
@@ -163,7 +160,7 @@ impl Orchestrator {
             self.unindex(id, &old);
         }
         self.index(id, &placement);
-        self.exposing.touch();
+        self.exposing.touch(&service_of(&placement));
         let item = placement.item(id);
         let (member, key) = (placement.member, placement.key(id));
         self.placements.put(&mut self.journal, id, placement);
@@ -174,6 +171,7 @@ impl Orchestrator {
     pub(super) fn drop_placement(&mut self, id: AssignmentId) {
         let Some(old) = self.placements.remove(&mut self.journal, &id) else { return };
         self.unindex(id, &old);
+        self.exposing.touch(&service_of(&old));
         self.set_item(old.member, old.key(id), None);
         self.index.unfilled_below.remove(&id);
         self.capacity_changed = true;
@@ -253,4 +251,8 @@ impl Orchestrator {
     pub(super) fn slots_of(&self, origin: &Origin) -> Vec<SlotIndex> {
         self.slots.of(origin).map(|(index, _)| index.clone()).collect()
     }
+}
+
+fn service_of(placement: &Placement) -> ServiceKey {
+    ServiceKey { wish: placement.part.wish, service: placement.part.service.clone() }
 }

@@ -14,11 +14,30 @@ use holm_model::slot::SlotIndex;
 use holm_model::state::InstanceState;
 
 use super::Orchestrator;
+use super::choosing::{Awaits, NoPlace};
 use super::demand::{Demand, Origin, SlotId};
 use super::rows::{Phase, Placement};
 use super::slots::Slot;
 use super::standing::Standing;
 use crate::scheduler::{Ask, Candidate, Kind, Taken};
+
+/// Why a slot's instance is not replaced now.
+enum NoRoom {
+    /// A scheduler is asked; the slot is looked at again when it answers.
+    Asked,
+    /// There is no place: why, for people.
+    Nowhere(String),
+}
+
+// === impl NoRoom ===
+
+impl From<NoPlace> for NoRoom {
+    fn from(NoPlace { reason, waits, .. }: NoPlace) -> Self {
+        if waits == Some(Awaits::Answer) { Self::Asked } else { Self::Nowhere(reason) }
+    }
+}
+
+// === impl Orchestrator ===
 
 impl Orchestrator {
     pub(super) fn update(
@@ -65,7 +84,9 @@ impl Orchestrator {
                 self.set_phase(active, phase);
                 self.todo.slots.insert(slot_id.clone());
             }
-            Err(reason) => {
+            // Nobody knows yet whether its successor has a place beside it.
+            Err(NoRoom::Asked) => self.pass_on(demand, active, placement),
+            Err(NoRoom::Nowhere(reason)) => {
                 self.set_halted(slot_id, true);
                 let generation = demand.part.generation;
                 let reason = format!("generation {generation} waits, and this one stays: {reason}");
@@ -132,21 +153,22 @@ impl Orchestrator {
     /// elsewhere, where it is placed at once.
     ///
     /// # Errors
-    /// When there is no place: why, for people.
+    /// When there is no place, or nobody knows of one yet.
     fn make_room(
         &mut self,
         slot_id: &SlotId,
         demand: &Demand,
         active: AssignmentId,
-    ) -> Result<Phase, String> {
+    ) -> Result<Phase, NoRoom> {
         if demand.rests() || !self.runs(active) {
             return Ok(Phase::Retiring);
         }
         let Some(spec) = demand.spec.clone() else {
-            return Err("it was written by a newer version; upgrade this orchestrator".to_owned());
+            let reason = "it was written by a newer version; upgrade this orchestrator";
+            return Err(NoRoom::Nowhere(reason.to_owned()));
         };
         if let Some(reason) = self.cannot_expose(demand, &spec) {
-            return Err(reason);
+            return Err(NoRoom::Nowhere(reason));
         }
         if let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.asked != demand.part.generation) {
             // They said no to another specification.
@@ -156,17 +178,20 @@ impl Orchestrator {
         // A lease is never given twice: what is exclusive ends first.
         let phase = if spec.healing.exclusive { Phase::Retiring } else { Phase::Migrating };
         let surges = self.placements.get(&active).is_some_and(Self::surges);
-        let overlaps = spec.may_overlap() && phase == Phase::Migrating;
-        if surges && overlaps && self.place(slot_id, demand, &spec).is_ok() {
-            return Ok(phase);
+        if surges && spec.may_overlap() && phase == Phase::Migrating {
+            match self.place(slot_id, demand, &spec).map_err(NoRoom::from) {
+                Ok(_) => return Ok(phase),
+                Err(NoRoom::Asked) => return Err(NoRoom::Asked),
+                Err(NoRoom::Nowhere(_)) => {}
+            }
         }
         let Err(reason) = self.fits_instead(slot_id, demand, &spec, active) else {
             return Ok(Phase::Retiring);
         };
         if matches!(slot_id.1, SlotIndex::Node(_)) {
-            return Err(reason);
+            return Err(NoRoom::Nowhere(reason));
         }
-        self.place(slot_id, demand, &spec).map(|_| phase).map_err(|nobody| nobody.reason)
+        Ok(self.place(slot_id, demand, &spec).map(|_| phase)?)
     }
 
     fn could_be_anywhere(&self, spec: &ServiceSpec) -> bool {

@@ -50,6 +50,7 @@ pub(crate) fn assignment(counter: u64) -> Assignment {
         replicas: Replicas::Number(1),
         run: RunState::Run,
         restarts: 0,
+        run_of: None,
     };
     Assignment { id: id(counter), part, slot: SlotIndex::Number(0), held: false }
 }

@@ -5,6 +5,7 @@ mod choosing;
 mod consulting;
 mod contents;
 mod distrusting;
+mod ended;
 mod ending;
 mod exclusive;
 mod exposing;

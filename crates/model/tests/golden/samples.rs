@@ -449,6 +449,7 @@ fn part() -> Part {
         replicas: Replicas::Number(3),
         run: RunState::Run,
         restarts: 1,
+        run_of: None,
     }
 }
 

@@ -25,6 +25,7 @@ fn order(spec: ServiceSpec) -> Launch {
         replicas: Replicas::Number(3),
         run: RunState::Run,
         restarts: 0,
+        run_of: None,
     };
     Launch {
         id: AssignmentId(uid(9)),

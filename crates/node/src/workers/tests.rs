@@ -143,6 +143,7 @@ fn launch(incarnation: u32, runtime: &str) -> Order {
         replicas: Replicas::Number(1),
         run: RunState::Run,
         restarts: 0,
+        run_of: None,
     };
     let (slot, ports) = (SlotIndex::Number(0), BTreeMap::new());
     Order::Launch(Box::new(Launch {

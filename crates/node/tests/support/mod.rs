@@ -59,6 +59,7 @@ pub(crate) fn part(service: &str, spec: &ServiceSpec) -> Part {
         replicas: Replicas::Number(1),
         run: RunState::Run,
         restarts: 0,
+        run_of: None,
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, interval, timeout};
 
 use super::counters::Counters;
 use super::door::{Door, Place};
+use super::rooms::Room;
 use crate::tunnels::Router;
 
 /// How long a connection waits for an instance that takes it: about as long as a restart.
@@ -28,6 +29,8 @@ const EACH: Duration = Duration::from_secs(3);
 const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A connection on which nothing moves for so long is cut.
 const IDLE: Duration = Duration::from_secs(15 * 60);
+/// The same, when others need its room on the link.
+const IDLE_IN_THE_WAY: Duration = Duration::from_secs(60);
 /// The same, when one side has said all.
 const HALF: Duration = Duration::from_secs(30);
 /// How often that is looked at.
@@ -41,16 +44,16 @@ pub(super) async fn carry(door: Arc<Door>, stream: TcpStream, router: Router) {
     Counters::add(&counters.open, 1);
     // Only a matter of latency.
     let _ = stream.set_nodelay(true);
-    let found = tokio::select! {
-        biased;
-        found = timeout(PATIENCE, find(&door, &router)) => found.ok(),
-        () = gone(&stream) => None,
-    };
-    match found {
-        Some((place, tunnel)) => {
-            pass(&door, stream, tunnel).await;
-            drop(place);
+    let found = async {
+        let _looking = door.look()?;
+        tokio::select! {
+            biased;
+            found = timeout(PATIENCE, find(&door, &router)) => found.ok(),
+            () = gone(&stream) => None,
         }
+    };
+    match found.await {
+        Some((place, tunnel)) => pass(&door, stream, tunnel, &place).await,
         None => Counters::add(&counters.failed, 1),
     }
     counters.open.fetch_sub(1, Ordering::Relaxed);
@@ -92,19 +95,16 @@ async fn find(door: &Arc<Door>, router: &Router) -> (Place, Tunnel) {
     }
 }
 
-async fn pass(door: &Door, stream: TcpStream, mut tunnel: Tunnel) {
+async fn pass(door: &Arc<Door>, stream: TcpStream, mut tunnel: Tunnel, place: &Place) {
     let clock = Arc::new(Activity::new());
-    let mut stream = Watched { inner: stream, clock: Arc::clone(&clock) };
+    let mut stream = Watched { inner: stream, clock: Arc::clone(&clock), door: Arc::clone(door) };
     let copy = copy_bidirectional_with_sizes(&mut stream, &mut tunnel, BUFFER, BUFFER);
+    let is_wanted = || place.room.as_ref().is_some_and(Room::is_wanted);
     tokio::select! {
-        copied = copy => match copied {
-            Ok((received, sent)) => {
-                Counters::add(&door.counters.received, received);
-                Counters::add(&door.counters.sent, sent);
-            }
-            Err(error) => tracing::debug!(%error, "A connection to a service broke."),
+        copied = copy => if let Err(error) = copied {
+            tracing::debug!(%error, "A connection to a service broke.");
         },
-        () = clock.idle() => tracing::debug!("A connection to a service was idle for too long."),
+        () = clock.idle(is_wanted) => tracing::debug!("A connection to a service was idle for too long."),
     }
 }
 
@@ -118,11 +118,12 @@ struct Activity {
     half: AtomicBool,
 }
 
-/// Notes when bytes come or go.
+/// A client's side: notes when bytes come or go, and how many.
 #[derive(Debug)]
 struct Watched<T> {
     inner: T,
     clock: Arc<Activity>,
+    door: Arc<Door>,
 }
 
 // === impl Activity ===
@@ -141,13 +142,17 @@ impl Activity {
         self.half.store(true, Ordering::Relaxed);
     }
 
-    /// Returns when nothing has moved for too long.
-    async fn idle(&self) {
+    /// Returns when nothing has moved for too long. `is_wanted`: others need its place.
+    async fn idle(&self, is_wanted: impl Fn() -> bool) {
         let mut look = interval(LOOK);
         loop {
             look.tick().await;
             let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-            let most = if self.half.load(Ordering::Relaxed) { HALF } else { IDLE };
+            let most = match self.half.load(Ordering::Relaxed) {
+                true => HALF,
+                false if is_wanted() => IDLE_IN_THE_WAY,
+                false => IDLE,
+            };
             if self.begun.elapsed().saturating_sub(last) >= most {
                 return;
             }
@@ -156,6 +161,10 @@ impl Activity {
 }
 
 // === impl Watched ===
+
+fn number(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(
@@ -167,8 +176,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if read.is_ready() {
             self.clock.note();
-            if buffer.filled().len() == before {
-                self.clock.note_end();
+            match buffer.filled().len() - before {
+                0 => self.clock.note_end(),
+                read => Counters::add(&self.door.counters.received, number(read)),
             }
         }
         read
@@ -178,8 +188,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        if written.is_ready() {
+        if let Poll::Ready(written) = &written {
             self.clock.note();
+            Counters::add(&self.door.counters.sent, written.as_ref().map_or(0, |bytes| number(*bytes)));
         }
         written
     }
@@ -201,7 +212,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_what_does_not_move_is_idle() {
-        for (half, most) in [(false, IDLE), (true, HALF)] {
+        for (half, wanted, most) in
+            [(false, false, IDLE), (false, true, IDLE_IN_THE_WAY), (true, false, HALF), (true, true, HALF)]
+        {
             let clock = Activity::new();
             if half {
                 clock.note_end();
@@ -215,7 +228,7 @@ mod tests {
             };
             tokio::select! {
                 () = moving => {}
-                () = clock.idle() => {}
+                () = clock.idle(|| wanted) => {}
             }
             let moved = Duration::from_secs(200);
             assert!((moved + most..moved + most + 2 * LOOK).contains(&clock.begun.elapsed()));

@@ -1,7 +1,7 @@
 //! A port that leads to a service: listening, letting in, keeping count.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,14 +11,15 @@ use holm_core::orchestrator::exposing::{Exposure, Target};
 use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use holm_model::wish::AppKey;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use super::carry::carry;
 use super::choose::choose;
 use super::counters::{Counters, Snapshot};
-use super::rooms::Rooms;
+use super::crowd::{Clients, Crowd};
+use super::rooms::{Room, Rooms};
 use crate::handle::Inputs;
 use crate::tunnels::Router;
 
@@ -32,8 +33,16 @@ pub(super) struct Door {
     open: Mutex<BTreeMap<AssignmentId, usize>>,
     turn: AtomicUsize,
     rooms: Rooms,
+    port: u16,
+    clients: Clients,
+    /// Connections that look for an instance.
+    looking: AtomicUsize,
     pub(super) counters: Counters,
 }
+
+/// One that looks for an instance; it counts until this is dropped.
+#[derive(Debug)]
+pub(super) struct Looking<'a>(&'a AtomicUsize);
 
 /// A connection that is with an instance; it counts until this is dropped.
 #[derive(Debug)]
@@ -41,11 +50,13 @@ pub(super) struct Place {
     door: Arc<Door>,
     pub(super) target: Target,
     /// `None`: its link has no room, and it is not asked.
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) room: Option<Room>,
 }
 
 /// Connections of one port at once; who comes then waits in the system's queue.
 const MOST: usize = 1024;
+/// So many connections wait for an instance where there is none; whoever comes then is sent away.
+const PATIENT: usize = 64;
 /// A port that cannot be opened is tried again after this; so many times at first, sooner.
 const SOON: Duration = Duration::from_millis(200);
 const SOONER: u32 = 5;
@@ -57,7 +68,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 impl Door {
     pub(super) fn new(exposure: &Exposure, rooms: Rooms) -> Self {
-        let Exposure { app, service, name, .. } = exposure.clone();
+        let Exposure { app, service, name, port, .. } = exposure.clone();
         Self {
             app,
             service,
@@ -66,6 +77,9 @@ impl Door {
             open: Mutex::default(),
             turn: AtomicUsize::default(),
             rooms,
+            port,
+            clients: Clients::default(),
+            looking: AtomicUsize::default(),
             counters: Counters::default(),
         }
     }
@@ -75,12 +89,10 @@ impl Door {
     }
 
     /// Who takes connections from now on.
-    pub(super) fn aim(&self, targets: Vec<Target>) {
+    pub(super) fn aim(&self, targets: Arc<[Target]>) {
         self.targets.send_if_modified(|now| {
-            let changed = now[..] != targets[..];
-            if changed {
-                *now = targets.into();
-            }
+            let changed = *now != targets;
+            *now = targets;
             changed
         });
     }
@@ -94,13 +106,45 @@ impl Door {
     }
 
     /// Listens and lets in until it is dropped; tells the machine whether it can.
-    pub(super) async fn serve(self: Arc<Self>, address: SocketAddr, inputs: Inputs, router: Router) {
-        let port = address.port();
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        address: SocketAddr,
+        inputs: Inputs,
+        router: Router,
+        crowd: Crowd,
+    ) {
+        let listener = self.listen(address, &inputs).await;
+        let room = Arc::new(Semaphore::new(MOST));
+        let mut exhausted = false;
+        loop {
+            // It is never closed.
+            let Ok(own) = Arc::clone(&room).acquire_owned().await else { return };
+            let Some(of_all) = crowd.enter().await else { return };
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    exhausted = false;
+                    self.let_in((stream, from.ip()), router.clone(), (own, of_all));
+                }
+                Err(error) => {
+                    // Said once, until somebody comes in again.
+                    if !std::mem::replace(&mut exhausted, true) {
+                        tracing::warn!(%error, port = self.port, "Connections to a service cannot be accepted.");
+                    }
+                    sleep(EXHAUSTED).await;
+                }
+            }
+        }
+    }
+
+    async fn listen(&self, address: SocketAddr, inputs: &Inputs) -> TcpListener {
         // Whoever had it a moment ago may not have let go of it yet.
         let mut patience = SOONER;
-        let listener = loop {
+        loop {
             match TcpListener::bind(address).await {
-                Ok(listener) => break listener,
+                Ok(listener) => {
+                    inputs.event(self.told(Ok(()))).await;
+                    return listener;
+                }
                 Err(_) if patience > 0 => {
                     patience -= 1;
                     sleep(SOON).await;
@@ -108,30 +152,40 @@ impl Door {
                 Err(error) => {
                     let reason = format!("cannot listen on {address}: {error}; is another program there?");
                     tracing::warn!(%address, %error, "A port that leads to a service cannot be opened.");
-                    inputs.event(Event::Exposed { port, outcome: Err(reason) }).await;
+                    inputs.event(self.told(Err(reason))).await;
                     sleep(RETRY).await;
                 }
             }
-        };
-        inputs.event(Event::Exposed { port, outcome: Ok(()) }).await;
-        let room = Arc::new(Semaphore::new(MOST));
-        loop {
-            // It is never closed.
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let (door, router) = (Arc::clone(&self), router.clone());
-                    tokio::spawn(async move {
-                        carry(door, stream, router).await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, port, "A connection to a service could not be accepted.");
-                    sleep(EXHAUSTED).await;
-                }
-            }
         }
+    }
+
+    fn told(&self, outcome: Result<(), String>) -> Event {
+        let leads_to = (self.app.clone(), self.service.clone(), self.name.clone());
+        Event::Exposed { port: self.port, leads_to, outcome }
+    }
+
+    fn let_in(
+        self: &Arc<Self>,
+        (stream, from): (TcpStream, IpAddr),
+        router: Router,
+        permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    ) {
+        let Some(client) = self.clients.enter(from) else {
+            Counters::add(&self.counters.accepted, 1);
+            return Counters::add(&self.counters.failed, 1);
+        };
+        let door = Arc::clone(self);
+        tokio::spawn(async move {
+            carry(door, stream, router).await;
+            drop((client, permits));
+        });
+    }
+
+    /// `None`: there is no instance, and enough others wait for one.
+    pub(super) fn look(&self) -> Option<Looking<'_>> {
+        let before = self.looking.fetch_add(1, Ordering::Relaxed);
+        let looking = Looking(&self.looking);
+        (before < PATIENT || !self.targets.borrow().is_empty()).then_some(looking)
     }
 
     /// Who takes a connection, none of those that were `tried`.
@@ -142,13 +196,19 @@ impl Door {
         let target = choose(&targets, &open, tried, turn)?.clone();
         *open.entry(target.instance).or_default() += 1;
         drop(open);
-        let room = self.rooms.enter(&target.path);
+        let room = self.rooms.enter(&target.path, self.port);
         Some(Place { door: Arc::clone(self), target, room })
     }
 
     /// Nothing that holds the lock can panic half-way.
     fn open(&self) -> MutexGuard<'_, BTreeMap<AssignmentId, usize>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -12,14 +12,16 @@
 //! | [`choose`] | who takes a connection; pure |
 //! | [`door`] | a port: listening, letting in |
 //! | [`carry`] | one connection: finding an instance, passing bytes on |
-//! | [`rooms`] | how much of a link all ports may use |
+//! | [`rooms`] | how much of a link all ports, and one of them, may use |
+//! | [`crowd`] | how many connections there may be, and of one client |
 //! | [`counters`] | what is counted |
 
 mod carry;
 mod choose;
 pub mod counters;
+mod crowd;
 mod door;
-mod rooms;
+pub(crate) mod rooms;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,6 +32,7 @@ use holm_model::view::expose::ExposureView;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::counters::{Counted, Snapshot};
+use self::crowd::Crowd;
 use self::door::Door;
 use self::rooms::Rooms;
 use crate::handle::Inputs;
@@ -48,6 +51,7 @@ struct Shared {
     inputs: Inputs,
     router: Router,
     rooms: Rooms,
+    crowd: Crowd,
     /// `None`: shut, and it stays so.
     open: Mutex<Option<BTreeMap<u16, Open>>>,
 }
@@ -62,10 +66,10 @@ struct Open {
 // === impl Balancer ===
 
 impl Balancer {
-    /// `tunnels`: of one link at once.
-    pub(crate) fn new(address: IpAddr, inputs: Inputs, router: Router, tunnels: usize) -> Self {
-        let (rooms, open) = (Rooms::new(tunnels), Mutex::new(Some(BTreeMap::new())));
-        Self(Arc::new(Shared { address, inputs, router, rooms, open }))
+    pub(crate) fn new(address: IpAddr, inputs: Inputs, router: Router, rooms: Rooms) -> Self {
+        let crowd = Crowd::of_this_process();
+        let open = Mutex::new(Some(BTreeMap::new()));
+        Self(Arc::new(Shared { address, inputs, router, rooms, crowd, open }))
     }
 
     pub(crate) fn address(&self) -> IpAddr {
@@ -91,7 +95,8 @@ impl Balancer {
     fn open_one(&self, exposure: &Exposure) -> Open {
         let door = Arc::new(Door::new(exposure, self.0.rooms.clone()));
         let (address, inputs) = ((self.0.address, exposure.port).into(), self.0.inputs.clone());
-        let serve = Arc::clone(&door).serve(address, inputs, self.0.router.clone());
+        let (router, crowd) = (self.0.router.clone(), self.0.crowd.clone());
+        let serve = Arc::clone(&door).serve(address, inputs, router, crowd);
         Open { door, _task: AbortOnDropHandle::new(tokio::spawn(serve)) }
     }
 

@@ -35,11 +35,14 @@ pub(super) fn families(figures: &Figures) -> Vec<Family> {
         }
         cpu.add(&labels, cores(service.usage.cpu_millis));
         memory.add(&labels, service.usage.memory);
-        restarts.add(&labels, figures.tally.restarts.get(id).copied().unwrap_or(0));
     }
-    // A counter must not go down when its service goes.
-    for (id, number) in figures.tally.restarts.iter().filter(|(id, _)| !figures.services.contains_key(id)) {
-        restarts.add(&named.labels(id), *number);
+    // A counter must not go down: who is counted by itself is so for as long as it is there.
+    let counted = &figures.tally.restarts;
+    for (id, number) in counted {
+        restarts.add(&labels_of(id), *number);
+    }
+    for id in named.0.iter().filter(|id| !counted.contains_key(id)) {
+        restarts.add(&labels_of(id), 0_u64);
     }
     if figures.tally.other_restarts > 0 {
         restarts.add(&OTHERS, figures.tally.other_restarts);
@@ -50,18 +53,17 @@ pub(super) fn families(figures: &Figures) -> Vec<Family> {
 // === impl Named ===
 
 impl<'a> Named<'a> {
-    /// Each project has its share; what is there comes before what has gone.
+    /// Each project has its share.
     fn of(figures: &'a Figures) -> Self {
-        let gone = figures.tally.restarts.keys().filter(|id| !figures.services.contains_key(id));
-        let all = figures.services.keys().chain(gone);
-        Self(fair(all.map(|id| (&id.app.project, id)), MOST_SERVICES))
+        Self(fair(figures.services.keys().map(|id| (&id.app.project, id)), MOST_SERVICES))
     }
 
     fn labels<'b>(&self, id: &'b ServiceId) -> [(&'static str, &'b str); 3] {
-        if !self.0.contains(id) {
-            return OTHERS;
-        }
-        let (project, application) = (id.app.project.as_str(), id.app.application.as_str());
-        [("project", project), ("application", application), ("service", id.service.as_str())]
+        if self.0.contains(id) { labels_of(id) } else { OTHERS }
     }
+}
+
+fn labels_of(id: &ServiceId) -> [(&'static str, &str); 3] {
+    let (project, application) = (id.app.project.as_str(), id.app.application.as_str());
+    [("project", project), ("application", application), ("service", id.service.as_str())]
 }

@@ -31,7 +31,7 @@ fn table<'a>(fleet: &'a World, orchestrator: &str) -> &'a [Exposure] {
 }
 
 /// How many take connections behind each port.
-fn targets(fleet: &World, orchestrator: &str) -> Vec<(u16, usize)> {
+pub(super) fn targets(fleet: &World, orchestrator: &str) -> Vec<(u16, usize)> {
     table(fleet, orchestrator).iter().map(|exposure| (exposure.port, exposure.targets.len())).collect()
 }
 
@@ -129,7 +129,7 @@ fn a_new_one_that_never_gets_ready_leaves_the_old_one_where_it_is() {
     fleet.run_until_running(1);
 }
 
-fn at_cluster() -> Spec {
+pub(super) fn at_cluster() -> Spec {
     exposed(20_001, &[ExposedAt::Cluster])
 }
 

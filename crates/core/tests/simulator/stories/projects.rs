@@ -3,6 +3,8 @@
 use holm_core::orchestrator::ServiceName;
 use holm_core::orchestrator::command::{Command, Expected, ProjectCommand, Refusal, Reply};
 use holm_model::access::{Grants, Role};
+use holm_model::cron::Zone;
+use holm_model::job::{Cron, Job, Kind, Missed, Overlap};
 use holm_model::view::people::Quota;
 use holm_model::wish::AppKey;
 
@@ -253,4 +255,30 @@ fn nodes_of_clusters_that_have_not_called_yet_count_after_a_restart() {
     fleet.crash(fleet.who("root"), false);
     fleet.run_secs(5);
     assert!(refused(apply(&mut fleet, 0, each())).contains("3 instances of 2"));
+}
+
+#[test]
+fn runs_have_the_role_of_the_service_that_they_are_runs_of() {
+    let mut fleet = fleet().cluster("vienna", nodes(1));
+    create(&mut fleet, Quota::default());
+    let mut application = web("shop", 1);
+    let spec = &mut application.0.services.get_mut(&name("web")).unwrap().spec;
+    spec.identity = true;
+    spec.kind = Kind::Cron(Cron {
+        schedule: "* * * * *".parse().unwrap(),
+        zone: Zone::default(),
+        overlap: Overlap::Forbid,
+        missed: Missed::Skip,
+        keep: 2,
+        job: Job::default(),
+    });
+    apply(&mut fleet, 0, application).unwrap();
+    give(&mut fleet, "shop", Some(Role::Viewer)).unwrap();
+    fleet.run_until("a run is there", |fleet| fleet.rows().iter().any(|row| row.state == "RUNNING"));
+    let viewer = Grants::projects(Role::Viewer, [name("blue")]);
+    let vienna = fleet.orch("vienna");
+    assert_eq!([rights(&fleet, 0, "shop"), rights(&fleet, vienna, "shop")], [viewer.clone(), viewer]);
+    let id = fleet.rows()[0].id.clone().unwrap().parse().unwrap();
+    let of = fleet.orchestrators[vienna].up().identity_for(fleet.member_id("vienna/fl-1"), id).unwrap();
+    assert_eq!(of, ServiceName { app: blue("shop"), service: name("web") });
 }

@@ -305,6 +305,10 @@ prop_compose! {
             if spec.restart.policy == RestartPolicy::Always || replicas.is_none() {
                 spec.kind = Kind::Service;
             }
+            // Nor does each of its runs want the same port.
+            if spec.kind.cron().is_some() {
+                spec.expose.clear();
+            }
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());
                 spec.placement.scheduler = None;
