@@ -17,6 +17,7 @@
 //! | [`answer`] | what is kept until an answer is complete |
 //! | [`stay`] | what ends an answer that goes on |
 //! | [`denials`] | how many refused attempts are in the audit log (pure) |
+//! | [`ways`] | what is in the audit log of exec, cp, port-forward and shells |
 //! | [`idempotency`] | requests sent twice, done once |
 //! | [`peer`] | who sends a request, and what they may do |
 //! | [`state`] | how the API reaches the orchestrator: the only module that does |
@@ -49,6 +50,7 @@ mod routes;
 mod serve;
 mod state;
 mod stay;
+mod ways;
 
 pub use limits::Limits;
 pub use peer::Peer;

@@ -128,6 +128,10 @@ impl From<Refusal> for Fault {
     }
 }
 
+/// Why a response is a refusal, for whoever writes that down.
+#[derive(Clone, Debug)]
+pub(crate) struct Detail(pub(crate) String);
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
         let (word, status, title) = self.kind.row();
@@ -139,7 +143,9 @@ impl IntoResponse for Fault {
             errors: self.places,
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let detail = Detail(problem.detail.clone());
         let mut response = (status, Json(problem)).into_response();
+        response.extensions_mut().insert(detail);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if status == StatusCode::UNAUTHORIZED {

@@ -4,13 +4,13 @@
 //! What somebody may not see does not exist for them: the answers are the same.
 
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use holm_model::access::{Grants, Scope, Verb};
 
 use crate::peer::Principal;
-use crate::problem::{Fault, Kind};
+use crate::problem::{Detail, Fault, Kind};
 use crate::routes::instances::parse_id;
 use crate::routes::{PREFIX, metrics};
 use crate::state::Api;
@@ -146,10 +146,24 @@ pub(crate) async fn authorize(
     let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let matched = matched.as_deref().unwrap_or_default();
     if let Err(refused) = check(&api, &principal, &method, matched, &uri).await {
-        api.denied(&principal.actor, &method, &uri, &refused).await;
+        api.denied(&principal.actor, &method, matched, &uri, refused.detail()).await;
         return Err(refused);
     }
-    Ok(next.run(request).await)
+    let response = next.run(request).await;
+    if let Some(detail) = refusal(&method, matched, &response) {
+        api.denied(&principal.actor, &method, matched, &uri, detail).await;
+    }
+    Ok(response)
+}
+
+/// What a handler that decides itself has refused: also to touch what its caller may not know.
+fn refusal<'a>(method: &Method, matched: &str, response: &'a Response) -> Option<&'a str> {
+    if !matches!(need(method, matched), Some(Handler | Anybody)) {
+        return None;
+    }
+    let hidden = *method != Method::GET && response.status() == StatusCode::NOT_FOUND;
+    let refused = hidden || response.status() == StatusCode::FORBIDDEN;
+    response.extensions().get::<Detail>().filter(|_| refused).map(|detail| detail.0.as_str())
 }
 
 async fn check(

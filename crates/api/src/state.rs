@@ -32,12 +32,13 @@ use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
 use crate::attempts::Attempts;
-use crate::denials::Denials;
+use crate::denials::{Denials, Denied, FOLD, Note, Of};
 use crate::idempotency::Outcomes;
 use crate::limits::{Accounts, Limits};
-use crate::peer::{Peer, Principal, place};
+use crate::peer::{Peer, Principal, address, place};
 use crate::problem::{Fault, Kind};
 use crate::stay::Stay;
+use crate::ways::Forwards;
 
 /// The API of one orchestrator; clones are the same one.
 #[derive(Clone)]
@@ -52,6 +53,7 @@ struct Shared {
     names: Vec<String>,
     attempts: Attempts,
     denials: Denials,
+    forwards: Forwards,
     outcomes: Outcomes,
     accounts: Accounts,
     connections: TaskTracker,
@@ -68,6 +70,7 @@ impl Api {
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             attempts: Attempts::default(),
             denials: Denials::default(),
+            forwards: Forwards::default(),
             outcomes: Outcomes::default(),
             accounts: Accounts::new(limits),
             connections: TaskTracker::new(),
@@ -109,23 +112,63 @@ impl Api {
         if let Some(attempts) = self.shared.attempts.refused(peer, fault.detail()) {
             let actor = Actor { who: "?".to_owned(), from: place(peer) };
             let subject = if attempts > 1 { format!("{attempts} requests") } else { String::new() };
-            self.audit_denied(actor, "authenticate", subject, fault).await;
+            let reason = fault.detail().to_owned();
+            self.write_denied(Denied { actor, verb: "authenticate", subject, reason }).await;
         }
     }
 
-    /// Somebody who is known tried what they may not.
-    pub(crate) async fn denied(&self, actor: &Actor, method: &Method, path: &str, fault: &Fault) {
-        if let Some(times) = self.shared.denials.record(&actor.who, Instant::now()) {
-            let path: String = path.chars().take(200).collect();
-            let times = if times > 1 { format!(", and {} others", times - 1) } else { String::new() };
-            self.audit_denied(actor.clone(), "request", format!("{method} {path}{times}"), fault).await;
+    /// Somebody who is known tried what they may not. `matched`: the route, without names.
+    pub(crate) async fn denied(
+        &self,
+        actor: &Actor,
+        method: &Method,
+        matched: &str,
+        path: &str,
+        detail: &str,
+    ) {
+        let path: String = path.chars().take(200).collect();
+        let of = Of { who: actor.who.clone(), operation: format!("{method} {matched}") };
+        let (subject, reason) = (format!("{method} {path}"), detail.to_owned());
+        self.note(of, Denied { actor: actor.clone(), verb: "request", subject, reason }).await;
+    }
+
+    /// Somebody was not even heard, after too many wrong passwords.
+    pub(crate) async fn throttled(&self, peer: Peer, name: &str, detail: &str) {
+        let place_of = address(peer).map_or_else(|| "unix".to_owned(), |address| address.to_string());
+        let of = Of { who: place_of, operation: "log-in".to_owned() };
+        let actor = Actor { who: name.chars().take(64).collect(), from: place(peer) };
+        self.note(of, Denied { actor, verb: "log-in", subject: String::new(), reason: detail.to_owned() })
+            .await;
+    }
+
+    async fn note(&self, mut of: Of, denied: Denied) {
+        match self.shared.denials.note(&mut of, denied, Instant::now()) {
+            Note::Write(denied) => self.write_denied(denied).await,
+            Note::Counted => {}
+            Note::Begin => {
+                let api = self.clone();
+                self.connections().spawn(async move {
+                    tokio::select! {
+                        () = tokio::time::sleep(FOLD) => {}
+                        () = api.stopped() => {}
+                    }
+                    if let Some(denied) = api.shared.denials.take(&of) {
+                        api.write_denied(denied).await;
+                    }
+                });
+            }
         }
     }
 
-    async fn audit_denied(&self, actor: Actor, verb: &str, subject: String, fault: &Fault) {
-        let (verb, reason) = (verb.to_owned(), fault.detail().to_owned());
+    async fn write_denied(&self, Denied { actor, verb, subject, reason }: Denied) {
         // It is refused, as always.
-        let _ = self.shared.handle.command(actor, Command::Denied { verb, subject, reason }).await;
+        let denied = Command::Denied { verb: verb.to_owned(), subject, reason };
+        let _ = self.shared.handle.command(actor, denied).await;
+    }
+
+    /// Whether a connection to the port is to be written down.
+    pub(crate) fn is_new_forward(&self, who: &str, instance: AssignmentId, port: u16) -> bool {
+        self.shared.forwards.is_new(who, instance, port, Instant::now())
     }
 
     pub(crate) fn handle(&self) -> &Handle {

@@ -46,6 +46,28 @@ pub(crate) async fn instance(client: &Client, project: &Name, text: &str) -> Res
     only(&called(all, project, text), text).cloned()
 }
 
+/// As [`instance`], or a slot that waits for one.
+pub(crate) async fn slot(client: &Client, project: &Name, text: &str) -> Result<InstanceView, Failure> {
+    let all = called(client.instances(&InstanceQuery::default()).await?, project, text);
+    match waiting(&all, text)? {
+        Some(row) => Ok(row.clone()),
+        None => only(&all, text).cloned(),
+    }
+}
+
+/// The slot without an instance that `text` names, if no instance is called so.
+fn waiting<'a>(all: &'a [InstanceView], text: &str) -> Result<Option<&'a InstanceView>, Failure> {
+    if !matching(all, text).is_empty() {
+        return Ok(None);
+    }
+    let is = |row: &&InstanceView| format!("{}/{}", row.application, row.slot) == text || row.slot == text;
+    match &all.iter().filter(is).collect::<Vec<_>>()[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        many => Err(ambiguous(text, many)),
+    }
+}
+
 /// The rows that `text` may mean: names are of a project, ids of the whole sea.
 fn called(all: Vec<InstanceView>, project: &Name, text: &str) -> Vec<InstanceView> {
     let by_id = |row: &InstanceView| row.id.as_deref().is_some_and(|id| is_id_or_start(id, text));
@@ -68,10 +90,12 @@ fn at_most_one<'a>(all: &'a [InstanceView], text: &str) -> Result<Option<&'a Ins
     match &matching(all, text)[..] {
         [] => Ok(None),
         [one] => Ok(Some(one)),
-        many => {
-            Err(Failure::new(format!("`{text}` may be any of {}", names(many))).hint("give more of its name"))
-        }
+        many => Err(ambiguous(text, many)),
     }
+}
+
+fn ambiguous(text: &str, many: &[&InstanceView]) -> Failure {
+    Failure::new(format!("`{text}` may be any of {}", names(many))).hint("give more of its name")
 }
 
 /// What somebody wants to see for a while, whoever fills it meanwhile.
@@ -224,6 +248,19 @@ fn names(many: &[&InstanceView]) -> String {
 mod tests {
     use super::*;
     use crate::output::samples::instance;
+
+    #[test]
+    fn a_slot_that_waits_has_its_name_as_well() {
+        let mut all = vec![instance("1-aa-1", "web/0"), instance("", "web/1"), instance("", "db/0")];
+        all[1].id = None;
+        all[2].id = None;
+        let found = |text| waiting(&all, text).unwrap().map(|row| row.slot.as_str());
+        assert_eq!(found("building/web/1"), Some("web/1"));
+        assert_eq!(found("db/0"), Some("db/0"));
+        assert_eq!((found("web/0"), found("web/2")), (None, None));
+        let twice = [all[1].clone(), InstanceView { application: "shop".to_owned(), ..all[1].clone() }];
+        assert!(waiting(&twice, "web/1").unwrap_err().to_string().contains("may be any of"));
+    }
 
     #[test]
     fn an_instance_has_several_names() {

@@ -6,7 +6,7 @@ use holm_model::view::explain::ExplainView;
 use holm_model::view::expose::ExposureView;
 use holm_model::view::generation::{GenerationView, RollbackRequest};
 use holm_model::view::held::HeldView;
-use holm_model::view::query::{AuditQuery, HistoryQuery, InstanceQuery};
+use holm_model::view::query::{AuditQuery, HistoryQuery, InstanceQuery, ProofQuery};
 use holm_model::view::{
     ApplicationView, ApplyView, AuditProofView, AuditView, ClusterView, EventView, InstanceView, MemberView,
     NodeView, Page, RemovalView, ServicePatch, StatusView, TokenCreated, TokenRequest, TokenView,
@@ -67,9 +67,11 @@ impl Client {
         self.http.json(Call::get("/audit").query(query)).await
     }
 
-    /// Whether the audit log is whole: each record holds the hash of the one before.
-    pub async fn verify_audit(&self) -> Result<AuditProofView, Error> {
-        self.http.json(Call::get("/audit/verify")).await
+    /// Whether the audit log is whole: each record holds the hash of the one before. `head`: one that was noted,
+    /// which must be among them.
+    pub async fn verify_audit(&self, head: Option<&str>) -> Result<AuditProofView, Error> {
+        let query = ProofQuery { head: head.map(str::to_owned) };
+        self.http.json(Call::get("/audit/verify").query(&query)).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use tokio::time::Instant;
 
 use crate::authority::{SignError, key_and_request};
 use crate::certificate::{CertificateError, Claims, SeaRoot, Serial, two_thirds};
@@ -19,6 +20,8 @@ pub struct Credentials {
     chain: Vec<CertificateDer<'static>>,
     root: SeaRoot,
     leaf: Claims,
+    /// When they came as a renewal, by a clock that nobody sets; none of those that were on the disk.
+    renewed_at: Option<Instant>,
 }
 
 /// A key that was made here and waits for its certificate.
@@ -89,7 +92,7 @@ impl Credentials {
     ) -> Result<Self, InstallError> {
         let new = request.install(chain, self.root.clone())?;
         if new.identity() == self.identity() {
-            return Ok(new);
+            return Ok(Self { renewed_at: Some(Instant::now()), ..new });
         }
         let (expected, found) = (self.identity().clone(), new.identity().clone());
         Err(InstallError::OtherIdentity { expected, found })
@@ -125,6 +128,11 @@ impl Credentials {
     #[must_use]
     pub fn renew_at(&self) -> UnixTime {
         two_thirds(self.leaf.not_before, self.leaf.not_after)
+    }
+
+    /// When they came as a renewal, if they did since this process began.
+    pub(crate) const fn renewed_at(&self) -> Option<Instant> {
+        self.renewed_at
     }
 
     /// How long they are valid in all.
@@ -173,7 +181,7 @@ impl Credentials {
         if leaf.public_key != key.subject_public_key_info() {
             return Err(InstallError::OtherKey);
         }
-        Ok(Self { key, chain, root, leaf })
+        Ok(Self { key, chain, root, leaf, renewed_at: None })
     }
 }
 

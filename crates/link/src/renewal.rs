@@ -1,13 +1,14 @@
 //! When a member asks for a new certificate, and what it does with the answer.
 //!
 //! ```text
-//! fresh ──(two thirds of its life, or not welcome)──► due ──(asked)──► waiting ──(answer)──► fresh
+//! fresh ──(two thirds of its life, or not welcome)──► due ──(asked)──► waiting ──(answer)──► resting ──► fresh
 //!                                                      ▲                  │
 //!                                                      └──(no answer)─────┘
 //! ```
 //!
 //! An orchestrator lets in a member whose certificate has expired for one thing only: to renew it. It
-//! does not welcome it; so a member that is not welcomed asks, whatever its own clock says.
+//! does not welcome it; so a member that is not welcomed asks, whatever its own clock says. The other way round a
+//! member whose clock runs ahead takes each new certificate for an old one: it rests after a renewal.
 
 use std::path::Path;
 use std::time::Duration;
@@ -47,11 +48,17 @@ pub enum RenewError {
 
 /// The clock may be set meanwhile, so it is looked at again at the latest after this.
 const LOOK: Duration = Duration::from_secs(60);
-/// Between two requests: a part of the certificate's life, within these bounds.
+/// Between two requests, answered or not: a part of the certificate's life, within these bounds.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
 const AGAIN_PART: u32 = 30;
 /// A welcome that has not come by now will not come.
 const UNWELCOME: Duration = Duration::from_secs(3);
+
+/// How long a member waits before it asks again, which an orchestrator that is asked more often may count on.
+#[must_use]
+pub fn rest(life: Duration) -> Duration {
+    (life / AGAIN_PART).clamp(AGAIN.0, AGAIN.1)
+}
 
 // === impl Renewal ===
 
@@ -81,6 +88,7 @@ impl Renewal {
         }
         let left = credentials.renew_at().as_secs().saturating_sub(now.as_secs());
         let by_clock = Instant::now() + Duration::from_secs(left).min(LOOK);
+        let by_clock = rested(credentials).map_or(by_clock, |rested| by_clock.max(rested));
         if self.welcome { by_clock } else { by_clock.min(self.opened + UNWELCOME) }
     }
 
@@ -89,7 +97,10 @@ impl Renewal {
         match &self.asked {
             Some(asked) => Instant::now() >= asked.again,
             None if !self.welcome && Instant::now() >= self.opened + UNWELCOME => true,
-            None => now >= credentials.renew_at(),
+            None => {
+                now >= credentials.renew_at()
+                    && rested(credentials).is_none_or(|rested| Instant::now() >= rested)
+            }
         }
     }
 
@@ -100,8 +111,7 @@ impl Renewal {
     pub fn ask(&mut self, credentials: &Credentials) -> Result<Vec<u8>, SignError> {
         let request = CredentialRequest::new()?;
         let csr = request.csr().to_vec();
-        let wait = (credentials.life() / AGAIN_PART).clamp(AGAIN.0, AGAIN.1);
-        self.asked = Some(Asked { request, again: Instant::now() + wait });
+        self.asked = Some(Asked { request, again: Instant::now() + rest(credentials.life()) });
         Ok(csr)
     }
 
@@ -120,6 +130,11 @@ impl Renewal {
         renewed.save(dir)?;
         Ok(renewed)
     }
+}
+
+/// Until when credentials that were renewed of late are good enough, whatever the clock says.
+fn rested(credentials: &Credentials) -> Option<Instant> {
+    Some(credentials.renewed_at()? + rest(credentials.life()))
 }
 
 #[cfg(test)]
@@ -184,6 +199,30 @@ mod tests {
         assert!(renewal.is_due(&old, clock));
         renewal.welcomed();
         assert!(!renewal.is_due(&old, clock));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_ahead_of_time_rests_after_a_renewal_on_this_link_and_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let sea = Authority::create_sea("sea", at(0)).unwrap();
+        let request = CredentialRequest::new().unwrap();
+        let chain = sign(&sea, request.csr(), at(0));
+        let old = request.install(chain, sea.root().clone()).unwrap();
+        let ahead = at(1_000_000);
+        let mut renewal = Renewal::begin();
+        renewal.welcomed();
+        assert!(renewal.is_due(&old, ahead), "it may be right");
+        let csr = renewal.ask(&old).unwrap();
+        let new = renewal.answered(&old, sign(&sea, &csr, at(1)), dir.path()).unwrap();
+        let mut next = Renewal::begin();
+        next.welcomed();
+        for link in [&renewal, &next] {
+            assert!(!link.is_due(&new, ahead));
+            assert_eq!(link.look_at(&new, ahead), Instant::now() + rest(new.life()));
+        }
+        tokio::time::sleep_until(next.look_at(&new, ahead)).await;
+        assert!(next.is_due(&new, ahead));
+        assert_eq!(rest(Duration::from_secs(30 * 24 * 3600)), Duration::from_secs(3600));
     }
 
     #[tokio::test]

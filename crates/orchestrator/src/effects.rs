@@ -1,5 +1,7 @@
 //! What is done after a commit.
 
+use std::sync::PoisonError;
+
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
 use holm_core::orchestrator::{Effect, LinkId};
 use holm_core::revocation::Void;
@@ -8,8 +10,14 @@ use holm_model::id::MemberId;
 use holm_model::message::Down;
 use serde_bytes::ByteBuf;
 
+use crate::clock;
 use crate::links::Links;
 use crate::owner::{Waiter, Waiters, World};
+use crate::renewals::Answer;
+
+/// Of a member that asks for certificates again and again.
+const TOO_OFTEN: &str = "it asks for new certificates again and again and gets none for a while; is its clock ahead? \
+     `holm doctor` there tells";
 
 // === impl World ===
 
@@ -48,10 +56,23 @@ impl World {
 
     /// The serial number is committed before the member gets the certificate.
     fn sign(&self, link: LinkId, member: MemberId, csr: &[u8]) -> Option<(Actor, Command, Waiter)> {
+        let actor = Actor { who: format!("member:{member}"), from: "link".to_owned() };
+        // Nothing that holds the lock can panic half-way.
+        let answer =
+            self.renewals.lock().unwrap_or_else(PoisonError::into_inner).ask(member, clock::now().boot);
+        match answer {
+            Answer::Sign => {}
+            Answer::Refuse => {
+                tracing::warn!(%member, TOO_OFTEN);
+                let (verb, subject) = ("certificate".to_owned(), format!("member {member}"));
+                let denied = Command::Denied { verb, subject, reason: TOO_OFTEN.to_owned() };
+                return Some((actor, denied, Waiter::Nobody));
+            }
+            Answer::Ignore => return None,
+        }
         match self.signer.renewal(member, csr) {
             Ok(signed) => {
                 let serial = signed.serials.first()?.to_string();
-                let actor = Actor { who: format!("member:{member}"), from: "link".to_owned() };
                 let waiter = Waiter::Renewal { link, chain: signed.chain };
                 Some((actor, Command::Issued { member, serial }, waiter))
             }
@@ -82,6 +103,7 @@ pub(crate) fn add_to(revocations: &Revocations, void: &Void) {
 impl Waiter {
     pub(crate) fn answer(self, result: Result<Reply, Refusal>, links: &Links) {
         match (self, result) {
+            (Self::Nobody, _) => {}
             // Who no longer waits needs no answer.
             (Self::Person(reply), result) => drop(reply.send(result)),
             (Self::Renewal { link, chain }, Ok(_)) => {

@@ -30,6 +30,7 @@
 //! | [`expose`] | ports that lead to services |
 //! | [`identity`] | who instances are: signed for them, verified for others |
 //! | [`keys`], [`joining`] | the CA: made, loaded, got by joining; and members that join us |
+//! | [`renewals`] | how often a member gets a new certificate |
 //! | [`backup`] | a copy of all that an orchestrator is, and an orchestrator made of one |
 //! | [`metrics`], [`meter`] | what Prometheus is told; what is counted for it
 //! | [`scheduler`] | schedulers of people's own, asked over HTTP |
@@ -54,6 +55,7 @@ mod meter;
 mod metrics;
 mod owner;
 pub mod people;
+mod renewals;
 pub mod scheduler;
 pub mod serve;
 mod session;

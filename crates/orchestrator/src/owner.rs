@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holm_core::orchestrator::command::{Actor, Command, Refusal, Reply};
@@ -33,6 +33,7 @@ use crate::health::Health;
 use crate::keys::Signer;
 use crate::links::Links;
 use crate::meter::Meter;
+use crate::renewals::Renewals;
 use crate::scheduler::Consultants;
 use crate::uplink::Uplink;
 use crate::watch::Publisher;
@@ -63,6 +64,8 @@ pub(crate) enum Waiter {
         link: LinkId,
         chain: Vec<Vec<u8>>,
     },
+    /// It was for the audit log alone.
+    Nobody,
 }
 
 /// The machine and all that it acts upon.
@@ -88,6 +91,7 @@ pub(crate) struct World {
     pub(crate) uplink: Option<Arc<Uplink>>,
     pub(crate) balancer: Balancer,
     pub(crate) signer: Arc<Signer>,
+    pub(crate) renewals: Mutex<Renewals>,
     pub(crate) revocations: Revocations,
     pub(crate) consultants: Arc<Consultants>,
     /// Something was made void.

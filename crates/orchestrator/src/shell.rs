@@ -10,7 +10,7 @@
 //! Nothing on any node is touched by stopping.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holm_core::table::LoadError;
@@ -35,6 +35,7 @@ use crate::meter::Meter;
 use crate::owner::{Owner, Waiters, World};
 use crate::people::login::Desk;
 use crate::people::token::TokenSigner;
+use crate::renewals::Renewals;
 use crate::scheduler::{Consultants, TrustError};
 use crate::serve::{self, BindError, Doors, OnHttp};
 use crate::tunnels::Router;
@@ -169,6 +170,7 @@ impl Shell {
             uplink: uplink.clone(),
             balancer: balancer.clone(),
             signer: Arc::clone(&signer),
+            renewals: Mutex::new(Renewals::of(config.certificate_life)),
             revocations: ground.revocations,
             consultants: Arc::new(Consultants::new(&config.schedulers, tls, inputs.clone())),
             voided,

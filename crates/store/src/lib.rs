@@ -42,7 +42,7 @@ mod store;
 mod transaction;
 mod writer;
 
-pub use chain::Proof;
+pub use chain::{Break, Proof};
 pub use error::{CommitError, CopyError, OpenError, ReadError};
 pub use history::{AuditFilter, ChangeFilter, MAX_PAGE, Numbered, Order};
 pub use lock::Holder;

@@ -75,6 +75,24 @@ async fn a_store_of_any_version_becomes_one_of_today() {
 }
 
 #[tokio::test]
+async fn records_of_before_there_was_a_chain_are_taken_into_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    create(&path, Kind::Orchestrator, &STEPS[..1]).await.unwrap();
+    let mut connection = sqlite::writer(&path).await.unwrap();
+    let body = r#"{"at":7,"who":"ada","from":"unix","verb":"apply","subject":"s","outcome":"done"}"#;
+    let insert = "INSERT INTO audit (at, who, verb, subject, body) VALUES (7, 'ada', 'apply', 's', ?)";
+    for _ in 0..2 {
+        sqlx::query(insert).bind(body).execute(&mut connection).await.unwrap();
+    }
+    sqlite::close(connection).await.unwrap();
+    let (store, _) = open(dir.path(), Kind::Orchestrator, STEPS).await.unwrap();
+    let proof = store.verify_audit(None).await.unwrap();
+    assert_eq!((proof.checked, proof.broken), (2, None));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_migration_that_fails_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let before = filled(dir.path(), 10).await;

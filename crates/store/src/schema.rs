@@ -8,6 +8,7 @@ use std::path::Path;
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use crate::chain;
 use crate::error::{Cause, OpenError};
 use crate::file::{private, sync, sync_parent, with_suffix};
 
@@ -24,6 +25,9 @@ pub(crate) const STEPS: &[&str] = &[
     include_str!("../migrations/2.sql"),
     include_str!("../migrations/3.sql"),
 ];
+
+/// Since this version audit records have hashes.
+const CHAINED: u32 = 2;
 
 // === impl Kind ===
 
@@ -113,6 +117,9 @@ pub(crate) async fn migrate(
     let done = async {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
         apply(connection, steps, from).await?;
+        if from < CHAINED {
+            chain::begin(connection).await?;
+        }
         sqlx::query("COMMIT").execute(&mut *connection).await
     };
     // No ROLLBACK: the connection of a failed opening is dropped, and the transaction with it.

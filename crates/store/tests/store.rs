@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use holm_model::record::{AuditRecord, Batch, Change, Table, Write};
 use holm_model::time::Time;
-use holm_store::{AuditFilter, ChangeFilter, CommitError, Keep, Kind, OpenError, Order, Snapshot, Store};
+use holm_store::{
+    AuditFilter, Break, ChangeFilter, CommitError, Keep, Kind, OpenError, Order, Snapshot, Store,
+};
 
 fn put(table: Table, key: &str, value: &str) -> Write {
     Write { table, key: key.to_owned(), value: Some(value.as_bytes().to_vec()) }
@@ -214,21 +216,32 @@ async fn what_was_changed_in_the_audit_log_is_seen() {
     }
     store.close().await;
     let whole = proof(None).await;
-    assert_eq!((whole.checked, whole.broken_at), (210, None));
+    assert_eq!((whole.checked, whole.broken), (210, None));
     assert!(proof(Some(&whole.head)).await.has_noted);
     assert!(!proof(Some(&"0".repeat(64))).await.has_noted);
-    // The newest is taken out: only somebody who has noted the head can tell.
+    // The newest is taken out: its number is missed. Who makes it forgotten is told by a head that was noted.
     sql("DELETE FROM audit WHERE seq = 210").await;
-    assert_eq!(proof(None).await.broken_at, None);
+    assert_eq!(proof(None).await.broken, Some(Break::Cut(210)));
+    sql("UPDATE sqlite_sequence SET seq = 209 WHERE name = 'audit'").await;
+    assert_eq!(proof(None).await.broken, None);
     assert!(!proof(Some(&whole.head)).await.has_noted);
     for (text, broken) in [
-        ("UPDATE audit SET body = replace(body, 'ada', 'eve') WHERE seq = 140", 140),
-        ("DELETE FROM audit WHERE seq = 100", 101),
-        ("UPDATE audit SET hash = NULL WHERE seq = 50", 50),
-        ("INSERT INTO audit SELECT 0, at, who, verb, subject, body, hash FROM audit WHERE seq = 7", 0),
+        ("UPDATE audit SET who = 'eve' WHERE seq = 200", Break::Filed(200)),
+        ("UPDATE audit SET verb = 'x' WHERE seq = 190", Break::Filed(190)),
+        ("UPDATE audit SET subject = 'x' WHERE seq = 180", Break::Filed(180)),
+        ("UPDATE audit SET at = 5 WHERE seq = 170", Break::Filed(170)),
+        ("UPDATE audit SET body = replace(body, 'ada', 'eve') WHERE seq = 140", Break::Order(140)),
+        ("DELETE FROM audit WHERE seq = 100", Break::Order(101)),
+        ("UPDATE audit SET hash = NULL WHERE seq = 50", Break::Bare(50)),
+        ("UPDATE audit SET hash = NULL", Break::Bare(1)),
+        (
+            "INSERT INTO audit SELECT 0, at, who, verb, subject, body, hash FROM audit WHERE seq = 7",
+            Break::Bare(0),
+        ),
+        ("DELETE FROM audit", Break::Cut(1)),
     ] {
         sql(text).await;
-        assert_eq!(proof(None).await.broken_at, Some(broken), "{text}");
+        assert_eq!(proof(None).await.broken, Some(broken), "{text}");
     }
 }
 

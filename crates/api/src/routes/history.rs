@@ -67,7 +67,8 @@ async fn audit(
     Ok(Listing::new(uri, full_or_last(items, limit, |record| record.sequence)))
 }
 
-/// Whether the audit log is as it was written: each record's hash follows from the one before.
+/// Whether the audit log is as it was written: each record's hash follows from the one before, each is found by
+/// what it says, and none is missing.
 #[utoipa::path(get, path = "/audit/verify", operation_id = "verify_audit", tag = "events", params(ProofQuery),
     responses((status = 200, body = AuditProofView), Common))]
 async fn verify(
@@ -75,8 +76,8 @@ async fn verify(
     Query(ProofQuery { head }): Query<ProofQuery>,
 ) -> Result<Json<AuditProofView>, Fault> {
     let proof = api.verify_audit(head.as_deref()).await?;
-    let fault = match proof.broken_at {
-        Some(number) => Some(format!("record {number} does not follow from the one before it")),
+    let fault = match proof.broken {
+        Some(broken) => Some(broken.to_string()),
         None if !proof.has_noted => Some("the chain does not have the head that was noted".to_owned()),
         None => None,
     };

@@ -30,7 +30,16 @@ async fn log_in(
     headers: HeaderMap,
     Json(request): Json<LoginRequest>,
 ) -> Result<(StatusCode, HeaderMap, axum::Json<SessionCreated>), Fault> {
-    let session = api.handle().log_in(request, address(peer), place(peer)).await.map_err(refused)?;
+    let name = request.name.clone();
+    let session = match api.handle().log_in(request, address(peer), place(peer)).await {
+        Ok(session) => session,
+        Err(error) => {
+            if let LoginError::Throttled(_) = error {
+                api.throttled(peer, &name, &error.to_string()).await;
+            }
+            return Err(refused(error));
+        }
+    };
     Ok((StatusCode::CREATED, cookies(&headers, &session), axum::Json(session)))
 }
 

@@ -4,7 +4,7 @@
 //! whoever sent it. A port's bytes end one way with an empty message, so that half-closed
 //! connections keep their meaning.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -14,7 +14,7 @@ use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::command::Way;
 use holm_model::tunnel::{CopyWay, ExecOut, Purpose, Terminal, WindowSize};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -29,6 +29,7 @@ use crate::peer::Principal;
 use crate::problem::{Common, Fault, Kind, OfStream};
 use crate::state::Api;
 use crate::stay::Cut;
+use crate::ways::{self, Entry};
 
 /// Bytes of a frame at most.
 pub(super) const MAX_FRAME: usize = 1 << 20;
@@ -78,8 +79,16 @@ async fn exec(
     let (command, terminal) = (command(&uri)?, terminal(&uri)?);
     let mut stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
-    let tunnel = api.tunnel(instance, Purpose::Exec { instance, command, terminal }).await?;
-    Ok(upgrade.on_upgrade(move |socket| async move { carry_frames(socket, tunnel, stay.cut()).await }))
+    let into = ways::instance(&api, instance).await?;
+    let entry =
+        Entry::begin(&api, principal.actor, Way::Exec, into, &format!("runs {}", command.join(" "))).await?;
+    let tunnel = match api.tunnel(instance, Purpose::Exec { instance, command, terminal }).await {
+        Ok(tunnel) => tunnel,
+        Err(fault) => return Err(entry.failed(fault).await),
+    };
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        entry.ended(carry_frames(socket, tunnel, stay.cut()).await).await;
+    }))
 }
 
 /// What is copied, and which way.
@@ -115,8 +124,16 @@ async fn files(
     let way = if write { CopyWay::Write } else { CopyWay::Read };
     let mut stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
-    let tunnel = api.tunnel(instance, Purpose::Copy { instance, path, way }).await?;
-    Ok(upgrade.on_upgrade(move |socket| async move { carry_frames(socket, tunnel, stay.cut()).await }))
+    let into = ways::instance(&api, instance).await?;
+    let what = format!("{} {path}", if write { "writes" } else { "reads" });
+    let entry = Entry::begin(&api, principal.actor, Way::Copy, into, &what).await?;
+    let tunnel = match api.tunnel(instance, Purpose::Copy { instance, path, way }).await {
+        Ok(tunnel) => tunnel,
+        Err(fault) => return Err(entry.failed(fault).await),
+    };
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        entry.ended(carry_frames(socket, tunnel, stay.cut()).await).await;
+    }))
 }
 
 /// Connect to a port that an instance listens on, by its number on the node.
@@ -134,7 +151,16 @@ async fn port(
     let upgrade = websocket(upgrade)?;
     let mut stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
-    let tunnel = api.tunnel(instance, Purpose::Connect { instance, port }).await?;
+    let mut entry = None;
+    if api.is_new_forward(&principal.actor.who, instance, port) {
+        let (into, what) = (ways::instance(&api, instance).await?, format!("connects to port {port}"));
+        entry = Some(Entry::begin(&api, principal.actor, Way::Forward, into, &what).await?);
+    }
+    let tunnel = match (api.tunnel(instance, Purpose::Connect { instance, port }).await, entry) {
+        (Ok(tunnel), _) => tunnel,
+        (Err(fault), None) => return Err(fault),
+        (Err(fault), Some(entry)) => return Err(entry.failed(fault).await),
+    };
     Ok(upgrade.on_upgrade(move |socket| async move { carry_bytes(socket, tunnel, stay.cut()).await }))
 }
 
@@ -159,19 +185,11 @@ async fn shell(
     let terminal = terminal(&uri)?.unwrap_or_else(|| Terminal { kind: "dumb".to_owned(), size });
     let mut stay = api.stream(&principal)?;
     let node = id.parse().map_err(|_| Fault::no_such("node", &id))?;
-    let actor = principal.actor;
+    let (actor, into) = (principal.actor, format!("node {id}"));
     let tunnel = api.node_tunnel(node, Purpose::Shell { terminal, who: actor.who.clone() }).await?;
-    // What cannot be written down is not done.
-    api.command(actor.clone(), Command::Shell { node: id.clone(), what: "opened".to_owned() }).await?;
-    let begun = Instant::now();
+    let entry = Entry::begin(&api, actor, Way::Shell, into, "opened").await?;
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let mut exit = None;
-        carry(socket, tunnel, stay.cut(), |frame| exit = exit_code(frame).or(exit)).await;
-        let code = exit.map_or_else(|| "cut off".to_owned(), |code| format!("exit code {code}"));
-        let what = format!("ended after {} s, {code}", begun.elapsed().as_secs());
-        if let Err(fault) = api.command(actor, Command::Shell { node: id, what }).await {
-            tracing::error!(detail = fault.detail(), "The end of a shell is not in the audit log.");
-        }
+        entry.ended(carry_frames(socket, tunnel, stay.cut()).await).await;
     }))
 }
 
@@ -226,8 +244,11 @@ fn command(uri: &Uri) -> Result<Vec<String>, Fault> {
     Ok(words)
 }
 
-async fn carry_frames(socket: WebSocket, tunnel: impl Stream, cut: impl Future<Output = Cut>) {
-    carry(socket, tunnel, cut, |_| {}).await;
+/// Until one side ends, or it is cut; the exit code, if the node told it.
+async fn carry_frames(socket: WebSocket, tunnel: impl Stream, cut: impl Future<Output = Cut>) -> Option<i32> {
+    let mut exit = None;
+    carry(socket, tunnel, cut, |frame| exit = exit_code(frame).or(exit)).await;
+    exit
 }
 
 /// Until one side ends, or it is cut. `seen` is called with each frame from the node.

@@ -20,7 +20,11 @@ async fn server(dir: &std::path::Path) -> (Client, DuplexStream) {
     let take = |near: &Mutex<Option<DuplexStream>>| near.lock().unwrap().take().unwrap();
     let exec = move |upgrade: WebSocketUpgrade| {
         let tunnel = take(&for_exec);
-        async move { upgrade.on_upgrade(move |socket| carry_frames(socket, tunnel, pending())) }
+        async move {
+            upgrade.on_upgrade(move |socket| async move {
+                carry_frames(socket, tunnel, pending()).await;
+            })
+        }
     };
     let port = move |upgrade: WebSocketUpgrade| {
         let tunnel = take(&for_port);

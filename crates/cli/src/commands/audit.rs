@@ -25,9 +25,12 @@ pub(crate) struct Audit {
 enum Action {
     /// Check that no record is missing or changed: each holds the hash of the one before
     ///
-    /// Ends with 1 if the chain is broken. Whoever keeps the hash of the last record elsewhere sees later that
-    /// nothing before it was changed.
+    /// Ends with 1 if the chain is broken. Whoever can write the orchestrator's disk could make a whole new chain:
+    /// keep the hash of the last record elsewhere, and give it with --head later.
     Verify {
+        /// The last hash of an earlier look, which must still be there
+        #[arg(long, value_name = "HASH", value_parser = hash)]
+        head: Option<String>,
         #[command(flatten)]
         output: Output,
     },
@@ -75,8 +78,8 @@ const PAGE: u32 = 1000;
 
 pub(crate) async fn run(At { args, connect }: At<Audit>) -> Result<(), Failure> {
     let client = connect.client()?;
-    if let Some(Action::Verify { output }) = args.action {
-        return verify(&client, output).await;
+    if let Some(Action::Verify { head, output }) = args.action {
+        return verify(&client, head.as_deref(), output).await;
     }
     let list = args.list;
     match list.output() {
@@ -88,8 +91,13 @@ pub(crate) async fn run(At { args, connect }: At<Audit>) -> Result<(), Failure> 
     }
 }
 
-async fn verify(client: &Client, output: Output) -> Result<(), Failure> {
-    let proof = client.verify_audit().await?;
+fn hash(text: &str) -> Result<String, &'static str> {
+    let is = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is { Ok(text.to_ascii_lowercase()) } else { Err("a hash has 64 hexadecimal digits") }
+}
+
+async fn verify(client: &Client, head: Option<&str>, output: Output) -> Result<(), Failure> {
+    let proof = client.verify_audit(head).await?;
     let AuditProofView { checked, head, fault } = &proof;
     let Some(fault) = fault else {
         return output.print(&proof, || {

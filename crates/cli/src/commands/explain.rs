@@ -1,4 +1,4 @@
-//! `holm explain`: why an instance is where it is, and what every member is worth to it now.
+//! `holm explain`: why an instance is where it is, or has no place, and what every member is worth to it now.
 
 use clap::Args;
 use holm_model::view::explain::{ExplainView, OpinionView};
@@ -22,7 +22,7 @@ pub(crate) struct Explain {
 
 pub(crate) async fn run(At { args, connect }: At<Explain>) -> Result<(), Failure> {
     let (client, project) = (connect.client()?, args.project.of(&connect)?);
-    let row = resolve::instance(&client, &project, &args.instance).await?;
+    let row = resolve::slot(&client, &project, &args.instance).await?;
     if let Some(owner) = &row.owner {
         return Err(Failure::new(format!(
             "{} belongs to cluster {owner}, which decides about it",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holm_client::Client;
 use holm_model::state::ServiceState;
+use holm_model::view::generation::GenerationOutcome;
 use holm_model::view::query::InstanceQuery;
 use holm_model::view::{ApplicationView, InstanceView};
 use tokio::time::Instant;
@@ -34,6 +35,8 @@ pub(crate) enum Verdict {
     Canary,
     Wait,
     Failed,
+    /// Its rollout has failed and goes no further: why.
+    Halted(String),
     /// It has failed, and something older took its place: what, and why.
     TakenBack(String),
 }
@@ -140,6 +143,7 @@ async fn reach(
             Verdict::TakenBack(why) => return Err(taken_back(wanted, &why)),
             Verdict::Canary => return Ok(application.state),
             Verdict::Failed => return Err(failed(wanted, &open_ends(&instances))),
+            Verdict::Halted(why) => return Err(halted(wanted, &why)),
             Verdict::Wait => {
                 steady.broken();
                 deadline
@@ -188,8 +192,15 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
         S::Running | S::Completed | S::Paused | S::Stopped => Verdict::Reached,
         // Who goes back by itself is waited for: what becomes of it says more.
         S::Error if !goes_back(application) => Verdict::Failed,
-        _ => Verdict::Wait,
+        _ => why_halted(application).map_or(Verdict::Wait, Verdict::Halted),
     }
+}
+
+/// Why the newest generation goes no further, if it has failed and nothing takes its place.
+fn why_halted(application: &ApplicationView) -> Option<String> {
+    let rollout = application.rollout.as_ref()?;
+    let failed = rollout.outcome == GenerationOutcome::Failed && !rollout.rolls_back;
+    failed.then(|| rollout.reason.clone())
 }
 
 /// If it fails, its owner goes back to what ran before.
@@ -201,6 +212,13 @@ fn goes_back(application: &ApplicationView) -> bool {
 fn failed(wanted: Wanted<'_>, why: &str) -> Failure {
     Failure::new(format!("{} has failed{why}", wanted.name))
         .hint(format!("`holm logs {}` shows what its instances said", wanted.name))
+}
+
+fn halted(wanted: Wanted<'_>, why: &str) -> Failure {
+    let name = wanted.name;
+    Failure::new(format!("the rollout of {name} has failed and goes no further: {why}")).hint(format!(
+        "`holm history {name}` shows what failed, `holm rollback {name}` goes back to what ran before"
+    ))
 }
 
 fn taken_back(wanted: Wanted<'_>, why: &str) -> Failure {
@@ -238,7 +256,7 @@ mod tests {
     use super::*;
     use crate::output::samples::instance;
     use holm_model::time::Time;
-    use holm_model::view::generation::{GenerationOutcome, RolloutView};
+    use holm_model::view::generation::RolloutView;
 
     fn application(state: ServiceState, generation: u64) -> ApplicationView {
         ApplicationView {
@@ -261,6 +279,24 @@ mod tests {
         assert_eq!(verdict(&application(ServiceState::Running, 2), 2), Verdict::Reached);
         assert_eq!(verdict(&application(ServiceState::Updating, 2), 2), Verdict::Wait);
         assert_eq!(verdict(&application(ServiceState::Error, 2), 2), Verdict::Failed);
+    }
+
+    #[test]
+    fn a_rollout_that_halted_has_failed_though_the_rest_runs() {
+        let mut application = application(ServiceState::Updating, 2);
+        let rollout = |outcome| RolloutView {
+            generation: 2,
+            outcome,
+            reason: "web/0: exit code 3".to_owned(),
+            took_back: None,
+            canaries: Vec::new(),
+            rolls_back: false,
+        };
+        application.rollout = Some(rollout(GenerationOutcome::Underway));
+        assert_eq!(verdict(&application, 2), Verdict::Wait);
+        application.rollout = Some(rollout(GenerationOutcome::Failed));
+        assert_eq!(verdict(&application, 2), Verdict::Halted("web/0: exit code 3".to_owned()));
+        assert_eq!(verdict(&application, 3), Verdict::Wait, "the next is not there yet");
     }
 
     #[test]

@@ -18,6 +18,8 @@ const CLOCK: &str = "clock";
 const DIRECTORY: &str = "directory";
 /// How far the local clock may be behind before it is worth a word.
 const BEHIND: Duration = Duration::from_secs(5 * 60);
+/// How far it may be ahead of the time on the disk, which a linked daemon writes once an hour.
+const AHEAD: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The later of local clock and platform time, as the daemon takes it.
 pub(super) fn clock(dir: &Path) -> Clock {
@@ -90,9 +92,10 @@ fn judge(credentials: &Credentials, now: UnixTime, report: &mut Report) {
 }
 
 /// Whether the local clock can be right.
-pub(super) fn time(credentials: Option<&Credentials>, clock: &Clock, report: &mut Report) {
+pub(super) fn time(subject: &Subject, credentials: Option<&Credentials>, clock: &Clock, report: &mut Report) {
     let (local, platform) = (UnixTime::now(), clock.platform());
     let behind = Duration::from_secs(platform.as_secs().saturating_sub(local.as_secs()));
+    let ahead = Duration::from_secs(local.as_secs().saturating_sub(platform.as_secs()));
     let founded = credentials.map_or(0, |credentials| credentials.root().since().as_secs());
     let set = "set the clock (NTP, or a battery); the orchestrator's time counts until then";
     if local.as_secs() < founded {
@@ -101,11 +104,20 @@ pub(super) fn time(credentials: Option<&Credentials>, clock: &Clock, report: &mu
     } else if behind > BEHIND {
         let says = format!("{} behind what the orchestrator told", time::age(shown(local), shown(platform)));
         report.warn(CLOCK, says, set);
+    } else if is_linked(&subject.daemon) && ahead > AHEAD {
+        let says =
+            format!("{} ahead of what the orchestrator tells", time::age(shown(platform), shown(local)));
+        report.warn(CLOCK, says, "set the clock (NTP): certificates that are good look old here");
     } else if platform.as_secs() == 0 {
         report.ok(CLOCK, format!("{} here; no orchestrator has told its time yet ({FILE})", shown(local)));
     } else {
         report.ok(CLOCK, format!("{}, and not before what the orchestrator told", shown(local)));
     }
+}
+
+/// What its orchestrator tells is heard now.
+const fn is_linked(daemon: &Daemon) -> bool {
+    matches!(daemon, Daemon::Node { link, .. } if link.up)
 }
 
 fn shown(time: UnixTime) -> Time {

@@ -46,7 +46,7 @@ async fn examine(subject: &Subject) -> Report {
     let clock = directory::clock(&subject.dir);
     directory::place(subject, &mut report);
     let credentials = directory::certificate(subject, &clock, &mut report);
-    directory::time(credentials.as_ref(), &clock, &mut report);
+    directory::time(subject, credentials.as_ref(), &clock, &mut report);
     network::check(subject, credentials.as_ref(), &clock, &mut report).await;
     machine::check(subject, &mut report).await;
     report

@@ -81,6 +81,17 @@ fn an_update_that_fails_is_taken_back_though_the_root_dies_meanwhile() {
 }
 
 #[test]
+fn an_update_that_fails_and_halts_is_not_waited_for() {
+    let sea = sea().cluster("vienna", &["fl-1"]).start();
+    let halts = "on-failure: halt, healthy-for: 1s, parallel: 1";
+    sea.deploy(&manifest(GOOD, 1, halts));
+    until_ran(&sea);
+    let said = run(sea.call_at("root", &["apply", "--wait=90s", "-"]), &manifest(BAD, 2, halts));
+    let said = said.refused(1, &["the rollout of shop has failed and goes no further", "web/0"]);
+    assert!(said.stderr.contains("holm rollback shop"), "{said:?}");
+}
+
+#[test]
 fn a_canary_waits_to_be_promoted() {
     let sea = sea().cluster("vienna", &["fl-1"]).start();
     let canary = "strategy: canary, canary: { count: 1 }, healthy-for: 1s";

@@ -1,4 +1,4 @@
-//! A node whose clock begins in 1970, as those without a battery do (libfaketime, as Debian has it).
+//! Nodes whose clock begins in 1970, as those without a battery do, or runs ahead (libfaketime, as Debian has it).
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,8 @@ use crate::harness::{Node, Sea, sea, wait_for};
 
 const NAME: &str = "drawer";
 /// Time goes on from there, and timers keep their own time.
-const CLOCK: [&str; 3] = ["LD_PRELOAD=", "FAKETIME=@1970-01-01 00:00:10", "FAKETIME_DONT_FAKE_MONOTONIC=1"];
+const BEGIN: &str = "@1970-01-01 00:00:10";
+const AHEAD: &str = "+21d";
 const CALM: &str = "holm: v1\napplication: calm\nservices:\n  web:\n    runtime: process\n    \
     command: [sleep, \"100000\"]\n    stop: { grace: 1s }\n";
 
@@ -20,14 +21,13 @@ fn library() -> String {
     found.expect("the package faketime").display().to_string()
 }
 
-fn in_1970() -> Vec<String> {
-    let [preload, rest @ ..] = CLOCK;
-    let rest = rest.iter().map(|word| (*word).to_owned());
-    std::iter::once(format!("{preload}{}", library())).chain(rest).collect()
+fn clock(time: &str) -> Vec<String> {
+    let library = format!("LD_PRELOAD={}", library());
+    vec![library, format!("FAKETIME={time}"), "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned()]
 }
 
-fn plan(sea: &Sea) -> Plan {
-    let mut words = in_1970();
+fn plan(sea: &Sea, time: &str) -> Plan {
+    let mut words = clock(time);
     words.push(sea.path("holm").display().to_string());
     words.extend([
         "node".to_owned(),
@@ -52,7 +52,7 @@ fn links(log: &Path) -> usize {
 #[test]
 fn a_node_in_1970_joins_works_and_comes_back_needs_clock() {
     let sea = sea().words("root", &["--certificate-life=9s"]).start();
-    let plan = plan(&sea);
+    let plan = plan(&sea, BEGIN);
     let mut node = Daemon::start(&plan, Some(&sea.token("root", &["--role", "node"])));
     wait_for("it joins", || online(&sea));
     sea.deploy(CALM);
@@ -67,9 +67,33 @@ fn a_node_in_1970_joins_works_and_comes_back_needs_clock() {
     wait_for("it is linked again", || (links(&plan.log) > before).then_some(()));
     sea.running("calm", 1);
     sea.holm(&["exec", "calm/web/0", "--", "true"]).done();
+    let line = doctor(&sea, BEGIN);
+    assert!(line.contains("1970"), "{line}");
+}
+
+/// What `holm doctor` says of the clock there.
+fn doctor(sea: &Sea, time: &str) -> String {
     let mut doctor = command("/usr/bin/env");
-    doctor.args(in_1970()).arg(sea.path("holm")).args(["doctor", "--data-dir"]).arg(sea.path(NAME));
-    let found = run(doctor, "");
-    let line = found.stdout.lines().find(|line| line.contains("clock")).unwrap_or_default();
-    assert!(line.contains("1970"), "{found:?}");
+    doctor.args(clock(time)).arg(sea.path("holm")).args(["doctor", "--data-dir"]).arg(sea.path(NAME));
+    let found = run(doctor, "").stdout;
+    found.lines().find(|line| line.contains("clock")).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_node_that_is_weeks_ahead_renews_its_certificate_once_and_is_told_so_needs_clock() {
+    let sea = sea().start();
+    let plan = plan(&sea, AHEAD);
+    let _node = Daemon::start(&plan, Some(&sea.token("root", &["--role", "node"])));
+    let renewals = || {
+        let log = fs::read_to_string(&plan.log).unwrap_or_default();
+        log.matches("The certificate was renewed").count()
+    };
+    wait_for("it takes its certificate for an old one", || (renewals() > 0).then_some(()));
+    // What comes after it on the same link has come when the next has: no further request was before it.
+    sea.deploy(CALM);
+    sea.holm(&["exec", "calm/web/0", "--", "sleep", "2"]).done();
+    assert_eq!(renewals(), 1);
+    let line =
+        wait_for("the time is kept", || Some(doctor(&sea, AHEAD)).filter(|line| line.contains("ahead")));
+    assert!(line.starts_with("warn") && line.contains("20d") || line.contains("21d"), "{line}");
 }

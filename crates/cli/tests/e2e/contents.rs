@@ -181,17 +181,17 @@ services:
 #[test]
 fn a_secret_in_a_manifest_is_warned_of() {
     let sea = sea().node("fl-1").start();
-    let applied = sea.apply(
-        "holm: v1
-application: shop
-services:
-  web:
-    runtime: process
-    command: [sleep, \"60\"]
-    env: { DB_PASSWORD: hunter2 }
-",
-    );
-    let applied = applied.done();
-    assert!(applied.stderr.contains("services.web.env.DB_PASSWORD: looks like a secret"), "{applied:?}");
-    assert!(!applied.stderr.contains("hunter2") && !applied.stdout.contains("hunter2"), "{applied:?}");
+    let manifest = |value: &str| {
+        format!(
+            "holm: v1\napplication: shop\nservices:\n  web:\n    runtime: process\n    command: [sleep, \"60\"]\n    \
+             env: {{ DB_PASSWORD: {value} }}\n"
+        )
+    };
+    for value in ["hunter2", "another"] {
+        let applied = sea.apply(&manifest(value)).done();
+        assert!(applied.stderr.contains("services.web.env.DB_PASSWORD: looks like a secret"), "{applied:?}");
+        assert!(!applied.stderr.contains(value) && !applied.stdout.contains(value), "{applied:?}");
+    }
+    let history = sea.holm(&["history", "shop"]).done().stdout;
+    assert!(history.contains("env.DB_PASSWORD") && !history.contains("another"), "{history}");
 }

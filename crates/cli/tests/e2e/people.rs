@@ -204,6 +204,11 @@ fn the_audit_log_is_shown_exported_and_verified() {
     assert!(none.is_empty(), "{none:#?}");
     let proof: Value = ada.holm(&["audit", "verify", "-o", "json"]).done().json();
     assert!(proof["fault"].is_null() && proof["checked"].as_u64() >= Some(6), "{proof}");
+    let head = proof["head"].as_str().unwrap();
+    ada.holm(&["audit", "verify", "--head", head]).done();
+    let other = "0".repeat(64);
+    ada.holm(&["audit", "verify", "--head", &other]).refused(1, &["does not have the head that was noted"]);
+    ada.holm(&["audit", "verify", "--head", "abc"]).refused(2, &["64 hexadecimal digits"]);
     let table = ada.holm(&["audit"]).done().stdout;
     assert!(
         table.lines().next().is_some_and(|head| head.contains("WHO") && head.contains("OUTCOME")),

@@ -42,6 +42,13 @@ fn a_service_goes_where_its_manifest_says_and_says_why() {
         let waits = |reason: &str| reason.contains("`web` is on this node, and must not be");
         all.iter().filter(|instance| instance.runs()).count() == 3 && all.iter().any(|i| waits(&i.reason))
     });
+    // Why it waits is told of a slot that has no instance, too.
+    let waits: Vec<Value> = sea.holm(&["get", "instances", "-o", "json"]).done().json();
+    let waits =
+        waits.iter().find(|row| row["application"] == "apart" && row["id"].is_null()).expect("it waits");
+    let slot = format!("apart/{}", waits["slot"].as_str().expect("a slot"));
+    let told = sea.holm(&["explain", &slot]).done().stdout;
+    assert!(told.contains(&slot) && told.contains("vienna"), "{told}");
     // A label is a place, too, and can be said at any time.
     sea.holm(&["node", "label", "add", "fl-3", "location=48.15,11.58"]).done();
     sea.apply(&manifest("munich", "{ location: { lat: 48.1, lon: 11.5, within: 20km } }", 1));

@@ -48,6 +48,32 @@ fn there(sea: &Sea, word: &str) -> usize {
 }
 
 #[test]
+fn whoever_goes_into_an_instance_is_in_the_audit_log() {
+    let sea = calm();
+    let run = sea.holm(&["exec", "calm/web/0", "--", "sh", "-c", "exit 7"]);
+    assert_eq!(run.code, 7, "{run:?}");
+    sea.holm(&["exec", "calm/web/0", "--", "no-such-program"]).refused(1, &["no-such-program"]);
+    let file = sea.file("note", "hello");
+    sea.holm(&["cp", file.to_str().expect("a plain path"), "calm/web/0:note"]).done();
+    let records = wait_for("all is written down", || {
+        let all: Vec<serde_json::Value> = sea.holm(&["audit", "-o", "json"]).done().json();
+        let line = |r: &serde_json::Value| {
+            ["who", "verb", "subject", "outcome"]
+                .map(|key| r[key].as_str().unwrap_or("-").to_owned())
+                .join(" ")
+        };
+        let all: Vec<_> = all.iter().map(line).collect();
+        let has = |text: &str| all.iter().any(|line| line.contains(text));
+        let ended = has("exec application default/calm/web/0: ended after 0 s, exit code 7");
+        (ended && has("cp application default/calm/web/0: ended")).then_some(all)
+    });
+    let has = |text: &str| assert!(records.iter().any(|line| line.contains(text)), "{text}: {records:#?}");
+    has("admin exec application default/calm/web/0: runs sh -c exit 7 done");
+    has("admin cp application default/calm/web/0: writes ");
+    has("no-such-program");
+}
+
+#[test]
 fn a_terminal_reaches_through_two_tiers() {
     let sea = calm();
     let script = "trap 'stty size' WINCH; echo $HOLM_SLOT; stty size; while :; do sleep 0.02; done";

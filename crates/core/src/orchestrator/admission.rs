@@ -61,7 +61,7 @@ impl Orchestrator {
             Command::People(command) => self.people_command(command),
             Command::Project(command) => self.project_command(command),
             Command::Content(command) => self.content_command(command),
-            Command::LoggedIn | Command::Backup | Command::Shell { .. } | Command::Restart { .. } => {
+            Command::LoggedIn | Command::Backup | Command::Way { .. } | Command::Restart { .. } => {
                 Ok(Reply::Done)
             }
             Command::Amend { amendment, .. } => match amendment.check() {
@@ -169,7 +169,7 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::LoggedIn => ("log-in", String::new()),
         Command::Backup => ("backup", String::new()),
         Command::Restart { app, slot } => ("restart", format!("application {app}/{slot}")),
-        Command::Shell { node, what } => ("shell", format!("node {node}: {what}")),
+        Command::Way { way, subject } => (way.verb(), subject.clone()),
         Command::Amend { node, amendment } => amended(node, amendment),
         Command::LogOut { session } => ("log-out", format!("session {session}")),
         Command::Denied { .. } => ("", String::new()),

@@ -53,12 +53,7 @@ fn open_secrets(service: &Name, env: &BTreeMap<String, String>) -> impl Iterator
 
 /// Words of a command that look like secrets: `--password=…`, or what [`is_secret`] knows.
 fn open_words<'a>(service: &'a Name, command: &'a [String]) -> impl Iterator<Item = String> {
-    let open = command.iter().enumerate().filter(|(_, word)| {
-        let option = word.strip_prefix('-').and_then(|word| word.split_once('='));
-        let named =
-            option.is_some_and(|(name, value)| looks_secret(&name.replace('-', "_")) && !value.is_empty());
-        named || is_secret(word)
-    });
+    let open = command.iter().enumerate().filter(|(_, word)| is_secret_word(word));
     open.map(move |(place, _)| {
         format!(
             "services.{service}.command[{place}]: looks like a secret, and whoever may read the application, or list \
@@ -79,8 +74,16 @@ fn kept_by_engine(service: &Name, spec: &ServiceSpec) -> impl Iterator<Item = St
     })
 }
 
+/// A word of a command.
+pub(super) fn is_secret_word(word: &str) -> bool {
+    let option = word.strip_prefix('-').and_then(|word| word.split_once('='));
+    let named =
+        option.is_some_and(|(name, value)| looks_secret(&name.replace('-', "_")) && !value.is_empty());
+    named || is_secret(word)
+}
+
 /// By its name; `…_FILE` and `…_PATH` only say where a secret is.
-fn looks_secret(name: &str) -> bool {
+pub(super) fn looks_secret(name: &str) -> bool {
     const WORDS: [&str; 7] =
         ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY"];
     let name = name.to_ascii_uppercase();
@@ -90,7 +93,7 @@ fn looks_secret(name: &str) -> bool {
 
 /// By its value, whatever it is called: a private key, an address with a password, or a token of a kind that is known
 /// by its beginning.
-fn is_secret(value: &str) -> bool {
+pub(super) fn is_secret(value: &str) -> bool {
     const BEGINNINGS: [&str; 7] =
         ["holm-api.", "holm-join.", "ghp_", "github_pat_", "glpat-", "AKIA", "xoxb-"];
     let value = value.trim_start();

@@ -85,10 +85,10 @@ pub enum Command {
     Content(ContentCommand),
     /// Somebody proved who they are by a password. For the audit log.
     LoggedIn,
-    /// Somebody opened a shell on a node, or it ended. For the audit log.
-    Shell {
-        node: String,
-        what: String,
+    /// Somebody opens a way into a node or an instance, or it has ended. For the audit log.
+    Way {
+        way: Way,
+        subject: String,
     },
     /// An operator says something about a node, which keeps it. For the audit log.
     Amend {
@@ -160,6 +160,15 @@ pub enum Command {
     Confirm {
         app: AppKey,
     },
+}
+
+/// A way into a machine that people open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Shell,
+    Exec,
+    Copy,
+    Forward,
 }
 
 /// About people. Passwords are Argon2id, in the PHC string format.
@@ -289,6 +298,21 @@ fn listing(kind: &str) -> String {
 
 fn generation(current: Option<u64>) -> String {
     current.map_or_else(|| "not there".to_owned(), |now| format!("of generation {now} now"))
+}
+
+// === impl Way ===
+
+impl Way {
+    /// For the audit log: as people ask for it.
+    #[must_use]
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Shell => "shell",
+            Self::Exec => "exec",
+            Self::Copy => "cp",
+            Self::Forward => "port-forward",
+        }
+    }
 }
 
 // === impl PeopleCommand ===

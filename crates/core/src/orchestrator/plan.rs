@@ -11,6 +11,7 @@ use holm_model::view::PlannedChange;
 use holm_model::wish::{ServiceWish, SpecBytes, Work};
 use serde_json::Value;
 
+use super::advice;
 use super::generations::{GenerationRow, Said};
 
 /// The services of the next generation, and what that changes, in words.
@@ -168,16 +169,33 @@ fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<String>) {
             }
         }
         _ if old == new => {}
-        _ => found.push(format!("{path}: {} → {}", shown(old), shown(new))),
+        _ => found.push(format!("{path}: {} → {}", shown(path, old), shown(path, new))),
     }
 }
 
-fn shown(value: &Value) -> String {
+/// Plans and histories are printed, copied and kept: what [looks like a secret](advice) is not in them.
+fn shown(path: &str, value: &Value) -> String {
+    let hidden = || "(hidden)".to_owned();
     match value {
         Value::Null => "(not set)".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => {
+            let variable = path.strip_prefix("env.");
+            let secret = advice::is_secret(text) || variable.is_some_and(|name| is_open(name, text));
+            if secret { hidden() } else { text.clone() }
+        }
+        Value::Array(words) => {
+            let veil = |word: &Value| match word.as_str() {
+                Some(text) if advice::is_secret_word(text) => hidden().into(),
+                _ => word.clone(),
+            };
+            Value::Array(words.iter().map(veil).collect()).to_string()
+        }
         other => other.to_string(),
     }
+}
+
+fn is_open(variable: &str, value: &str) -> bool {
+    advice::looks_secret(variable) && !value.trim().is_empty()
 }
 
 #[cfg(test)]
@@ -217,6 +235,24 @@ mod tests {
         let (new, changes) = merge(&old, &application("a:2", 1), 2, NOW);
         assert_eq!(changes[0].details, ["image: a:1 → a:2"]);
         assert_eq!(new[&Name::new("web").unwrap()].generation, 2);
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_in_no_plan() {
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
+        let mut changed = application("a:1", 1);
+        for web in changed.services.values_mut() {
+            let env =
+                [("API_PASSWORD", "hunter2"), ("DB", "postgres://me:hunter2@db/shop"), ("LOG", "debug")];
+            web.spec.env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            web.spec.command = ["web", "--token=hunter2", "-v"].map(str::to_owned).into();
+        }
+        let (_, changes) = merge(&old, &changed, 2);
+        let told = changes[0].details.join("\n");
+        assert!(!told.contains("hunter2"), "{told}");
+        assert!(told.contains("env.API_PASSWORD: (not set) → (hidden)"), "{told}");
+        assert!(told.contains("env.LOG: (not set) → debug"), "{told}");
+        assert!(told.contains(r#"["web","(hidden)","-v"]"#), "{told}");
     }
 
     #[test]

@@ -1,0 +1,113 @@
+//! What is written down of the ways into nodes and instances that people open. What cannot be written down is not
+//! opened; that one could not be opened, and how it ended, is written down, too.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use holm_core::orchestrator::command::{Actor, Command, Way};
+use holm_model::id::AssignmentId;
+
+use crate::limits::bucket::Buckets;
+use crate::problem::Fault;
+use crate::state::Api;
+
+/// A way that is in the audit log.
+pub(crate) struct Entry {
+    api: Api,
+    actor: Actor,
+    way: Way,
+    /// What it leads into.
+    into: String,
+    begun: Instant,
+}
+
+/// Connections to ports, of which each page of a browser opens many: one record for those of ten minutes.
+#[derive(Debug)]
+pub(crate) struct Forwards(Mutex<Buckets<String>>);
+
+const FORWARDS: Duration = Duration::from_secs(600);
+/// Characters of a command or path that are kept.
+const WORDS: usize = 200;
+
+// === impl Entry ===
+
+impl Entry {
+    /// `what` goes on there: a command, a path.
+    pub(crate) async fn begin(
+        api: &Api,
+        actor: Actor,
+        way: Way,
+        into: String,
+        what: &str,
+    ) -> Result<Self, Fault> {
+        let entry = Self { api: api.clone(), actor, way, into, begun: Instant::now() };
+        let what: String = what.chars().take(WORDS).collect();
+        api.command(entry.actor.clone(), entry.says(&what)).await?;
+        Ok(entry)
+    }
+
+    /// It could not be opened.
+    pub(crate) async fn failed(self, fault: Fault) -> Fault {
+        let (verb, subject) = (self.way.verb().to_owned(), self.into);
+        let denied = Command::Denied { verb, subject, reason: fault.detail().to_owned() };
+        // It is refused, as always.
+        let _ = self.api.command(self.actor, denied).await;
+        fault
+    }
+
+    /// `exit`: with which code, if its end was heard.
+    pub(crate) async fn ended(self, exit: Option<i32>) {
+        let code = exit.map_or_else(|| "cut off".to_owned(), |code| format!("exit code {code}"));
+        let what = format!("ended after {} s, {code}", self.begun.elapsed().as_secs());
+        let says = self.says(&what);
+        if let Err(fault) = self.api.command(self.actor, says).await {
+            let (way, detail) = (self.way.verb(), fault.detail());
+            tracing::error!(way, detail, "The end of a way into a machine is not in the audit log.");
+        }
+    }
+
+    fn says(&self, what: &str) -> Command {
+        Command::Way { way: self.way, subject: format!("{}: {what}", self.into) }
+    }
+}
+
+// === impl Forwards ===
+
+impl Default for Forwards {
+    fn default() -> Self {
+        Self(Mutex::new(Buckets::every(FORWARDS, 1)))
+    }
+}
+
+impl Forwards {
+    /// Whether this connection is one to be written down.
+    pub(crate) fn is_new(&self, who: &str, instance: AssignmentId, port: u16, now: Instant) -> bool {
+        let connection = format!("{who} {instance} {port}");
+        // Nothing that holds the lock can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(&connection, now).is_ok()
+    }
+}
+
+/// The instance as the audit log names it: by its slot, which says more than an id.
+pub(crate) async fn instance(api: &Api, id: AssignmentId) -> Result<String, Fault> {
+    let found = api.query(move |machine| machine.instance(id)).await?;
+    let slot = |of: holm_model::view::InstanceView| {
+        format!("application {}/{}/{}", of.project, of.application, of.slot)
+    };
+    Ok(found.map_or_else(|| format!("instance {id}"), slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_to_a_port_are_one_record_in_ten_minutes() {
+        let (forwards, now) = (Forwards::default(), Instant::now());
+        let id = |counter: u8| format!("1-0123456789ab-{counter}").parse::<AssignmentId>().unwrap();
+        assert!(forwards.is_new("ada", id(1), 80, now));
+        assert!(!(0..100).any(|_| forwards.is_new("ada", id(1), 80, now)));
+        assert!(forwards.is_new("bob", id(1), 80, now) && forwards.is_new("ada", id(2), 80, now));
+        assert!(forwards.is_new("ada", id(1), 81, now) && forwards.is_new("ada", id(1), 80, now + FORWARDS));
+    }
+}
