@@ -10,10 +10,12 @@
 //! | [`held`] | the member's side of a list: hello, sync, behind, freeze |
 //! | [`report`] | the member's side of facts: snapshots and changes |
 //! | [`revocation`] | what is void: certificates and members |
+//! | [`autoscale`] | how many replicas a load asks for |
 //! | [`node`] | the node machine: instances kept as the list says |
 //! | [`scheduler`] | which member takes a slot, and why the others do not |
 //! | [`orchestrator`] | the orchestrator machine, for root and cluster alike |
 
+pub mod autoscale;
 pub mod held;
 pub mod node;
 pub mod orchestrator;

@@ -75,6 +75,9 @@ pub struct InstanceStatus {
     /// What its checks tell while it runs; `None`: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<Readiness>,
+    /// In thousandths: what it tells of the metric by which its service is scaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<u64>,
 }
 
 /// A cluster's verdict on a share.

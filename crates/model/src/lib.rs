@@ -65,6 +65,7 @@ pub mod placement;
 pub mod project;
 pub mod record;
 pub mod resources;
+pub mod scale;
 pub mod service;
 pub mod slot;
 pub mod state;

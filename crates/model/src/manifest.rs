@@ -22,6 +22,7 @@ mod native;
 mod parts;
 mod placing;
 mod read;
+mod scaling;
 mod service;
 mod show;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::job::Kind;
 use crate::message::{READS_HEALING, READS_HEALTH};
 use crate::name::Name;
 use crate::resources::Resources;
+use crate::scale::Scale;
 use crate::update::Update;
 
 pub use crate::placement::Placement;
@@ -88,6 +89,21 @@ pub struct ServiceSpec {
     /// What becomes of it when a node is lost, and when it returns.
     #[serde(default, skip_serializing_if = "Healing::is_default")]
     pub healing: Healing,
+    /// How many replicas there are by themselves; the owner of the application alone goes by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<Scale>,
+    /// How many of them each cluster has; the root alone goes by it, which chooses among clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_cluster: Option<PerCluster>,
+}
+
+/// How the replicas of a service are shared out among clusters. The root's own nodes count as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PerCluster {
+    /// Nobody gets more than so many before all who can take it have so many.
+    pub min: u32,
+    /// Nobody gets more.
+    pub max: u32,
 }
 
 /// How many slots a service has.
@@ -288,6 +304,8 @@ impl ServiceSpec {
             update: Update::default(),
             kind: Kind::Service,
             healing: Healing::default(),
+            scale: None,
+            per_cluster: None,
         }
     }
 

@@ -58,6 +58,7 @@ mod ports;
 mod remains;
 mod run;
 mod runtimes;
+mod scrape;
 mod tmpfs;
 mod tunnels;
 mod usage;

@@ -44,7 +44,7 @@ use crate::tmpfs::Tmpfs;
 use crate::tunnels::{Host, Machine};
 use crate::usage::Meter;
 use crate::workers::{Tools, Workers};
-use crate::{clock, drivers, observe};
+use crate::{clock, drivers, observe, scrape};
 
 /// The node cannot run, or not any more.
 #[derive(Debug, thiserror::Error)]
@@ -312,6 +312,7 @@ impl Parts {
         let (config, runtimes) = (&self.config, self.runtimes.clone());
         let measured = (directory.clone(), history.clone());
         helpers.spawn(observe::usage(meter, measured, config.interval, inputs.clone()));
+        helpers.spawn(scrape::metrics(config.interval, inputs.clone()));
         let (detector, told) = (Arc::clone(&self.detector), (self.narrator.clone(), peers.clone()));
         helpers.spawn(observe::facts(detector, runtimes, told, config.rescan, inputs.clone()));
         helpers.spawn(observe::history(self.store.clone()));

@@ -91,6 +91,8 @@ pub enum RuntimeEvent {
     /// Nothing is left of the instance.
     Removed,
     Usage(Usage),
+    /// What it tells of the number by which its service is scaled, in thousandths; `None`: nothing.
+    Metric(Option<u64>),
 }
 
 /// How an instance ended.

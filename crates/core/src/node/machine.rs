@@ -80,6 +80,8 @@ pub(super) struct Life {
     /// Boot time before which nothing is tried again.
     pub(super) wait: Option<Duration>,
     pub(super) usage: Option<Usage>,
+    /// In thousandths.
+    pub(super) metric: Option<u64>,
     pub(super) checkups: Checkups,
     /// Its health check has failed, why; it is ended, and then the restart policy decides.
     pub(super) unhealthy: Option<String>,

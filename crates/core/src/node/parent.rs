@@ -139,8 +139,8 @@ impl NodeMachine {
             return;
         };
         let held = self.wanted.get(&id).is_some_and(|wanted| wanted.held);
-        let usage = self.lives.get(&id).and_then(|life| life.usage);
-        let report = record.report(id, self.path(), held, usage);
+        let (usage, metric) = self.lives.get(&id).map_or((None, None), |life| (life.usage, life.metric));
+        let report = record.report(id, self.path(), held, (usage, metric));
         self.reporter.set(Fact::Instance(Box::new(report)));
     }
 }

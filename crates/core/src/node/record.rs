@@ -191,7 +191,7 @@ impl InstanceRecord {
         id: AssignmentId,
         node: Vec<MemberId>,
         held: bool,
-        usage: Option<Usage>,
+        (usage, metric): (Option<Usage>, Option<u64>),
     ) -> InstanceReport {
         InstanceReport {
             id,
@@ -215,6 +215,7 @@ impl InstanceRecord {
                 ports: self.ports.clone(),
                 usage: usage.filter(|_| self.state.is_live()),
                 readiness: self.readiness.clone().filter(|_| self.state == InstanceState::Running),
+                metric: metric.filter(|_| self.state == InstanceState::Running),
             },
         }
     }

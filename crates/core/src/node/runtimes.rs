@@ -29,6 +29,7 @@ impl NodeMachine {
         let doing = life.doing;
         match event {
             RuntimeEvent::Usage(usage) => life.usage = Some(usage),
+            RuntimeEvent::Metric(metric) => life.metric = metric,
             RuntimeEvent::Removed if doing == Doing::Removing => self.removed(id, now),
             RuntimeEvent::Exited(_) | RuntimeEvent::LaunchFailed { .. } if doing == Doing::Halting => {
                 match life.unhealthy.take() {

@@ -138,6 +138,12 @@ impl Orchestrator {
                     "services.{name}.replicas: at most {MOST_REPLICAS} are possible"
                 )));
             }
+            if service.spec.per_cluster.is_some() && self.config.tier == Tier::Cluster {
+                return Err(Refusal::Invalid(format!(
+                    "services.{name}.replicas.per-cluster: a cluster's own application is in this cluster alone; \
+                     apply it at the root"
+                )));
+            }
             let Some(cluster) = &service.spec.placement.cluster else { continue };
             let known = match self.config.tier {
                 Tier::Cluster => *cluster == self.config.name,

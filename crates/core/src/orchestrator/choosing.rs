@@ -219,17 +219,18 @@ impl Orchestrator {
         if let Some(nobody) = full.and_then(|full| full.nobody.clone()) {
             return (Err(nobody), None);
         }
-        let found = if *strategy == Strategy::FirstFit && !place.has_preferences() {
-            let from = full.and_then(|full| full.before);
-            let found = first_fit(ask, || self.candidates(from));
-            found.or_else(|_| first_fit(ask, || self.candidates(None))).map(|id| (id, None))
-        } else {
-            let best = match about.clone().filter(|_| ask.around.is_local()) {
-                Some(about) => self.best_known(ask, about, strategy, rankings),
-                None => self.best(ask, strategy),
+        let found =
+            if *strategy == Strategy::FirstFit && !place.has_preferences() && ask.around.shared.is_none() {
+                let from = full.and_then(|full| full.before);
+                let found = first_fit(ask, || self.candidates(from));
+                found.or_else(|_| first_fit(ask, || self.candidates(None))).map(|id| (id, None))
+            } else {
+                let best = match about.clone().filter(|_| ask.around.is_local()) {
+                    Some(about) => self.best_known(ask, about, strategy, rankings),
+                    None => self.best(ask, strategy),
+                };
+                best.ok_or_else(|| self.refusals(ask)).map(|(id, chosen)| (id, Some(chosen)))
             };
-            best.ok_or_else(|| self.refusals(ask)).map(|(id, chosen)| (id, Some(chosen)))
-        };
         let found = found.map_err(|reasons| NoPlace {
             waits: reasons
                 .iter()

@@ -19,7 +19,7 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`scaling`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`], [`draining`] | members come and go |
 //! | [`moving`], [`leasing`] | copies go elsewhere; what may never run twice |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
@@ -95,6 +95,7 @@ mod rhythm;
 mod rollouts;
 pub mod rows;
 mod runs;
+mod scaling;
 mod seen;
 mod shares;
 mod slots;
@@ -149,6 +150,7 @@ use place::Load;
 use projects::Project;
 use rollouts::Rollout;
 use rows::{Member, Placement, Reign, Revocation, Seen, Token, WishRow};
+use scaling::Scaling;
 use slots::Slots;
 use specs::Specs;
 use surroundings::Placed;
@@ -210,6 +212,7 @@ pub struct Orchestrator {
     tally: Tally,
     rollouts: BTreeMap<WishId, Rollout>,
     timing: Timing,
+    scaling: Scaling,
     consulting: Consulting,
     leases: Leases,
     now: Now,
@@ -294,6 +297,7 @@ impl Orchestrator {
             tally: Tally::default(),
             rollouts: BTreeMap::new(),
             timing: Timing::default(),
+            scaling: Scaling::default(),
             consulting: Consulting::default(),
             leases: Leases::default(),
             now: Now::default(),

@@ -31,6 +31,13 @@ impl Patch {
             let (app, service, known) = (wish.key.clone(), name.clone(), known.join("`, `"));
             return Err(Refusal::NoService { app, service, known });
         }
+        let scaled = |(name, service): (&Name, &ServiceWish)| {
+            let scale = service.spec.decode().ok()?.scale.filter(|_| self.chooses(name))?;
+            Some(format!("{}/{name} is scaled by itself, {scale}; change `scale` in its manifest", wish.key))
+        };
+        if let Some(reason) = wish.services.iter().find_map(scaled).filter(|_| self.replicas.is_some()) {
+            return Err(Refusal::Conflict(reason));
+        }
         if self.replicas.is_some_and(|replicas| replicas > MOST_REPLICAS) {
             return Err(Refusal::Invalid(format!("at most {MOST_REPLICAS} replicas are possible")));
         }

@@ -25,9 +25,7 @@ pub(super) fn merge(
     let mut changes = Vec::new();
     for (name, wanted) in &new.services {
         let (service, change) = match old.get(name).filter(|old| old.run_of.is_none()) {
-            None => {
-                (create(wanted, generation, now), planned("create", name, vec![replicas_of(wanted.replicas)]))
-            }
+            None => (create(wanted, generation, now), planned("create", name, vec![first_replicas(wanted)])),
             Some(known) => update(name, known, wanted, generation, now),
         };
         services.insert(name.clone(), service);
@@ -104,7 +102,11 @@ fn update(
         service.spec = spec;
         service.generation = generation;
     }
-    if wanted.replicas != known.applied_replicas {
+    if let (Some(scale), Replicas::Number(number)) = (&wanted.spec.scale, known.replicas) {
+        let within = Replicas::Number(scale.within(number));
+        details.push(format!("replicas: {}, scaled by itself {scale}", from_to(known.replicas, within)));
+        (service.replicas, service.applied_replicas) = (within, wanted.replicas);
+    } else if wanted.replicas != known.applied_replicas {
         details.push(format!("replicas: {} → {}", text(known.replicas), text(wanted.replicas)));
         service.replicas = wanted.replicas;
         service.applied_replicas = wanted.replicas;
@@ -124,6 +126,15 @@ fn has_same_times(old: &SpecBytes, new: &ServiceSpec) -> bool {
     let old = old.decode().ok();
     let times = |spec: &ServiceSpec| spec.kind.cron().map(|cron| (cron.schedule.clone(), cron.zone.clone()));
     old.as_ref().and_then(times) == times(new)
+}
+
+fn from_to(old: Replicas, new: Replicas) -> String {
+    if old == new { text(new) } else { format!("{} → {}", text(old), text(new)) }
+}
+
+fn first_replicas(wanted: &ApplicationService) -> String {
+    let scale = wanted.spec.scale.as_ref().map(|scale| format!(", scaled by itself {scale}"));
+    format!("{}{}", replicas_of(wanted.replicas), scale.unwrap_or_default())
 }
 
 fn planned(action: &str, name: &Name, details: Vec<String>) -> PlannedChange {
@@ -201,6 +212,8 @@ fn is_open(variable: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holm_model::scale::{Scale, ScaleBy};
+
     const NOW: Time = Time(1);
 
     fn application(image: &str, replicas: u32) -> Application {
@@ -227,6 +240,29 @@ mod tests {
         let (scaled, _) = merge(&again, &application("a:1", 3), 3, NOW);
         assert_eq!(scaled[&web].replicas, Replicas::Number(3));
         assert_eq!(scaled[&web].generation, 1);
+    }
+
+    #[test]
+    fn what_is_scaled_by_itself_stays_within_its_bounds() {
+        let web = Name::new("web").unwrap();
+        let scaled = |min, max| {
+            let mut application = application("a:1", min);
+            let by = ScaleBy::Cpu(70);
+            let scale =
+                Scale { min, max, by, stabilization: Scale::STABILIZATION, cooldown: Scale::COOLDOWN };
+            application.services.values_mut().for_each(|web| web.spec.scale = Some(scale.clone()));
+            application
+        };
+        let (mut services, changes) = merge(&BTreeMap::new(), &scaled(1, 10), 1, NOW);
+        assert_eq!(changes[0].details, ["replicas: 1, scaled by itself from 1 to 10 by cpu 70%"]);
+        services.get_mut(&web).unwrap().replicas = Replicas::Number(7);
+        let (same, changes) = merge(&services, &scaled(1, 10), 2, NOW);
+        assert_eq!((changes[0].action.as_str(), same[&web].replicas), ("keep", Replicas::Number(7)));
+        let (fewer, changes) = merge(&services, &scaled(2, 5), 3, NOW);
+        assert_eq!(fewer[&web].replicas, Replicas::Number(5));
+        assert!(changes[0].details.iter().any(|told| told.starts_with("replicas: 7 → 5")), "{changes:?}");
+        let (by_hand, _) = merge(&services, &application("a:1", 3), 4, NOW);
+        assert_eq!(by_hand[&web].replicas, Replicas::Number(3), "the manifest says another number");
     }
 
     #[test]

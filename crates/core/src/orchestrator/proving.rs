@@ -194,6 +194,7 @@ mod tests {
             exhausted: false,
             ports: BTreeMap::new(),
             readiness: None,
+            metric: None,
             usage: None,
         }
     }

@@ -38,6 +38,7 @@ impl Orchestrator {
     pub(super) fn reconcile(&mut self, origin: &Origin) {
         let demand = self.demands.get(origin).cloned();
         self.look_at_exposed(origin);
+        self.look_at_scaled(origin);
         if demand.is_none() && !self.parent.open && self.is_unclaimed(origin) {
             // Our parent's, to whom it is left when it is back.
             return;

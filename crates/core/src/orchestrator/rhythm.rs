@@ -46,6 +46,7 @@ impl Orchestrator {
         self.reconcile_touched();
         self.look_at_rollouts();
         self.look_at_runs();
+        self.look_at_scales();
         self.forget_last_words();
         self.tidy_tally();
         self.bury();

@@ -8,10 +8,10 @@ use holm_model::name::Name;
 use holm_model::placement::{Company, Scope, Strategy};
 use holm_model::service::{Application, ServiceSpec};
 
-use super::Orchestrator;
 use super::demand::SlotId;
 use super::rows::{Phase, Placement};
-use crate::scheduler::{Around, Others, There};
+use super::{Orchestrator, Tier};
+use crate::scheduler::{Around, Others, Shared, There};
 
 /// Active placements of each service.
 #[derive(Debug, Default)]
@@ -103,9 +103,16 @@ impl Orchestrator {
     ) -> Around<'_> {
         let place = &spec.placement;
         let mut around = Around::default();
-        if matches!(place.strategy_or(&self.config.strategy), Strategy::Spread(_)) {
+        // A cluster's share of it is the root's business.
+        let each = spec.per_cluster.filter(|_| self.config.tier == Tier::Root);
+        if matches!(place.strategy_or(&self.config.strategy), Strategy::Spread(_)) || each.is_some() {
             around.own = self.placed.there(wish, service, except);
         }
+        around.shared = each.map(|each| {
+            let own_node = |id: &MemberId| self.live.get(id).is_some_and(|live| live.facts.is_some());
+            let here = around.own.members().filter(own_node).map(|id| around.own.count(id)).sum();
+            Shared { each, here }
+        });
         let others = |company: &Company| {
             let except = except.filter(|_| company.service == *service);
             self.others(wish, company, company.service == *service, except)

@@ -10,6 +10,7 @@ use holm_model::condition::Truth;
 use holm_model::id::MemberId;
 use holm_model::name::Name;
 use holm_model::placement::Scope;
+use holm_model::service::PerCluster;
 
 use super::fit::{Candidate, Kind};
 use super::score::sum;
@@ -22,6 +23,16 @@ pub struct Around<'a> {
     pub apart: Vec<Others<'a>>,
     /// Of the service itself.
     pub own: There<'a>,
+    /// Its replicas are shared out among clusters.
+    pub shared: Option<Shared>,
+}
+
+/// How many of a service each cluster has. The root's own nodes count as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared {
+    pub each: PerCluster,
+    /// Of the service itself, on the asking orchestrator's own nodes.
+    pub here: u32,
 }
 
 /// How many of a service each member has.
@@ -57,7 +68,12 @@ pub enum Clash {
     Waits { service: Name },
     /// It is there.
     Beside { service: Name, on: Scope },
+    /// As many of the service itself as may be are there.
+    Enough { max: u32 },
 }
+
+/// The weight of a cluster that has its minimum while others have not: more than that of all preferences together.
+pub(super) const OTHERS_FIRST: u32 = 1 << 30;
 
 // === impl Around ===
 
@@ -65,7 +81,7 @@ impl Around<'_> {
     /// Nobody has to be near, or far from, anybody.
     #[must_use]
     pub const fn is_free(&self) -> bool {
-        self.with.is_empty() && self.apart.is_empty()
+        self.with.is_empty() && self.apart.is_empty() && self.shared.is_none()
     }
 
     /// Whether something does not count because the slot has it now.
@@ -78,7 +94,7 @@ impl Around<'_> {
     /// Whether what is said of a member depends on what is on that member alone.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.with.iter().chain(&self.apart).all(|others| others.on == Scope::Node)
+        self.shared.is_none() && self.with.iter().chain(&self.apart).all(|others| others.on == Scope::Node)
     }
 
     pub(super) fn clash(&self, member: &Candidate<'_>) -> Option<Clash> {
@@ -91,7 +107,11 @@ impl Around<'_> {
                 _ => (!others.itself).then_some(Clash::Waits { service }),
             }
         });
-        without.or_else(|| {
+        let enough = || {
+            let max = self.shared?.each.max;
+            (self.in_cluster(member) >= max).then_some(Clash::Enough { max })
+        };
+        without.or_else(enough).or_else(|| {
             let beside = |others: &&Others<'_>| others.are_with(member) == Truth::Yes;
             let others = self.apart.iter().filter(required).find(beside)?;
             Some(Clash::Beside { service: others.service.clone(), on: others.on.clone() })
@@ -104,7 +124,23 @@ impl Around<'_> {
             let unmet = list.iter().filter(|others| others.are_with(member) == not);
             sum(unmet.filter_map(|others| others.weight))
         };
-        unmet(&self.with, Truth::No).saturating_add(unmet(&self.apart, Truth::Yes))
+        let others_first = if self.has_its_minimum(member) { OTHERS_FIRST } else { 0 };
+        unmet(&self.with, Truth::No)
+            .saturating_add(unmet(&self.apart, Truth::Yes))
+            .saturating_add(others_first)
+    }
+
+    /// Clusters that have fewer come first.
+    fn has_its_minimum(&self, member: &Candidate<'_>) -> bool {
+        self.shared.is_some_and(|shared| shared.each.min > 0 && self.in_cluster(member) >= shared.each.min)
+    }
+
+    /// Of the service itself, in the member's cluster.
+    fn in_cluster(&self, member: &Candidate<'_>) -> u32 {
+        match (member.kind, self.shared) {
+            (Kind::Node { .. }, Some(shared)) => shared.here,
+            (Kind::Node { .. } | Kind::Cluster { .. }, _) => self.own.count(member.id),
+        }
     }
 
     /// The weight of all preferred company.
@@ -175,6 +211,7 @@ impl fmt::Display for Clash {
             Self::Beside { service, on } => {
                 write!(f, "`{service}` is on this {on}, and must not be (`apart`)")
             }
+            Self::Enough { max } => write!(f, "has the {max} that a cluster may have (`per-cluster`)"),
         }
     }
 }

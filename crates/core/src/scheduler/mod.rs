@@ -29,7 +29,7 @@ pub mod spread;
 mod tests;
 pub mod units;
 
-pub use company::{Around, Others, There};
+pub use company::{Around, Others, Shared, There};
 pub use explain::{Most, Opinion, Verdict, explain};
 pub use first_fit::first_fit;
 pub use fit::{Ask, Candidate, Kind};

@@ -8,6 +8,7 @@ use holm_model::name::Name;
 use holm_model::placement::{Preference, Strategy};
 use serde::{Deserialize, Serialize};
 
+use super::company::OTHERS_FIRST;
 use super::fit::{Ask, Candidate, Kind};
 use super::{best_fit, location, random, spread};
 
@@ -82,6 +83,10 @@ impl fmt::Display for Words<'_> {
             Strategy::Location if rank == u64::MAX => f.write_str("has no location")?,
             Strategy::Location => write!(f, "{} away", Distance(u32::try_from(rank).unwrap_or(u32::MAX)))?,
             Strategy::Random => f.write_str("by chance")?,
+        }
+        let (has_minimum, unmet) = (unmet >= OTHERS_FIRST, unmet % OTHERS_FIRST);
+        if has_minimum {
+            f.write_str(", has its minimum (`per-cluster`)")?;
         }
         if unmet > 0 { write!(f, ", does not meet preferences of weight {unmet}") } else { Ok(()) }
     }

@@ -24,6 +24,7 @@ mod removing;
 mod reunion;
 mod roles;
 mod running;
+mod scaling;
 mod taking_back;
 mod telling;
 mod updating;

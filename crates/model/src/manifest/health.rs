@@ -99,7 +99,7 @@ pub(super) fn only(at: &At<'_>, ports: &BTreeMap<Name, Port>) -> Option<Name> {
     }
 }
 
-fn path(at: &At<'_>) -> Option<String> {
+pub(super) fn path(at: &At<'_>) -> Option<String> {
     let text = at.text("a path, as in `/healthz`")?;
     let visible = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if text.starts_with('/') && visible && text.len() <= MOST_PATH {

@@ -38,6 +38,7 @@ pub(super) const SERVICE: Keys = Keys {
         "on-node-loss",
         "reconcile",
         "exclusive",
+        "scale",
     ],
     later: &[],
 };
@@ -78,6 +79,11 @@ pub(super) const CANARY: Keys = Keys { known: &["count", "share", "promote"], la
 pub(super) const PROMOTE: Keys = Keys { known: &["after"], later: &[] };
 pub(super) const HEALTH: Keys =
     Keys { known: &["http", "tcp", "exec", "port", "every", "timeout", "failures", "start"], later: &[] };
+pub(super) const REPLICAS: Keys = Keys { known: &["total", "per-cluster"], later: &[] };
+pub(super) const PER_CLUSTER: Keys = Keys { known: &["min", "max"], later: &[] };
+pub(super) const SCALE: Keys =
+    Keys { known: &["min", "max", "cpu", "memory", "metric", "stabilization", "cooldown"], later: &[] };
+pub(super) const METRIC: Keys = Keys { known: &["port", "path", "name", "target"], later: &[] };
 pub(super) const STOP: Keys = Keys { known: &["grace", "drain"], later: &[] };
 pub(super) const EXPOSE: Keys = Keys { known: &["port", "at"], later: &[] };
 pub(super) const ON_NODE_LOSS: Keys = Keys { known: &["replace-after"], later: &[] };

@@ -4,6 +4,7 @@
 mod health;
 mod kind;
 mod placement;
+mod scale;
 mod update;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::service::{self, RestartPolicy};
 pub(super) use health::{At, Expose, ExposeFull, Health};
 pub(super) use kind::Kind;
 pub(super) use placement::Placement;
+pub(super) use scale::Scale;
 pub(super) use update::Update;
 
 /// An application of Holm: what to run, and where it may run.
@@ -104,9 +106,14 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Kind")]
     pub(super) kind: Option<Kind>,
-    /// How many: a number, or `per-node` for one on each matching node. Default 1.
+    /// How many: a number, `per-node` for one on each matching node, or a number that is shared out among clusters.
+    /// Default 1.
     #[schemars(default = "one")]
     pub(super) replicas: Replicas,
+    /// How many there are by themselves, by what their instances use or tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Scale")]
+    pub(super) scale: Option<Scale>,
     /// The ports it listens on, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default, schema_with = "named::<Port>")]
@@ -255,6 +262,30 @@ enum SignalWord {
 pub(super) enum Replicas {
     Number(#[schemars(range(max = MOST_REPLICAS))] u32),
     PerNode(PerNode),
+    Shared(Shared),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields, inline)]
+pub(super) struct Shared {
+    /// How many in all; default 1, or `scale.min`.
+    #[schemars(default = "first", range(max = MOST_REPLICAS))]
+    pub(super) total: u32,
+    /// How many of them each cluster has. The root's own nodes count as one cluster.
+    pub(super) per_cluster: PerCluster,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline, extend("minProperties" = 1))]
+pub(super) struct PerCluster {
+    /// No cluster gets more than so many before all that can take the service have so many; default 0.
+    #[schemars(default, range(max = MOST_REPLICAS))]
+    pub(super) min: u32,
+    /// No cluster gets more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "u32", range(min = 1, max = MOST_REPLICAS))]
+    pub(super) max: Option<u32>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -447,6 +478,10 @@ fn environment(generator: &mut SchemaGenerator) -> Schema {
         "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" },
         "additionalProperties": generator.subschema_for::<Scalar>(),
     })
+}
+
+const fn first() -> u32 {
+    1
 }
 
 fn one() -> Replicas {

@@ -12,9 +12,10 @@ use super::kinds;
 use super::parts;
 use super::placing;
 use super::read::{At, Fields};
+use super::scaling;
 use super::updating;
 use crate::name::{Name, shorten};
-use crate::service::{ApplicationService, Connect, Port, Replicas, ServiceSpec};
+use crate::service::{ApplicationService, Connect, PerCluster, Port, Replicas, ServiceSpec};
 use crate::template::{self, Variable};
 
 /// Most slots of a numbered service.
@@ -48,7 +49,18 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
     let workdir = fields.optional("workdir", |at| parts::path(at.text("a path")?, at));
     let user = fields.optional("user", user);
     let volumes = fields.or_default("volumes", parts::volumes);
-    let replicas = fields.get("replicas").map_or(Some(Replicas::Number(1)), replicas);
+    let ports = ports?;
+    let scale = fields.optional("scale", |at| scaling::scale(at, &ports));
+    let first = scale.as_ref().and_then(Option::as_ref).map_or(1, |scale| scale.min);
+    let replicas =
+        fields.get("replicas").map_or(Some((Replicas::Number(first), None)), |at| replicas(at, first));
+    let per_cluster = replicas.and_then(|(_, per_cluster)| per_cluster);
+    let replicas = replicas.map(|(replicas, _)| replicas);
+    if let (Some(_), Some(replicas), Some(place)) =
+        (per_cluster, fields.get("replicas"), fields.get("placement"))
+    {
+        check_per_cluster(replicas, place);
+    }
     let resources = fields.or_default("resources", parts::resources);
     let placement = fields.or_default("placement", |at| placing::placement(at, outline));
     let restart = fields.or_default("restart", parts::restart);
@@ -61,7 +73,9 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
     if let (Some(Replicas::PerNode), Some(place)) = (&replicas, fields.get("placement")) {
         placing::check_per_node(place);
     }
-    let ports = ports?;
+    if let (Some(Some(scale)), Some(resources), Some(replicas)) = (&scale, &resources, replicas) {
+        scaling::check(&fields, scale, resources, &kind, replicas);
+    }
     let health = fields.optional("health", |at| health::check(at, About::Health, &ports));
     let ready = fields.optional("ready", |at| health::check(at, About::Readiness, &ports));
     let expose = fields.or_default("expose", |at| expose::expose(at, &ports));
@@ -95,6 +109,8 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
         update: update?,
         kind,
         healing: healing?,
+        scale: scale?,
+        per_cluster,
     };
     healing::check_ending(&fields, &spec);
     Some(ApplicationService { spec, replicas: replicas? })
@@ -179,11 +195,46 @@ fn user(at: &At<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn replicas(at: &At<'_>) -> Option<Replicas> {
+/// `first`: as many as there are where the mapping does not say.
+fn replicas(at: &At<'_>, first: u32) -> Option<(Replicas, Option<PerCluster>)> {
     if at.scalar() == Some("per-node") {
-        return Some(Replicas::PerNode);
+        return Some((Replicas::PerNode, None));
     }
-    at.number(0..=MOST_REPLICAS, " or `per-node`").map(Replicas::Number)
+    if !at.is_map() {
+        let number = at.number(0..=MOST_REPLICAS, " or `per-node`");
+        return number.map(|number| (Replicas::Number(number), None));
+    }
+    let fields = at.fields("a mapping with `total` and `per-cluster`", &keys::REPLICAS)?;
+    let total = fields.get("total").map_or(Some(first), |at| at.number(0..=MOST_REPLICAS, ""));
+    let each =
+        fields.required("per-cluster", "how many each cluster has, as in `per-cluster: { min: 1, max: 3 }`");
+    let each = each.and_then(per_cluster);
+    Some((Replicas::Number(total?), Some(each?)))
+}
+
+fn per_cluster(at: &At<'_>) -> Option<PerCluster> {
+    let fields = at.fields("a mapping with `min` or `max`", &keys::PER_CLUSTER)?;
+    if fields.get("min").or(fields.get("max")).is_none() {
+        return at.refuse("expected `min` or `max`, as in `{ min: 1, max: 3 }`");
+    }
+    let min = fields.get("min").map_or(Some(0), |at| at.number(0..=MOST_REPLICAS, ""));
+    let max = fields.get("max").map_or(Some(MOST_REPLICAS), |at| at.number(1..=MOST_REPLICAS, ""));
+    let (min, max) = (min?, max?);
+    if min > max {
+        return at.refuse_key(format_args!("no number is at least `min: {min}` and at most `max: {max}`"));
+    }
+    Some(PerCluster { min, max })
+}
+
+/// Of one cluster, nothing is shared out.
+fn check_per_cluster(at: &At<'_>, place: &At<'_>) {
+    for key in ["cluster", "node"] {
+        if place.child(key).is_some() {
+            at.refuse_key::<()>(format_args!(
+                "`per-cluster` shares replicas out, and `placement.{key}` names one; remove one of them"
+            ));
+        }
+    }
 }
 
 fn connects(at: &At<'_>, outline: &Outline<'_>) -> Option<Vec<Connect>> {

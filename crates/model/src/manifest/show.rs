@@ -2,9 +2,10 @@
 
 use super::native::{
     At, Auto, ChangeWord, Connect, Expose, ExposeFull, File, Format, FullPort, FullVolume, Health, Host,
-    Kind, LossWord, Manifest, OnChange, OnNodeLoss, PerNode, Port, ReplaceAfter, Replicas, Restart, Secret,
-    SecretEnv, SecretFile, Service, SignalForm, Stop, Update, Volume,
+    Kind, LossWord, Manifest, OnChange, OnNodeLoss, PerCluster, PerNode, Port, ReplaceAfter, Replicas,
+    Restart, Scale, Secret, SecretEnv, SecretFile, Service, Shared, SignalForm, Stop, Update, Volume,
 };
+use super::service::MOST_REPLICAS;
 use std::time::Duration;
 
 use crate::duration::Span;
@@ -59,7 +60,8 @@ impl From<&ApplicationService> for Service {
             user: spec.user,
             volumes: spec.volumes.into_iter().map(Volume::from).collect(),
             kind: Kind::of(spec.kind),
-            replicas: (*replicas).into(),
+            replicas: shared(*replicas, spec.per_cluster),
+            scale: spec.scale.map(Scale::from),
             ports: spec.ports.into_iter().map(|(name, port)| (name, port.into())).collect(),
             resources: spec.resources,
             placement: unless_default(spec.placement),
@@ -100,6 +102,16 @@ impl OnNodeLoss {
                 Some(Self::After(ReplaceAfter { replace_after: Span(after) }))
             }
         }
+    }
+}
+
+fn shared(replicas: service::Replicas, per_cluster: Option<service::PerCluster>) -> Replicas {
+    match (replicas, per_cluster) {
+        (service::Replicas::Number(total), Some(service::PerCluster { min, max })) => {
+            let max = (max != MOST_REPLICAS).then_some(max);
+            Replicas::Shared(Shared { total, per_cluster: PerCluster { min, max } })
+        }
+        (replicas, _) => replicas.into(),
     }
 }
 

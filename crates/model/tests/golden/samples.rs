@@ -334,6 +334,7 @@ fn instance(readiness: Option<Readiness>) -> Fact {
         ports: BTreeMap::from([(name("http"), 8080)]),
         usage: Some(Usage { cpu_millis: 12, memory: 4096 }),
         readiness,
+        metric: None,
     };
     Fact::Instance(Box::new(InstanceReport {
         id: AssignmentId(uid(5)),

@@ -194,6 +194,7 @@ impl Node {
             exhausted: false,
             ports: ports.iter().map(|(port, number)| (name(port), *number)).collect(),
             readiness: None,
+            metric: None,
             usage: None,
         };
         let report = InstanceReport {

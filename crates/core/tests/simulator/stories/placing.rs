@@ -2,10 +2,12 @@
 
 use holm_core::node::NodeEvent;
 use holm_core::orchestrator::command::{Command, Expected, Refusal};
+use holm_model::service::PerCluster;
 use holm_model::state::MemberState;
 
 use crate::fleet::{app, fleet, name, nodes, program, sized, steady};
 use crate::member::facts;
+use crate::world::World;
 
 #[test]
 fn the_first_member_that_fits_takes_the_slot_on_both_levels() {
@@ -28,6 +30,44 @@ fn a_slot_without_a_place_says_why_for_each_member() {
     let row = fleet.slot("web/0");
     assert_eq!((row.state.as_str(), row.id), ("REQUESTED", None));
     assert_eq!(row.reason, "no place: fl-1: 64MiB free, 128MiB asked; fl-2: 64MiB free, 128MiB asked");
+}
+
+#[test]
+fn replicas_are_shared_out_among_clusters_each_has_its_minimum_first_and_none_too_many() {
+    let mut fleet =
+        fleet().cluster("vienna", nodes(2)).cluster("munich", nodes(1)).node("edge").node("cellar");
+    let mut spec = steady();
+    spec.0.per_cluster = Some(PerCluster { min: 1, max: 2 });
+    fleet.apply(app("shop").service("web", spec, 3));
+    fleet.run_until_running(3);
+    let clusters = |fleet: &World| {
+        let of = |line: String| line.rsplit_once(' ').unwrap().1.split('/').next().unwrap().to_owned();
+        let mut all: Vec<_> = fleet.lines().into_iter().map(of).collect();
+        all.sort();
+        all
+    };
+    assert_eq!(
+        clusters(&fleet),
+        ["edge", "munich", "vienna"],
+        "one of each first; the root's own nodes are one"
+    );
+    fleet.scale("shop", "web", 7);
+    fleet.run_secs(20);
+    let there = ["edge", "edge", "munich", "munich", "vienna", "vienna"];
+    assert_eq!(
+        clusters(&fleet).iter().filter(|at| there.contains(&at.as_str())).count(),
+        6,
+        "{:?}",
+        fleet.lines()
+    );
+    let reason = fleet.slot("web/6").reason;
+    assert!(reason.contains("munich: has the 2 that a cluster may have (`per-cluster`)"), "{reason}");
+    assert!(reason.contains("cellar: has the 2 that a cluster may have (`per-cluster`)"), "{reason}");
+    // Whose cluster is lost, goes to others as far as they may have more.
+    fleet.scale("shop", "web", 5);
+    fleet.cut("vienna");
+    fleet.run_secs(60);
+    assert_eq!(clusters(&fleet).iter().filter(|at| *at == "munich").count(), 2, "{:?}", fleet.lines());
 }
 
 #[test]

@@ -40,7 +40,59 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive, scale)",
+    ),
+    (
+        "    replicas: { total: 3 }\n",
+        "app.yaml:7:5: services.web.replicas: `per-cluster` is missing: how many each cluster has, as in `per-cluster: { min: 1, max: 3 }`",
+    ),
+    (
+        "    replicas: { total: 3, per-cluster: { min: 3, max: 2 } }\n",
+        "app.yaml:7:27: services.web.replicas.per-cluster: no number is at least `min: 3` and at most `max: 2`",
+    ),
+    (
+        "    replicas: { per-cluster: { max: 2 } }\n    placement: { cluster: vienna }\n",
+        "app.yaml:7:5: services.web.replicas: `per-cluster` shares replicas out, and `placement.cluster` names one; remove one of them",
+    ),
+    (
+        "    scale: { max: 3, cpu: 70% }\n",
+        "app.yaml:7:5: services.web.scale: a share of nothing: say what an instance reserves, `resources.cpu`",
+    ),
+    (
+        "    scale: { max: 3 }\n",
+        "app.yaml:7:5: services.web.scale: one of `cpu`, `memory` and `metric` says by what it is scaled",
+    ),
+    (
+        "    scale: { min: 4, max: 3, cpu: 70% }\n",
+        "app.yaml:7:5: services.web.scale: no number is at least `min: 4` and at most `max: 3`",
+    ),
+    (
+        "    scale: { min: 0, max: 3, cpu: 70% }\n",
+        "app.yaml:7:19: services.web.scale.min: expected a number from 1 to 10000, found `0`",
+    ),
+    (
+        "    scale: { max: 3, cpu: 700% }\n",
+        "app.yaml:7:27: services.web.scale.cpu: expected a share of what an instance reserves, from `1%` to `100%`, found `700%`",
+    ),
+    (
+        "    resources: { cpu: 1 }\n    scale: { max: 3, cpu: 70%, cooldown: 2h }\n",
+        "app.yaml:8:42: services.web.scale.cooldown: expected a duration up to 1h, found `2h`",
+    ),
+    (
+        "    resources: { cpu: 1 }\n    replicas: 9\n    scale: { max: 3, cpu: 70% }\n",
+        "app.yaml:8:15: services.web.replicas: it begins with a number from `scale.min`, 1, to `scale.max`, 3",
+    ),
+    (
+        "    resources: { cpu: 1 }\n    replicas: per-node\n    scale: { max: 3, cpu: 70% }\n",
+        "app.yaml:9:5: services.web.scale: `replicas: per-node` is scaled by nodes",
+    ),
+    (
+        "    kind: job\n    resources: { cpu: 1 }\n    scale: { max: 3, cpu: 70% }\n",
+        "app.yaml:9:5: services.web.scale: work that ends is not scaled; `scale` belongs to `kind: service`",
+    ),
+    (
+        "    ports: { http: auto }\n    scale: { max: 3, metric: { name: \"a b\", target: 0 } }\n",
+        "app.yaml:8:38: services.web.scale.metric.name: expected the name of a metric, letters, digits, `_` and `:`, at most 200, found the text \"a b\"\napp.yaml:8:53: services.web.scale.metric.target: `0` is not a number above 0 with three decimals at most, as in `20` or `0.5`",
     ),
     (
         "    update: { strategy: blue-green }\n",

@@ -19,9 +19,10 @@ use crate::manifest::{parse, show, show_service};
 use crate::name::Name;
 use crate::placement::{self, Company, Near, Preference, Scope};
 use crate::resources::{Cpu, Memory, Resources};
+use crate::scale::{Metric, Scale, ScaleBy, Thousandths};
 use crate::service::{
-    Application, ApplicationService, Connect, FileUse, OnChange, Placement, Port, Replicas, Restart,
-    RestartPolicy, SecretUse, ServiceSpec, Signal, Volume,
+    Application, ApplicationService, Connect, FileUse, OnChange, PerCluster, Placement, Port, Replicas,
+    Restart, RestartPolicy, SecretUse, ServiceSpec, Signal, Volume,
 };
 use crate::update::{Canary, CanarySize, OnFailure, Promote, Update, UpdateStrategy};
 
@@ -240,6 +241,36 @@ fn exposed() -> impl Strategy<Value = Vec<Expose>> {
         .prop_map(|all| all.into_iter().map(|(port, at)| Expose { port, at }).collect())
 }
 
+prop_compose! {
+    fn scale()(
+        (min, max) in (1..=10_000_u32, 1..=10_000_u32),
+        by in prop_oneof![
+            (1..=100_u32).prop_map(ScaleBy::Cpu),
+            (1..=100_u32).prop_map(ScaleBy::Memory),
+            (path(), "[a-z_:][a-z0-9_:]{0,9}", 1..=1_u64 << 40).prop_map(|(path, name, target)| {
+                let path = path.replace([' ', '#'], "");
+                let port = Name::new("x").unwrap();
+                ScaleBy::Metric(Metric { port, path, name, target: Thousandths(target) })
+            }),
+        ],
+        (stabilization, cooldown) in (0..=3_600_u64, 0..=3_600_u64),
+    ) -> Scale {
+        let (stabilization, cooldown) = (Duration::from_secs(stabilization), Duration::from_secs(cooldown));
+        Scale { min: min.min(max), max: max.max(min), by, stabilization, cooldown }
+    }
+}
+
+/// By what the service has.
+fn scaled(mut scale: Scale, ports: &BTreeMap<Name, Port>, cpu: u64, memory: u64) -> Option<Scale> {
+    match &mut scale.by {
+        ScaleBy::Cpu(_) if cpu == 0 => return None,
+        ScaleBy::Memory(_) if memory == 0 => return None,
+        ScaleBy::Cpu(_) | ScaleBy::Memory(_) => {}
+        ScaleBy::Metric(metric) => metric.port.clone_from(ports.keys().next()?),
+    }
+    Some(scale)
+}
+
 // Boxed: all of it at once is more than the stack of a test holds.
 prop_compose! {
     fn spec()(
@@ -256,7 +287,10 @@ prop_compose! {
         (update, kind) in (update(), kind()).boxed(),
         (grace, drain) in (0..=3_600_000_u64, of(0..=3_600_000_u64)),
         (health, ready, expose) in (of(check()), of(check()), exposed()).boxed(),
+        scale in of(scale()).boxed(),
+        per_cluster in of((0..=10_000_u32, 1..=10_000_u32)),
     ) -> ServiceSpec {
+        let scale = scale.and_then(|scale| scaled(scale, &ports, cpu, memory));
         let health = health.map(|check| at(&ports, check));
         let ready = ready.map(|check| Check { start: Check::START, ..at(&ports, check) });
         // Each run of a `cron` is a service of its own.
@@ -271,7 +305,8 @@ prop_compose! {
             secrets, files, on_change, identity, healing, update, kind,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),
-            health, ready, expose,
+            health, ready, expose, scale,
+            per_cluster: per_cluster.map(|(min, max)| PerCluster { min, max: max.max(min) }),
             grace: Duration::from_millis(grace),
             drain: drain.map(Duration::from_millis),
             ..ServiceSpec::new(Name::new("plug-in").unwrap(), command)
@@ -305,9 +340,14 @@ prop_compose! {
             if spec.restart.policy == RestartPolicy::Always || replicas.is_none() {
                 spec.kind = Kind::Service;
             }
-            // Nor does each of its runs want the same port.
-            if spec.kind.cron().is_some() {
-                spec.expose.clear();
+            if replicas.is_none() || spec.placement.cluster.is_some() || spec.placement.node.is_some() {
+                spec.per_cluster = None;
+            }
+            if replicas.is_none_or(|number| number == 0) || spec.kind != Kind::Service {
+                spec.scale = None;
+            }
+            if let (Some(scale), Some(number)) = (&mut spec.scale, replicas) {
+                (scale.min, scale.max) = (scale.min.min(number), scale.max.max(number));
             }
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());

@@ -75,7 +75,7 @@ fn accepts_text(text: &str) -> bool {
 fn the_schema_has_the_keys_of_the_reader() {
     let schema = schema();
     let defs = &schema["$defs"];
-    let cases: [(&Value, Keys); 11] = [
+    let cases: [(&Value, Keys); 13] = [
         (&schema, keys::TOP),
         (&defs["Service"], keys::SERVICE),
         (&defs["Volume"]["anyOf"][1], keys::VOLUME),
@@ -87,6 +87,8 @@ fn the_schema_has_the_keys_of_the_reader() {
         (&defs["Stop"], keys::STOP),
         (&defs["Expose"]["anyOf"][1], keys::EXPOSE),
         (&defs["Connect"], keys::CONNECT),
+        (&defs["Scale"], keys::SCALE),
+        (&defs["Metric"], keys::METRIC),
     ];
     for (schema, keys) in cases {
         let mut known = keys.known.to_vec();
@@ -123,6 +125,12 @@ fn the_schema_accepts_what_the_reader_accepts() {
             "    ports: { a: auto, b: 1 }\n    expose: { a: 80, b: { port: 81, at: [root] } }\n    stop: { drain: 1s }\n",
         ),
         process("    env: { A: 8080, B: true, C: on }\n    replicas: 0\n    user: 1000\n"),
+        process("    replicas: { total: 5, per-cluster: { min: 1, max: 3 } }\n"),
+        process("    replicas: { per-cluster: { max: 3 } }\n"),
+        process(
+            "    resources: { cpu: 1 }\n    scale: { max: 3, cpu: 70%, stabilization: 1m, cooldown: 0s }\n",
+        ),
+        process("    ports: { a: 1 }\n    scale: { min: 2, max: 3, metric: { name: queue, target: 0.5 } }\n"),
         process("    resources: { cpu: 1.5, memory: 100 }\n    ports: { a: { host: auto }, b: 65535 }\n"),
         process(
             "    volumes: [ { source: a, target: /b, read-only: true } ]\n    restart: {}\n    kind: service\n",
@@ -147,6 +155,11 @@ fn the_schema_refuses_what_has_the_wrong_shape() {
         "    ports: { http: auto }\n    expose: { http: { at: [root] } }\n",
         "    ports: { http: auto }\n    expose: { http: { port: 80, at: [node] } }\n",
         "    kind: demon\n",
+        "    replicas: { total: 3 }\n",
+        "    replicas: { per-cluster: { max: 0 } }\n",
+        "    scale: 3\n",
+        "    scale: { cpu: 70% }\n",
+        "    scale: { max: 0, cpu: 70% }\n",
         "    env: [A]\n",
         "    env: { A: { B: 1 } }\n",
         "    ports: { http: 0 }\n",
