@@ -91,6 +91,8 @@ async fn list(driver: &Arc<dyn Runtime>) -> Option<Vec<Survivor>> {
     for _ in 0..TRIES {
         match driver.survivors().await {
             Ok(survivors) => return Some(survivors),
+            // What runs in an engine that hangs runs on.
+            Err(RunError::MuteEngine { .. }) => return None,
             Err(error) => last = Some(error),
         }
         tokio::time::sleep(PAUSE).await;

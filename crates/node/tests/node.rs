@@ -87,6 +87,37 @@ async fn a_node_without_a_link_does_its_work() {
     node.end().await;
 }
 
+/// Systemd's socket takes connections while an engine is about to start, or broken: each boot may be so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_hangs_holds_up_neither_link_nor_processes() {
+    let (parent, dir) = parent_and_dir().await;
+    parent.list([assignment(9, part("web", &shell("exec sleep 1000")))]);
+    let node = Node::start(config(dir.path(), &parent));
+    parent.report(instance(9), runs).await;
+    node.end().await;
+    parent.linked(false).await;
+
+    let config = config(dir.path(), &parent);
+    let socket = config.runtimes.engine.clone().unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    let pid = running_pid(dir.path()).await;
+    let node = Node::start(config);
+    parent.linked(true).await;
+    let says = "does not answer";
+    let mute = |fact: &Fact| match fact {
+        Fact::Node(node) => {
+            node.facts.runtimes.iter().any(|r| r.unavailable.as_ref().is_some_and(|why| why.contains(says)))
+        }
+        _ => false,
+    };
+    parent.fact(mute).await;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    parent.report(instance(9), |r| runs(r) && r.status.incarnation == 2).await;
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    node.end().await;
+}
+
 /// The program's pid as the driver has written it.
 async fn running_pid(dir: &std::path::Path) -> i32 {
     let file = dir.join("instances").join(instance(9).to_string()).join("running.json");

@@ -9,6 +9,7 @@ use holm_model::id::AssignmentId;
 /// What was being done, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    Look,
     Prepare,
     Start,
     Halt,
@@ -90,9 +91,13 @@ pub enum RunError {
     #[error("{step}: the container engine answered {status}: {answer}")]
     Engine { step: Step, status: u16, answer: String },
 
-    /// The container engine did not answer.
+    /// Nobody is there.
     #[error("{step}: no container engine at {address}: {reason}")]
     NoEngine { step: Step, address: String, reason: String },
+
+    /// The container engine takes connections, and says nothing: it hangs, or is only about to start.
+    #[error("{step}: the container engine at {address} does not answer")]
+    MuteEngine { step: Step, address: String },
 }
 
 // === impl RunError ===
@@ -128,6 +133,7 @@ impl RunError {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Look => "looking for the engine",
             Self::Prepare => "preparing",
             Self::Start => "starting",
             Self::Halt => "halting",

@@ -3,11 +3,13 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::Duration;
 
 use holm_model::resources::Memory;
 use holm_runtime::container::ContainerConfig;
 use holm_runtime::process::cgroup::Cgroups;
 use nix::sys::statvfs::statvfs;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::report::Report;
@@ -22,6 +24,8 @@ const LIMITS: [&str; 3] = ["cpu", "memory", "pids"];
 /// Below this the store cannot be trusted to be written; below the other, images hardly fit.
 const FULL: u64 = 64 << 20;
 const SCARCE: u64 = 1 << 30;
+/// An engine says at once that it is there.
+const ANSWER: Duration = Duration::from_secs(3);
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7700);
 
 pub(super) async fn check(subject: &Subject, report: &mut Report) {
@@ -64,8 +68,15 @@ async fn containers(subject: &Subject, report: &mut Report) {
         return report.warn(CONTAINERS, "no container engine is here", todo);
     };
     let shown = socket.display();
-    match UnixStream::connect(&socket).await {
-        Ok(_) => report.ok(CONTAINERS, format!("an engine listens at {shown}")),
+    let asked = tokio::time::timeout(ANSWER, ping(&socket)).await;
+    match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(()) => report.ok(CONTAINERS, format!("an engine answers at {shown}")),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let says = format!("an engine listens at {shown} and does not answer");
+            let todo = "look into its log and restart it; until it answers, no container starts here, and what \
+                        runs in it is shown as it was known last";
+            report.fail(CONTAINERS, says, todo);
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let todo = "let the agent's user open it (often: add it to the group `docker`)";
             report.fail(CONTAINERS, format!("{shown} may not be opened"), todo);
@@ -74,6 +85,16 @@ async fn containers(subject: &Subject, report: &mut Report) {
             let todo = "start the engine, or name another socket with --engine";
             report.warn(CONTAINERS, format!("nobody listens at {shown}: {error}"), todo);
         }
+    }
+}
+
+/// Any word will do.
+async fn ping(socket: &Path) -> io::Result<()> {
+    let mut engine = UnixStream::connect(socket).await?;
+    engine.write_all(b"GET /_ping HTTP/1.0\r\nhost: engine\r\n\r\n").await?;
+    match engine.read(&mut [0; 64]).await? {
+        0 => Err(io::Error::new(io::ErrorKind::ConnectionReset, "it hangs up")),
+        _ => Ok(()),
     }
 }
 

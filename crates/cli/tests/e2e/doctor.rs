@@ -131,6 +131,17 @@ fn a_member_that_was_revoked_or_has_not_joined_is_told_so() {
     run(call, "").json::<Report>().blames("directory", &["nothing cannot be read", "--data-dir"]);
 }
 
+/// Nobody takes its connections.
+#[test]
+fn an_engine_that_hangs_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let engine = dir.path().join("engine.sock");
+    let _mute = std::os::unix::net::UnixListener::bind(&engine).expect("a socket");
+    let mut call = command(PROGRAM);
+    call.args(["doctor", "-o", "json", "--data-dir"]).arg(dir.path()).arg("--engine").arg(&engine);
+    run(call, "").json::<Report>().blames("containers", &["engine.sock and does not answer", "restart"]);
+}
+
 #[test]
 fn a_certificate_that_expired_in_a_drawer_is_good_for_renewal() {
     let mut sea = sea().node("fl-1").words("root", &["--certificate-life=9s"]).start();

@@ -71,6 +71,36 @@ fn logs_tail_since_prefix_follow() {
     sea.holm(&["logs", "nothing"]).refused(1, &["nothing"]);
 }
 
+/// All in one moment, and something else when it is told to.
+const BURSTS: &str = "holm: v1
+application: dup
+services:
+  a:
+    runtime: process
+    command: [sh, -c, 'seq 1 5; while [ ! -e go ]; do sleep 0.1; done; echo later; exec sleep 1000']
+  b:
+    runtime: process
+    command: [sh, -c, 'seq 1 5; while [ ! -e go ]; do sleep 0.1; done; echo later; exec sleep 1000']
+";
+
+#[test]
+fn following_the_last_lines_of_several_repeats_none_before_them() {
+    let sea = sea().node("fl-1").start();
+    sea.deploy(BURSTS);
+    let slots = ["dup/a/0", "dup/b/0"];
+    for slot in slots {
+        wait_for("all is said", || sea.holm(&["logs", slot]).stdout.ends_with("5\n").then_some(()));
+    }
+    let follow = Running::start(sea.call_at("root", &["logs", "-f", "--tail", "1", "dup"]));
+    let mut said: Vec<String> = (0..2).map(|_| follow.line(|_| true)).collect();
+    for slot in slots {
+        sea.holm(&["exec", slot, "--", "touch", "go"]).done();
+        said.push(follow.line(|_| true));
+    }
+    said.sort();
+    assert_eq!(said, ["a/0 | 5", "a/0 | later", "b/0 | 5", "b/0 | later"]);
+}
+
 #[test]
 fn logs_outlive_a_restart_of_the_program_and_of_the_agent() {
     let mut sea = talking();

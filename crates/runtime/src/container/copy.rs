@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{
@@ -15,7 +14,7 @@ use holm_model::tunnel::{ExecOut, WindowSize};
 use tokio::io::{AsyncRead, DuplexStream, duplex};
 use tokio_util::io::{ReaderStream, SyncIoBridge};
 
-use super::engine::{self, Engine, status};
+use super::engine::{self, Engine, PATIENCE, status};
 use super::spec;
 use crate::archive::{self, Copied, CopyError, Target};
 use crate::error::{RunError, Step};
@@ -26,8 +25,6 @@ struct Nothing;
 
 /// Bytes on their way at each step.
 const BUFFER: usize = 64 * 1024;
-/// An engine answers when it has unpacked everything.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// How the engine marks a directory in a file's mode.
 const IS_DIR: u32 = 1 << 31;
 
@@ -67,6 +64,7 @@ pub(super) async fn write(engine: &Engine, id: AssignmentId, path: String) -> Re
         source: io::Error::other(error.to_string()),
     })?;
     let (stdin, input) = duplex(BUFFER);
+    // The engine answers when it has unpacked everything.
     let copying = upload(client.clone().with_timeout(PATIENCE), name, input, target);
     let output = stream::once(copying).map(stream::iter).flatten().boxed();
     Ok(Exec { stdin: Box::new(stdin), control: Box::new(Nothing), output })

@@ -9,7 +9,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use holm_model::id::AssignmentId;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::{RunError, Step};
 use crate::launch::Launch;
@@ -18,14 +18,31 @@ use crate::launch::Launch;
 #[derive(Debug)]
 pub(super) struct Engine {
     socket: PathBuf,
-    client: OnceCell<Docker>,
+    clients: OnceCell<Clients>,
+    /// The agent's start waits for an engine until then.
+    start: Instant,
+}
+
+/// One engine, with more patience and with less.
+#[derive(Debug)]
+struct Clients {
+    quick: Docker,
+    patient: Docker,
 }
 
 /// More than Podman takes to tidy up.
 const BETWEEN_STATES: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
-/// Seconds that the engine may take to begin an answer.
-const TIMEOUT: u64 = 120;
+/// An engine may take so long to begin its answer to a question; one that hangs must not hold up the node.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// The same for what it must work for.
+const WORK: Duration = Duration::from_secs(120);
+/// The same for what begins when there is something to tell.
+pub(super) const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+/// What an engine offers is waited for so long at the start, and not much longer afterwards as long as it was never
+/// heard: whoever watches it tells when it is there.
+const FIRST: Duration = Duration::from_secs(1);
+const LATER: Duration = Duration::from_millis(100);
 
 /// The status of an answer.
 pub(super) const fn status(error: Option<&Error>) -> Option<u16> {
@@ -59,7 +76,7 @@ pub(super) async fn inspect(client: &Docker, name: &str) -> Result<ContainerInsp
 
 impl Engine {
     pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket, client: OnceCell::new() }
+        Self { socket, clients: OnceCell::new(), start: Instant::now() + FIRST }
     }
 
     /// A client that speaks a version both sides know.
@@ -69,13 +86,27 @@ impl Engine {
     pub(super) async fn client(&self, step: Step) -> Result<&Docker, RunError> {
         let connect = || async {
             let path = self.socket.to_string_lossy();
-            Docker::connect_with_unix(&path, TIMEOUT, API_DEFAULT_VERSION)?.negotiate_version().await
+            let docker = Docker::connect_with_unix(&path, ANSWER.as_secs(), API_DEFAULT_VERSION)?;
+            let quick = docker.negotiate_version().await?;
+            Ok::<_, Error>(Clients { patient: quick.clone().with_timeout(WORK), quick })
         };
-        self.client.get_or_try_init(connect).await.map_err(|error| self.failed(step, error))
+        let now = Instant::now();
+        let until = match step {
+            Step::Look | Step::Address => self.start.max(now + LATER),
+            _ => now + ANSWER,
+        };
+        let clients = timeout_at(until, self.clients.get_or_try_init(connect)).await;
+        let clients = clients.unwrap_or(Err(Error::RequestTimeoutError));
+        let Clients { quick, patient } = clients.map_err(|error| self.failed(step, error))?;
+        Ok(match step {
+            Step::Look | Step::Address | Step::Survivors | Step::Usage | Step::Logs | Step::Exec => quick,
+            _ => patient,
+        })
     }
 
     pub(super) fn failed(&self, step: Step, error: Error) -> RunError {
         match error {
+            Error::RequestTimeoutError => RunError::MuteEngine { step, address: address(&self.socket) },
             Error::DockerResponseServerError { status_code: status, message: answer } => {
                 RunError::Engine { step, status, answer }
             }

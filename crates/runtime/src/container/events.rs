@@ -1,7 +1,7 @@
 //! The engine's events, and what is listed anew when some may have been missed.
 //!
 //! ```text
-//! list ──→ there: events since the list began ──stream ends──→ away: wait, list again
+//! list ──→ there: events since the list began ──stream ends, or no answer──→ away: wait, list again
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,6 +25,9 @@ use crate::event::{EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};
 /// nothing, and people wait for what the engine runs.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
+/// An engine without events is asked so often whether it still is there: one that hangs keeps its connections.
+const BEAT: Duration = Duration::from_secs(10);
+
 /// How far back events are asked for.
 const REPEATED: Duration = Duration::from_secs(2);
 
@@ -42,14 +45,19 @@ const KILLED: i32 = 137;
 pub(super) async fn watch(shared: Arc<Shared>) {
     let mut wait = BACKOFF.0;
     loop {
-        if let Ok(client) = shared.engine.client(Step::Survivors).await {
-            match follow(&shared, client).await {
-                // Somebody restarts the engine.
-                Ok(()) => wait = BACKOFF.0,
-                Err(error) => tracing::warn!(%error, "the container engine's events are interrupted"),
+        let followed = match shared.engine.client(Step::Survivors).await {
+            Ok(client) => follow(&shared, client).await,
+            Err(error) => Err(error),
+        };
+        let was_there = shared.presence.is(false);
+        match followed {
+            // Somebody restarts the engine.
+            Ok(()) => wait = BACKOFF.0,
+            Err(error) if was_there => {
+                tracing::warn!(%error, "the container engine's events are interrupted");
             }
+            Err(_) => {}
         }
-        shared.presence.is(false);
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(BACKOFF.1);
     }
@@ -62,6 +70,8 @@ async fn follow(shared: &Shared, client: &Docker) -> Result<(), RunError> {
     // again; each end is taken once, as `known` tells.
     let now = now.saturating_sub(REPEATED);
     let since = format!("{}.{:09}", now.as_secs(), now.subsec_nanos());
+    let failed = |error| shared.engine.failed(Step::Survivors, error);
+    client.ping().await.map_err(failed)?;
     catch_up(shared).await?;
     shared.presence.is(true);
     let filters = HashMap::from([
@@ -71,13 +81,17 @@ async fn follow(shared: &Shared, client: &Docker) -> Result<(), RunError> {
         ("event", ["die", "died", "pause", "unpause"].map(str::to_owned).to_vec()),
     ]);
     let options = EventsOptionsBuilder::new().since(&since).filters(&filters).build();
-    let mut events = client.events(Some(options));
-    while let Some(event) =
-        events.try_next().await.map_err(|error| shared.engine.failed(Step::Survivors, error))?
-    {
-        take(shared, event).await;
+    // Some engines begin the answer with the first event.
+    let mut events = client.clone().with_timeout(engine::PATIENCE).events(Some(options));
+    loop {
+        match tokio::time::timeout(BEAT, events.try_next()).await {
+            Ok(event) => match event.map_err(failed)? {
+                Some(event) => take(shared, event).await,
+                None => return Ok(()),
+            },
+            Err(_) => drop(client.ping().await.map_err(failed)?),
+        }
     }
-    Ok(())
 }
 
 async fn take(shared: &Shared, event: EventMessage) {

@@ -58,6 +58,7 @@ pub(super) fn missing(image: &str, error: &Error) -> RunError {
     let answer = match error {
         Error::DockerResponseServerError { message, .. } => message.clone(),
         Error::DockerStreamError { error } => error.clone(),
+        Error::RequestTimeoutError => "the container engine does not answer".to_owned(),
         error => error.to_string(),
     };
     RunError::ImageMissing { image: image.to_owned(), answer }

@@ -220,7 +220,9 @@ impl Runtime for ContainerRuntime {
             })?;
             let known = self.shared.known().get(&id).map(|known| known.notes.clone());
             let notes = known.filter(|_| !options.previous).unwrap_or_default();
-            Ok(logs::read(client, &name, options, notes))
+            // Some engines begin the answer with the first line.
+            let patience = if options.follow { engine::PATIENCE } else { engine::ANSWER };
+            Ok(logs::read(&client.clone().with_timeout(patience), &name, options, notes))
         }
         .boxed()
     }
@@ -292,8 +294,8 @@ impl Shared {
             images: None,
             containers: None,
         };
-        let info = match self.engine.client(Step::Prepare).await {
-            Ok(client) => client.info().await.map_err(|error| self.engine.failed(Step::Prepare, error)),
+        let info = match self.engine.client(Step::Look).await {
+            Ok(client) => client.info().await.map_err(|error| self.engine.failed(Step::Look, error)),
             Err(error) => Err(error),
         };
         match info {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bollard::errors::Error;
 use bollard::models::IpamConfig;
 use bollard::query_parameters::InspectNetworkOptions;
 
@@ -18,8 +19,10 @@ const NETWORKS: [&str; 2] = ["bridge", "podman"];
 pub(super) async fn gateway(engine: &Engine) -> Result<IpAddr, RunError> {
     let client = engine.client(Step::Address).await?;
     for network in NETWORKS {
-        let Ok(found) = client.inspect_network(network, None::<InspectNetworkOptions>).await else {
-            continue;
+        let found = match client.inspect_network(network, None::<InspectNetworkOptions>).await {
+            Ok(found) => found,
+            Err(Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }) => continue,
+            Err(error) => return Err(engine.failed(Step::Address, error)),
         };
         let configs = found.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
         if let Some(address) = configs.iter().find_map(address) {

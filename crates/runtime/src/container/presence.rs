@@ -15,10 +15,13 @@ pub(super) struct Presence {
 // === impl Presence ===
 
 impl Presence {
-    pub(super) fn is(&self, there: bool) {
-        if self.there.swap(there, Ordering::Relaxed) != there {
+    /// Tells whether that is new.
+    pub(super) fn is(&self, there: bool) -> bool {
+        let new = self.there.swap(there, Ordering::Relaxed) != there;
+        if new {
             self.changed.notify_one();
         }
+        new
     }
 
     /// Can be dropped and called again without missing a change.

@@ -230,6 +230,45 @@ async fn answer_as_engine(mut stream: tokio::net::UnixStream) {
     }
 }
 
+/// Takes connections in the kernel only, as systemd's socket does while the engine is about to start.
+#[tokio::test]
+async fn an_engine_that_hangs_is_not_waited_for_and_is_seen_when_it_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let (runtime, _events) = driver(socket);
+    let soon = Duration::from_secs(5);
+    let looked = async { (runtime.facts().await.unavailable, runtime.local_address().await) };
+    let (why, address) = tokio::time::timeout(soon, looked).await.expect("the node is not held up");
+    let why = why.expect("a reason");
+    assert!(why.contains("engine.sock does not answer"), "{why}");
+    assert!(matches!(address, Err(RunError::MuteEngine { .. })), "{address:?}");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer_as_engine(stream));
+        }
+    });
+    tokio::time::timeout(common::SOON, runtime.changed()).await.expect("it is seen");
+    assert_eq!(runtime.facts().await.unavailable, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_hangs_is_the_reason_after_some_seconds() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("engine.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let (runtime, _events) = driver(socket);
+    let begun = tokio::time::Instant::now();
+    let id = common::fresh_id();
+    let logs = async { runtime.logs(id, LogOptions::default()).await.map(drop) };
+    let exec = async { runtime.exec(id, vec!["true".into()], None).await.map(drop) };
+    let answers = tokio::join!(logs, exec);
+    for answer in [answers.0, answers.1] {
+        assert!(matches!(answer, Err(RunError::MuteEngine { .. })), "{answer:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn an_engine_is_seen_to_come_and_to_go() {
     let dir = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future};
 use holm_client::{Client, Error};
 use holm_model::view::query::LogQuery;
 use holm_model::view::{InstanceView, LogView};
@@ -181,6 +181,7 @@ impl Crew {
         unread: Vec<Source>,
         show: &mut impl FnMut(&Source, Option<LogView>) -> Result<(), Failure>,
     ) -> Result<Vec<Source>, Failure> {
+        self.settle(&unread).await;
         let query = |source: &Source| match self.logs.get(&source.instance) {
             Some(log) => LogQuery { follow: false, ..log.place.query(&log.first) },
             None => LogQuery::default(),
@@ -210,11 +211,28 @@ impl Crew {
         let mut lines = std::pin::pin!(past::merge(&self.client, open));
         while let Ok(Some((source, line))) = timeout(STALL, lines.next()).await {
             let Ok(line) = line else { continue };
-            if self.logs.get_mut(&source.instance).is_some_and(|log| log.place.pass(line.at)) {
+            if self.logs.get_mut(&source.instance).is_some_and(|log| log.place.pass(&line)) {
                 show(&source, Some(line))?;
             }
         }
         Ok(ready)
+    }
+
+    /// Those that broke off before it was known where they are to be read on. Whoever cannot be asked cannot be read
+    /// either, and is asked again.
+    async fn settle(&mut self, unread: &[Source]) {
+        let ask = async |source: &Source| {
+            let log = self.logs.get(&source.instance)?;
+            let query = log.place.unsettled(&log.first)?;
+            let there = past::moment(&self.client, &source.instance, &query).await.ok()?;
+            Some((source.instance.clone(), there))
+        };
+        let Ok(asked) = timeout(STALL, future::join_all(unread.iter().map(ask))).await else { return };
+        for (instance, there) in asked.into_iter().flatten() {
+            if let Some(log) = self.logs.get_mut(&instance) {
+                log.place.settle(&there);
+            }
+        }
     }
 
     fn resume(&mut self, sources: &[Source]) {
@@ -326,6 +344,9 @@ async fn read(
 ) -> Ended {
     let mut opened = false;
     let reading = async {
+        if let Some(query) = place.unsettled(&first) {
+            place.settle(&past::moment(&client, &source.instance, &query).await?);
+        }
         let mut lines = client.logs(&source.instance, &place.query(&first)).await?;
         opened = true;
         place.resume();
@@ -334,7 +355,7 @@ async fn read(
                 Ok(line) => {
                     // It counts as read once it is sure to be shown: the reader may be stopped while it waits.
                     let Ok(room) = said.reserve().await else { break };
-                    if place.pass(line.at) {
+                    if place.pass(&line) {
                         room.send((source.clone(), line));
                     }
                 }

@@ -32,6 +32,19 @@ pub(super) async fn open(client: &Client, wanted: Vec<(Source, LogQuery)>) -> Ve
     future::join_all(ask).await
 }
 
+/// The texts of all lines of the time at which `query` begins.
+pub(super) async fn moment(client: &Client, instance: &str, query: &LogQuery) -> Result<Vec<String>, Error> {
+    let mut lines = client.logs(instance, query).await?;
+    let mut texts = Vec::new();
+    while let Some(line) = lines.next().await.transpose()? {
+        if query.since.is_some_and(|since| line.at > since) {
+            break;
+        }
+        texts.push(line.text);
+    }
+    Ok(texts)
+}
+
 /// All of `logs`, by time.
 pub(super) fn merge(client: &Client, logs: Vec<Opened>) -> impl Stream<Item = Item> + use<> {
     by_time(logs.into_iter().map(|(source, answer)| one(client.clone(), source, answer)).collect())
