@@ -116,7 +116,10 @@ const ARGUMENTS: &[(&str, &str, Names)] = &[
 
 /// Answers a shell that asks, and ends the program then.
 pub(crate) fn answer() {
-    CompleteEnv::with_factory(|| with_names(args::words(), "")).var(ASKS).bin("holm").complete();
+    CompleteEnv::with_factory(|| offered(with_names(args::words(), ""), begins_option()))
+        .var(ASKS)
+        .bin("holm")
+        .complete();
 }
 
 /// What a shell has to read once, so that it asks. `None`: not a shell that can.
@@ -148,6 +151,30 @@ fn with_names(command: Command, path: &str) -> Command {
     command.mut_args(named).mut_subcommands(|command| with_names(command, &path))
 }
 
+/// Each command under its own name, and options where one is begun: more words would hide those that are meant.
+fn offered(command: Command, options: bool) -> Command {
+    // Hidden ones lead on all the same. Clap keeps names for ever, and this process ends at once.
+    let aliases: Vec<&'static str> =
+        command.get_all_aliases().map(|alias| &*alias.to_owned().leak()).collect();
+    let mut command = command.alias(None::<&'static str>).aliases(aliases);
+    if !options {
+        let hidden = |arg: Arg| if arg.is_positional() { arg } else { arg.hide(true) };
+        command = command.disable_help_flag(true).disable_version_flag(true).mut_args(hidden);
+    }
+    command.mut_subcommands(|command| offered(command, options))
+}
+
+/// Whether the word that is being typed is an option.
+fn begins_option() -> bool {
+    typed().last().is_some_and(|word| word.starts_with('-'))
+}
+
+/// The words that are being typed stand behind `--`.
+fn typed() -> Vec<String> {
+    let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    words.map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 fn names_of(path: &str, arg: &str) -> Option<Names> {
     let ends = |end: &str| path.strip_suffix(end).is_some_and(|rest| end.is_empty() || rest.ends_with(' '));
     ARGUMENTS.iter().find(|(end, id, _)| *id == arg && ends(end)).map(|(_, _, names)| *names)
@@ -169,9 +196,7 @@ fn candidates(names: Names) -> Vec<CompletionCandidate> {
 
 /// In order, each once. Nothing when nobody can be asked.
 fn known(names: Names) -> Vec<String> {
-    // The words that are being typed stand behind `--`.
-    let words = std::env::args_os().skip_while(|word| word != "--").skip(1);
-    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let words = typed();
     let answered = match names {
         Names::Contexts => Contexts::read().map(|contexts| contexts.all.into_keys().collect()),
         names => run::single(async {
@@ -263,6 +288,36 @@ mod tests {
         }
         assert_eq!(names_of(" node consent grant", "data_dir"), None);
         assert_eq!(names_of(" unrestart", "what"), None, "whole words");
+    }
+
+    /// What is offered for the last of `words` where nobody knows any names.
+    fn shown(words: &[&str]) -> Vec<String> {
+        let options = words.last().is_some_and(|word| word.starts_with('-'));
+        let words: Vec<_> = ["holm"].iter().chain(words).map(Into::into).collect();
+        let mut command = offered(args::words(), options);
+        let index = words.len() - 1;
+        let found = clap_complete::engine::complete(&mut command, words, index, None).unwrap();
+        found.iter().map(|candidate| candidate.get_value().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_command_is_offered_by_the_name_that_is_documented() {
+        let all = shown(&["get", ""]);
+        for name in ["instances", "nodes", "clusters", "applications", "members", "exposures", "tokens"] {
+            assert!(all.iter().any(|word| word == name), "{name} in {all:?}");
+        }
+        assert!(!all.iter().any(|word| ["i", "n", "inst", "node"].contains(&word.as_str())), "{all:?}");
+        assert_eq!(shown(&["get", "in"]), ["instances"]);
+        assert_eq!(shown(&["describe", "app"]), ["application"]);
+        assert_eq!(shown(&["get", "i", "--wat"]), ["--watch"], "an alias leads on");
+    }
+
+    #[test]
+    fn options_are_offered_where_one_is_begun() {
+        assert!(!shown(&["get", ""]).iter().any(|word| word.starts_with('-')));
+        let options = shown(&["get", "nodes", "-"]);
+        assert!(options.iter().any(|word| word == "--watch" || word == "-w"), "{options:?}");
+        assert_eq!(shown(&["get", "nodes", "--he"]), ["--help"]);
     }
 
     #[test]

@@ -42,13 +42,13 @@ impl std::str::FromStr for Target {
 
 /// The one instance that `text` names: an id, the start of one, or a slot of the project, as in `app/web/2`.
 pub(crate) async fn instance(client: &Client, project: &Name, text: &str) -> Result<InstanceView, Failure> {
-    let all = client.instances(&InstanceQuery::default()).await?;
+    let all = around(client, project, text, |row| is_whole_name(row, text)).await?;
     only(&called(all, project, text), text).cloned()
 }
 
 /// As [`instance`], or a slot that waits for one.
 pub(crate) async fn slot(client: &Client, project: &Name, text: &str) -> Result<InstanceView, Failure> {
-    let all = called(client.instances(&InstanceQuery::default()).await?, project, text);
+    let all = called(around(client, project, text, |row| is_whole_name(row, text)).await?, project, text);
     match waiting(&all, text)? {
         Some(row) => Ok(row.clone()),
         None => only(&all, text).cloned(),
@@ -66,6 +66,32 @@ fn waiting<'a>(all: &'a [InstanceView], text: &str) -> Result<Option<&'a Instanc
         [one] => Ok(Some(one)),
         many => Err(ambiguous(text, many)),
     }
+}
+
+/// The rows among which `text` names something: those of the application with which it begins where it `names` one of
+/// them, since a sea may have many more.
+async fn around(
+    client: &Client,
+    project: &Name,
+    text: &str,
+    names: impl Fn(&InstanceView) -> bool,
+) -> Result<Vec<InstanceView>, holm_client::Error> {
+    let application = text.split('/').next().unwrap_or_default().to_owned();
+    let near = InstanceQuery {
+        project: Some(project.to_string()),
+        application: Some(application),
+        ..InstanceQuery::default()
+    };
+    let near = client.instances(&near).await?;
+    if near.iter().any(names) {
+        return Ok(near);
+    }
+    client.instances(&InstanceQuery::default()).await
+}
+
+/// Of its slot, with service and application: no other rule of [`matching`] that holds comes before it.
+fn is_whole_name(row: &InstanceView, text: &str) -> bool {
+    format!("{}/{}", row.application, row.slot) == text
 }
 
 /// The rows that `text` may mean: names are of a project, ids of the whole sea.
@@ -171,10 +197,14 @@ impl Scope {
 
 /// What each of `texts` names.
 pub(crate) async fn scopes(client: &Client, project: &Name, texts: &[String]) -> Result<Vec<Scope>, Failure> {
-    let all = client.instances(&InstanceQuery::default()).await?;
     let mut scopes = Vec::new();
     for text in texts {
-        match Scope::find(&called(all.clone(), project, text), text)? {
+        let target = text.parse::<Target>().ok();
+        let names = |row: &InstanceView| {
+            is_whole_name(row, text) || target.as_ref().is_some_and(|target| belongs(row, target))
+        };
+        let all = around(client, project, text, names).await?;
+        match Scope::find(&called(all, project, text), text)? {
             Some(scope) => scopes.push(scope),
             None => {
                 let applications = client.applications().await?;
@@ -248,6 +278,57 @@ fn names(many: &[&InstanceView]) -> String {
 mod tests {
     use super::*;
     use crate::output::samples::instance;
+    use holm_model::view::Page;
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+    use tokio::sync::mpsc;
+
+    /// An orchestrator that has these rows, and the queries that it was asked.
+    async fn answering(rows: Vec<InstanceView>, queries: mpsc::UnboundedSender<String>) -> (TempDir, Client) {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("api.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n")
+                    && stream.read_buf(&mut request).await.is_ok_and(|n| n > 0)
+                {}
+                let request = String::from_utf8(request).unwrap();
+                let asked = request.split(' ').nth(1).unwrap().to_owned();
+                let taken = rows.iter().filter(|row| {
+                    !asked.contains("application=")
+                        || asked.contains(&format!("application={}", row.application))
+                });
+                let page = Page { items: taken.cloned().collect(), next: None };
+                let body = serde_json::to_string(&page).unwrap();
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+                let _ = stream.write_all(format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+                queries.send(asked).unwrap();
+            }
+        });
+        (dir, Client::unix(socket))
+    }
+
+    #[tokio::test]
+    async fn a_whole_name_asks_for_its_application_only() {
+        let (queries, mut asked) = mpsc::unbounded_channel();
+        let (_dir, client) =
+            answering(vec![instance("1-aa-1", "web/0"), instance("1-aa-2", "web/1")], queries).await;
+        let project = Name::new("default").unwrap();
+        assert_eq!(super::instance(&client, &project, "building/web/1").await.unwrap().slot, "web/1");
+        for text in ["building", "building/web", "building/web/0"] {
+            scopes(&client, &project, &[text.to_owned()]).await.unwrap();
+        }
+        for _ in 0..4 {
+            let query = asked.recv().await.unwrap();
+            assert!(query.contains("application=building"), "{query}");
+        }
+        assert_eq!(super::instance(&client, &project, "1-aa-1").await.unwrap().slot, "web/0");
+        assert!(asked.recv().await.unwrap().contains("application=1-aa-1"));
+        assert!(!asked.recv().await.unwrap().contains("application="), "of the whole sea");
+    }
 
     #[test]
     fn a_slot_that_waits_has_its_name_as_well() {

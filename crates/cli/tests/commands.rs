@@ -178,8 +178,11 @@ fn configuration_is_checked() {
     assert_eq!(json["roles"], serde_json::json!(["root", "node"]));
     let bad = file(home.path(), "bad.toml", "[root]\nlisten = \"127.0.0.1:7700\"\nlissten = 1\n");
     let output = holm(&["config", "check", &bad], home.path());
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1), "the command makes sense, and the file does not");
     let text = err(&output);
+    let for_programs = holm(&["config", "check", &bad, "-o", "json"], home.path());
+    let json: serde_json::Value = serde_json::from_str(&out(&for_programs)).unwrap();
+    assert!(json["error"].as_str().unwrap().contains("lissten"), "{json}");
     assert!(text.contains("line 3") && text.contains("lissten") && text.contains("bad.toml"), "{text}");
     // The daemon says the same.
     assert_eq!(err(&holm(&["root", "--config", &bad], home.path())), text);

@@ -143,6 +143,9 @@ impl Server {
                 "check the address: whoever answers there is not of the sea that was pinned, or that made the token"
             }
             (_, K::ConnectionRefused) => "check that the orchestrator runs and listens on this port",
+            (Self::Https { .. } | Self::Http { .. }, K::ConnectionReset) => {
+                "it was started anew just now, or has as many connections of this address as it may have (its `--connections-each`): try again"
+            }
             (_, K::TimedOut | K::HostUnreachable | K::NetworkUnreachable) => {
                 "check the address, the network and firewalls between"
             }

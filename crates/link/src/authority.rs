@@ -213,7 +213,7 @@ impl Authority {
         let Some(chain) = files::read(&chain_path)? else { return Ok(None) };
         let mut chain = files::certificates(&chain_path, &chain)?;
         let root = SeaRoot::from_der(chain.pop().ok_or(CertificateError::Encoding)?)?;
-        let key = files::read(&key_path)?.unwrap_or_default();
+        let key = files::read(&key_path)?.ok_or_else(|| FileError::Missing { path: key_path.clone() })?;
         let key = files::key(&key_path, &key)?;
         let key = KeyPair::try_from(key.secret_pkcs8_der()).map_err(LoadAuthorityError::Key)?;
         match Self::assemble(key, chain, root) {

@@ -106,4 +106,7 @@ fn an_authority_survives_on_disk() {
     sea().save(other.path()).unwrap();
     std::fs::copy(other.path().join(KEY_FILE), dir.path().join(KEY_FILE)).unwrap();
     assert!(matches!(Authority::load(dir.path()), Err(LoadAuthorityError::OtherKey)));
+    std::fs::remove_file(dir.path().join(KEY_FILE)).unwrap();
+    let missing = Authority::load(dir.path()).unwrap_err().to_string();
+    assert!(missing.contains(KEY_FILE) && missing.contains("is not there"), "{missing}");
 }

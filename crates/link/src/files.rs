@@ -14,6 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 pub enum FileError {
     #[error("cannot read `{path}`; check that it belongs to the user holm runs as")]
     Read { path: PathBuf, source: io::Error },
+    #[error("`{path}` is not there; restore it from a backup")]
+    Missing { path: PathBuf },
     #[error("cannot write `{path}`; check the directory's owner and its free space")]
     Write { path: PathBuf, source: io::Error },
     #[error("`{path}` holds no {what} in PEM form; restore it from a backup")]

@@ -246,9 +246,29 @@ pub(super) async fn find_cluster(api: &Api, id: &str) -> Result<ClusterView, Fau
 }
 
 async fn find_member(api: &Api, id: &str) -> Result<MemberId, Fault> {
-    let members = api.query(|machine| machine.members()).await?;
+    let (members, nodes) = api.query(|machine| (machine.members(), machine.nodes())).await?;
+    if !members.iter().any(|member| member.id == id || member.name == id)
+        && let Some((node, cluster)) = below(&nodes, id)
+    {
+        return Err(Fault::new(
+            Kind::NotFound,
+            format!(
+                "`{node}` is a member of the cluster `{cluster}`, and decided about there: on the machine of that \
+                 cluster, with `--socket` and the `api.sock` of its data directory"
+            ),
+        ));
+    }
     let found = only("member", members, id, |member| (&member.id, &member.name))?;
     member("member", &found.id)
+}
+
+/// Name and cluster of a node that is called `id`, or `cluster/id`.
+fn below<'a>(nodes: &'a [NodeView], id: &str) -> Option<(&'a str, &'a str)> {
+    nodes.iter().find_map(|node| {
+        let (name, cluster) = (node.name.as_str(), node.cluster.as_deref()?);
+        let called = node.id == id || name == id || id == format!("{cluster}/{name}");
+        called.then_some((name, cluster))
+    })
 }
 
 pub(super) fn member(kind: &str, id: &str) -> Result<MemberId, Fault> {

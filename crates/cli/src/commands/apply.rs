@@ -27,7 +27,7 @@ pub(crate) struct Apply {
     /// Only show what would change
     #[arg(long, conflicts_with = "wait")]
     plan: bool,
-    /// Wait until it runs and stays so, for 5m or as long as is said
+    /// Wait until it runs and stays so, for 5m or as long as is said; what is stopped or paused does not run
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "5m")]
     wait: Option<Span>,
     /// How long all of it must stay RUNNING, and ready as far as it has checks, before the wait is over

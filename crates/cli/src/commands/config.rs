@@ -25,17 +25,28 @@ enum Action {
     },
 }
 
-/// A file without faults.
 #[derive(Serialize)]
 struct Checked<'a> {
     file: &'a Path,
     /// Which roles it configures.
     roles: Vec<&'static str>,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let Action::Check { file, output } = &config.action;
-    let checked = Checked { file, roles: file::read(file)?.roles() };
+    let read = match file::read(file) {
+        Ok(read) => read,
+        Err(failure) => {
+            let checked = Checked { file, roles: Vec::new(), error: Some(failure.to_string()) };
+            // People read the reason below.
+            output.print(&checked, String::new)?;
+            return Err(failure.failed());
+        }
+    };
+    let checked = Checked { file, roles: read.roles(), error: None };
     output.print(&checked, || {
         let roles = if checked.roles.is_empty() { "no role".to_owned() } else { checked.roles.join(", ") };
         format!("{}: fine (configures {roles})", file.display())

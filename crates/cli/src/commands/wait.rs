@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_client::Client;
-use holm_model::state::ServiceState;
+use holm_model::state::{RunState, ServiceState};
 use holm_model::view::generation::GenerationOutcome;
 use holm_model::view::query::InstanceQuery;
 use holm_model::view::{ApplicationView, InstanceView};
@@ -37,6 +37,8 @@ pub(crate) enum Verdict {
     Failed,
     /// Its rollout has failed and goes no further: why.
     Halted(String),
+    /// People told it to rest: nothing of it runs.
+    Rests,
     /// It has failed, and something older took its place: what, and why.
     TakenBack(String),
 }
@@ -144,6 +146,7 @@ async fn reach(
             Verdict::Canary => return Ok(application.state),
             Verdict::Failed => return Err(failed(wanted, &open_ends(&instances))),
             Verdict::Halted(why) => return Err(halted(wanted, &why)),
+            Verdict::Rests => return Err(rests(wanted, &application)),
             Verdict::Wait => {
                 steady.broken();
                 deadline
@@ -189,6 +192,9 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
         }
     }
     match application.state {
+        S::Paused | S::Stopped if application.services.iter().any(|service| service.run != RunState::Run) => {
+            Verdict::Rests
+        }
         S::Running | S::Completed | S::Paused | S::Stopped => Verdict::Reached,
         // Who goes back by itself is waited for: what becomes of it says more.
         S::Error if !goes_back(application) => Verdict::Failed,
@@ -206,6 +212,13 @@ fn why_halted(application: &ApplicationView) -> Option<String> {
 /// If it fails, its owner goes back to what ran before.
 fn goes_back(application: &ApplicationView) -> bool {
     application.rollout.as_ref().is_some_and(|rollout| rollout.rolls_back)
+}
+
+fn rests(wanted: Wanted<'_>, application: &ApplicationView) -> Failure {
+    let name = wanted.name;
+    let way = if application.state == ServiceState::Paused { "resume" } else { "start" };
+    Failure::new(format!("{name} does not run: it is {}, as somebody told it to be", application.state))
+        .hint(format!("what was applied holds when it runs again: `holm {way} {name}`"))
 }
 
 /// `why`: lines about slots.
@@ -297,6 +310,27 @@ mod tests {
         application.rollout = Some(rollout(GenerationOutcome::Failed));
         assert_eq!(verdict(&application, 2), Verdict::Halted("web/0: exit code 3".to_owned()));
         assert_eq!(verdict(&application, 3), Verdict::Wait, "the next is not there yet");
+    }
+
+    #[test]
+    fn what_rests_as_people_wish_does_not_run() {
+        for (state, run, expected) in [
+            (ServiceState::Stopped, RunState::Stop, Verdict::Rests),
+            (ServiceState::Paused, RunState::Pause, Verdict::Rests),
+            (ServiceState::Stopping, RunState::Stop, Verdict::Wait),
+            // A part rests, and the rest runs; or there are no replicas.
+            (ServiceState::Running, RunState::Stop, Verdict::Reached),
+            (ServiceState::Stopped, RunState::Run, Verdict::Reached),
+            (ServiceState::Completed, RunState::Run, Verdict::Reached),
+        ] {
+            let service = serde_json::json!({
+                "name": "web", "state": state, "runtime": "process", "replicas": "1", "running": 0, "slots": 1,
+                "run": run, "generation": 1, "spec": {},
+            });
+            let mut application = application(state, 1);
+            application.services = vec![serde_json::from_value(service).unwrap()];
+            assert_eq!(verdict(&application, 1), expected, "{state} {run:?}");
+        }
     }
 
     #[test]

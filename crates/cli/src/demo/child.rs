@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use holm_model::duration::Span;
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{self, ChildStdout, Command};
@@ -76,10 +77,15 @@ impl Child {
     pub(super) async fn ready(&mut self, limit: Duration) -> Result<Ready, Failure> {
         let Some(stdout) = self.handle.stdout.take() else { return Ok(Ready::default()) };
         let mut lines = BufReader::new(stdout).lines();
-        let ready = timeout(limit, read(&mut lines)).await.ok().flatten();
+        let ready = timeout(limit, read(&mut lines)).await;
         // Whatever else it says must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        ready.ok_or_else(|| Failure::new(format!("{} has not started", self.name)))
+        match ready {
+            Ok(Some(ready)) => Ok(ready),
+            Ok(None) => Err(Failure::new(format!("{} has ended before it was ready", self.name))),
+            Err(_) => Err(Failure::new(format!("{} has not started within {}", self.name, Span(limit)))
+                .hint("--timeout gives each step longer")),
+        }
     }
 
     pub(super) fn name(&self) -> &str {

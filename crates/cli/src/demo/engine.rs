@@ -71,7 +71,9 @@ pub(super) fn lend(image: &str, program: &Path, engine: Option<PathBuf>) -> Resu
 
 /// Takes the image away again, if the engine has it. Its containers must be gone.
 pub(super) fn take_back(image: &str, engine: Option<PathBuf>) {
-    let Some(socket) = engine.or_else(ContainerConfig::usual_socket) else { return };
+    // An engine that was never there has none.
+    let there = engine.or_else(ContainerConfig::usual_socket).filter(|socket| socket.exists());
+    let Some(socket) = there else { return };
     match call(&socket, IMPORT, "DELETE", &format!("/images/{image}?force=true"), &[]) {
         Err(reason) if !reason.starts_with("404") => {
             eprintln!("warning: the image {image} cannot be removed: {reason}");

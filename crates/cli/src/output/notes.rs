@@ -48,7 +48,8 @@ impl Why {
             }
             Self::Below => {
                 "The store of its cluster is older than what it obeyed: it runs on, takes nothing new, and nothing \
-                 that it may run is started elsewhere."
+                 that it may run is started elsewhere. Decide at that cluster: on its machine, with `--socket` and the \
+                 `api.sock` of its data directory."
             }
             Self::Restored => {
                 "It came back with a restored store, and may have been deleted since: nothing new of it is started."

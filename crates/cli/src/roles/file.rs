@@ -51,6 +51,8 @@ impl ConfigFile {
     }
 }
 
+/// # Errors
+/// When it cannot be read, or is no configuration: with the line and the reason.
 pub(crate) fn read(path: &Path) -> Result<ConfigFile, Failure> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|e| Failure::from_error(format!("cannot read {}", path.display()), &e))?;

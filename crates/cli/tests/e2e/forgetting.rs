@@ -251,6 +251,9 @@ fn a_cluster_with_an_older_store_stops_nothing_on_its_nodes() {
     wait_for("its node is frozen", || {
         sea.list::<crate::harness::Node>("vienna", "nodes")?.iter().find(|n| n.frozen).cloned()
     });
+    for named in ["fl-1", "vienna/fl-1"] {
+        sea.holm(&["adopt", named]).refused(1, &["cluster `vienna`", "--socket", "api.sock"]);
+    }
     sea.holm_at("vienna", &["adopt", "fl-1"]).done();
     sea.running("kept", 1);
     sea.running("later", 1);

@@ -142,9 +142,11 @@ impl NodeMachine {
         let (boot, given, contents) = (&self.config.boot_id, self.given(id).stamps, self.contents(id));
         self.records.change(&mut self.journal, &id, |record| record.begin(&order, asked, given, boot));
         let Some(record) = self.records.get(&id) else { return };
-        let attempt = match record.attempts {
-            0 => String::new(),
-            failed => format!("attempt {}", failed + 1),
+        let ended = self.lives.get(&id).map(|life| life.ended.as_str()).unwrap_or_default();
+        let attempt = match (record.attempts, ended) {
+            (0, _) => String::new(),
+            (failed, "") => format!("attempt {}", failed + 1),
+            (failed, ended) => format!("attempt {} after: {ended}", failed + 1),
         };
         let Order { part, spec } = order;
         let incarnation = record.incarnation;
@@ -224,10 +226,12 @@ impl NodeMachine {
             }
             Verdict::Again { attempts, wait } => {
                 self.records.change(&mut self.journal, &id, |record| record.attempts = attempts);
+                let life = self.lives.entry(id).or_default();
+                what.clone_into(&mut life.ended);
                 let reason = if wait.is_zero() {
                     format!("{what}; started again at once")
                 } else {
-                    self.lives.entry(id).or_default().wait = Some(now.boot + wait);
+                    life.wait = Some(now.boot + wait);
                     next_attempt(what, attempts, wait)
                 };
                 self.become_state(id, InstanceState::Failed, Cause::Node, &reason, now);

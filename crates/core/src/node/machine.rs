@@ -83,6 +83,8 @@ pub(super) struct Life {
     /// In thousandths.
     pub(super) metric: Option<u64>,
     pub(super) checkups: Checkups,
+    /// How it ended before it is launched again; empty when nobody knows any more.
+    pub(super) ended: String,
     /// Its health check has failed, why; it is ended, and then the restart policy decides.
     pub(super) unhealthy: Option<String>,
 }

@@ -6,6 +6,7 @@ use holm_model::member::Role;
 use holm_model::record::AuditRecord;
 use holm_model::state::RunState;
 use holm_model::taint;
+use holm_model::wish::AppKey;
 
 use super::Orchestrator;
 use super::command::{Actor, Command, Expected, PeopleCommand, ProjectCommand, Refusal, Reply};
@@ -17,9 +18,11 @@ use super::rows::Token;
 impl Orchestrator {
     pub(super) fn admit(&mut self, ticket: Ticket, actor: &Actor, command: Command) {
         let (verb, subject) = describe(&command);
-        let about = application_of(&command);
+        let (about, before) = (application_of(&command), self.generation_before(&command));
         let result = self.execute(actor, command);
-        if let (Some(app), Ok(_)) = (about, &result) {
+        // What says what it said before changes nothing.
+        let same = matches!(&result, Ok(Reply::Applied(view)) if before == Some(view.generation));
+        if let (Some(app), Ok(_)) = (about.filter(|_| !same), &result) {
             self.note(
                 "application",
                 app.clone(),
@@ -37,6 +40,13 @@ impl Orchestrator {
         self.journal.audit(AuditRecord { at, who, from, verb, subject, outcome });
         // Slots are made before the answer, so that who asks next sees them.
         self.effects.push(Effect::Reply { ticket, result });
+    }
+
+    /// Of the application that is applied, if it is there.
+    fn generation_before(&self, command: &Command) -> Option<u64> {
+        let Command::Apply { project, application, .. } = command else { return None };
+        let key = AppKey { project: project.clone(), application: application.name.clone() };
+        Some(self.wishes.get(self.apps.get(&key)?)?.wish.version.generation)
     }
 
     fn execute(&mut self, actor: &Actor, command: Command) -> Result<Reply, Refusal> {
@@ -214,5 +224,40 @@ fn amended(node: &str, amendment: &Amendment) -> (&'static str, String) {
             ("node.taint.add", format!("node {node}: {}", taint::written(key, value)))
         }
         Amendment::Taint { key, value: None } => ("node.taint.remove", format!("node {node}: {key}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holm_model::name::Name;
+    use holm_model::service::{Application, ApplicationService, Replicas, ServiceSpec};
+    use holm_model::time::Now;
+
+    use super::super::testing::Root;
+    use super::*;
+    use crate::orchestrator::event::Event;
+
+    /// The events and the audit records that applying it with so many replicas makes.
+    fn apply(root: &mut Root, replicas: u32) -> (usize, usize) {
+        let spec = ServiceSpec::new(Name::new("process").unwrap(), vec!["x".into()]);
+        let service = ApplicationService { spec, replicas: Replicas::Number(replicas) };
+        let services = [(Name::new("web").unwrap(), service)].into();
+        let application = Application { name: Name::new("shop").unwrap(), services };
+        let project = Name::new("default").unwrap();
+        let command = Command::Apply { project, application, expected: Expected::Anything };
+        let actor = Actor { who: "admin".to_owned(), from: "unix".to_owned() };
+        root.0.step(Now::default(), Event::Command { ticket: Ticket(1), actor, command });
+        let batch = root.0.journal_mut().take_batch();
+        root.0.journal_mut().committed();
+        let asked = |reason: &str| reason.contains("admin asked");
+        (batch.changes.iter().filter(|change| asked(&change.reason)).count(), batch.audit.len())
+    }
+
+    #[test]
+    fn what_says_what_it_said_before_is_no_event_and_is_in_the_audit_log() {
+        let mut root = Root::new();
+        assert_eq!(apply(&mut root, 1), (1, 1));
+        assert_eq!(apply(&mut root, 1), (0, 1));
+        assert_eq!(apply(&mut root, 2), (1, 1));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holm_model::duration::Span;
 use holm_model::fact::{InstanceReport, UnfilledSlot};
-use holm_model::id::{AssignmentId, MemberId};
+use holm_model::id::{AssignmentId, MemberId, WishId};
 use holm_model::member::Role;
 use holm_model::name::Name;
 use holm_model::slot::SlotIndex;
@@ -12,6 +12,7 @@ use holm_model::state::{InstanceState, SlotState};
 use holm_model::time::Time;
 use holm_model::update::Promote;
 use holm_model::view::InstanceView;
+use holm_model::wish::AppKey;
 
 use super::demand::{Demand, Origin};
 use super::rows::Placement;
@@ -53,6 +54,17 @@ struct Said {
 }
 
 impl InstanceFilter {
+    /// Whether rows of a service can match: a sea may have many that cannot, and a row costs more than this.
+    fn may_take(&self, app: &AppKey, wish: WishId, service: &Name) -> bool {
+        let is = |wanted: &Option<String>, found: &Name| {
+            wanted.as_ref().is_none_or(|wanted| wanted == found.as_str())
+        };
+        is(&self.project, &app.project)
+            && (is(&self.application, &app.application)
+                || self.application.as_ref().is_some_and(|wanted| *wanted == wish.to_string()))
+            && is(&self.service, service)
+    }
+
     fn takes(&self, view: &InstanceView) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
         is(&self.project, &view.project)
@@ -68,11 +80,19 @@ impl Orchestrator {
     /// A row for each live copy, and one with `id: null` for each slot that nothing fills.
     #[must_use]
     pub fn instances(&self, filter: &InstanceFilter) -> Vec<InstanceView> {
+        let reported = |report: &&InstanceReport| filter.may_take(&report.app, report.wish, &report.service);
+        let of = |origin: &Origin| {
+            let part = self.demands.get(origin).map(|demand| &demand.part);
+            part.is_some_and(|part| filter.may_take(&part.app, part.wish, &part.service))
+        };
+        let slots = self.slots.origins().filter(|origin| of(origin));
+        let slots = slots.flat_map(|origin| self.slots.of(origin).map(move |(i, slot)| (origin, i, slot)));
         let mut rows: Vec<InstanceView> = self
             .instances
             .values()
+            .filter(reported)
             .map(|report| self.instance_view(report))
-            .chain(self.slots.iter().filter_map(|(origin, index, slot)| self.slot_view(origin, index, slot)))
+            .chain(slots.filter_map(|(origin, index, slot)| self.slot_view(origin, index, slot)))
             .chain(
                 self.index
                     .unfilled_below
@@ -81,11 +101,8 @@ impl Orchestrator {
             )
             .filter(|view| filter.takes(view))
             .collect();
-        rows.sort_by(|a, b| {
-            let key = |v: &InstanceView| {
-                (v.project.clone(), v.application.clone(), v.service.clone(), natural(&v.slot), v.id.clone())
-            };
-            key(a).cmp(&key(b))
+        rows.sort_by_cached_key(|v| {
+            (v.project.clone(), v.application.clone(), v.service.clone(), natural(&v.slot), v.id.clone())
         });
         rows
     }

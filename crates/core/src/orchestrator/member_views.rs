@@ -90,7 +90,8 @@ impl Orchestrator {
                 name: member.name.to_string(),
                 state: live.state,
                 nodes: live.aggregate.nodes,
-                online: live.aggregate.online,
+                // A silent cluster's nodes are as unknown as it is itself.
+                online: if live.state == MemberState::Online { live.aggregate.online } else { 0 },
                 cpu: total.cpu.to_string(),
                 memory: total.memory.to_string(),
                 cpu_free: free.cpu.to_string(),

@@ -183,10 +183,7 @@ impl Orchestrator {
                     ("old", reason.to_owned())
                 }
                 Some(spec) => match self.place(slot_id, demand, &spec) {
-                    Ok(_) => {
-                        self.todo.unfilled.remove(slot_id);
-                        return;
-                    }
+                    Ok(_) => return self.unsay(slot_id),
                     Err(NoPlace { reason, waits: None, .. })
                         if !self.is_gathering() && self.hand_back(slot_id, &reason, false) =>
                     {

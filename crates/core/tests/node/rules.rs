@@ -112,7 +112,10 @@ fn always_restarts_at_once_after_the_first_end_and_backs_off_after_the_second() 
     let (mut node, _) = running(&with_policy(RestartPolicy::Always));
     node.exit(1, 1, 0);
     assert_eq!(node.launched().incarnation, 2);
-    assert_eq!((node.state(1), node.reason(1).as_str()), (I::Preparing, "attempt 2"));
+    assert_eq!(
+        (node.state(1), node.reason(1).as_str()),
+        (I::Preparing, "attempt 2 after: exited with code 0")
+    );
     node.run(1, 2);
     node.exit(1, 2, 0);
     assert!(node.orders().is_empty());

@@ -18,7 +18,14 @@ pub(crate) fn find(word: &str, own: &Path, path: &str, workdir: &Path) -> Result
     let missing = |path: &str| RunError::ProgramMissing { program: word.to_owned(), path: path.to_owned() };
     if word.contains('/') {
         let file = workdir.join(word);
-        let Ok(meta) = file.metadata() else { return Err(missing(&workdir.display().to_string())) };
+        let Ok(meta) = file.metadata() else {
+            let place = if word.starts_with('/') {
+                "this node's files".into()
+            } else {
+                workdir.display().to_string()
+            };
+            return Err(missing(&place));
+        };
         return match unfit(&meta) {
             None => Ok(file),
             Some(what) => Err(RunError::NoProgram { program: word.to_owned(), what }),
@@ -64,6 +71,7 @@ mod tests {
         ] {
             assert!(look(word).unwrap_err().to_string().contains(&format!("it is {what}")), "{word}");
         }
-        assert!(look("/no/such").unwrap_err().to_string().contains("was not found in"));
+        assert!(look("no/such").unwrap_err().to_string().contains("was not found in /;"));
+        assert!(look("/no/such").unwrap_err().to_string().contains("was not found in this node's files;"));
     }
 }

@@ -98,7 +98,7 @@ fn take_lock(dir: &InstanceDir) -> Result<File, RunError> {
 
 /// The first note of an incarnation.
 fn beginning(launch: &Launch) -> String {
-    format!("starting {} (attempt {})", launch.name, launch.incarnation)
+    format!("starting {} (start {})", launch.name, launch.incarnation)
 }
 
 /// The incarnation that begins with this line, if one does.
@@ -107,7 +107,9 @@ pub(super) fn incarnation(line: &LogLine) -> Option<u32> {
         return None;
     }
     let text = std::str::from_utf8(&line.text).ok()?.strip_prefix("starting ")?;
-    text.rsplit_once(" (attempt ")?.1.strip_suffix(')')?.parse().ok()
+    // The second is what agents before 0.4 wrote.
+    let number = text.rsplit_once(" (start ").or_else(|| text.rsplit_once(" (attempt "))?.1;
+    number.strip_suffix(')')?.parse().ok()
 }
 
 fn write_plan(shared: &Shared, launch: &Launch, dir: &InstanceDir, task: Task) -> Result<Plan, RunError> {

@@ -58,9 +58,16 @@ fn nodes_hear_of_revoked_clusters_alone_and_remember_them() {
         fleet().cluster("paris", nodes(1)).cluster("vienna", nodes(1)).node("edge").node("stolen");
     fleet.run_secs(5);
     let (vienna, stolen) = (fleet.member_id("vienna"), fleet.member_id("root/stolen"));
+    let online = |fleet: &World| {
+        let clusters = fleet.orchestrators[0].up().clusters();
+        clusters.into_iter().map(|cluster| (cluster.name, cluster.nodes, cluster.online)).collect::<Vec<_>>()
+    };
+    let counts = |vienna| [("paris".to_owned(), 1, 1), ("vienna".to_owned(), 1, vienna)];
+    assert_eq!(online(&fleet), counts(1));
     for member in [stolen, vienna] {
         fleet.command(0, Command::RevokeMember { member }).unwrap();
     }
+    assert_eq!(online(&fleet), counts(0), "nobody hears of them");
     for path in ["root/edge", "paris/fl-1"] {
         fleet.run_until("the node knows", |fleet| node(fleet, path).revoked() == only(vienna));
         fleet.cut(path);
