@@ -47,6 +47,7 @@ fn report(root: &Root, placement: AssignmentId, id: AssignmentId, on: &str) -> I
         ports: BTreeMap::from([(name("http"), 9)]),
         readiness: None,
         usage: None,
+        metric: None,
     };
     let slot = SlotIndex::Node(vec![name(on), name("fl-1")]);
     let (app, wish, service, generation) = (part.app, part.wish, part.service, part.generation);

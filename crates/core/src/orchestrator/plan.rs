@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn what_looks_like_a_secret_is_in_no_plan() {
-        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1);
+        let (old, _) = merge(&BTreeMap::new(), &application("a:1", 1), 1, NOW);
         let mut changed = application("a:1", 1);
         for web in changed.services.values_mut() {
             let env =
@@ -283,7 +283,7 @@ mod tests {
             web.spec.env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
             web.spec.command = ["web", "--token=hunter2", "-v"].map(str::to_owned).into();
         }
-        let (_, changes) = merge(&old, &changed, 2);
+        let (_, changes) = merge(&old, &changed, 2, NOW);
         let told = changes[0].details.join("\n");
         assert!(!told.contains("hunter2"), "{told}");
         assert!(told.contains("env.API_PASSWORD: (not set) → (hidden)"), "{told}");
