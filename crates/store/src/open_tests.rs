@@ -1,7 +1,8 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
-use holm_model::record::{Batch, Write};
+use holm_model::record::{AuditRecord, Batch, Write};
+use holm_model::time::Time;
 
 use super::*;
 use crate::schema::STEPS;
@@ -80,10 +81,12 @@ async fn records_of_before_there_was_a_chain_are_taken_into_it() {
     let path = dir.path().join(FILE);
     create(&path, Kind::Orchestrator, &STEPS[..1]).await.unwrap();
     let mut connection = sqlite::writer(&path).await.unwrap();
-    let body = r#"{"at":7,"who":"ada","from":"unix","verb":"apply","subject":"s","outcome":"done"}"#;
+    let [who, from, verb, subject, outcome] = ["ada", "unix", "apply", "s", "done"].map(str::to_owned);
+    let record = AuditRecord { at: Time(7), who, from, verb, subject, outcome };
+    let body = serde_json::to_string(&record).unwrap();
     let insert = "INSERT INTO audit (at, who, verb, subject, body) VALUES (7, 'ada', 'apply', 's', ?)";
     for _ in 0..2 {
-        sqlx::query(insert).bind(body).execute(&mut connection).await.unwrap();
+        sqlx::query(insert).bind(&body).execute(&mut connection).await.unwrap();
     }
     sqlite::close(connection).await.unwrap();
     let (store, _) = open(dir.path(), Kind::Orchestrator, STEPS).await.unwrap();

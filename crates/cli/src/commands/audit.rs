@@ -44,8 +44,8 @@ struct List {
     /// Only one kind of action
     #[arg(long, value_name = "WORD")]
     verb: Option<String>,
-    /// Only what was done to one thing
-    #[arg(long, value_name = "NAME")]
+    /// Only what was done to one thing, in the words of the list: `application default/shop`
+    #[arg(long, value_name = "WORDS")]
     subject: Option<String>,
     /// Only from this time on: as in `2026-11-22T08:00:00Z`, or `2h` for two hours ago
     #[arg(long, value_name = "TIME")]
