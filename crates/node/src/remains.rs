@@ -263,7 +263,9 @@ mod tests {
         let waits = |waiting: Waiting| waited.lock().unwrap().push((begun.elapsed(), waiting.to_string()));
         let failed =
             Remains::of(dir.path(), &config).unwrap().end(Duration::ZERO, Files::Remove, &waits).await;
-        assert!(matches!(failed[..], [RemainError::Silent { runtime: "container", .. }]), "{failed:?}");
+        assert!(matches!(failed[..], [RemainError::Unknown { runtime: "container", .. }]), "{failed:?}");
+        let reason = failed[0].source().unwrap().to_string();
+        assert!(reason.contains("engine.sock") && reason.contains("answer"), "{reason}");
         let waited = waited.into_inner().unwrap();
         let [(after, what)] = &waited[..] else { panic!("{waited:?}") };
         assert!(*after < Duration::from_secs(1), "{after:?}");

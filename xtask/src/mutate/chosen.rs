@@ -55,8 +55,8 @@ pub(super) const CHOSEN: &[Chosen] = &[
     },
     Chosen {
         file: "crates/core/src/orchestrator/reconcile.rs",
-        old: "Some(active) if back && self.succeeds(active, &placement) => {",
-        new: "Some(_) if false => {",
+        old: "Some(active) if back => self.reconcile_returned(slot_id, id, active),",
+        new: "Some(_) if back => {}",
         promise: "nothing is left over after a reunion",
     },
     Chosen {

@@ -21,7 +21,11 @@ fn bad() -> Vec<(&'static str, String, Vec<&'static str>)> {
             vec!["type.yaml:7:15", "services.web.replicas", "many"],
         ),
         ("key", format!("{HEAD}    replcas: 2\n"), vec!["key.yaml:7:5", "unknown key", "replicas"]),
-        ("later", format!("{HEAD}    exclusive: true\n"), vec!["later.yaml:7", "not yet supported"]),
+        (
+            "later",
+            format!("{HEAD}    placement: {{ near: {{}} }}\n"),
+            vec!["later.yaml:7", "not yet supported"],
+        ),
         ("size", format!("{HEAD}# {}\n", "x".repeat(10 << 20)), vec!["size.yaml", "at most"]),
         ("bomb", bomb, vec!["bomb.yaml"]),
         ("name", HEAD.replace("shop", "../shop"), vec!["name.yaml:2:14", "../shop"]),

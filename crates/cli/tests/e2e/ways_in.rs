@@ -52,7 +52,7 @@ fn whoever_goes_into_an_instance_is_in_the_audit_log() {
     let sea = calm();
     let run = sea.holm(&["exec", "calm/web/0", "--", "sh", "-c", "exit 7"]);
     assert_eq!(run.code, 7, "{run:?}");
-    sea.holm(&["exec", "calm/web/0", "--", "no-such-program"]).refused(1, &["no-such-program"]);
+    sea.holm(&["exec", "calm/web/0", "--", "no-such-program"]).refused(127, &["no-such-program"]);
     let file = sea.file("note", "hello");
     sea.holm(&["cp", file.to_str().expect("a plain path"), "calm/web/0:note"]).done();
     let records = wait_for("all is written down", || {

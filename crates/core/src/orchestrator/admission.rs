@@ -250,7 +250,8 @@ mod tests {
         let batch = root.0.journal_mut().take_batch();
         root.0.journal_mut().committed();
         let asked = |reason: &str| reason.contains("admin asked");
-        (batch.changes.iter().filter(|change| asked(&change.reason)).count(), batch.audit.len())
+        let told = root.0.take_behind().changes;
+        (told.iter().filter(|change| asked(&change.reason)).count(), batch.audit.len())
     }
 
     #[test]

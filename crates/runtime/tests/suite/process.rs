@@ -407,7 +407,7 @@ async fn what_is_leased_ends_with_its_lease_though_nobody_says_so() {
 async fn a_lease_of_an_earlier_start_is_none() {
     let mut p = Processes::new();
     let mut launch = sh("sleep 30");
-    launch.lease = Some(boot_time() + Duration::from_millis(2500));
+    launch.lease = Some(boot_time() + Duration::from_secs(6));
     p.runtime.start(&launch).await.unwrap();
     assert!(exited(&mut p.events, &launch).await.lease);
     (launch.incarnation, launch.lease) = (2, None);
@@ -420,7 +420,7 @@ async fn a_lease_of_an_earlier_start_is_none() {
 async fn whoever_listens_to_the_end_of_its_lease_has_not_ended_by_itself() {
     let mut p = Processes::new();
     let mut launch = sh("trap 'exit 0' TERM; while :; do sleep 0.05; done");
-    launch.lease = Some(boot_time() + Duration::from_millis(2500));
+    launch.lease = Some(boot_time() + Duration::from_secs(6));
     p.runtime.start(&launch).await.unwrap();
     let outcome = exited(&mut p.events, &launch).await;
     assert_eq!((outcome.end, outcome.lease), (End::Code(0), true));
