@@ -80,6 +80,12 @@ impl OnNodeLoss {
         *self == Self::default()
     }
 
+    /// The silence is longer than the service's own deadline, if it has one.
+    #[must_use]
+    pub fn is_over_after(self, silence: Duration) -> bool {
+        matches!(self, Self::ReplaceAfter(after) if silence >= after)
+    }
+
     /// The silence after which a replacement is made, where `usual` is the orchestrator's own; `None`: never.
     #[must_use]
     pub const fn replaces_after(self, usual: Duration) -> Option<Duration> {

@@ -205,9 +205,11 @@ impl Healing {
         );
         self.look(&["get", "nodes"])?;
         self.look(&["get", "instances"])?;
-        ensure!(took <= REPLACE_AFTER + PROMISED, "that is too late");
+        // The steps that follow are told of their own faults only.
         self.ground.start(&lost)?;
-        self.settled()
+        self.settled()?;
+        ensure!(took <= REPLACE_AFTER + PROMISED, "that is too late");
+        Ok(())
     }
 
     fn lose_cluster(&mut self) -> Result<()> {

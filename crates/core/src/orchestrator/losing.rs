@@ -5,7 +5,6 @@ use std::time::Duration;
 use holm_model::fact::InstanceReport;
 use holm_model::healing::{Healing, OnNodeLoss};
 use holm_model::id::{AssignmentId, MemberId};
-use holm_model::state::MemberState;
 
 use super::Orchestrator;
 use super::place::Takes;
@@ -21,7 +20,7 @@ impl Orchestrator {
     /// Its member is silent past the deadline: the usual one, or that of its service where it is earlier.
     pub(super) fn is_dangling(&self, id: AssignmentId, placement: &Placement) -> bool {
         let Some(live) = self.live.get(&placement.member) else { return false };
-        live.dangling || is_overdue(self.healing_of(id, placement), live.silence)
+        live.dangling || self.healing_of(id, placement).on_node_loss.is_over_after(live.silence)
     }
 
     /// The silence is long enough for a replacement; or a cluster, which keeps the same rules, said that it has no place
@@ -35,15 +34,19 @@ impl Orchestrator {
 
     /// DANGLING by its service's own deadline, before the usual one.
     pub(super) fn dangles_early(&self, report: &InstanceReport) -> bool {
-        let first = report.node.first().and_then(|member| self.live.get(member));
-        let Some(live) = first.filter(|live| live.state != MemberState::Online) else { return false };
+        let Some(live) = report.node.first().and_then(|member| self.live.get(member)) else { return false };
         let own = |id: AssignmentId| Some((id, self.placements.get(&id)?));
         let placement = own(report.id).or_else(|| own(report.share?));
-        placement.is_some_and(|(id, placement)| is_overdue(self.healing_of(id, placement), live.silence))
+        placement.is_some_and(|(id, placement)| {
+            self.healing_of(id, placement).on_node_loss.is_over_after(live.silence)
+        })
     }
 
     /// The member's silence went from `before` to what it is: whatever has a deadline between is looked at.
     pub(super) fn silence_changed(&mut self, id: MemberId, before: Duration, silence: Duration) {
+        // It may take less than before, or more.
+        self.rankings.touch(id);
+        self.capacity_changed |= silence < before;
         let crosses = |takes: &Takes| match takes.healing.on_node_loss {
             OnNodeLoss::ReplaceAfter(after) => (before < after) != (silence < after),
             OnNodeLoss::Replace | OnNodeLoss::WaitForReturn => false,
@@ -58,9 +61,4 @@ impl Orchestrator {
             self.report_silence(copies);
         }
     }
-}
-
-/// Silent for as long as the service allows; the usual deadline is not looked at.
-fn is_overdue(healing: Healing, silence: Duration) -> bool {
-    matches!(healing.on_node_loss, OnNodeLoss::ReplaceAfter(after) if silence >= after)
 }

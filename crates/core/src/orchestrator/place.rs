@@ -200,7 +200,8 @@ impl Orchestrator {
         };
         let frozen = live.frozen || member.unconfirmed;
         let cordoned = member.takes_nothing();
-        Some(Candidate { id, name: &member.name, state: live.state, frozen, cordoned, kind })
+        let (name, state, silence) = (&member.name, live.state, live.silence);
+        Some(Candidate { id, name, state, silence, frozen, cordoned, kind })
     }
 
     /// The slots that a demand wants here now.

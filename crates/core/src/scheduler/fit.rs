@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holm_model::capability::Capability;
 use holm_model::condition::{Facts, Truth};
@@ -42,6 +43,8 @@ pub struct Candidate<'a> {
     pub id: MemberId,
     pub name: &'a Name,
     pub state: MemberState,
+    /// Since it was heard last.
+    pub silence: Duration,
     /// Frozen or waiting to be adopted: it takes nothing.
     pub frozen: bool,
     /// People keep new work away from it.
@@ -128,6 +131,9 @@ impl<'a> Candidate<'a> {
         }
         if self.state != MemberState::Online {
             return Some(Reason::State(self.state));
+        }
+        if ask.spec.healing.on_node_loss.is_over_after(self.silence) {
+            return Some(Reason::Silent);
         }
         if let Some(words) = ask.refused.get(&self.id) {
             return Some(Reason::Said(words.clone()));

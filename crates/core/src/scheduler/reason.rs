@@ -14,6 +14,8 @@ use super::company::Clash;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     State(MemberState),
+    /// For as long as the service waits for what it runs on, though it still counts as online.
+    Silent,
     Frozen,
     /// People keep new work away from it.
     Cordoned,
@@ -92,7 +94,7 @@ impl Reason {
     #[must_use]
     pub const fn class(&self) -> &'static str {
         match self {
-            Self::State(_) => "state",
+            Self::State(_) | Self::Silent => "state",
             Self::Frozen => "frozen",
             Self::Cordoned => "cordoned",
             Self::Said(_) => "refused",
@@ -118,6 +120,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(state) => write!(f, "is {state}"),
+            Self::Silent => f.write_str("is silent for longer than the service waits"),
             Self::Frozen => f.write_str("is frozen until it is adopted or its list discarded"),
             Self::Cordoned => f.write_str("is cordoned: it takes nothing new until it is uncordoned"),
             Self::Said(words) => f.write_str(words),

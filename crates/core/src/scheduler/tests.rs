@@ -1,6 +1,7 @@
 //! What holds for every strategy, whatever the members are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holm_model::capability::Capability;
 use holm_model::geo::Area;
@@ -79,7 +80,15 @@ impl Node {
             ports: &NO_PORTS,
             reads: None,
         };
-        Candidate { id: *id, name, state: *state, frozen: false, cordoned: false, kind }
+        Candidate {
+            id: *id,
+            name,
+            state: *state,
+            silence: Duration::ZERO,
+            frozen: false,
+            cordoned: false,
+            kind,
+        }
     }
 }
 

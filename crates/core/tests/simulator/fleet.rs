@@ -63,6 +63,15 @@ pub(crate) fn seeded(seed: u64) -> World {
     world
 }
 
+/// As [`fleet`], with the deadlines of life: a member may be silent for longer than a service waits, and still count as
+/// online.
+pub(crate) fn unhurried() -> World {
+    let mut world = World::new(1);
+    world.deadlines = Deadlines::default();
+    world.add_orchestrator("root", Tier::Root);
+    world
+}
+
 /// They answer as their names say; see `World::consult`.
 fn schedulers() -> Schedulers {
     let names = ["last", "stranger", "broken", "silent"].map(name).into();
@@ -70,7 +79,7 @@ fn schedulers() -> Schedulers {
 }
 
 /// Shorter than the real ones, in the same proportions, so that worlds are small.
-const DEADLINES: Deadlines = Deadlines {
+pub(crate) const DEADLINES: Deadlines = Deadlines {
     unknown: Duration::from_secs(3),
     offline: Duration::from_secs(6),
     replace: Duration::from_secs(12),
@@ -225,7 +234,7 @@ impl World {
             sea: "sea".to_owned(),
             name: name(orchestrator),
             tier,
-            deadlines: DEADLINES,
+            deadlines: self.deadlines,
             strategy: Strategy::default(),
             location: None,
             generations: 4,

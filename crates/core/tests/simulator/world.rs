@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use holm_core::orchestrator::config::Deadlines;
 use holm_core::orchestrator::{ConsultId, Event};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::time::{Now, Time};
 
+use crate::fleet::DEADLINES;
 use crate::link::{Dial, Message};
 use crate::member::NodeSite;
 use crate::oracle::Oracle;
@@ -107,6 +109,8 @@ pub(crate) struct World {
     pub(crate) connections: u64,
     pub(crate) tickets: u64,
     pub(crate) oracle: Oracle,
+    /// Of orchestrators that are added.
+    pub(crate) deadlines: Deadlines,
     /// What happened, when somebody wants to read it.
     pub(crate) trace: bool,
 }
@@ -151,6 +155,7 @@ impl World {
             connections: 0,
             tickets: 0,
             oracle: Oracle::default(),
+            deadlines: DEADLINES,
             trace: std::env::var_os("HOLM_SIM_TRACE").is_some(),
         }
     }

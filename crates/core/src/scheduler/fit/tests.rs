@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holm_model::member::UnitsOfClass;
 use holm_model::message::READS;
@@ -39,7 +40,15 @@ fn node<'a>(
         ports,
         reads: None,
     };
-    Candidate { id, name, state: MemberState::Online, frozen: false, cordoned: false, kind }
+    Candidate {
+        id,
+        name,
+        state: MemberState::Online,
+        silence: Duration::ZERO,
+        frozen: false,
+        cordoned: false,
+        kind,
+    }
 }
 
 #[test]
@@ -143,8 +152,15 @@ fn a_cluster_whose_nodes_are_each_too_small_is_refused() {
     let kind =
         Kind::Cluster { aggregate: &aggregate, debit, taken: Units::NONE, nodes, reports, reads: Some(1) };
     let id = MemberId("1-000000000001-1".parse().unwrap());
-    let cluster =
-        Candidate { id, name: &name, state: MemberState::Online, frozen: false, cordoned: false, kind };
+    let cluster = Candidate {
+        id,
+        name: &name,
+        state: MemberState::Online,
+        silence: Duration::ZERO,
+        frozen: false,
+        cordoned: false,
+        kind,
+    };
     let (spec, refused) = (spec(), BTreeMap::new());
     let reason = cluster.refuses(&Ask::new(&spec, &refused)).unwrap();
     assert_eq!(reason.to_string(), "64MiB free, 128MiB asked");
@@ -237,7 +253,15 @@ fn a_cluster_that_would_pass_over_a_must_is_refused() {
         };
         let id = MemberId("1-000000000001-1".parse().unwrap());
         let state = MemberState::Online;
-        let cluster = Candidate { id, name: &name, state, frozen: false, cordoned: false, kind };
+        let cluster = Candidate {
+            id,
+            name: &name,
+            state,
+            silence: Duration::ZERO,
+            frozen: false,
+            cordoned: false,
+            kind,
+        };
         cluster.refuses(&Ask::new(&spec, &refused)).unwrap().to_string()
     };
     let company = |weight| vec![Company { service: Name::new("db").unwrap(), on: Scope::Node, weight }];

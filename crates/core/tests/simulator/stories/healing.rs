@@ -5,7 +5,7 @@ use holm_model::item::EndpointsKey;
 use holm_model::placement::Preference;
 use holm_model::slot::ServiceKey;
 
-use crate::fleet::{Spec, app, fleet, name, nodes, sized, steady};
+use crate::fleet::{Spec, app, fleet, name, nodes, sized, steady, unhurried};
 use crate::world::{Who, World};
 
 /// `web` runs in one place, is replaced in another one, and the first returns.
@@ -60,6 +60,44 @@ fn a_service_is_replaced_after_its_own_deadline_before_the_usual_one() {
         assert_eq!(fleet.processes("web").len(), 2, "{:?}", fleet.lines());
         assert_eq!(fleet.processes("usual"), [lost.before], "the other one waits for the usual deadline");
         assert!(fleet.lines().contains(&format!("web/0 DANGLING {}", lost.before)), "{:?}", fleet.lines());
+    }
+}
+
+/// Found by the drill: a member that is silent for as long as the service waits counts as online for five seconds more,
+/// and was chosen to replace itself.
+#[test]
+fn whoever_is_silent_for_as_long_as_the_service_waits_replaces_nobody() {
+    for lost in [&NODE, &CLUSTER] {
+        let mut fleet = match lost.member {
+            "vienna" => unhurried().cluster("vienna", nodes(1)).cluster("munich", nodes(1)),
+            _ => unhurried().cluster("vienna", nodes(2)),
+        };
+        fleet.apply(app("shop").service("web", steady().replaced_after(10), 1));
+        fleet.run_until_lines(&[&format!("web/0 RUNNING {}", lost.before)]);
+        fleet.cut(lost.member);
+        fleet.run_secs(12);
+        let lines = fleet.lines();
+        let expected = [format!("web/0 DANGLING {}", lost.before), format!("web/0 RUNNING {}", lost.after)];
+        assert!(expected.iter().all(|line| lines.contains(line)) && lines.len() == 2, "{lines:?}");
+    }
+}
+
+/// Found by the drill, too.
+#[test]
+fn the_only_cluster_returns_and_nothing_there_is_replaced() {
+    let mut fleet = unhurried().cluster("vienna", nodes(3));
+    fleet.apply(app("shop").service("web", steady().replaced_after(10), 2));
+    fleet.run_until_running(2);
+    let ids = |fleet: &World| [0, 1].map(|slot| fleet.slot(&format!("web/{slot}")).id);
+    let before = ids(&fleet);
+    for silence in [12, 32, 90] {
+        fleet.cut("vienna");
+        fleet.run_secs(silence);
+        assert_eq!(fleet.processes("web").len(), 2);
+        fleet.heal("vienna");
+        fleet.run_until_running(2);
+        fleet.run_secs(60);
+        assert_eq!(ids(&fleet), before, "after {silence} s: {:#?}", fleet.lines());
     }
 }
 
