@@ -55,6 +55,9 @@ enum What {
         /// How many seconds the cluster is cut off
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
         partition: u64,
+        /// Times are shown and not judged: the machine does other things as well
+        #[arg(long)]
+        untimed: bool,
     },
     /// A sea from an earlier version to this one, both side by side, and the way back
     Upgrade {
@@ -76,7 +79,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let program = || options.program.clone().map_or_else(current, Ok);
     match &options.what {
         What::Operator => operator::run(&program()?),
-        What::Healing { partition } => healing::run(&program()?, Duration::from_secs(*partition)),
+        What::Healing { partition, untimed } => {
+            healing::run(&program()?, Duration::from_secs(*partition), *untimed)
+        }
         What::Upgrade { from, previous } => {
             let previous = previous.clone();
             let previous = previous.map_or_else(|| previous::program(from.as_deref()), Ok)?;
