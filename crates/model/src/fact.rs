@@ -169,7 +169,8 @@ impl InstanceStatus {
     /// It runs and takes work, as far as anybody can tell.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.state == InstanceState::Running && self.readiness.as_ref().is_none_or(|told| told.ready)
+        let runs = matches!(self.state, InstanceState::Running | InstanceState::Migrating);
+        runs && self.readiness.as_ref().is_none_or(|told| told.ready)
     }
 
     /// Nothing of it runs, and nothing will start by itself: its silence changes nothing.

@@ -86,6 +86,9 @@ pub struct Work {
     /// Slots that have completed, and where they ran is no member any more: they are not run again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub done: BTreeSet<u32>,
+    /// Slots that have failed and are not tried again, and where they ran is no member any more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub failed: BTreeSet<u32>,
 }
 
 /// Which `cron` a run is of, and when it was due.

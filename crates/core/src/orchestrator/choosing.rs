@@ -7,6 +7,7 @@ use holm_model::name::Name;
 use holm_model::placement::Strategy;
 use holm_model::service::ServiceSpec;
 use holm_model::slot::SlotIndex;
+use holm_model::state::MemberState;
 use holm_model::wish::SpecBytes;
 
 use super::Orchestrator;
@@ -138,6 +139,9 @@ impl Orchestrator {
     /// # Errors
     /// When nobody does: who and why, for people.
     pub(super) fn choose(&mut self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec) -> Choice {
+        if let Some(home) = self.home_of(slot_id, demand) {
+            return self.at_home(slot_id, demand, spec, home);
+        }
         let counsel = match &slot_id.1 {
             SlotIndex::Number(_) => self.counsel(slot_id, demand, spec),
             SlotIndex::Node(_) => Counsel::Own,
@@ -313,6 +317,28 @@ impl Orchestrator {
         self.demands.iter().any(|(origin, other)| {
             (other.part.wish, &other.part.service) == (demand.part.wish, service) && !self.is_refused(origin)
         })
+    }
+
+    /// Where its volumes are, unless people gave them up.
+    fn home_of(&self, slot_id: &SlotId, demand: &Demand) -> Option<MemberId> {
+        let slot = self.slots.get(slot_id).filter(|slot| slot.active.is_none())?;
+        let home = slot.home?;
+        let drain = self.members.get(&home)?.draining;
+        let given_up = drain.is_some_and(|drain| drain.lose_volumes);
+        self.keeps_data(demand, home).filter(|_| !given_up).map(|_| home)
+    }
+
+    fn at_home(&self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec, home: MemberId) -> Choice {
+        let refused = self.refused(slot_id);
+        let ask = self.ask(slot_id, demand, spec, &refused);
+        let reason = match self.candidate(home) {
+            None => Some(Reason::State(MemberState::Silent)),
+            Some(member) => member.at_home().refuses(&ask).map(|reason| member.explain(&ask, reason)),
+        };
+        let Some(reason) = reason else { return Ok((home, None)) };
+        let data = self.keeps_data(demand, home).unwrap_or_default();
+        let classes = classes([&reason].into_iter());
+        Err(NoPlace { reason: format!("{data}: {reason}"), waits: None, classes })
     }
 
     /// The member that a per-node slot is for. What was there may be there again though it is cordoned or tainted.

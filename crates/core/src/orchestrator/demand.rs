@@ -9,7 +9,7 @@ use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::RunState;
 use holm_model::update::{Canary, Update};
-use holm_model::wish::Wish;
+use holm_model::wish::{Wish, Work};
 
 use super::specs::Specs;
 
@@ -32,6 +32,8 @@ pub(super) struct Demand {
     pub(super) slots: Wanted,
     /// Slots that have completed and are not filled again.
     pub(super) done: BTreeSet<u32>,
+    /// As `done`: they have failed, and are not tried again.
+    pub(super) failed: BTreeSet<u32>,
     pub(super) failures: u32,
     /// All slots may have the specification: there is no canary to wait for.
     pub(super) promoted: bool,
@@ -75,8 +77,9 @@ impl Demand {
                 Replicas::PerNode => Wanted::PerNode,
             };
             let promoted = service.promoted >= service.generation;
-            let (done, quiet) = (service.work.done.clone(), wish.unconfirmed);
-            (Origin::Own(key), Self { part, spec, slots, done, failures: 0, promoted, quiet })
+            let Work { done, failed, .. } = service.work.clone();
+            let quiet = wish.unconfirmed;
+            (Origin::Own(key), Self { part, spec, slots, done, failed, failures: 0, promoted, quiet })
         })
     }
 
@@ -91,6 +94,7 @@ impl Demand {
             part: share.part.clone(),
             slots,
             done: BTreeSet::new(),
+            failed: BTreeSet::new(),
             failures: share.failures,
             // Of one slot: its owner waits for the canary.
             promoted: true,
@@ -114,6 +118,11 @@ impl Demand {
     /// The slot has completed, and nobody has what ran any more.
     pub(super) fn is_done(&self, index: &SlotIndex) -> bool {
         matches!(index, SlotIndex::Number(number) if self.done.contains(number))
+    }
+
+    /// The slot has failed for good, and nobody has what ran any more.
+    pub(super) fn has_failed(&self, index: &SlotIndex) -> bool {
+        matches!(index, SlotIndex::Number(number) if self.failed.contains(number))
     }
 
     /// Nothing is expected to run.

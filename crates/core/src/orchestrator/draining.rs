@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holm_model::id::{AssignmentId, MemberId};
+use holm_model::slot::SlotIndex;
 use holm_model::view::drain::{DrainView, StaysView};
 
 use super::Orchestrator;
@@ -46,9 +47,15 @@ impl Orchestrator {
             return false;
         };
         let Some(drain) = self.members.get(&member).and_then(|member| member.draining) else { return false };
-        if demand.rests() && !matches!(slot_id.1, holm_model::slot::SlotIndex::Node(_)) {
+        if demand.rests() && !matches!(slot_id.1, SlotIndex::Node(_)) {
             // Nothing runs: it finds another place when it is started.
-            self.set_phase(active, Phase::Retiring);
+            match self.keeps_data(demand, member).filter(|_| !drain.lose_volumes) {
+                Some(why) => self.say(slot_id, why),
+                None => self.set_phase(active, Phase::Retiring),
+            }
+            return true;
+        }
+        if self.lets_go_of_done(slot_id, demand, active) {
             return true;
         }
         if let Some(why) = self.cannot_move(slot_id, demand, active, drain.lose_volumes) {
@@ -71,6 +78,18 @@ impl Orchestrator {
             }
         }
         true
+    }
+
+    /// What has completed there is remembered as done.
+    fn lets_go_of_done(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) -> bool {
+        let spec = demand.spec.as_ref();
+        let done = spec.is_some_and(|spec| self.is_done(active, spec)) && self.has_completed(active);
+        let SlotIndex::Number(number) = slot_id.1 else { return false };
+        if done {
+            self.slot_is_over(&slot_id.0, number, (demand.part.generation, demand.part.restarts), true);
+            self.set_phase(active, Phase::Retiring);
+        }
+        done
     }
 
     /// It is on its way to run there, and not for too long.

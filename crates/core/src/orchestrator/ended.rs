@@ -8,6 +8,7 @@ use holm_model::member::Role;
 use holm_model::name::Name;
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::InstanceState;
+use holm_model::wish::ServiceWish;
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin, SlotId, Wanted};
@@ -55,6 +56,12 @@ impl Orchestrator {
         }
     }
 
+    /// It has ended well, with all that is known of it.
+    pub(super) fn has_completed(&self, id: AssignmentId) -> bool {
+        let mut copies = self.copies(id).peekable();
+        copies.peek().is_some() && copies.all(|report| report.status.state == InstanceState::Completed)
+    }
+
     /// All that is known of the placement says that nothing of it executes.
     fn has_stopped(&self, id: AssignmentId) -> bool {
         let ended = [InstanceState::Stopped, InstanceState::Completed, InstanceState::Terminated];
@@ -71,6 +78,9 @@ impl Orchestrator {
             let Some(placement) = self.placements.get(&id).cloned() else { continue };
             let (spec, over) = (self.specs.decode(&placement.part.spec), self.takes_nothing(id, &placement));
             let takes = Takes::of(&placement, spec.as_deref(), over);
+            if !over && self.has_completed(id) {
+                self.todo.weigh_later.entry(placement.member).or_default().insert(id);
+            }
             let Some(load) = self.load.get_mut(&placement.member) else { continue };
             if load.placements.get(&id).is_none_or(|before| *before == takes) {
                 continue;
@@ -115,7 +125,7 @@ impl Orchestrator {
 
     // --- its member goes ---
 
-    /// Jobs that have ended there for good are remembered as done, so that they are not filled elsewhere.
+    /// Jobs that have ended there for good are remembered as such, so that they are not filled elsewhere.
     pub(super) fn keep_what_is_done(&mut self, member: MemberId) {
         for id in self.placements_on(member) {
             let Some(placement) = self.placements.get(&id).filter(|p| p.phase == Phase::Active) else {
@@ -127,28 +137,37 @@ impl Orchestrator {
             let spec = self.demands.get(&origin).and_then(|demand| demand.spec.clone());
             let job = spec.filter(|spec| spec.kind.job().is_some());
             if job.is_some_and(|spec| self.is_done(id, &spec)) {
-                self.slot_is_done(&origin, number, about);
+                self.slot_is_over(&origin, number, about, self.has_completed(id));
             }
         }
     }
 
-    /// `about`: generation and restarts of what has ended.
-    pub(super) fn slot_is_done(&mut self, origin: &Origin, number: u32, about: (u64, u64)) {
+    /// `about`: generation and restarts of what has ended; `well`: it has completed.
+    pub(super) fn slot_is_over(&mut self, origin: &Origin, number: u32, about: (u64, u64), well: bool) {
         let current = |demand: &&mut Demand| (demand.part.generation, demand.part.restarts) == about;
         let Some(demand) = self.demands.get_mut(origin).filter(current) else { return };
-        demand.done.insert(number);
+        if well {
+            demand.done.insert(number)
+        } else {
+            demand.failed.insert(number)
+        };
         match origin {
             Origin::Own(key) => {
                 let service = key.service.clone();
                 self.wishes.change(&mut self.journal, &key.wish, |row| {
-                    if let Some(service) = row.wish.services.get_mut(&service) {
-                        service.work.done.insert(number);
+                    if let Some(ServiceWish { work, .. }) = row.wish.services.get_mut(&service) {
+                        if well {
+                            work.done.insert(number)
+                        } else {
+                            work.failed.insert(number)
+                        };
                     }
                 });
             }
             Origin::Share(share) => {
-                let reason = "it has completed, and where it ran is no member any more".to_owned();
-                let verdict = Verdict::Refused { reason, failed: false, done: true };
+                let how = if well { "completed" } else { "failed" };
+                let reason = format!("it has {how}, and where it ran is no member any more");
+                let verdict = Verdict::Refused { reason, failed: !well, done: well };
                 self.verdicts.put(&mut self.journal, *share, verdict);
                 self.tell_verdict(*share);
             }

@@ -74,6 +74,7 @@ impl Orchestrator {
             self.capacity_changed |= load.seen(revision);
             self.rankings.touch(id);
         }
+        self.todo.weigh.extend(self.todo.weigh_later.remove(&id).into_iter().flatten());
         self.look_at_leftovers(id);
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Todo {
     pub(super) relieving: BTreeSet<SlotId>,
     /// Placements of which something was reported: what has ended takes no room.
     pub(super) weigh: BTreeSet<AssignmentId>,
+    /// Those that have ended, of members that have not obeyed the last that they were told of them.
+    pub(super) weigh_later: BTreeMap<MemberId, BTreeSet<AssignmentId>>,
     /// Slots that wait for room.
     pub(super) unfilled: BTreeSet<SlotId>,
     /// Members that are removed as soon as they have ended what they owe.

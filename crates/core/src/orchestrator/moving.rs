@@ -2,6 +2,7 @@
 //!
 //! One at a time of each service. An exclusive one ends first: its successor waits for the lease.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use holm_model::fact::InstanceReport;
@@ -9,7 +10,7 @@ use holm_model::id::{AssignmentId, MemberId};
 use holm_model::name::Name;
 use holm_model::record::Change;
 use holm_model::service::{ServiceSpec, Volume};
-use holm_model::slot::SlotIndex;
+use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::{InstanceState, RunState};
 use holm_model::wish::AppKey;
 
@@ -68,10 +69,16 @@ const fn next(successor: &Standing, same: bool, paused: bool) -> Next {
 }
 
 impl Orchestrator {
-    /// Its successor was made, and is not ready yet.
+    /// Its successor was made elsewhere, and is not ready yet. One of another specification is an update.
     pub(super) fn is_migrating(&self, report: &InstanceReport) -> bool {
-        let of = |id: &AssignmentId| self.placements.get(id).is_some_and(|p| p.phase == Phase::Migrating);
-        of(&report.id) || report.share.as_ref().is_some_and(of)
+        let of = |id: &AssignmentId| {
+            let placement =
+                self.placements.get(id).filter(|placement| placement.phase == Phase::Migrating)?;
+            let active = self.slots.get(&Self::slot_of(placement))?.active?;
+            let successor = self.placements.get(&active)?;
+            (successor.part.generation == placement.part.generation).then_some(())
+        };
+        of(&report.id).or_else(|| of(&report.share?)).is_some()
     }
 
     /// It runs, on its way elsewhere or not.
@@ -127,7 +134,7 @@ impl Orchestrator {
                 slot.refuse(to.member, No::Failed, why, now, deadlines);
             }
         }
-        self.todo.origins.insert(slot_id.0.clone());
+        self.let_next_move(slot_id);
     }
 
     /// The old copy may have stopped before the new one runs.
@@ -145,7 +152,8 @@ impl Orchestrator {
     pub(super) fn note_moved(&mut self, slot_id: &SlotId, active: AssignmentId) {
         let Some(moving) = self.slots.get_mut(slot_id).and_then(|slot| slot.moving.take()) else { return };
         let Some(placement) = self.placements.get(&active) else { return };
-        self.todo.origins.insert(slot_id.0.clone());
+        let placement = placement.clone();
+        self.let_next_move(slot_id);
         if placement.member == moving.from {
             // It ended first, nobody else could have it, and it is back.
             return;
@@ -174,14 +182,45 @@ impl Orchestrator {
 
     /// Another slot of the service is on its way: one by one.
     pub(super) fn another_moves(&self, slot_id: &SlotId) -> Option<SlotIndex> {
-        let migrates = |slot: &Slot| {
-            let mut others = slot.others.iter().filter_map(|id| self.placements.get(id));
-            others.any(|placement| placement.phase == Phase::Migrating)
-        };
-        let mut others = self.slots.of(&slot_id.0).filter(|(index, _)| **index != slot_id.1);
         // What was on its way before our start is in the rows only.
-        let moves = others.find(|(_, slot)| slot.moving.is_some() || migrates(slot));
-        moves.map(|(index, _)| index.clone())
+        let moves =
+            |id: &SlotId| self.slots.get(id).is_some_and(|slot| slot.moving.is_some() || self.migrates(slot));
+        self.siblings(slot_id).into_iter().find(|id| id != slot_id && moves(id)).map(|(_, index)| index)
+    }
+
+    /// An old copy of it goes on until its successor is ready.
+    fn migrates(&self, slot: &Slot) -> bool {
+        let mut others = slot.others.iter().filter_map(|id| self.placements.get(id));
+        others.any(|placement| placement.phase == Phase::Migrating)
+    }
+
+    /// The slots of the service that have something here. Those that a parent gave are shares of their own.
+    fn siblings(&self, slot_id: &SlotId) -> BTreeSet<SlotId> {
+        let Some(demand) = self.demands.get(&slot_id.0) else { return BTreeSet::new() };
+        let service = ServiceKey { wish: demand.part.wish, service: demand.part.service.clone() };
+        let there = self.index.by_service.get(&service).into_iter().flatten();
+        let placed = there.filter_map(|id| {
+            let share = || self.instances.get(id).and_then(|report| report.share);
+            self.placements.get(id).or_else(|| self.placements.get(&share()?))
+        });
+        placed.map(Self::slot_of).collect()
+    }
+
+    /// It does not move any more: the next of its service may.
+    fn let_next_move(&mut self, slot_id: &SlotId) {
+        let siblings = self.siblings(slot_id);
+        self.todo.slots.extend(siblings);
+    }
+
+    /// The new copy of one that had to end first has failed: nothing is on its way.
+    pub(super) fn end_move(&mut self, slot_id: &SlotId) {
+        let ended = self.slots.get(slot_id).is_some_and(|slot| slot.moving.is_some() && !self.migrates(slot));
+        if ended {
+            if let Some(slot) = self.slots.get_mut(slot_id) {
+                slot.moving = None;
+            }
+            self.let_next_move(slot_id);
+        }
     }
 
     /// Makes the successor; the old copy goes on until that is ready, or ends first if it is exclusive.
@@ -287,6 +326,15 @@ impl Orchestrator {
         ))
     }
 
+    /// It has a volume there: why it stays with it.
+    pub(super) fn keeps_data(&self, demand: &Demand, member: MemberId) -> Option<String> {
+        let Volume { source, .. } = demand.spec.as_ref()?.volumes.iter().find(|volume| is_named(volume))?;
+        Some(format!(
+            "keeps data in the volume `{source}` on {}, and volumes do not move; `--lose-volume` leaves it there",
+            self.member_name(member)
+        ))
+    }
+
     /// Why the copy cannot be moved now, whoever would take it.
     pub(super) fn cannot_move(
         &self,
@@ -309,12 +357,11 @@ impl Orchestrator {
         if placement.part.generation != demand.part.generation {
             return Some("is being updated; it can move after that".to_owned());
         }
-        let volume = demand.spec.as_ref().and_then(|spec| spec.volumes.iter().find(|v| is_named(v)));
-        if let Some(Volume { source, .. }) = volume.filter(|_| !lose_volume) {
-            return Some(format!(
-                "keeps data in the volume `{source}` on {}, and volumes do not move; `--lose-volume` leaves it there",
-                at()
-            ));
+        if demand.quiet {
+            return Some("is held back: by whoever gave it, or since nobody has confirmed it".to_owned());
+        }
+        if let Some(why) = self.keeps_data(demand, placement.member).filter(|_| !lose_volume) {
+            return Some(why);
         }
         match demand.part.run {
             RunState::Run => {}
@@ -336,7 +383,7 @@ impl Orchestrator {
 }
 
 /// A volume that the runtime keeps; anything else is a directory of the node.
-fn is_named(volume: &Volume) -> bool {
+pub(super) fn is_named(volume: &Volume) -> bool {
     !volume.source.starts_with('/')
 }
 

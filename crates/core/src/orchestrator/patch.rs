@@ -1,7 +1,5 @@
 //! What people change by hand: how many, run or not, once more.
 
-use std::collections::BTreeSet;
-
 use holm_model::name::Name;
 use holm_model::service::Replicas;
 use holm_model::state::RunState;
@@ -86,9 +84,12 @@ impl Patch {
             service.run = RunState::Run;
         }
         if self.restart || before == RunState::Stop && service.run == RunState::Run {
-            let done = if self.restart { BTreeSet::new() } else { std::mem::take(&mut service.work.done) };
+            let before = std::mem::take(&mut service.work);
             service.begin(now);
-            service.work.done = done;
+            if !self.restart {
+                (service.work.done, service.work.failed) = (before.done, before.failed);
+            }
+            service.work.pending = before.pending;
         }
         Ok(())
     }

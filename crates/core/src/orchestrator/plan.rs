@@ -90,10 +90,10 @@ fn update(
     let spec = SpecBytes::encode(&wanted.spec);
     if spec != known.spec {
         details = differences(&known.spec, &spec);
-        let (due, late) = (known.due, known.work.late);
+        let (due, late, pending) = (known.due, known.work.late, known.work.pending);
         service.begin(now);
         if has_same_times(&known.spec, &wanted.spec) {
-            service.due = due;
+            (service.due, service.work.pending) = (due, pending);
         }
         if late {
             // What its deadline has stopped runs again, with another specification.
@@ -102,11 +102,12 @@ fn update(
         service.spec = spec;
         service.generation = generation;
     }
+    let scaled_itself = known.spec.decode().is_ok_and(|before| before.scale.is_some());
     if let (Some(scale), Replicas::Number(number)) = (&wanted.spec.scale, known.replicas) {
         let within = Replicas::Number(scale.within(number));
         details.push(format!("replicas: {}, scaled by itself {scale}", from_to(known.replicas, within)));
         (service.replicas, service.applied_replicas) = (within, wanted.replicas);
-    } else if wanted.replicas != known.applied_replicas {
+    } else if wanted.replicas != known.applied_replicas || scaled_itself && wanted.spec.scale.is_none() {
         details.push(format!("replicas: {} → {}", text(known.replicas), text(wanted.replicas)));
         service.replicas = wanted.replicas;
         service.applied_replicas = wanted.replicas;

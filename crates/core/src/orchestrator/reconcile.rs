@@ -97,6 +97,11 @@ impl Orchestrator {
             (slot.tried, slot.failed, slot.failures) = (about, None, 0);
             slot.forgive_all();
         }
+        if slot.active.is_none() && demand.has_failed(&slot_id.1) {
+            let gone = "it has failed and is not tried again; where it ran is no member any more";
+            slot.failed.get_or_insert_with(|| gone.to_owned());
+            slot.failures = slot.failures.max(1);
+        }
         slot.end_waits(self.now.boot);
         slot.may_run = false;
         match slot.active {
@@ -225,6 +230,10 @@ impl Orchestrator {
             if changed.part.restarts != 0 {
                 changed.failures = demand.failures;
             }
+            if self.is_dangling(active, &changed) {
+                // It may be replaced now.
+                self.todo.slots.insert(slot_id.clone());
+            }
             return self.put_placement(active, changed);
         }
         match self.standing(active) {
@@ -244,7 +253,10 @@ impl Orchestrator {
                 }
             }
             Standing::Dangling => self.replace(slot_id, demand, active),
-            Standing::Exhausted(why) => self.try_elsewhere(slot_id, demand, active, &why),
+            Standing::Exhausted(why) => {
+                self.try_elsewhere(slot_id, demand, active, &why);
+                self.end_move(slot_id);
+            }
         }
     }
 
@@ -264,7 +276,9 @@ impl Orchestrator {
         if !self.placements.get(&active).is_some_and(|placement| self.may_be_replaced(active, placement)) {
             return self.unsay(slot_id);
         }
-        if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || demand.rests() || done {
+        // What is paused has something in memory, and another one would not run.
+        let rests = demand.rests() || demand.part.run == RunState::Pause;
+        if matches!(slot_id.1, SlotIndex::Node(_)) || demand.quiet || rests || done {
             return;
         }
         match self.place(slot_id, demand, &spec) {
@@ -300,7 +314,8 @@ impl Orchestrator {
             // What it would have replaced is reached instead, until people decide.
             return;
         }
-        if failures >= ASSIGNMENTS || once || demand.quiet || demand.rests() {
+        let stays = self.keeps_data(demand, placement.member).is_some();
+        if failures >= ASSIGNMENTS || once || stays || demand.quiet || demand.rests() {
             return;
         }
         let (now, deadlines) = (self.now.boot, &self.config.deadlines);

@@ -3,6 +3,7 @@
 use holm_model::fact::{ShareReport, UnfilledSlot, Verdict};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Aggregate;
+use holm_model::service::RestartPolicy;
 use holm_model::slot::SlotIndex;
 use holm_model::state::InstanceState;
 
@@ -73,7 +74,7 @@ impl Orchestrator {
     fn share_done(&mut self, share: AssignmentId, placement: &Placement) {
         let (origin, index) = Self::slot_of(placement);
         if let SlotIndex::Number(number) = index {
-            self.slot_is_done(&origin, number, (placement.part.generation, placement.part.restarts));
+            self.slot_is_over(&origin, number, (placement.part.generation, placement.part.restarts), true);
         }
         self.drop_placement(share);
     }
@@ -82,6 +83,8 @@ impl Orchestrator {
         let slot_id = Self::slot_of(placement);
         let name = self.member_name(placement.member);
         let about = (placement.part.restarts, placement.part.generation);
+        let job = placement.part.spec.decode().ok().filter(|spec| spec.kind.job().is_some());
+        let once = job.is_some_and(|spec| spec.restart.policy == RestartPolicy::Never);
         self.drop_placement(share);
         let (now, deadlines) = (self.now.boot, &self.config.deadlines);
         if let Some(slot) = self.slots.get_mut(&slot_id) {
@@ -90,10 +93,13 @@ impl Orchestrator {
             slot.tried = about;
             if failed {
                 slot.failures = placement.failures + 1;
-                if slot.failures > 1 {
+                if slot.failures > 1 || once {
                     slot.failed = Some(format!("{name}: {reason}"));
                 }
             }
+        }
+        if let (true, true, SlotIndex::Number(number)) = (once, failed, slot_id.1) {
+            self.slot_is_over(&slot_id.0, number, (about.1, about.0), false);
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Slot {
     pub(super) tried: (u64, u64),
     /// Something was placed in it: whoever is cordoned keeps what it has.
     pub(super) had: bool,
+    /// Where the last one was: its volumes are there.
+    pub(super) home: Option<MemberId>,
     /// A member may run it that this store has forgotten: it is not started elsewhere meanwhile.
     pub(super) may_run: bool,
     /// Generation of the update that members were asked about last.
@@ -165,6 +167,9 @@ impl Orchestrator {
         let (member, key) = (placement.member, placement.key(id));
         self.placements.put(&mut self.journal, id, placement);
         self.set_item(member, key, item.as_ref());
+        if self.has_completed(id) {
+            self.todo.weigh.insert(id);
+        }
     }
 
     /// Forgets a placement; its item leaves the list.
@@ -176,6 +181,9 @@ impl Orchestrator {
         self.index.unfilled_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
+        if let Some(slot) = self.slots.get_mut(&slot).filter(|slot| slot.active.is_none()) {
+            slot.home = Some(old.member);
+        }
         self.todo.slots.insert(slot);
         self.look_if_drained(old.member);
     }
@@ -240,10 +248,18 @@ impl Orchestrator {
     /// Moves a placement to another phase.
     pub(super) fn set_phase(&mut self, id: AssignmentId, phase: Phase) {
         let Some(mut placement) = self.placements.get(&id).cloned() else { return };
-        if placement.phase != phase {
-            placement.phase = phase;
-            placement.revision = self.coming_revision();
-            self.put_placement(id, placement);
+        if placement.phase == phase {
+            return;
+        }
+        let migrated = [placement.phase, phase].contains(&Phase::Migrating);
+        placement.phase = phase;
+        placement.revision = self.coming_revision();
+        self.put_placement(id, placement);
+        if migrated {
+            // Whoever is above is told when that begins, and when it ends.
+            for report in self.copies(id).cloned().collect::<Vec<_>>() {
+                self.report_instance(&report);
+            }
         }
     }
 

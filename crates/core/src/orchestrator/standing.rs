@@ -59,9 +59,17 @@ impl Orchestrator {
             }
     }
 
-    /// It has ended and is not started again by itself, whatever becomes of its node.
+    /// It has ended and is not started again by itself, whatever becomes of its node. What is said of an older
+    /// specification, or was said before its member heard of the last start, says nothing of this one.
     pub(super) fn is_done(&self, id: AssignmentId, spec: &ServiceSpec) -> bool {
+        let Some(placement) = self.placements.get(&id) else { return false };
+        let live = self.live.get(&placement.member);
+        // Where nothing is known yet in this run, it may have obeyed long ago.
+        if live.is_some_and(|live| live.obeyed != 0 && live.obeyed < placement.revision) {
+            return false;
+        }
         let over = |report: &InstanceReport| match report.status.state {
+            _ if report.generation != placement.part.generation => false,
             InstanceState::Completed => true,
             InstanceState::Failed => spec.restart.policy == RestartPolicy::Never,
             _ => false,

@@ -129,6 +129,7 @@ impl Orchestrator {
         match self.standing(active) {
             Standing::Dangling => self.replace(slot_id, &same, active),
             Standing::Exhausted(why) => self.try_elsewhere(slot_id, &same, active, &why),
+            Standing::Settled | Standing::Moving if self.leave_drained(slot_id, &same, active) => {}
             Standing::Settled | Standing::Moving if self.todo.unfilled.contains(slot_id) => {
                 self.unsay(slot_id);
             }
@@ -190,6 +191,10 @@ impl Orchestrator {
         };
         if matches!(slot_id.1, SlotIndex::Node(_)) {
             return Err(NoRoom::Nowhere(reason));
+        }
+        let member = self.placements.get(&active).map(|placement| placement.member);
+        if let Some(data) = member.and_then(|member| self.keeps_data(demand, member)) {
+            return Err(NoRoom::Nowhere(format!("it {data}: {reason}")));
         }
         Ok(self.place(slot_id, demand, &spec).map(|_| phase)?)
     }

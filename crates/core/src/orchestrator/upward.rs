@@ -10,6 +10,7 @@ use holm_model::member::{Aggregate, NodeClass, NodeReport, Role};
 use holm_model::message::{Down, Up};
 use holm_model::resources::Resources;
 use holm_model::slot::SlotIndex;
+use holm_model::state::InstanceState;
 use holm_model::units::Units;
 
 use super::demand::{Demand, Origin, Wanted};
@@ -173,6 +174,8 @@ impl Orchestrator {
         let state = self.state_of(&report);
         if state != report.status.state {
             report.status.state = state;
+        }
+        if state == InstanceState::Dangling {
             self.why_dangling(&report.node).clone_into(&mut report.status.reason);
         }
         self.report_fact(Fact::Instance(Box::new(report)));

@@ -1,7 +1,9 @@
 //! What has ended, and what becomes of that when its node or cluster is lost.
 
+use holm_core::orchestrator::command::{Command, Expected};
 use holm_model::cron::Zone;
 use holm_model::job::{Cron, Job, Kind, Missed, Overlap};
+use holm_model::state::RunState;
 
 use crate::fleet::{Spec, app, fleet, nodes, program};
 use crate::world::World;
@@ -54,5 +56,69 @@ fn a_job_that_is_done_stays_so_when_its_node_or_its_cluster_is_lost() {
             fleet.run_secs(1);
             assert_eq!(fleet.lines(), ["import/0 COMPLETED vienna/fl-1"], "{lost}");
         }
+    }
+}
+
+#[test]
+fn what_has_ended_gives_its_room_back_whatever_is_said_of_it_later() {
+    let mut fleet = fleet().cluster("vienna", crate::fleet::sized(&[100]));
+    let mut job = program(&["job", "500"]).memory("100Mi");
+    job.0.kind = Kind::Job(Job::default());
+    fleet.apply(app("shop").service("import", job, 1));
+    fleet.run_until_lines(&["import/0 COMPLETED vienna/fl-1"]);
+    for run in [RunState::Stop, RunState::Run] {
+        let (app, expected) = (crate::fleet::key("shop"), Expected::Anything);
+        let patch =
+            Command::Patch { app, service: None, replicas: None, run: Some(run), restart: false, expected };
+        fleet.command(0, patch).unwrap();
+        fleet.run_secs(5);
+    }
+    fleet.apply(app("other").service("web", crate::fleet::steady().memory("100Mi"), 1));
+    fleet.run_until("it has its room", |fleet| fleet.processes("web") == ["vienna/fl-1"]);
+}
+
+#[test]
+fn a_new_generation_of_a_job_runs_elsewhere_though_the_old_one_is_done() {
+    for restart in [false, true] {
+        let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+        let job = |words: &[&str]| {
+            let mut job = program(words);
+            job.0.kind = Kind::Job(Job::default());
+            job
+        };
+        fleet.apply(app("shop").service("import", job(&["job", "500"]), 1));
+        fleet.run_until_lines(&["import/0 COMPLETED vienna/fl-1"]);
+        fleet.cut("vienna");
+        fleet.run_secs(5);
+        if restart {
+            let (app, expected) = (crate::fleet::key("shop"), Expected::Anything);
+            let patch =
+                Command::Patch { app, service: None, replicas: None, run: None, restart: true, expected };
+            fleet.command(0, patch).unwrap();
+        } else {
+            fleet.apply(app("shop").service("import", job(&["job", "700"]), 1));
+        }
+        fleet.run_until("it runs at the other one", |fleet| {
+            fleet.lines().contains(&"import/0 COMPLETED munich/fl-1".to_owned())
+        });
+    }
+}
+
+#[test]
+fn what_has_failed_stays_so_when_its_node_is_removed() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    let mut job = program(&["crash", "500"]).once();
+    job.0.kind = Kind::Job(Job::default());
+    job.0.update.on_failure = holm_model::update::OnFailure::Halt;
+    fleet.apply(app("shop").service("import", job, 1));
+    fleet.run_until_lines(&["import/0 FAILED fl-1"]);
+    let member = fleet.member_id("root/fl-1");
+    fleet.command(0, Command::RemoveMember { member }).unwrap();
+    for _ in 0..2 {
+        fleet.run_secs(60);
+        assert_eq!(fleet.lines(), ["import/0 FAILED"]);
+        assert_eq!(fleet.nodes[1].runtimes.launches, 0, "it is not run again");
+        let root = fleet.who("root");
+        fleet.crash(root, false);
     }
 }

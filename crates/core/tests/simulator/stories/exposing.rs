@@ -346,3 +346,26 @@ fn a_port_is_one_services_and_one_of_those_that_are_granted() {
     fleet.command(0, Command::Delete { app: key("first"), expected: Expected::Anything }).unwrap();
     fleet.apply(app("second").service("api", both(20_001), 1));
 }
+
+/// A cluster's word that the old copy is on its way out is no word that it serves nobody.
+#[test]
+fn the_root_leads_to_the_old_copy_until_the_new_one_is_ready() {
+    let spec = |version: &str| healthy(exposed(20_001, &[ExposedAt::Root]).version(version));
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", spec("1"), 1));
+    fleet.run_until_running(1);
+    answer(&mut fleet, 1);
+    fleet.run_until("it is reached", |fleet| targets(fleet, "root") == [(20_001, 1)]);
+    fleet.apply(app("shop").service("web", spec("2"), 1));
+    for _ in 0..40 {
+        fleet.run_for(Duration::from_millis(500));
+        // Something else is told of it meanwhile.
+        answer(&mut fleet, 1);
+        assert_eq!(targets(&fleet, "root"), [(20_001, 1)], "{:#?}", fleet.rows());
+        assert!(fleet.rows().iter().all(|row| !row.reason.contains("silent")), "{:#?}", fleet.rows());
+    }
+    fleet.migrate_at(1, "web/0", None).unwrap_err();
+    answer(&mut fleet, 2);
+    fleet.run_until("the new one takes over", |fleet| fleet.rows().len() == 1);
+    assert_eq!(targets(&fleet, "root"), [(20_001, 1)]);
+}

@@ -266,3 +266,34 @@ fn a_held_copy_gets_no_traffic() {
         assert!(told(&fleet) <= 1, "the one that returned is shown beside {after}");
     }
 }
+
+#[test]
+fn what_is_paused_keeps_what_it_has_in_memory_when_its_node_is_away() {
+    use holm_core::orchestrator::command::{Command, Expected};
+    let say = |fleet: &mut World, run| {
+        let (app, expected) = (crate::fleet::key("shop"), Expected::Anything);
+        let patch =
+            Command::Patch { app, service: None, replicas: None, run: Some(run), restart: false, expected };
+        fleet.command(0, patch).unwrap();
+    };
+    let mut fleet = fleet().cluster("vienna", nodes(2)).cluster("munich", nodes(1));
+    fleet.apply(app("shop").service("web", steady(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    say(&mut fleet, holm_model::state::RunState::Pause);
+    fleet.run_until_lines(&["web/0 PAUSED vienna/fl-1"]);
+    let id = fleet.slot("web/0").id;
+    for lost in ["vienna/fl-1", "vienna"] {
+        fleet.cut(lost);
+        fleet.run_secs(90);
+        fleet.heal(lost);
+        fleet.run_until_lines(&["web/0 PAUSED vienna/fl-1"]);
+        assert_eq!((&fleet.slot("web/0").id, fleet.slot("web/0").incarnation), (&id, 1));
+    }
+    // Resumed while it is away, it is replaced.
+    fleet.cut("vienna/fl-1");
+    fleet.run_secs(60);
+    say(&mut fleet, holm_model::state::RunState::Run);
+    fleet.run_until("another one runs", |fleet| {
+        fleet.rows().iter().any(|row| row.state == "RUNNING" && row.node.as_deref() == Some("fl-2"))
+    });
+}

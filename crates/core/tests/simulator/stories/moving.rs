@@ -1,5 +1,6 @@
 //! Copies that go elsewhere, by order or because their member is emptied.
 
+use holm_core::orchestrator::InstanceFilter;
 use holm_core::orchestrator::command::{Command, Expected, Refusal};
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::state::RunState;
@@ -161,14 +162,14 @@ fn a_node_is_drained_one_by_one_for_each_service() {
     fleet.run_until_running(4);
     fleet.command(vienna, Command::Cordon { member: other, cordoned: false }).unwrap();
     drain(&mut fleet, "vienna/fl-1");
+    let mut seen = false;
     for _ in 0..200 {
         fleet.run_for(std::time::Duration::from_millis(20));
-        let moving = fleet
-            .lines()
-            .iter()
-            .filter(|line| line.starts_with("web/") && line.contains("MIGRATING"))
-            .count();
+        let rows = fleet.orchestrators[vienna].up().instances(&InstanceFilter::default());
+        let moving =
+            rows.iter().filter(|row| row.slot.starts_with("web/") && row.state == "MIGRATING").count();
         assert!(moving <= 1, "{:?}", fleet.lines());
+        seen |= moving == 1 && fleet.lines().iter().any(|line| line.contains("MIGRATING"));
         let slots: std::collections::BTreeSet<String> = fleet
             .nodes
             .iter()
@@ -181,6 +182,7 @@ fn a_node_is_drained_one_by_one_for_each_service() {
     fleet.run_until("it is empty", |fleet| {
         fleet.processes("web").iter().chain(&fleet.processes("store")).all(|at| at == "vienna/fl-2")
     });
+    assert!(seen, "the root is told of it");
     assert_eq!(stays(&fleet, "vienna/fl-1"), []);
     assert!(moved(&fleet, vienna).iter().all(|told| told.ends_with("without a break")));
     assert_eq!(moved(&fleet, vienna).len(), 4);
@@ -229,10 +231,11 @@ fn a_cluster_is_drained_into_another_one() {
     drain(&mut fleet, "vienna");
     fleet.run_until("they moved", |fleet| fleet.processes("web") == ["munich/fl-1", "munich/fl-1"]);
     fleet.run_secs(3);
-    assert_eq!(
-        stays(&fleet, "vienna"),
-        [("done/0".to_owned(), "has ended, and is not started again".to_owned())]
-    );
+    assert_eq!(stays(&fleet, "vienna"), []);
+    assert!(fleet.orchestrators[0].disk.history.iter().any(|change| change.to == "drained"));
+    fleet.run_secs(60);
+    assert!(fleet.lines().contains(&"done/0 COMPLETED".to_owned()), "{:?}", fleet.lines());
+    assert_eq!(fleet.processes("done"), Vec::<String>::new(), "it is not run again");
     let (_, member) = (0, fleet.dials[fleet.dial_of(fleet.who("vienna/fl-1")).unwrap()].id);
     let refused = why(fleet.command(0, Command::Drain { member, lose_volumes: false }));
     assert!(refused.contains("drain it there") && refused.contains("holm cluster drain vienna"), "{refused}");
@@ -346,4 +349,97 @@ fn one_that_comes_back_has_not_moved() {
     fleet.run_secs(60);
     let back = moved(&fleet, 0);
     assert!(back.iter().all(|told| !told.contains("from edge to edge")), "{back:?}");
+}
+
+/// Its volume is on one node: neither a drain nor an update takes it away from there.
+#[test]
+fn what_is_stopped_stays_with_its_volume() {
+    for update in [false, true] {
+        let mut fleet = fleet().node("edge").node("other");
+        let (_, edge) = place(&fleet, "root/edge");
+        fleet.command(0, Command::Cordon { member: edge, cordoned: true }).unwrap();
+        fleet.apply(app("shop").service("store", steady().volume("data"), 1));
+        fleet.run_until_lines(&["store/0 RUNNING other"]);
+        fleet.command(0, Command::Cordon { member: edge, cordoned: false }).unwrap();
+        say(&mut fleet, RunState::Stop);
+        fleet.run_until_lines(&["store/0 STOPPED other"]);
+        if update {
+            fleet.apply(app("shop").service("store", steady().volume("data").version("2"), 1));
+            fleet.run_secs(10);
+        } else {
+            drain(&mut fleet, "root/other");
+            fleet.run_secs(10);
+            assert!(stays(&fleet, "root/other")[0].1.starts_with("keeps data in the volume `data` on other"));
+            let (_, other) = place(&fleet, "root/other");
+            fleet.command(0, Command::Cordon { member: other, cordoned: false }).unwrap();
+        }
+        say(&mut fleet, RunState::Run);
+        fleet.run_until_lines(&["store/0 RUNNING other"]);
+    }
+}
+
+#[test]
+fn an_update_and_a_failure_leave_it_where_its_volume_is() {
+    let mut fleet = fleet().node("edge").node("other");
+    let (_, edge) = place(&fleet, "root/edge");
+    fleet.command(0, Command::Cordon { member: edge, cordoned: true }).unwrap();
+    fleet.apply(app("shop").service("store", steady().volume("data"), 1));
+    fleet.run_until_lines(&["store/0 RUNNING other"]);
+    fleet.command(0, Command::Cordon { member: edge, cordoned: false }).unwrap();
+    fleet.apply(app("shop").service("store", steady().volume("data").version("2"), 1));
+    fleet.run_secs(30);
+    assert_eq!(
+        (fleet.lines(), fleet.slot("store/0").generation),
+        (vec!["store/0 RUNNING other".to_owned()], 2)
+    );
+    let mut broken = program(&["crash", "100"]).volume("data");
+    broken.0.update.on_failure = holm_model::update::OnFailure::Halt;
+    fleet.apply(app("shop").service("store", broken, 1));
+    fleet.run_secs(60);
+    assert_eq!(fleet.lines(), ["store/0 FAILED other"]);
+    fleet.apply(app("shop").service("store", steady().volume("data").version("4"), 1));
+    fleet.run_until_lines(&["store/0 RUNNING other"]);
+}
+
+#[test]
+fn a_drain_gets_past_an_update_that_has_halted() {
+    let mut fleet = fleet().node("edge").node("other");
+    let (_, other) = place(&fleet, "root/other");
+    fleet.command(0, Command::Cordon { member: other, cordoned: true }).unwrap();
+    let broken = || {
+        let mut broken = program(&["crash", "100"]);
+        broken.0.update.on_failure = holm_model::update::OnFailure::Halt;
+        broken
+    };
+    fleet.apply(app("shop").service("web", steady(), 2));
+    fleet.run_until_running(2);
+    fleet.apply(app("shop").service("web", broken(), 2));
+    fleet.run_secs(60);
+    let old = |fleet: &World| fleet.rows().into_iter().find(|row| row.generation == 1);
+    assert_eq!(old(&fleet).unwrap().node.as_deref(), Some("edge"), "{:#?}", fleet.lines());
+    fleet.command(0, Command::Cordon { member: other, cordoned: false }).unwrap();
+    drain(&mut fleet, "root/edge");
+    fleet.run_until("the old generation runs on elsewhere", |fleet| {
+        old(fleet).is_some_and(|row| row.state == "RUNNING" && row.node.as_deref() == Some("other"))
+    });
+}
+
+#[test]
+fn one_that_had_to_end_first_and_fails_elsewhere_holds_nobody_up() {
+    let mut fleet = fleet().node("edge").node("other");
+    let (_, other) = place(&fleet, "root/other");
+    fleet.command(0, Command::Cordon { member: other, cordoned: true }).unwrap();
+    let mut once = steady().exclusive();
+    once.0.restart.policy = holm_model::service::RestartPolicy::Never;
+    fleet.apply(app("shop").service("web", once, 2));
+    fleet.run_until_running(2);
+    fleet.command(0, Command::Cordon { member: other, cordoned: false }).unwrap();
+    fleet.weather.launch_fails = 1000;
+    fleet.migrate("web/0", Some("other")).unwrap();
+    fleet.run_until("it has failed there", |fleet| {
+        fleet.rows().iter().any(|row| row.slot == "web/0" && row.state == "FAILED")
+    });
+    fleet.weather.launch_fails = 0;
+    fleet.migrate("web/1", Some("other")).unwrap();
+    fleet.run_until("it moves", |fleet| fleet.processes("web") == ["root/other"]);
 }
