@@ -17,9 +17,10 @@ mod site;
 use std::time::{Duration, Instant};
 
 use holm_core::orchestrator::Tier;
+use holm_model::coordinate::{Coordinate, Latency};
 use holm_model::fact::Fact;
 use holm_model::member::{NodeFacts, Role};
-use holm_model::placement::{Near, Scope, Strategy};
+use holm_model::placement::{Bound, Near, NearUsers, Scope, Strategy};
 use holm_model::resources::{Cpu, Memory, Resources};
 use holm_model::service::ServiceSpec;
 
@@ -39,7 +40,7 @@ struct Rng(u64);
 
 fn main() {
     let quick = std::env::args().any(|word| word == "quick");
-    let sizes: &[u32] = if quick { &[100] } else { &[100, 1_000, 10_000] };
+    let sizes: &[u32] = if quick { &[100] } else { &[100, 500, 1_000, 10_000] };
     println!("| strategy | members | placements per second of processor time | single: median | 99 % |");
     println!("| --- | --- | --- | --- | --- |");
     for strategy in strategies() {
@@ -49,7 +50,10 @@ fn main() {
         measure(&strategy, "100 clusters of 100 nodes", of_clusters);
     }
     println!("\n| strategy | in use at the first refusal |\n| --- | --- |");
-    for strategy in strategies().into_iter().filter(|strategy| *strategy != Strategy::Location) {
+    for strategy in strategies()
+        .into_iter()
+        .filter(|strategy| !matches!(strategy, Strategy::Location | Strategy::Latency))
+    {
         let runs = if quick { 1 } else { TRACES };
         let share: f64 = (0..runs).map(|seed| packed(&strategy, seed)).sum::<f64>() / runs as f64;
         println!("| {strategy} | {:.1} % |", share * 100.0);
@@ -63,6 +67,7 @@ fn strategies() -> Vec<Strategy> {
         Strategy::Spread(Scope::Node),
         Strategy::Spread(Scope::Label("zone".to_owned())),
         Strategy::Location,
+        Strategy::Latency,
         Strategy::Random,
     ]
 }
@@ -92,6 +97,11 @@ fn measure(strategy: &Strategy, members: &str, site: impl Fn() -> Site) {
 fn spec(strategy: &Strategy) -> ServiceSpec {
     let mut spec = program();
     spec.placement.strategy = Some(strategy.clone());
+    if *strategy == Strategy::Latency {
+        // To its users, who are somewhere; the nodes know where they are in the network.
+        let bound = Bound { latency: Latency(10_000_000), weight: Some(1) };
+        spec.placement.near = Some(NearUsers { users: "48.2,16.37".parse().expect("a point"), bound });
+    }
     if *strategy == Strategy::Location {
         spec.placement.location = Some(Near { point: "48.2,16.37".parse().expect("a point"), within: None });
     }
@@ -121,7 +131,9 @@ fn somewhere(number: u32, facts: NodeFacts) -> NodeFacts {
     let labels = [("zone".to_owned(), (number % 10).to_string())].into();
     let (lat, lon) = (45 + number % 7, 10 + number % 11);
     let location = format!("{lat}.{number:05},{lon}.{number:05}").parse().ok();
-    NodeFacts { labels, location, ..facts }
+    let at = [number % 97, number % 89, number % 83].map(|part| i32::try_from(part * 1_000).unwrap_or(0));
+    let coordinate = Some(Coordinate { at, height: 500, error: 100 });
+    NodeFacts { labels, location, coordinate, ..facts }
 }
 
 // === packing ===

@@ -169,6 +169,8 @@ impl Held {
             | Down::Certificate { .. }
             | Down::Bulk
             | Down::Time { .. }
+            | Down::Pong { .. }
+            | Down::Landmarks { .. }
             | Down::Refused { .. } => {}
         }
         received

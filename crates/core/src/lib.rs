@@ -12,14 +12,17 @@
 //! | [`revocation`] | what is void: certificates and members |
 //! | [`autoscale`] | how many replicas a load asks for |
 //! | [`node`] | the node machine: instances kept as the list says |
+//! | [`vivaldi`], [`locating`] | where somebody is in the network, by what they measure |
 //! | [`scheduler`] | which member takes a slot, and why the others do not |
 //! | [`orchestrator`] | the orchestrator machine, for root and cluster alike |
 
 pub mod autoscale;
 pub mod held;
+pub mod locating;
 pub mod node;
 pub mod orchestrator;
 pub mod report;
 pub mod revocation;
 pub mod scheduler;
 pub mod table;
+pub mod vivaldi;

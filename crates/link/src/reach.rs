@@ -69,6 +69,21 @@ pub(crate) async fn direct(address: &str, limit: Duration) -> Result<TcpStream, 
     racing.await.unwrap_or_else(|late| Err(late.into())).map_err(DirectError::Unreachable)
 }
 
+/// How long the handshake with the first address of `address` takes; the connection is closed at once.
+///
+/// # Errors
+/// When it has no address, or does not answer within `limit`.
+pub async fn round_trip(address: &str, limit: Duration) -> io::Result<Duration> {
+    let measured = timeout(limit, async {
+        let found = lookup_host(address).await?.next();
+        let first = found.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        let begun = Instant::now();
+        TcpStream::connect(first).await?;
+        Ok(begun.elapsed())
+    });
+    measured.await.unwrap_or_else(|late| Err(late.into()))
+}
+
 /// One of either family in turn, beginning with what the system prefers.
 fn in_turns(found: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     let first = found.first().is_some_and(SocketAddr::is_ipv6);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 
 use crate::content::{Content, ContentKey};
+use crate::coordinate::Coordinate;
 use crate::id::{AssignmentId, Epoch, StoreId, WishId};
 use crate::name::Name;
 use crate::newer::{Either, Kinds, Newer};
@@ -147,6 +148,9 @@ pub struct Endpoint {
     /// It runs, and its check says that it takes no work: told only where nobody takes any.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unready: bool,
+    /// Where that node is in the network, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinate: Option<Coordinate>,
 }
 
 /// Sum over (key, hash) of all items, independent of their order, changed in constant time.

@@ -15,6 +15,7 @@
 //! | [`condition`] | `where:` of a manifest: a condition on nodes |
 //! | [`cron`] | when something is due, in a time zone |
 //! | [`geo`] | places on earth, and how far apart they are |
+//! | [`coordinate`] | where something is in the network |
 //! | [`duration`] | spans of time as people write them |
 //! | [`template`] | `{{…}}` in commands and environment values |
 //! | [`manifest`] | the YAML a person writes, with errors that name the place |
@@ -45,6 +46,7 @@ pub mod amendment;
 pub mod capability;
 pub mod condition;
 pub mod content;
+pub mod coordinate;
 pub mod cron;
 pub mod duration;
 pub mod expose;

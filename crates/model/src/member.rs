@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::amendment::Amendments;
 use crate::capability::Capability;
+use crate::coordinate::{Coordinate, Landmark, Region};
 use crate::geo::{Area, Point};
 use crate::id::MemberId;
 use crate::name::Name;
@@ -59,6 +60,9 @@ pub struct NodeFacts {
     /// Where it stands, as it was started with: see [`NodeFacts::place`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Point>,
+    /// Where it is in the network, once it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinate: Option<Coordinate>,
     /// The agent's version.
     pub version: String,
     /// Changes when the machine was started anew.
@@ -126,6 +130,9 @@ pub struct Aggregate {
     pub nodes: u32,
     pub online: u32,
     pub classes: Vec<NodeClass>,
+    /// Where the cluster's orchestrator is, and under which address it may be dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landmark: Option<Landmark>,
 }
 
 /// Nodes that differ only in quantities.
@@ -147,6 +154,9 @@ pub struct NodeClass {
     /// Around those of them whose location is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<Area>,
+    /// Around those of them that know where they are in the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Region>,
 }
 
 /// Units of one capability that the nodes of a class have.
@@ -191,6 +201,7 @@ impl Aggregate {
         self.classes.iter().any(|class| {
             old.classes.iter().find(|old| old.is_like(class)).is_none_or(|old| {
                 class.area != old.area
+                    || class.region != old.region
                     || class.nodes > old.nodes
                     || more(&class.free, &old.free)
                     || more(&class.largest, &old.largest)

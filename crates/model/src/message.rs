@@ -23,6 +23,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::coordinate::{Coordinate, Landmark};
 use crate::fact::{Fact, FactKey};
 use crate::id::{AssignmentId, Epoch, MemberId, StoreId};
 use crate::item::{Digest, ItemKey, Obeyed, PackedItem};
@@ -45,7 +46,8 @@ pub const READS: u32 = 4;
 pub const READS_MUSTS: u32 = 2;
 /// From here on members know `health`, `ready` and `expose` of a service; before, they pass over them.
 pub const READS_HEALTH: u32 = 3;
-/// From here on clusters count units of capabilities; before, they pass over how many are asked.
+/// From here on clusters count units of capabilities and keep bounds of latency, and orchestrators answer pings; before,
+/// they pass over them.
 pub const READS_PLACING: u32 = 4;
 /// From here on clusters know that the tokens of somebody can be void in one project; before, they pass over that.
 pub const READS_ROLES: u32 = 3;
@@ -81,6 +83,11 @@ pub enum Up {
     },
     /// The member leaves for good.
     Leave,
+    /// How long does an answer take? The link's own business: machines never see it.
+    Ping {
+        /// The member's own, which the answer repeats.
+        stamp: u64,
+    },
 }
 
 /// Orchestrator → member.
@@ -112,6 +119,16 @@ pub enum Down {
     /// business: machines never see it.
     Time {
         now: u64,
+    },
+    /// At once after [`Up::Ping`].
+    Pong {
+        stamp: u64,
+        /// Where the orchestrator is.
+        coordinate: Coordinate,
+    },
+    /// What the member may dial to find out where it is: the whole list.
+    Landmarks {
+        landmarks: Vec<Landmark>,
     },
     /// The link ends for a reason that trying again will not mend soon.
     Refused {

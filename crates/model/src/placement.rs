@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
 use crate::condition::Condition;
+use crate::coordinate::Latency;
 use crate::geo::{Distance, Point};
 use crate::message::{READS_MUSTS, READS_PLACING};
 use crate::name::Name;
@@ -29,6 +30,9 @@ pub struct Placement {
     /// How many units it takes of those where it names a number; of the others one, where they are counted.
     #[serde(default, skip_serializing_if = "Units::is_empty")]
     pub units: Units,
+    /// How far at most it may be from people somewhere, as the network goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub near: Option<NearUsers>,
     /// Taints that it bears.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tolerates: BTreeSet<Toleration>,
@@ -75,6 +79,8 @@ pub enum Strategy {
     Location,
     /// By chance, the same each time; a yardstick for the others.
     Random,
+    /// Where the estimated latencies to what it connects to, and to its users, are the least in all.
+    Latency,
 }
 
 /// Members that count as one place.
@@ -94,6 +100,22 @@ pub struct Near {
     /// Farther is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Distance>,
+}
+
+/// People at a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NearUsers {
+    pub users: Point,
+    pub bound: Bound,
+}
+
+/// The longest that a round trip may take by estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    pub latency: Latency,
+    /// `None`: required. Otherwise how much it is preferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
 }
 
 /// A service of the same application, and what counts as the same place.
@@ -117,7 +139,7 @@ pub struct Preference {
 /// The text is no [`Strategy`] that can be an orchestrator's default.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{}` is not a strategy: `first-fit`, `best-fit`, `spread` (or `spread:cluster`, `spread:<label>`) or `random`",
+    "`{}` is not a strategy: `first-fit`, `best-fit`, `spread` (or `spread:cluster`, `spread:<label>`), `latency` or `random`",
     crate::name::shorten(.0)
 )]
 pub struct StrategyError(String);
@@ -151,6 +173,7 @@ impl Placement {
             ("with", READS_MUSTS, required(&self.with)),
             ("apart", READS_MUSTS, required(&self.apart)),
             ("require (units)", READS_PLACING, !self.units.is_empty()),
+            ("near", READS_PLACING, self.near.is_some_and(|near| near.bound.weight.is_none())),
         ];
         musts.into_iter().find_map(|(key, since, asked)| (asked && reads < since).then_some(key))
     }
@@ -166,7 +189,9 @@ impl Placement {
     /// Whether anybody could be better than another beside the strategy.
     #[must_use]
     pub fn has_preferences(&self) -> bool {
-        !self.prefer.is_empty() || self.with.iter().chain(&self.apart).any(|company| company.weight.is_some())
+        !self.prefer.is_empty()
+            || self.with.iter().chain(&self.apart).any(|company| company.weight.is_some())
+            || self.near.is_some_and(|near| near.bound.weight.is_some())
     }
 }
 
@@ -182,6 +207,7 @@ impl Strategy {
             Self::Spread(_) => "spread",
             Self::Location => "location",
             Self::Random => "random",
+            Self::Latency => "latency",
         }
     }
 }
@@ -195,6 +221,7 @@ impl FromStr for Strategy {
             "first-fit" => Self::FirstFit,
             "best-fit" => Self::BestFit,
             "random" => Self::Random,
+            "latency" => Self::Latency,
             "spread" => Self::Spread(Scope::Node),
             _ => match text.strip_prefix("spread:").map(Scope::new) {
                 Some(Some(scope)) => Self::Spread(scope),
@@ -247,12 +274,18 @@ mod tests {
 
     #[test]
     fn strategies_are_read_as_they_are_written() {
-        for text in
-            ["first-fit", "best-fit", "random", "spread:node", "spread:cluster", "spread:example.org/zone"]
-        {
+        for text in [
+            "first-fit",
+            "best-fit",
+            "random",
+            "latency",
+            "spread:node",
+            "spread:cluster",
+            "spread:example.org/zone",
+        ] {
             assert_eq!(text.parse::<Strategy>().unwrap().to_string(), text);
         }
-        for wrong in ["", "worst-fit", "location", "spread:", "spread:a b", "latency"] {
+        for wrong in ["", "worst-fit", "location", "spread:", "spread:a b"] {
             assert!(wrong.parse::<Strategy>().is_err(), "{wrong}");
         }
     }

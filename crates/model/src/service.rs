@@ -13,12 +13,13 @@ use crate::expose::Expose;
 use crate::healing::Healing;
 use crate::health::Check;
 use crate::job::Kind;
-use crate::message::{READS_HEALING, READS_HEALTH};
+use crate::message::{READS_HEALING, READS_HEALTH, READS_PLACING};
 use crate::name::Name;
 use crate::resources::Resources;
 use crate::scale::Scale;
 use crate::update::Update;
 
+use crate::placement::Bound;
 pub use crate::placement::Placement;
 
 /// What to run, how, and where it may run.
@@ -205,6 +206,9 @@ pub struct Connect {
     pub service: Name,
     /// One of that service's ports.
     pub port: Name,
+    /// How far away the nearest of its instances may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
 }
 
 /// A whole application as somebody wants it, checked.
@@ -339,7 +343,10 @@ impl ServiceSpec {
         let exposes = !self.expose.is_empty() && reads < READS_HEALTH;
         let placement = || self.placement.newer_must(reads);
         let healing = || self.healing.must().filter(|_| reads < READS_HEALING);
-        self.newer_must(reads).or_else(|| exposes.then_some("expose")).or_else(placement).or_else(healing)
+        let bound = |connect: &Connect| connect.bound.is_some_and(|bound| bound.weight.is_none());
+        let latency = reads < READS_PLACING && self.connects.iter().any(bound);
+        let must = self.newer_must(reads).or_else(|| exposes.then_some("expose")).or_else(placement);
+        must.or_else(healing).or_else(|| latency.then_some("connects.latency"))
     }
 
     /// Secrets and files that an instance is given: a change of one concerns it.

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use crate::access::{Grants, Verb};
 use crate::amendment::Amendments;
+use crate::coordinate::Coordinate;
 use crate::member::{Role, RuntimeFacts, Usage};
 use crate::name::Name;
 use crate::state::{MemberState, RunState, ServiceState};
@@ -95,6 +96,9 @@ pub struct NodeView {
     /// Latitude and longitude in degrees, as in `48.2082,16.3738`; `null`: unknown.
     #[serde(default)]
     pub location: Option<String>,
+    /// Where it is in the network; `null`: it does not know yet.
+    #[serde(default)]
+    pub coordinate: Option<Coordinate>,
     pub instances: u32,
     pub usage: Usage,
     /// It takes nothing until people decide: its orchestrator is behind what it obeyed, or does not know whether it

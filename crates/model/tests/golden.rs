@@ -132,3 +132,10 @@ fn a_newer_message_is_an_error_and_a_newer_state_is_unknown() {
     let Fact::Instance(report) = ciborium::from_reader(&bytes[..]).unwrap() else { panic!("an instance") };
     assert_eq!(report.status.state, InstanceState::Unknown);
 }
+
+/// docs/placement.md says what finding a coordinate costs.
+#[test]
+fn measuring_the_way_is_cheap() {
+    let size = |name: &str| stored(name).len();
+    assert!(size("up-ping") <= 24 && size("down-pong") <= 72, "{} {}", size("up-ping"), size("down-pong"));
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use holm_core::node::NodeEvent;
 use holm_model::amendment::{Amendment, AmendmentError, Amendments};
+use holm_model::coordinate::Coordinate;
 use holm_model::member::NodeFacts;
 use tokio::sync::{Mutex, mpsc};
 
@@ -24,6 +25,8 @@ pub(crate) struct Narrator {
 struct Known {
     found: NodeFacts,
     amendments: Amendments,
+    /// Where it is in the network, once that is known.
+    coordinate: Option<Coordinate>,
 }
 
 /// An amendment was not taken; the node is as it was.
@@ -51,7 +54,7 @@ impl Narrator {
             Amendments::default()
         });
         let told = amendments.applied_to(found.clone());
-        let known = Arc::new(Mutex::new(Known { found, amendments }));
+        let known = Arc::new(Mutex::new(Known { found, amendments, coordinate: None }));
         (Self { path, known }, told)
     }
 
@@ -60,6 +63,13 @@ impl Narrator {
         let mut known = self.known.lock().await;
         known.found = facts;
         known.tell(agent).await
+    }
+
+    /// The node has found out where it is in the network.
+    pub(crate) async fn located(&self, coordinate: Coordinate, agent: &mpsc::Sender<Input>) {
+        let mut known = self.known.lock().await;
+        known.coordinate = Some(coordinate);
+        known.tell(agent).await;
     }
 
     /// Returns when it is on the disk and the agent was told.
@@ -88,7 +98,8 @@ impl Narrator {
 
 impl Known {
     async fn tell(&self, agent: &mpsc::Sender<Input>) -> bool {
-        let facts = self.amendments.applied_to(self.found.clone());
+        let mut facts = self.amendments.applied_to(self.found.clone());
+        facts.coordinate = self.coordinate;
         agent.send(Input::Machine(NodeEvent::Facts(Box::new(facts)))).await.is_ok()
     }
 }

@@ -49,6 +49,7 @@ mod identity;
 mod launch;
 mod link;
 mod local_api;
+mod locating;
 mod membership;
 mod metrics;
 mod observe;

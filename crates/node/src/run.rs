@@ -35,6 +35,7 @@ use crate::identity::{Identities, Sockets, Trust};
 use crate::launch::NodeSelf;
 use crate::link::{Link, Settings};
 use crate::local_api::{self, LocalApi};
+use crate::locating::Locating;
 use crate::membership::{Applicant, MembershipError};
 use crate::peers::Peers;
 use crate::place::Place;
@@ -231,6 +232,7 @@ impl Parts {
             times: self.config.link.clone(),
             revision: published.revision.subscribe(),
             inputs: shared.inputs.clone(),
+            locating: Locating::new(self.name.as_str(), self.narrator.clone(), shared.inputs.clone()),
             host: Arc::new(Host {
                 directory: shared.directory.clone(),
                 connections: shared.connections.clone(),

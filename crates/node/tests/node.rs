@@ -279,7 +279,7 @@ async fn a_consumer_learns_its_peers_and_reaches_them_through_the_link() {
 
     let (parent, dir) = parent_and_dir().await;
     let mut spec = shell("echo peers $HOLM_CONNECT_COLLECTOR_HTTP; cat $HOLM_CONNECTS; exec sleep 1000");
-    spec.connects = vec![Connect { service: name("collector"), port: name("http") }];
+    spec.connects = vec![Connect { service: name("collector"), port: name("http"), bound: None }];
     let web = part("web", &spec);
     let service = ServiceKey { wish: web.wish, service: name("collector") };
     let remote = Endpoint {
@@ -289,6 +289,7 @@ async fn a_consumer_learns_its_peers_and_reaches_them_through_the_link() {
         port: 4242,
         direct: Vec::new(),
         unready: false,
+        coordinate: None,
     };
     let endpoints = Item::Endpoints(Endpoints { endpoints: vec![remote] });
     let endpoints = endpoints.pack(ItemKey::Endpoints(EndpointsKey { service, port: name("http") }));

@@ -33,6 +33,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where its nodes are that name no place of their own.
     pub location: Option<Point>,
+    /// Where other members of the sea may dial it, `host:port`; `None`: the address where it listens, if others can.
+    pub advertise: Option<String>,
     /// Ports that services may be exposed at, and the address where they are opened.
     pub expose: Option<PortRange>,
     pub expose_address: IpAddr,
@@ -117,6 +119,7 @@ impl Config {
             deadlines: Deadlines::default(),
             strategy: Strategy::default(),
             location: None,
+            advertise: None,
             expose: None,
             expose_address: crate::expose::ADDRESS,
             schedulers: Schedulers::default(),
@@ -124,5 +127,13 @@ impl Config {
             certificate_life: CERTIFICATE_LIFE,
             clock: LocalClock::default(),
         }
+    }
+
+    /// As it was said, or where it listens.
+    pub(crate) fn advertise(&self) -> Option<String> {
+        let ip = self.listen.ip();
+        let own =
+            Some(self.listen).filter(|listen| !ip.is_unspecified() && !ip.is_loopback() && listen.port() > 0);
+        self.advertise.clone().or_else(|| own.map(|listen| listen.to_string()))
     }
 }

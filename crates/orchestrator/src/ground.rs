@@ -147,6 +147,7 @@ async fn reign(
         deadlines: config.deadlines,
         strategy: config.strategy.clone(),
         location: config.location,
+        advertise: config.advertise(),
         generations: config.limits.generations,
         expose: config.expose,
         schedulers: Schedulers {

@@ -51,6 +51,7 @@ pub mod identity;
 pub mod joining;
 pub mod keys;
 mod links;
+mod locating;
 mod meter;
 mod metrics;
 mod owner;

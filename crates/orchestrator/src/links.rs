@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
 use crate::handle::Inputs;
+use crate::locating::Locating;
 use crate::meter::{Meter, Traffic};
 use crate::session::{Outgoing, converse};
 use crate::tunnels::Router;
@@ -32,6 +33,8 @@ pub(crate) struct Links {
     /// Whose time members are told.
     clock: Clock,
     meter: Arc<Meter>,
+    /// Where members are told that we are.
+    locating: Locating,
 }
 
 #[derive(Debug, Default)]
@@ -83,8 +86,8 @@ pub(crate) fn session_limits(limits: &Limits) -> session::Limits {
 // === impl Links ===
 
 impl Links {
-    pub(crate) fn new(clock: Clock, meter: Arc<Meter>) -> Self {
-        Self { table: Mutex::default(), tasks: TaskTracker::new(), clock, meter }
+    pub(crate) fn new(clock: Clock, meter: Arc<Meter>, locating: Locating) -> Self {
+        Self { table: Mutex::default(), tasks: TaskTracker::new(), clock, meter, locating }
     }
 
     pub(crate) fn traffic(&self) -> &Arc<Traffic> {
@@ -124,7 +127,13 @@ impl Links {
                     links.tasks.spawn(serve_tunnels(router, member, session.incoming, cut.clone()));
                     links.tasks.spawn(Arc::clone(&links).ask_for_bulk(link, lane, cut.clone()));
                 }
-                let event = |message: Up| Some(Event::LinkMessage { link, message });
+                let event = |message: Up| match message {
+                    Up::Ping { stamp } => {
+                        links.pong(link, stamp);
+                        None
+                    }
+                    message => Some(Event::LinkMessage { link, message }),
+                };
                 let control = (session.sender, session.receiver);
                 let end = converse(control, waiting, &limits, &cut, &inputs, event).await;
                 tracing::info!(%member, %end, "A member's link is closed.");
@@ -147,6 +156,10 @@ impl Links {
     pub(crate) fn tell_time_to_all(&self) {
         let open: Vec<LinkId> = self.table().open.keys().copied().collect();
         open.into_iter().for_each(|link| self.tell_time(link));
+    }
+
+    fn pong(&self, link: LinkId, stamp: u64) {
+        self.queue(link, Outgoing::Message(Down::Pong { stamp, coordinate: self.locating.coordinate() }));
     }
 
     fn tell_time(&self, link: LinkId) {

@@ -31,6 +31,7 @@ use crate::health::Health;
 use crate::identity::Notary;
 use crate::keys::{KeysError, ServerCertificateError, Signer};
 use crate::links::Links;
+use crate::locating::Locating;
 use crate::meter::Meter;
 use crate::owner::{Owner, Waiters, World};
 use crate::people::login::Desk;
@@ -148,11 +149,23 @@ impl Shell {
         let inputs = Inputs::new(sender);
         let meter = Arc::new(Meter::default());
         meter.server_expires_at(face.expires_at);
-        let links = Arc::new(Links::new(ground.clock.clone(), Arc::clone(&meter)));
+        let locating = match config.role {
+            Role::Root { .. } => Locating::root(),
+            Role::Cluster { .. } => Locating::cluster(config.name.as_str()),
+        };
+        let links = Arc::new(Links::new(ground.clock.clone(), Arc::clone(&meter), locating.clone()));
         let (store, signer) = (ground.store, Arc::new(ground.signer));
         let uplink = ground.parent.map(|parent| {
             let (dir, revocations) = (config.data_dir.clone(), ground.revocations.clone());
-            Arc::new(Uplink::new(parent, dir, revocations, ground.clock, config.limits, Arc::clone(&meter)))
+            Arc::new(Uplink::new(
+                parent,
+                dir,
+                revocations,
+                ground.clock,
+                config.limits,
+                Arc::clone(&meter),
+                locating,
+            ))
         });
         let notary = Arc::new(Notary::new(Arc::clone(&signer), ground.revocations.clone()));
         let rooms = Rooms::new(config.limits.tunnels);

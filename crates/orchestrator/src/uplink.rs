@@ -20,7 +20,7 @@ use holm_link::renewal::Renewal;
 use holm_link::revocation::Revocations;
 use holm_link::session::{IncomingTunnels, Session, SessionEnd};
 use holm_link::verify::PeerIdentity;
-use holm_model::message::{Down, Up};
+use holm_model::message::{Down, READS_PLACING, Up};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ use crate::describe::describe;
 use crate::ground::Parent;
 use crate::handle::Inputs;
 use crate::links::session_limits;
+use crate::locating::Locating;
 use crate::meter::{Counted, Meter};
 use crate::session::{End, Outgoing, converse};
 use crate::tunnels::Router;
@@ -48,6 +49,7 @@ pub(crate) struct Uplink {
     /// The clock was raised, or a renewal has come.
     looked: Notify,
     meter: Arc<Meter>,
+    locating: Locating,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,8 @@ struct Open {
     renewal: Renewal,
     /// The parent as its certificate proved it.
     parent: PeerIdentity,
+    /// The parent answers pings.
+    answers: bool,
 }
 
 /// There was no link, or it could not be opened.
@@ -103,10 +107,11 @@ impl Uplink {
         clock: Clock,
         limits: Limits,
         meter: Arc<Meter>,
+        locating: Locating,
     ) -> Self {
         let (parent, credentials) = (parent.address, Arc::new(parent.credentials));
         let state = Mutex::new(State { credentials, open: None });
-        Self { parent, data_dir, revocations, clock, limits, state, looked: Notify::new(), meter }
+        Self { parent, data_dir, revocations, clock, limits, state, looked: Notify::new(), meter, locating }
     }
 
     /// Keeps the link open until it is told to stop.
@@ -172,7 +177,8 @@ impl Uplink {
         let cut = stop.child_token();
         let lane = Arc::new(Lane::new(session.tunnels.clone()));
         let (renewal, parent) = (Renewal::begin(), dialed.peer);
-        self.state().open = Some(Open { queue, lane: Arc::clone(&lane), cut: cut.clone(), renewal, parent });
+        self.state().open =
+            Some(Open { queue, lane: Arc::clone(&lane), cut: cut.clone(), renewal, parent, answers: false });
         let mut let_in = false;
         let event = |message: Down| {
             let_in |= matches!(message, Down::Welcome(_) | Down::Certificate { .. });
@@ -183,6 +189,7 @@ impl Uplink {
         let end = tokio::select! {
             end = converse(control, waiting, &self.limits, &cut, inputs, event) => end,
             end = self.renew() => end,
+            end = self.measure(inputs) => end,
             () = serve_tunnels(router, session.incoming) => End::Cut,
             end = self.bulk(&lane, router) => end,
         };
@@ -253,8 +260,11 @@ impl Uplink {
                 self.looked.notify_one();
                 return None;
             }
-            Down::Welcome(_) => {
+            Down::Pong { stamp, coordinate } => return self.locating.pong(*stamp, *coordinate),
+            Down::Landmarks { landmarks } => self.locating.hear(landmarks),
+            Down::Welcome(welcome) => {
                 if let Some(open) = &mut self.state().open {
+                    open.answers = welcome.reads >= READS_PLACING;
                     open.renewal.welcomed();
                 }
             }
@@ -296,6 +306,18 @@ impl Uplink {
                 () = tokio::time::sleep_until(look_at) => {}
                 () = self.looked.notified() => {}
             }
+        }
+    }
+
+    /// Measures the ways for as long as the link is open.
+    async fn measure<T>(&self, inputs: &Inputs) -> T {
+        loop {
+            let answers = self.state().open.as_ref().is_some_and(|open| open.answers);
+            if answers && let Some((stamp, landmarks)) = self.locating.round() {
+                self.send(Up::Ping { stamp });
+                self.locating.dial(landmarks, inputs).await;
+            }
+            tokio::time::sleep(self.locating.pause()).await;
         }
     }
 

@@ -47,7 +47,7 @@ fn shop() -> Application {
     let spec = || ServiceSpec::new(name("process"), vec!["true".to_owned()]);
     let (mut db, mut web) = (spec(), spec());
     db.ports.insert(name("sql"), Port { host: None, container: None });
-    web.connects.push(Connect { service: name("db"), port: name("sql") });
+    web.connects.push(Connect { service: name("db"), port: name("sql"), bound: None });
     let service = |spec| ApplicationService { spec, replicas: Replicas::Number(1) };
     let services = BTreeMap::from([(name("db"), service(db)), (name("web"), service(web))]);
     Application { name: name("shop"), services }

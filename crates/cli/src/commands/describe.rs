@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use holm_client::Client;
+use holm_model::coordinate::Coordinate;
 use holm_model::name::Name;
 use holm_model::resources::Cpu;
 use holm_model::taint;
@@ -276,9 +277,16 @@ fn about_node(view: &NodeView) -> String {
         ("capabilities", join(&capabilities)),
         ("labels", join(&labels)),
         ("taints", join(&taints)),
+        ("network", view.coordinate.map(|there| network(&there)).unwrap_or_default()),
         ("version", facts.version.clone()),
     ];
     table::pairs(&pairs, stdout_ink())
+}
+
+/// A root is in the middle of its sea.
+fn network(there: &Coordinate) -> String {
+    let (way, error) = (there.to(&Coordinate::default()), there.error / 10);
+    format!("{way} from the root by estimate, estimates are {error} % off")
 }
 
 fn counted(name: &str, view: &NodeView) -> String {

@@ -251,6 +251,9 @@ options!(
         strategy: UsualStrategy = (env = "HOLM_STRATEGY", value_name = "STRATEGY");
         /// Where its nodes are that name no place of their own, latitude and longitude in degrees
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
+        /// Where nodes of the sea may dial it to measure their way to it, `host:port` [default: `--listen`, if that names
+        /// an address that others can dial]
+        advertise: String = (env = "HOLM_ADVERTISE", value_name = "ADDRESS");
         /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
         keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
         /// Ports that services may be exposed at here, first and last, as in 20000-20100 [default: none]

@@ -25,6 +25,7 @@
 //! | [`manifests`] | bad input |
 //! | [`nodes`] | what operators say about nodes, and what nodes used |
 //! | [`placing`] | strategies, conditions and company in a manifest; `explain`, `cordon` and plans |
+//! | [`latency`] | bounds of latency, kept by what nodes measure |
 //! | [`people_login`] | set-up, log-in, contexts, log-out |
 //! | [`people`] | projects and rights: who sees and does what |
 //! | [`voids`] | what is open ends with the token that opened it |
@@ -70,6 +71,7 @@ mod healing;
 mod health;
 mod identities;
 mod joining;
+mod latency;
 mod lifecycle;
 mod losses;
 mod manifests;

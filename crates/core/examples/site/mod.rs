@@ -57,6 +57,7 @@ impl Site {
             strategy: Strategy::default(),
             generations: GENERATIONS,
             location: None,
+            advertise: None,
             expose: None,
             schedulers: Default::default(),
         };
@@ -265,5 +266,5 @@ pub(crate) fn aggregate(nodes: u32, slots: u32) -> Aggregate {
         largest: size(slots),
         ..NodeClass::default()
     };
-    Aggregate { nodes, online: nodes, classes: vec![class] }
+    Aggregate { nodes, online: nodes, classes: vec![class], landmark: None }
 }

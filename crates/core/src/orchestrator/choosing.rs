@@ -224,7 +224,7 @@ impl Orchestrator {
             return (Err(nobody), None);
         }
         let found =
-            if *strategy == Strategy::FirstFit && !place.has_preferences() && ask.around.shared.is_none() {
+            if *strategy == Strategy::FirstFit && !place.has_preferences() && !ask.around.would_rather() {
                 let from = full.and_then(|full| full.before);
                 let found = first_fit(ask, || self.candidates(from));
                 found.or_else(|_| first_fit(ask, || self.candidates(None))).map(|id| (id, None))
@@ -246,7 +246,11 @@ impl Orchestrator {
         let full = about.map(|about| Full {
             about,
             // What is placed later may be what this one has to be with.
-            before: found.as_ref().ok().map(|(id, _)| *id).filter(|_| place.with.is_empty()),
+            before: found
+                .as_ref()
+                .ok()
+                .map(|(id, _)| *id)
+                .filter(|_| place.with.is_empty() && ask.around.ways.is_empty()),
             nobody: found.as_ref().err().cloned(),
         });
         (found, full)

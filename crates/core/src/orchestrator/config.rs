@@ -26,6 +26,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where its nodes are that name no place of their own.
     pub location: Option<Point>,
+    /// Where others may dial it, `host:port`, to measure their way; `None`: nowhere.
+    pub advertise: Option<String>,
     /// Generations of an application whose specification is kept.
     pub generations: usize,
     /// Ports that services may be exposed at here.

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use holm_model::fact::InstanceReport;
 use holm_model::id::MemberId;
 use holm_model::item::{Endpoint, Endpoints, EndpointsKey, Item, ItemKey};
+use holm_model::member::Role;
 
 use super::Orchestrator;
 
@@ -38,9 +39,14 @@ impl Orchestrator {
     pub(super) fn refresh_endpoints(&mut self) {
         for key in std::mem::take(&mut self.todo.endpoints) {
             let Some(members) = self.index.consumers.get(&key).cloned() else { continue };
-            let item = Item::Endpoints(self.endpoints(&key));
+            let endpoints = self.endpoints(&key);
+            // Clusters place by it; nodes have no use for it, and would write files anew.
+            let of_nodes = Item::Endpoints(without_coordinates(&endpoints));
+            let of_clusters = Item::Endpoints(endpoints);
             for (member, count) in &members {
-                let item = (*count > 0).then_some(&item);
+                let role = self.members.get(member).map(|member| member.role);
+                let item = if role == Some(Role::Cluster) { &of_clusters } else { &of_nodes };
+                let item = (*count > 0).then_some(item);
                 self.set_item(*member, ItemKey::Endpoints(key.clone()), item);
             }
             let mut left = members;
@@ -83,6 +89,7 @@ impl Orchestrator {
             port,
             direct,
             unready: !report.status.is_ready(),
+            coordinate: self.coordinate_of(&report.node),
         })
     }
 
@@ -105,4 +112,9 @@ impl Orchestrator {
             .map(|(key, _)| key)
             .any(|key| self.endpoints(key).endpoints.iter().any(|e| e.instance == instance && e.port == port))
     }
+}
+
+fn without_coordinates(endpoints: &Endpoints) -> Endpoints {
+    let plain = |endpoint: &Endpoint| Endpoint { coordinate: None, ..endpoint.clone() };
+    Endpoints { endpoints: endpoints.endpoints.iter().map(plain).collect() }
 }

@@ -1,5 +1,6 @@
 //! What happens to an orchestrator machine, and what it wants done.
 
+use holm_model::coordinate::Coordinate;
 use holm_model::id::MemberId;
 use holm_model::message::{Down, Up};
 use holm_model::name::Name;
@@ -50,6 +51,8 @@ pub enum Event {
     ParentOpened,
     ParentMessage(Down),
     ParentClosed,
+    /// Where this orchestrator is in the network, as its shell has measured.
+    Located(Coordinate),
     /// A port of [`Effect::Expose`] is open; or it is not, why.
     Exposed {
         port: u16,

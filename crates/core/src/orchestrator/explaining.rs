@@ -127,8 +127,10 @@ impl Orchestrator {
         let view = |Opinion { id, name, verdict }| {
             let role = self.members.get(&id).map_or(Role::Node, |member| member.role);
             let (place, reason) = match verdict {
-                Verdict::Fits { place, score } => {
-                    (u32::try_from(place).ok(), Words(strategy, score).to_string())
+                Verdict::Fits { place, score, ways } => {
+                    let ways = ways.iter().map(|way| format!("; {way}"));
+                    let words = [Words(strategy, score).to_string()].into_iter().chain(ways);
+                    (u32::try_from(place).ok(), words.collect())
                 }
                 Verdict::Refuses(reason) => (None, reason.to_string()),
             };

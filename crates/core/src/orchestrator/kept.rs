@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_model::content::ContentKey;
+use holm_model::coordinate::{Coordinate, Landmark};
 use holm_model::fact::UnfilledSlot;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::item::EndpointsKey;
@@ -85,6 +86,10 @@ pub(super) struct Parent {
     /// As it told in its last welcome.
     pub(super) reigns: BTreeSet<Epoch>,
     pub(super) reporter: Reporter,
+    /// Where we are by what was measured; a root stays where it is.
+    pub(super) coordinate: Option<Coordinate>,
+    /// What it told us to measure our way to.
+    pub(super) landmarks: Vec<Landmark>,
 }
 
 /// Of one step only.

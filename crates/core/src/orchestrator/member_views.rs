@@ -194,6 +194,7 @@ fn node_view(
         units: facts.units.iter().map(|(capability, units)| (capability.to_string(), units)).collect(),
         taints: facts.taints().clone(),
         location: facts.place().map(|point| point.to_string()),
+        coordinate: facts.coordinate,
         instances: 0,
         usage,
         frozen: false,

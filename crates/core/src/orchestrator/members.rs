@@ -222,7 +222,7 @@ impl Orchestrator {
             }
             Up::Lease(request) => self.lease_asked(id, request),
             Up::Leave => self.member_leaves(link, id),
-            Up::Holding { .. } | Up::Hello(_) | Up::Renew { .. } => {}
+            Up::Holding { .. } | Up::Hello(_) | Up::Renew { .. } | Up::Ping { .. } => {}
         }
         self.remember_from_time_to_time(id);
     }
@@ -260,6 +260,9 @@ impl Orchestrator {
         self.effects.push(Effect::Send { link, message: Down::Welcome(welcome) });
         self.unsync(id);
         self.reads(id, hello.reads);
+        if self.has_landmarks() {
+            self.tell_landmarks(id);
+        }
         if freezes {
             self.note_freezing(id);
         }

@@ -66,6 +66,7 @@ mod identity;
 mod instance_views;
 mod joining;
 mod kept;
+mod landmarks;
 mod last_words;
 mod leasing;
 mod lists;
@@ -109,6 +110,7 @@ mod timing;
 mod updating;
 mod upward;
 mod views;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -340,6 +342,7 @@ impl Orchestrator {
             Event::ParentOpened => self.parent_opened(),
             Event::ParentMessage(message) => self.parent_message(&message),
             Event::ParentClosed => self.parent_closed(),
+            Event::Located(coordinate) => self.located(coordinate),
             Event::Exposed { port, leads_to, outcome } => self.exposed(port, &leads_to, outcome),
             Event::Consulted { id, answer } => self.consulted(id, answer),
         }

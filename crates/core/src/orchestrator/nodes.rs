@@ -47,7 +47,8 @@ impl Orchestrator {
         let before = old.as_ref().map(|old| &old.facts.runtimes[..]);
         let name = format!("{}/{}", self.member_name(id), report.name);
         self.note_runtimes(&name, before, &report.facts.runtimes);
-        if old.is_none_or(|old| old.facts.addresses != report.facts.addresses) {
+        let before = old.as_ref().map(|old| (&old.facts.addresses, old.facts.coordinate));
+        if before != Some((&report.facts.addresses, report.facts.coordinate)) {
             self.touch_endpoints_of(id);
         }
         self.report_fact(Fact::Node(Box::new(report)));

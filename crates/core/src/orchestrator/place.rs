@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::content::ContentKey;
+use holm_model::coordinate::Coordinate;
 use holm_model::geo::Area;
 use holm_model::healing::Healing;
 use holm_model::id::{AssignmentId, MemberId};
@@ -183,6 +184,7 @@ impl Orchestrator {
                     labels: &facts.labels,
                     runtimes: &facts.runtimes,
                     location: facts.place().or(self.config.location).map(Area::at),
+                    coordinate: facts.coordinate.filter(Coordinate::is_settled),
                     total: facts.allocatable,
                     free: facts.allocatable.less(&load.map(|load| load.used).unwrap_or_default()),
                     ports: load.map_or(&NO_PORTS, |load| &load.ports),

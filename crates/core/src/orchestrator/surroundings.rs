@@ -82,6 +82,22 @@ impl Placed {
             let key = (wish, company.service.clone());
             self.followers.entry(key).or_default().insert(slot.clone());
         }
+        for connect in spec.connects.iter().filter(|connect| connect.bound.is_some()) {
+            let key = (wish, connect.service.clone());
+            self.followers.entry(key).or_default().insert(slot.clone());
+        }
+    }
+
+    /// The members that have one.
+    pub(super) fn members(&self, wish: WishId, service: &Name) -> impl Iterator<Item = MemberId> {
+        let on = self.wishes.get(&wish).and_then(|services| services.get(service)).map(|service| &service.on);
+        on.into_iter().flat_map(BTreeMap::keys).copied()
+    }
+
+    /// Services of a wish that are placed, as they were last.
+    pub(super) fn siblings(&self, wish: WishId) -> impl Iterator<Item = (&Name, &ServiceSpec)> {
+        let services = self.wishes.get(&wish).into_iter().flatten();
+        services.filter_map(|(name, service)| Some((name, service.spec.as_deref()?)))
     }
 
     fn there(&self, wish: WishId, service: &Name, except: Option<MemberId>) -> There<'_> {
@@ -129,6 +145,7 @@ impl Orchestrator {
                 }
             }
         }
+        around.ways = self.ways(wish, service, spec);
         around
     }
 

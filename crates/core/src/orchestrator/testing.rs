@@ -25,6 +25,7 @@ impl Root {
             deadlines,
             strategy,
             location: None,
+            advertise: None,
             generations: 10,
             expose: None,
             schedulers: Default::default(),

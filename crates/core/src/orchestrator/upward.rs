@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use holm_model::coordinate::{Coordinate, Region};
 use holm_model::fact::{Fact, FactKey, InstanceReport, ShareReport, UnfilledSlot, Verdict};
 use holm_model::geo::{Area, Point};
 use holm_model::id::{AssignmentId, MemberId, WishId};
@@ -44,6 +45,9 @@ impl Orchestrator {
         }
         if let Down::Lease(grant) = message {
             return self.take_lease(grant);
+        }
+        if let Down::Landmarks { landmarks } = message {
+            return self.landmarks_told(landmarks);
         }
         let received = self.held.receive(message, &mut self.journal);
         if let Some(welcome) = received.welcome {
@@ -244,7 +248,7 @@ impl Orchestrator {
     /// Nodes that differ only in quantities, summed up.
     fn aggregate(&self) -> Aggregate {
         let nodes = self.members.values().filter(|member| member.role == Role::Node).count();
-        let mut classes: BTreeMap<_, (NodeClass, Vec<Point>)> = BTreeMap::new();
+        let mut classes: BTreeMap<_, (NodeClass, Vec<Point>, Vec<Coordinate>)> = BTreeMap::new();
         let mut online = 0;
         for (id, live) in self.online_nodes() {
             online += 1;
@@ -255,14 +259,15 @@ impl Orchestrator {
             let free = if cordoned { Resources::default() } else { facts.allocatable.less(&used) };
             let counted: Vec<_> = facts.units.iter().map(|(capability, _)| capability).collect();
             let kind = (&live.capabilities, &facts.labels, facts.taints(), counted);
-            let (class, points) = classes.entry(kind).or_insert_with(|| {
+            let (class, points, coordinates) = classes.entry(kind).or_insert_with(|| {
                 let (capabilities, labels) = (live.capabilities.clone(), facts.labels.clone());
                 let taints = facts.taints().clone();
-                (NodeClass { capabilities, labels, taints, ..NodeClass::default() }, Vec::new())
+                (NodeClass { capabilities, labels, taints, ..NodeClass::default() }, Vec::new(), Vec::new())
             });
             let taken = load.map_or(Units::NONE, |load| &load.units);
             add_units(class, &facts.units, taken, cordoned);
             points.extend(facts.place().or(self.config.location));
+            coordinates.extend(self.coordinate_of(&[id]));
             class.nodes += 1;
             class.total += &facts.allocatable;
             class.free += &free;
@@ -273,6 +278,7 @@ impl Orchestrator {
             nodes: u32::try_from(nodes).unwrap_or(u32::MAX),
             online,
             classes: classes.into_values().map(with_area).collect(),
+            landmark: self.own_landmark(),
         }
     }
 }
@@ -287,6 +293,6 @@ fn add_units(class: &mut NodeClass, all: &Units, taken: &Units, cordoned: bool) 
     }
 }
 
-fn with_area((class, points): (NodeClass, Vec<Point>)) -> NodeClass {
-    NodeClass { area: Area::around(&points), ..class }
+fn with_area((class, points, coordinates): (NodeClass, Vec<Point>, Vec<Coordinate>)) -> NodeClass {
+    NodeClass { area: Area::around(&points), region: Region::around(&coordinates), ..class }
 }

@@ -13,6 +13,7 @@ use holm_model::placement::Scope;
 use holm_model::service::PerCluster;
 
 use super::fit::{Candidate, Kind};
+use super::latency::Way;
 use super::score::sum;
 
 /// What of the same application is placed already.
@@ -25,6 +26,8 @@ pub struct Around<'a> {
     pub own: There<'a>,
     /// Its replicas are shared out among clusters.
     pub shared: Option<Shared>,
+    /// How far others are.
+    pub ways: Vec<Way>,
 }
 
 /// How many of a service each cluster has. The root's own nodes count as one.
@@ -78,10 +81,17 @@ pub(super) const OTHERS_FIRST: u32 = 1 << 30;
 // === impl Around ===
 
 impl Around<'_> {
-    /// Nobody has to be near, or far from, anybody.
+    /// Nobody is to be near, or far from, anybody.
     #[must_use]
     pub const fn is_free(&self) -> bool {
-        self.with.is_empty() && self.apart.is_empty() && self.shared.is_none()
+        self.with.is_empty() && self.apart.is_empty() && self.shared.is_none() && self.ways.is_empty()
+    }
+
+    /// Whether some that fit are better than others, whatever the strategy says.
+    #[must_use]
+    pub fn would_rather(&self) -> bool {
+        let preferred = |way: &Way| way.bound.is_some_and(|bound| bound.weight.is_some());
+        self.shared.is_some() || self.ways.iter().any(preferred)
     }
 
     /// Whether something does not count because the slot has it now.
@@ -94,7 +104,9 @@ impl Around<'_> {
     /// Whether what is said of a member depends on what is on that member alone.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        self.shared.is_none() && self.with.iter().chain(&self.apart).all(|others| others.on == Scope::Node)
+        self.shared.is_none()
+            && self.ways.is_empty()
+            && self.with.iter().chain(&self.apart).all(|others| others.on == Scope::Node)
     }
 
     pub(super) fn clash(&self, member: &Candidate<'_>) -> Option<Clash> {

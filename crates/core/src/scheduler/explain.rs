@@ -7,6 +7,7 @@ use holm_model::name::Name;
 use holm_model::placement::Strategy;
 
 use super::fit::{Ask, Candidate};
+use super::latency::{self, Estimate};
 use super::ranking::Ranking;
 use super::reason::Reason;
 use super::score::Score;
@@ -25,6 +26,8 @@ pub enum Verdict {
     Fits {
         place: usize,
         score: Score,
+        /// How far others are.
+        ways: Vec<Estimate>,
     },
     Refuses(Reason),
 }
@@ -52,11 +55,10 @@ pub fn explain<'a>(
     let mut told = Vec::new();
     for (before, (id, score)) in order.into_iter().enumerate() {
         let member = others.remove(&id);
-        told.extend(
-            member
-                .filter(|_| before < most)
-                .map(|member| opinion(member, Verdict::Fits { place: before + 1, score })),
-        );
+        told.extend(member.filter(|_| before < most).map(|member| {
+            let ways = latency::estimates(ask, &member).map(|(estimate, _)| estimate).collect();
+            opinion(member, Verdict::Fits { place: before + 1, score, ways })
+        }));
     }
     let refusal = |member: Candidate<'_>| {
         let reason = member.explain(ask, member.refuses(ask)?);

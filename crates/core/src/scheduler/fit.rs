@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use holm_model::capability::Capability;
 use holm_model::condition::{Facts, Truth};
+use holm_model::coordinate::Coordinate;
 use holm_model::geo::{Area, Distance};
 use holm_model::id::MemberId;
 use holm_model::member::{Aggregate, LEASE, NodeClass, NodeReport, RuntimeFacts};
@@ -20,6 +21,7 @@ use holm_model::taint::{self, Taints};
 use holm_model::units::Units;
 
 use super::company::Around;
+use super::latency;
 use super::reason::Reason;
 use super::units::{self, Taken};
 
@@ -69,6 +71,8 @@ pub enum Kind<'a> {
         runtimes: &'a [RuntimeFacts],
         /// Its own, or else that of its orchestrator.
         location: Option<Area>,
+        /// Where it is in the network; `None`: it does not know yet.
+        coordinate: Option<Coordinate>,
         total: Resources,
         free: Resources,
         /// Fixed host ports that are taken.
@@ -145,6 +149,7 @@ impl<'a> Candidate<'a> {
             .or_else(|| self.never(ask))
             .or_else(|| self.not_now(ask))
             .or_else(|| ask.around.clash(self).map(Reason::Company))
+            .or_else(|| latency::broken(ask, self).map(Reason::Slow))
     }
 
     /// What keeps anything new away from a cluster that is not asked whether it has room: its nodes are.

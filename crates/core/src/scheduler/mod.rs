@@ -6,7 +6,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`fit`], [`units`], [`company`], [`reason`] | who fits, and why not |
-//! | [`first_fit`], [`best_fit`], [`spread`], [`location`], [`random`] | the strategies |
+//! | [`first_fit`], [`best_fit`], [`spread`], [`location`], [`latency`], [`random`] | the strategies |
 //! | [`score`] | preferences and strategy as one number to compare |
 //! | [`ranking`] | the scores of all members, kept from one placement to the next |
 //! | [`explain`] | every member's score or reason |
@@ -19,6 +19,7 @@ pub mod company;
 pub mod explain;
 pub mod first_fit;
 pub mod fit;
+pub mod latency;
 pub mod location;
 pub mod random;
 pub mod ranking;
@@ -33,6 +34,7 @@ pub use company::{Around, Others, Shared, There};
 pub use explain::{Most, Opinion, Verdict, explain};
 pub use first_fit::first_fit;
 pub use fit::{Ask, Candidate, Kind};
+pub use latency::{Estimate, Spot, Target, Way};
 pub use ranking::Ranking;
 pub use reason::Reason;
 pub use score::{Score, score};

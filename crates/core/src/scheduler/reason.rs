@@ -9,6 +9,7 @@ use holm_model::resources::{Cpu, Memory};
 use holm_model::state::MemberState;
 
 use super::company::Clash;
+use super::latency::Estimate;
 
 /// Why a member cannot take the instance; Display is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub enum Reason {
     /// Its program does not know of this key of `placement`.
     TooOld(&'static str),
     Company(Clash),
+    /// A way that has to be short is too long, or not known.
+    Slow(Estimate),
 }
 
 /// The class of a slot that has no place since nobody is there.
@@ -112,6 +115,7 @@ impl Reason {
             Self::NoNodes => NO_MEMBERS,
             Self::TooOld(_) => "old",
             Self::Company(_) => "company",
+            Self::Slow(_) => "latency",
         }
     }
 }
@@ -160,6 +164,7 @@ impl fmt::Display for Reason {
             Self::TooOld(key) => write!(f, "its program is too old for `{key}`; upgrade holm there"),
             Self::NoNodes => f.write_str("has no nodes"),
             Self::Company(clash) => clash.fmt(f),
+            Self::Slow(estimate) => estimate.fmt(f),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use holm_model::condition::{Facts, Truth};
+use holm_model::coordinate::Latency;
 use holm_model::geo::Distance;
 use holm_model::name::Name;
 use holm_model::placement::{Preference, Strategy};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::company::OTHERS_FIRST;
 use super::fit::{Ask, Candidate, Kind};
-use super::{best_fit, location, random, spread};
+use super::{best_fit, latency, location, random, spread};
 
 /// How good a member that fits is; less is better, and of two alike the older one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,6 +35,7 @@ pub fn score(ask: &Ask<'_>, strategy: &Strategy, member: &Candidate<'_>) -> Scor
         Strategy::Spread(_) => spread::crowd(ask, member),
         Strategy::Location => location::distance(ask, member),
         Strategy::Random => random::draw(ask.slot, member.id),
+        Strategy::Latency => latency::total(ask, member),
     };
     Score { unmet: unmet(ask, member), rank }
 }
@@ -42,13 +44,13 @@ pub fn score(ask: &Ask<'_>, strategy: &Strategy, member: &Candidate<'_>) -> Scor
 #[must_use]
 pub fn weight(ask: &Ask<'_>) -> u32 {
     let conditions = sum(ask.spec.placement.prefer.iter().map(|preference| preference.weight));
-    conditions.saturating_add(ask.around.weight())
+    conditions.saturating_add(ask.around.weight()).saturating_add(latency::weight(ask))
 }
 
 fn unmet(ask: &Ask<'_>, member: &Candidate<'_>) -> u32 {
     let not = |preference: &&Preference| !prefers(ask, preference, member);
     let conditions = sum(ask.spec.placement.prefer.iter().filter(not).map(|preference| preference.weight));
-    conditions.saturating_add(ask.around.unmet(member))
+    conditions.saturating_add(ask.around.unmet(member)).saturating_add(latency::unmet(ask, member))
 }
 
 /// Of weights, which a parent may have let pass unchecked.
@@ -83,6 +85,10 @@ impl fmt::Display for Words<'_> {
             Strategy::Location if rank == u64::MAX => f.write_str("has no location")?,
             Strategy::Location => write!(f, "{} away", Distance(u32::try_from(rank).unwrap_or(u32::MAX)))?,
             Strategy::Random => f.write_str("by chance")?,
+            Strategy::Latency if rank >= u64::from(u32::MAX) => f.write_str("not all latencies are known")?,
+            Strategy::Latency => {
+                write!(f, "{} in all by estimate", Latency(u32::try_from(rank).unwrap_or(u32::MAX)))?;
+            }
         }
         let (has_minimum, unmet) = (unmet >= OTHERS_FIRST, unmet % OTHERS_FIRST);
         if has_minimum {

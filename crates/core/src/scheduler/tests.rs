@@ -75,6 +75,7 @@ impl Node {
             labels,
             runtimes: &[],
             location: *location,
+            coordinate: None,
             total: *total,
             free: *free,
             ports: &NO_PORTS,

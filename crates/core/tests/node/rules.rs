@@ -427,7 +427,7 @@ fn usage_is_told_without_a_write() {
 #[test]
 fn endpoints_are_told_to_those_that_connect() {
     let consumer = with_spec(|spec| {
-        spec.connects = vec![Connect { service: name("db"), port: name("sql") }];
+        spec.connects = vec![Connect { service: name("db"), port: name("sql"), bound: None }];
     });
     let (mut node, mut parent) = running(&consumer);
     change(&mut parent, &mut node, &assignment(2));

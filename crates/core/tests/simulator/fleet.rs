@@ -146,7 +146,7 @@ impl Spec {
     }
 
     pub(crate) fn connects(mut self, service: &str, port: &str) -> Self {
-        self.0.connects.push(Connect { service: name(service), port: name(port) });
+        self.0.connects.push(Connect { service: name(service), port: name(port), bound: None });
         self
     }
 
@@ -237,6 +237,7 @@ impl World {
             deadlines: self.deadlines,
             strategy: Strategy::default(),
             location: None,
+            advertise: None,
             generations: 4,
             expose: "20000-20100".parse().ok(),
             schedulers: schedulers(),

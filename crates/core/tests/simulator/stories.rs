@@ -14,6 +14,7 @@ mod frozen_below;
 mod going_back;
 mod healing;
 mod joining;
+mod latency;
 mod losing;
 mod moving;
 mod owners;

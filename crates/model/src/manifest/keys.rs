@@ -61,11 +61,14 @@ pub(super) const PLACEMENT: Keys = Keys {
         "apart",
         "prefer",
         "sensitive",
+        "near",
         "tolerates",
     ],
-    later: &["near"],
+    later: &[],
 };
-pub(super) const STRATEGY: Keys = Keys { known: &["spread", "external"], later: &["latency"] };
+pub(super) const STRATEGY: Keys = Keys { known: &["spread", "external"], later: &[] };
+pub(super) const NEAR: Keys = Keys { known: &["users", "latency", "preferred"], later: &[] };
+pub(super) const POINT: Keys = Keys { known: &["lat", "lon"], later: &[] };
 pub(super) const LOCATION: Keys = Keys { known: &["lat", "lon", "within"], later: &[] };
 pub(super) const COMPANY: Keys = Keys { known: &["service", "on", "preferred"], later: &[] };
 pub(super) const PREFER: Keys = Keys { known: &["where", "weight"], later: &[] };
@@ -87,7 +90,7 @@ pub(super) const METRIC: Keys = Keys { known: &["port", "path", "name", "target"
 pub(super) const STOP: Keys = Keys { known: &["grace", "drain"], later: &[] };
 pub(super) const EXPOSE: Keys = Keys { known: &["port", "at"], later: &[] };
 pub(super) const ON_NODE_LOSS: Keys = Keys { known: &["replace-after"], later: &[] };
-pub(super) const CONNECT: Keys = Keys { known: &["service", "port"], later: &["latency"] };
+pub(super) const CONNECT: Keys = Keys { known: &["service", "port", "latency", "preferred"], later: &[] };
 
 // === impl Keys ===
 

@@ -435,6 +435,14 @@ pub(super) struct Connect {
     pub(super) service: Name,
     /// One of its ports.
     pub(super) port: Name,
+    /// How long a round trip to its nearest instance may take, by estimate: `1ms` to `10s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Span")]
+    pub(super) latency: Option<Span>,
+    /// How much that is preferred; without this it is required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "u32", range(min = 1, max = crate::placement::MOST_WEIGHT))]
+    pub(super) preferred: Option<u32>,
 }
 
 /// Any scalar: a text is wanted and taken as it was written.

@@ -1,22 +1,26 @@
 //! `placement:` of a service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::application::Outline;
 use super::keys;
 use super::read::{At, Fields};
 use crate::capability::Capability;
 use crate::condition::Condition;
+use crate::duration::Span;
 use crate::geo::Point;
 use crate::name::Name;
-use crate::placement::{Company, MOST_WEIGHT, Near, Placement, Preference, Scope, Strategy};
+use crate::placement::{
+    Bound, Company, MOST_WEIGHT, Near, NearUsers, Placement, Preference, Scope, Strategy,
+};
 use crate::taint::Toleration;
 use crate::units::{Counted, Units};
 
 /// Entries of `with`, `apart` and `prefer` each.
 const MOST: usize = 16;
 
-const STRATEGIES: &str = "`first-fit`, `best-fit`, `location`, `random`, `spread` as in `{ spread: node }` (or `cluster`, or a label), or a scheduler of your own as in `{ external: green }`";
+const STRATEGIES: &str = "`first-fit`, `best-fit`, `location`, `latency`, `random`, `spread` as in `{ spread: node }` (or `cluster`, or a label), or a scheduler of your own as in `{ external: green }`";
 /// Who ranks.
 enum Ranks {
     Ours(Strategy),
@@ -34,6 +38,7 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
     let labels = fields.or_default("labels", labels);
     let strategy = fields.optional("strategy", strategy);
     let location = fields.optional("location", location);
+    let near = fields.optional("near", near);
     let condition = fields.optional("where", condition);
     let with = fields.or_default("with", |at| companies(at, outline));
     let apart = fields.or_default("apart", |at| companies(at, outline));
@@ -50,6 +55,7 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
         node: node?,
         require,
         units,
+        near: near?,
         tolerates: tolerates?,
         labels: labels?,
         strategy,
@@ -67,14 +73,26 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
 
 /// One on each matching node: there is nothing to choose.
 pub(super) fn check_per_node(at: &At<'_>) {
-    for (key, why) in
-        [("strategy", "a strategy chooses among nodes"), ("prefer", "a preference chooses among nodes")]
-    {
+    for (key, why) in [
+        ("strategy", "a strategy chooses among nodes"),
+        ("prefer", "a preference chooses among nodes"),
+        ("near", "a bound of latency chooses among nodes"),
+    ] {
         if let Some(child) = at.child(key) {
             child.refuse_key::<()>(format_args!(
                 "{why}, and `replicas: per-node` takes all that match; remove one of them"
             ));
         }
+    }
+}
+
+/// As [`check_per_node`], of `connects`.
+pub(super) fn check_bounds_per_node(connects: &At<'_>) {
+    let list = if connects.is_list() { connects.items("") } else { None };
+    for at in list.into_iter().flatten().filter_map(|item| item.child("latency")) {
+        at.refuse_key::<()>(
+            "a bound of latency chooses among nodes, and `replicas: per-node` takes all that match; remove one of them",
+        );
     }
 }
 
@@ -154,7 +172,7 @@ fn strategy(at: &At<'_>) -> Option<Ranks> {
         Some("spread") => Strategy::Spread(Scope::Node),
         Some("location") => Strategy::Location,
         Some("random") => Strategy::Random,
-        Some("latency") => return at.refuse("`latency` is not yet supported by this version"),
+        Some("latency") => Strategy::Latency,
         _ => return at.refuse(format_args!("expected {STRATEGIES}, found {}", at.found())),
     };
     Some(Ranks::Ours(strategy))
@@ -167,12 +185,43 @@ fn scope(at: &At<'_>) -> Option<Scope> {
 
 fn location(at: &At<'_>) -> Option<Near> {
     let fields = at.fields("a mapping with `lat`, `lon` and perhaps `within`", &keys::LOCATION)?;
+    let point = point(&fields);
+    let within = fields.optional("within", |at| at.parsed("a distance, as in `5km`"));
+    Some(Near { point: point?, within: within? })
+}
+
+fn point(fields: &Fields<'_>) -> Option<Point> {
     let lat = fields.required("lat", "degrees of latitude, as in `48.2082`");
     let lon = fields.required("lon", "degrees of longitude, as in `16.3738`");
     let lat = lat.and_then(|at| at.parsed("degrees of latitude, as in `48.2082`"));
     let lon = lon.and_then(|at| at.parsed("degrees of longitude, as in `16.3738`"));
-    let within = fields.optional("within", |at| at.parsed("a distance, as in `5km`"));
-    Some(Near { point: Point { lat: lat?, lon: lon? }, within: within? })
+    Some(Point { lat: lat?, lon: lon? })
+}
+
+fn near(at: &At<'_>) -> Option<NearUsers> {
+    const WHERE: &str = "where they are, as in `{ lat: 48.2, lon: 16.4 }`";
+    let fields = at.fields("a mapping with `users` and `latency`", &keys::NEAR)?;
+    let users = fields.required("users", WHERE);
+    let users = users.and_then(|at| point(&at.fields(WHERE, &keys::POINT)?));
+    let bound =
+        fields.required("latency", "how long a round trip may take, as in `50ms`").and(bound(&fields)?);
+    Some(NearUsers { users: users?, bound: bound? })
+}
+
+/// `latency`, and `preferred` where it is not required; `Some(None)`: there is none.
+pub(super) fn bound(fields: &Fields<'_>) -> Option<Option<Bound>> {
+    const LONGEST: Duration = Duration::from_secs(10);
+    let latency = fields.optional("latency", |at| {
+        let Span(span) = at.parsed("a duration, as in `20ms`")?;
+        let fits = (Duration::from_millis(1)..=LONGEST).contains(&span);
+        if fits { Some(span) } else { at.refuse(format_args!("expected 1ms to 10s, found {}", at.found())) }
+    });
+    let weight = fields.optional("preferred", weight);
+    let (latency, weight) = (latency?, weight?);
+    if let Some(at) = fields.get("preferred").filter(|_| latency.is_none()) {
+        return at.refuse_key("what is preferred? Write `latency`, too, or remove it");
+    }
+    Some(latency.map(|latency| Bound { latency: latency.into(), weight }))
 }
 
 fn condition(at: &At<'_>) -> Option<Condition> {

@@ -73,6 +73,9 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
     if let (Some(Replicas::PerNode), Some(place)) = (&replicas, fields.get("placement")) {
         placing::check_per_node(place);
     }
+    if let (Some(Replicas::PerNode), Some(connects)) = (&replicas, fields.get("connects")) {
+        placing::check_bounds_per_node(connects);
+    }
     if let (Some(Some(scale)), Some(resources), Some(replicas)) = (&scale, &resources, replicas) {
         scaling::check(&fields, scale, resources, &kind, replicas);
     }
@@ -254,8 +257,9 @@ fn connect(at: &At<'_>, outline: &Outline<'_>) -> Option<Connect> {
     let fields = at.fields("a mapping with `service` and `port`", &keys::CONNECT)?;
     let service = fields.required("service", "the service to connect to");
     let port = fields.required("port", "the name of one of that service's ports");
+    let bound = placing::bound(&fields);
     let (service, port) = (service?, port?);
-    let connect = Connect { service: service.name()?, port: port.name()? };
+    let connect = Connect { service: service.name()?, port: port.name()?, bound: bound? };
     outline.check(&connect, service, port)?;
     Some(connect)
 }

@@ -183,7 +183,12 @@ impl From<service::Restart> for Restart {
 
 impl From<service::Connect> for Connect {
     fn from(connect: service::Connect) -> Self {
-        Self { service: connect.service, port: connect.port }
+        Self {
+            service: connect.service,
+            port: connect.port,
+            latency: connect.bound.map(|bound| bound.latency.into()),
+            preferred: connect.bound.and_then(|bound| bound.weight),
+        }
     }
 }
 

@@ -68,7 +68,7 @@ fn the_example_of_the_design_is_read() {
     assert_eq!(web.replicas, Replicas::Number(1));
     assert_eq!(web.spec.ports["http"], Port { host: Some(80), container: None });
     assert_eq!(web.spec.ports["admin"], Port { host: None, container: Some(9000) });
-    assert_eq!(web.spec.connects, [Connect { service: name("collector"), port: name("http") }]);
+    assert_eq!(web.spec.connects, [Connect { service: name("collector"), port: name("http"), bound: None }]);
     let ssl = Volume { source: "/etc/ssl".into(), target: "/etc/ssl".into(), read_only: true };
     assert_eq!(web.spec.volumes[1], ssl);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use holm_model::access::Role as PersonRole;
 use holm_model::amendment::{Amendment, Amendments};
 use holm_model::capability::Capability;
+use holm_model::coordinate::{Coordinate, Landmark};
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, ShareReport, Verdict};
 use holm_model::health::{Check, Probe, Readiness};
@@ -32,8 +33,8 @@ use holm_model::usage::{Flow, UsageHistory, UsagePoint};
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
-pub(crate) const UP_KINDS: usize = 10;
-pub(crate) const DOWN_KINDS: usize = 11;
+pub(crate) const UP_KINDS: usize = 11;
+pub(crate) const DOWN_KINDS: usize = 13;
 
 const EPOCH: Epoch = Epoch::new(3, 0x0123_4567_89ab);
 
@@ -53,6 +54,7 @@ pub(crate) fn up_name(up: &Up) -> &'static str {
         Up::Lease(_) => "up-lease",
         Up::Renew { .. } => "up-renew",
         Up::Leave => "up-leave",
+        Up::Ping { .. } => "up-ping",
     }
 }
 
@@ -67,6 +69,8 @@ pub(crate) fn down_name(down: &Down) -> &'static str {
         Down::Thaw { .. } => "down-thaw",
         Down::Certificate { .. } => "down-certificate",
         Down::Bulk => "down-bulk",
+        Down::Pong { .. } => "down-pong",
+        Down::Landmarks { .. } => "down-landmarks",
         Down::Time { .. } => "down-time",
         Down::Refused { .. } => "down-refused",
     }
@@ -88,6 +92,7 @@ pub(crate) fn up() -> Vec<Up> {
         }),
         Up::Renew { csr: ByteBuf::from([0x30, 0x82, 1, 2]) },
         Up::Leave,
+        Up::Ping { stamp: 7 },
     ]
 }
 
@@ -139,6 +144,10 @@ pub(crate) fn down() -> Vec<Down> {
         Down::Certificate { chain: vec![ByteBuf::from([0x30, 1]), ByteBuf::from([0x30, 2])] },
         Down::Lease(LeaseGrant { sent: 4_217, leases: vec![(AssignmentId(uid(3)), 30_000)] }),
         Down::Bulk,
+        Down::Pong { stamp: 7, coordinate: coordinate() },
+        Down::Landmarks {
+            landmarks: vec![Landmark { address: "192.0.2.7:7700".to_owned(), coordinate: coordinate() }],
+        },
         Down::Time { now: 1_800_000_000 },
         Down::Refused { reason: "this certificate was revoked".to_owned() },
     ]
@@ -291,6 +300,7 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
         port: 8080,
         direct,
         unready: false,
+        coordinate: None,
     };
     let unready = Endpoint { unready: true, ..endpoint.clone() };
     vec![
@@ -406,6 +416,7 @@ fn node() -> Fact {
         units: Units::default(),
         labels: labels(),
         location: None,
+        coordinate: None,
         version: "0.1.0".to_owned(),
         boot_id: "b00t".to_owned(),
         amendments: Amendments::default(),
@@ -436,7 +447,7 @@ fn aggregate() -> Fact {
         largest: resources(),
         ..NodeClass::default()
     };
-    Fact::Aggregate(Aggregate { nodes: 3, online: 2, classes: vec![class] })
+    Fact::Aggregate(Aggregate { nodes: 3, online: 2, classes: vec![class], landmark: None })
 }
 
 fn part() -> Part {
@@ -490,7 +501,7 @@ fn spec() -> ServiceSpec {
             backoff: (Duration::from_millis(50), Duration::from_secs(60)),
         },
         grace: Duration::from_secs(10),
-        connects: vec![Connect { service: name("db"), port: name("sql") }],
+        connects: vec![Connect { service: name("db"), port: name("sql"), bound: None }],
         ..ServiceSpec::new(name("container"), vec!["serve".to_owned()])
     }
 }
@@ -534,6 +545,10 @@ fn resources() -> Resources {
 
 fn capabilities() -> BTreeSet<Capability> {
     [Capability::new(name("hardware"), name("ble"))].into()
+}
+
+fn coordinate() -> Coordinate {
+    Coordinate { at: [12_000, -3_000, 0], height: 1_500, error: 120 }
 }
 
 fn labels() -> BTreeMap<String, String> {

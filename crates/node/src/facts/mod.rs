@@ -75,6 +75,7 @@ impl Detector {
             units: self.units.clone(),
             labels: self.labels.clone(),
             location: self.location,
+            coordinate: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: system::boot_id(tree),
             amendments: Amendments::default(),

@@ -38,6 +38,7 @@ pub use self::ask::{AskError, ask};
 use self::session::End;
 pub(crate) use self::session::Line;
 use crate::agent::Input;
+use crate::locating::Locating;
 use crate::membership::Applicant;
 use crate::tunnels::Host;
 use crate::{clock, random};
@@ -106,6 +107,7 @@ pub(crate) struct Settings {
     pub(crate) revision: watch::Receiver<u64>,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) host: Arc<Host>,
+    pub(crate) locating: Locating,
 }
 
 /// The task.

@@ -14,7 +14,7 @@ use holm_link::session::{
     ControlReceiver, ControlSender, IncomingTunnels, Limits, Session, SessionEnd, TrySendError,
 };
 use holm_link::verify::PeerIdentity;
-use holm_model::message::{Down, Up};
+use holm_model::message::{Down, READS_PLACING, Up};
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -60,6 +60,9 @@ struct Talk {
     lane: Arc<Lane>,
     /// The orchestrator's tunnels on their way.
     serving: JoinSet<()>,
+    /// When the ways are measured next; far away while the orchestrator answers no pings.
+    measure_at: Instant,
+    measuring: JoinSet<()>,
 }
 
 /// So many unreadable messages in a row are no accident.
@@ -67,6 +70,8 @@ const MOST_GARBLED: u32 = 100;
 /// Control frames that wait for a slow network; more of them cut the link, and the next session
 /// begins with a snapshot.
 const QUEUE: usize = 1024;
+/// Longer than any session.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// The TLS alert for a certificate that was revoked.
 const REVOKED: &str = "CertificateRevoked";
 
@@ -122,7 +127,9 @@ impl Caller {
         serving.spawn(accept(incoming, Arc::clone(&self.settings.host)));
         let number = line.number;
         self.tell(Input::LinkUp(line.clone())).await;
-        let mut talk = Talk { line, receiver, silent, garbled: 0, renewal, peer, lane, serving };
+        let (measure_at, measuring) = (Instant::now() + NEVER, JoinSet::new());
+        let mut talk =
+            Talk { line, receiver, silent, garbled: 0, renewal, peer, lane, serving, measure_at, measuring };
         let end = self.talk(&mut talk, stop, backoff).await;
         self.lane.send_replace(None);
         talk.line.sender.close();
@@ -167,6 +174,9 @@ impl Caller {
                 }
                 () = sleep_until(renew_at) => self.renew(talk),
                 () = talk.lane.wanted() => self.open_bulk(talk),
+                () = sleep_until(talk.measure_at) => {
+                    talk.measure_at = self.settings.locating.round(&talk.line, &mut talk.measuring);
+                }
                 () = sleep_until(talk.silent) => {
                     return End::Broken("the orchestrator is silent".to_owned());
                 }
@@ -195,9 +205,20 @@ impl Caller {
                 talk.lane.want();
                 return None;
             }
+            Down::Pong { stamp, coordinate } => {
+                self.settings.locating.pong(stamp, coordinate).await;
+                return None;
+            }
+            Down::Landmarks { landmarks } => {
+                self.settings.locating.hear(landmarks);
+                return None;
+            }
             _ => {}
         }
-        if matches!(down, Down::Welcome(_)) {
+        if let Down::Welcome(welcome) = &down {
+            if welcome.reads >= READS_PLACING {
+                talk.measure_at = Instant::now();
+            }
             talk.renewal.welcomed();
             backoff.succeeded();
             if self.set_status(true, "") {

@@ -32,7 +32,7 @@ fn wish_id() -> WishId {
 
 /// Instance 1 of this node connects to `collector:http`, which the given instances offer.
 fn wish(endpoints: &[(u64, u16, Vec<SocketAddr>)]) -> Wish {
-    let connects = vec![Connect { service: name("collector"), port: name("http") }];
+    let connects = vec![Connect { service: name("collector"), port: name("http"), bound: None }];
     let consumer = Consumer { wish: wish_id(), runtime: name("process"), connects };
     let service = ServiceKey { wish: wish_id(), service: name("collector") };
     let endpoint = |(counter, port, direct): &(u64, u16, Vec<SocketAddr>)| Endpoint {
@@ -42,6 +42,7 @@ fn wish(endpoints: &[(u64, u16, Vec<SocketAddr>)]) -> Wish {
         port: *port,
         direct: direct.clone(),
         unready: false,
+        coordinate: None,
     };
     let all = Endpoints { endpoints: endpoints.iter().map(endpoint).collect() };
     Wish {

@@ -425,7 +425,9 @@ impl State {
                 }
                 Vec::new()
             }
-            Up::Renew { .. } | Up::Holding { .. } | Up::Alive { .. } | Up::Leave => Vec::new(),
+            Up::Renew { .. } | Up::Holding { .. } | Up::Alive { .. } | Up::Ping { .. } | Up::Leave => {
+                Vec::new()
+            }
         }
     }
 }

@@ -118,6 +118,8 @@ impl Member {
             | Down::Lease(_)
             | Down::Certificate { .. }
             | Down::Bulk
+            | Down::Pong { .. }
+            | Down::Landmarks { .. }
             | Down::Time { .. } => Ok(()),
         }
     }
@@ -227,5 +229,5 @@ fn aggregate(offered: Resources) -> Aggregate {
         largest: offered,
         ..NodeClass::default()
     };
-    Aggregate { nodes: 1, online: 1, classes: vec![class] }
+    Aggregate { nodes: 1, online: 1, classes: vec![class], landmark: None }
 }

@@ -11,12 +11,14 @@
 //! | [`sweep`] | what is left of a sea when it ends |
 //! | [`network`] | namespaces that let nothing in |
 //! | [`disk`] | small file systems |
+//! | [`delay`] | a long way to a TCP address |
 //! | [`relay`] | a way to a Unix socket that can be cut |
 //! | [`things`] | what `-o json` prints, as far as tests look at it |
 
 mod ask;
 pub(crate) mod command;
 pub(crate) mod daemon;
+pub(crate) mod delay;
 pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod network;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::command::{PROGRAM, Ran, command, run};
 use super::daemon::{Daemon, Plan, tail};
+use super::delay::far;
 use super::network::Network;
 use super::proc::{self, Program};
 use super::{Node, counted, sweep, wait_for};
@@ -32,6 +33,8 @@ struct Sketch {
     parent: String,
     words: Vec<String>,
     data: Option<PathBuf>,
+    /// How long its way to its orchestrator is, one way.
+    way: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +71,14 @@ const DEADLINES: [&str; 6] = ["--unknown-after", "6s", "--offline-after", "7s", 
 
 /// A root, and nothing else yet.
 pub(crate) fn sea() -> Builder {
-    let root =
-        Sketch { name: ROOT.into(), role: Role::Root, parent: String::new(), words: Vec::new(), data: None };
+    let root = Sketch {
+        name: ROOT.into(),
+        role: Role::Root,
+        parent: String::new(),
+        words: Vec::new(),
+        data: None,
+        way: Duration::ZERO,
+    };
     Builder { members: vec![root], ..Builder::default() }
 }
 
@@ -90,6 +99,12 @@ impl Builder {
     /// More words on the command line of a daemon.
     pub(crate) fn words(mut self, name: &str, words: &[&str]) -> Self {
         self.sketch(name).words.extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// Makes the way of a member to its orchestrator longer, one way by so much.
+    pub(crate) fn far(mut self, name: &str, way: Duration) -> Self {
+        self.sketch(name).way = way;
         self
     }
 
@@ -131,7 +146,14 @@ impl Builder {
 
     fn member(mut self, name: &str, role: Role, parent: &str) -> Self {
         let parent = parent.to_owned();
-        self.members.push(Sketch { name: name.into(), role, parent, words: Vec::new(), data: None });
+        self.members.push(Sketch {
+            name: name.into(),
+            role,
+            parent,
+            words: Vec::new(),
+            data: None,
+            way: Duration::ZERO,
+        });
         self
     }
 
@@ -153,7 +175,7 @@ impl Sea {
     }
 
     fn add(&mut self, sketch: &Sketch, orchestrators: &[String], token: Option<&str>) {
-        let Sketch { name, role, parent, words, data } = sketch;
+        let Sketch { name, role, parent, words, data, way } = sketch;
         let data = data.clone().unwrap_or_else(|| self.path(name));
         let mut all = vec![format!("--data-dir={}", data.display()), format!("--name={name}")];
         match role {
@@ -168,7 +190,9 @@ impl Sea {
             }
         }
         if *role != Role::Root {
-            all.push(format!("--parent={}", self.address(parent)));
+            let near = self.address(parent).to_owned();
+            let address = if way.is_zero() { near } else { far(&near, *way).to_string() };
+            all.push(format!("--parent={address}"));
         }
         if *role != Role::Node {
             all.extend_from_slice(orchestrators);
@@ -208,7 +232,8 @@ impl Sea {
     /// A further node, whose token somebody else has made; started, not waited for.
     pub(crate) fn add_node(&mut self, name: &str, parent: &str, token: &str) {
         let (name, parent) = (name.to_owned(), parent.to_owned());
-        let sketch = Sketch { name, role: Role::Node, parent, words: Vec::new(), data: None };
+        let sketch =
+            Sketch { name, role: Role::Node, parent, words: Vec::new(), data: None, way: Duration::ZERO };
         self.add(&sketch, &[], Some(token));
     }
 

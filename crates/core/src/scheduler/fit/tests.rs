@@ -35,6 +35,7 @@ fn node<'a>(
         labels,
         runtimes: &[],
         location: None,
+        coordinate: None,
         total: free,
         free,
         ports,
@@ -94,7 +95,7 @@ fn what_a_place_must_be_is_asked_of_nodes_and_of_classes() {
         area: Some(here),
         ..NodeClass::default()
     };
-    let aggregate = Aggregate { nodes: 1, online: 1, classes: vec![class] };
+    let aggregate = Aggregate { nodes: 1, online: 1, classes: vec![class], landmark: None };
     let (nodes, reports, debit) = (BTreeSet::new(), BTreeMap::new(), Resources::default());
     let ask_both = |change: &dyn Fn(&mut holm_model::service::Placement)| {
         let mut spec = spec();
@@ -146,7 +147,7 @@ fn a_cluster_whose_nodes_are_each_too_small_is_refused() {
         largest: Resources::new(Cpu(1000), Memory(64 << 20)),
         ..NodeClass::default()
     };
-    let aggregate = Aggregate { nodes: 4, online: 4, classes: vec![class] };
+    let aggregate = Aggregate { nodes: 4, online: 4, classes: vec![class], landmark: None };
     let (nodes, reports) = (BTreeSet::new(), BTreeMap::new());
     let (debit, nodes, reports) = (Resources::default(), &nodes, &reports);
     let kind =
@@ -193,7 +194,7 @@ fn units_are_taken_and_said_of_nodes_and_of_clusters() {
             units: all.iter().map(of_class).collect(),
             ..NodeClass::default()
         };
-        let aggregate = Aggregate { nodes: 1, online: 1, classes: vec![class] };
+        let aggregate = Aggregate { nodes: 1, online: 1, classes: vec![class], landmark: None };
         let (nodes, reports) = (BTreeSet::new(), BTreeMap::new());
         let kind = Kind::Cluster {
             aggregate: &aggregate,

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use super::Scalar;
 use crate::capability::Capability;
 use crate::condition;
+use crate::duration::Span;
 use crate::geo::{Distance, Latitude, Longitude};
 use crate::name::Name;
 use crate::placement;
@@ -63,13 +64,18 @@ pub(in super::super) struct Placement {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     sensitive: bool,
+    /// How far away people somewhere may be, as the network goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "NearUsers")]
+    near: Option<NearUsers>,
     /// Taints of nodes that it bears; every other one keeps it away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 16))]
     tolerates: Vec<Toleration>,
 }
 
-/// `first-fit` (the oldest member), `best-fit` (where the least is left over), `location` (the nearest), `random`, or
+/// `first-fit` (the oldest member), `best-fit` (where the least is left over), `location` (the nearest), `latency`
+/// (where the ways to what it connects to, and to its users, are the shortest in all), `random`, or
 /// `{ spread: node }` (where the fewest of it are), or `{ external: green }` (as a scheduler of your own says, which the
 /// orchestrator knows by this name).
 #[derive(Debug, Serialize, JsonSchema)]
@@ -91,6 +97,7 @@ enum StrategyWord {
     Spread,
     Location,
     Random,
+    Latency,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -120,6 +127,30 @@ struct Location {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Distance")]
     within: Option<Distance>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+struct NearUsers {
+    /// Where they are.
+    users: Users,
+    /// How long a round trip may take, by estimate: `1ms` to `10s`.
+    latency: Span,
+    /// How much that is preferred; without this it is required.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "u32", range(min = 1, max = placement::MOST_WEIGHT))]
+    preferred: Option<u32>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+struct Users {
+    /// Degrees of latitude.
+    #[schemars(with = "f64", range(min = -90, max = 90))]
+    lat: Degrees<Latitude>,
+    /// Degrees of longitude.
+    #[schemars(with = "f64", range(min = -180, max = 180))]
+    lon: Degrees<Longitude>,
 }
 
 /// Written as a number.
@@ -178,6 +209,11 @@ impl From<placement::Placement> for Placement {
             apart: place.apart.into_iter().map(Company::from).collect(),
             prefer: place.prefer.into_iter().map(Preference::from).collect(),
             sensitive: place.sensitive,
+            near: place.near.map(|near| NearUsers {
+                users: Users { lat: Degrees(near.users.lat), lon: Degrees(near.users.lon) },
+                latency: near.bound.latency.into(),
+                preferred: near.bound.weight,
+            }),
             tolerates: place.tolerates.into_iter().collect(),
         }
     }
@@ -195,6 +231,7 @@ impl From<placement::Strategy> for Strategy {
             placement::Strategy::BestFit => StrategyWord::BestFit,
             placement::Strategy::Location => StrategyWord::Location,
             placement::Strategy::Random => StrategyWord::Random,
+            placement::Strategy::Latency => StrategyWord::Latency,
             placement::Strategy::Spread(scope) => {
                 return Self::Spread(SpreadForm { spread: scope.to_string() });
             }

@@ -187,12 +187,16 @@ const KEYS: &[(&str, &str)] = &[
         "app.yaml:9:9: services.web.placement.where: `|` has no meaning here (character 14 of the expression)",
     ),
     (
-        "    placement: { strategy: latency }\n",
-        "app.yaml:7:28: services.web.placement.strategy: `latency` is not yet supported by this version",
+        "    placement: { near: { latency: 5ms } }\n",
+        "app.yaml:7:18: services.web.placement.near: `users` is missing: where they are, as in `{ lat: 48.2, lon: 16.4 }`",
+    ),
+    (
+        "    placement: { near: { users: { lat: 1, lon: 1 }, latency: 0s } }\n",
+        "app.yaml:7:62: services.web.placement.near.latency: expected 1ms to 10s, found `0s`",
     ),
     (
         "    placement: { strategy: worst-fit }\n",
-        "app.yaml:7:28: services.web.placement.strategy: expected `first-fit`, `best-fit`, `location`, `random`, `spread` as in `{ spread: node }` (or `cluster`, or a label), or a scheduler of your own as in `{ external: green }`, found `worst-fit`",
+        "app.yaml:7:28: services.web.placement.strategy: expected `first-fit`, `best-fit`, `location`, `latency`, `random`, `spread` as in `{ spread: node }` (or `cluster`, or a label), or a scheduler of your own as in `{ external: green }`, found `worst-fit`",
     ),
     (
         "    placement: { strategy: { spread: \"a b\" } }\n",

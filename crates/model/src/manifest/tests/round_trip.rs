@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::BUILDING;
 use crate::capability::Capability;
 use crate::condition::Condition;
+use crate::coordinate::Latency;
 use crate::expose::{Expose, ExposedAt};
 use crate::geo::Distance;
 use crate::healing::{Healing, OnNodeLoss, Reconcile};
@@ -92,11 +93,16 @@ prop_compose! {
         condition in of(condition()),
         prefer in vec((condition(), 1..=1000_u32), 0..3),
         sensitive: bool,
+        near in of((-90_000_000..=90_000_000_i32, -180_000_000..=180_000_000_i32, 1..=10_000_u32, of(1..=1000_u32))),
     ) -> Placement {
         let degrees = |millionths: i32| format!("{:.6}", f64::from(millionths) / 1e6);
         let location = location.map(|(lat, lon, within)| Near {
             point: format!("{},{}", degrees(lat), degrees(lon)).parse().unwrap(),
             within: within.map(Distance),
+        });
+        let near = near.map(|(lat, lon, millis, weight)| placement::NearUsers {
+            users: format!("{},{}", degrees(lat), degrees(lon)).parse().unwrap(),
+            bound: placement::Bound { latency: Latency(millis * 1_000), weight },
         });
         let strategy = strategy.filter(|strategy| *strategy != placement::Strategy::Location || location.is_some());
         let scheduler = scheduler.filter(|_| strategy.is_none());
@@ -104,19 +110,20 @@ prop_compose! {
         let counted = |(capability, units): (&Capability, Option<u32>)| Some((capability.clone(), units?));
         let units = require.iter().zip(counts).filter_map(counted).collect();
         Placement {
-            cluster, node, require, units, tolerates, labels, strategy, scheduler, location, condition, prefer, sensitive,
+            near, cluster, node, require, units, tolerates, labels, strategy, scheduler, location, condition, prefer, sensitive,
             ..Placement::default()
         }
     }
 }
 
 fn strategy() -> impl Strategy<Value = placement::Strategy> {
-    use placement::Strategy::{BestFit, FirstFit, Location, Random, Spread};
+    use placement::Strategy::{BestFit, FirstFit, Latency, Location, Random, Spread};
     prop_oneof![
         Just(FirstFit),
         Just(BestFit),
         Just(Location),
         Just(Random),
+        Just(Latency),
         Just(Spread(Scope::Node)),
         "[a-z/]{1,8}".prop_map(|key| Spread(Scope::new(&key).unwrap())),
     ]
@@ -323,7 +330,7 @@ prop_compose! {
         let connects: Vec<Connect> = services
             .iter()
             .flat_map(|(service, (spec, _))| spec.ports.keys().map(|port| (service.clone(), port.clone())))
-            .map(|(service, port)| Connect { service, port })
+            .map(|(service, port)| Connect { service, port, bound: None })
             .collect();
         let apart: Vec<Company> = services
             .keys()
@@ -351,7 +358,7 @@ prop_compose! {
             }
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());
-                spec.placement.scheduler = None;
+                (spec.placement.scheduler, spec.placement.near) = (None, None);
                 spec.healing = Healing::default();
             }
             ApplicationService { spec, replicas: replicas.map_or(Replicas::PerNode, Replicas::Number) }

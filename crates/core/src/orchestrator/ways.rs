@@ -1,0 +1,84 @@
+//! How far a service's others are: where they are in the network, as far as is known here.
+
+use holm_model::coordinate::{Coordinate, Region};
+use holm_model::id::{MemberId, WishId};
+use holm_model::item::{EndpointsKey, Item, ItemKey};
+use holm_model::name::Name;
+use holm_model::placement::Strategy;
+use holm_model::service::{Connect, ServiceSpec};
+use holm_model::slot::ServiceKey;
+
+use super::Orchestrator;
+use crate::scheduler::{Spot, Target, Way};
+
+impl Orchestrator {
+    /// From `service` to what it connects to, to whatever wants to be near it, and to its users. Without a bound a way
+    /// counts for the strategy `latency` only.
+    pub(super) fn ways(&self, wish: WishId, service: &Name, spec: &ServiceSpec) -> Vec<Way> {
+        let all = *spec.placement.strategy_or(&self.config.strategy) == Strategy::Latency;
+        let counts = |connect: &&Connect| all || connect.bound.is_some();
+        let connects = spec
+            .connects
+            .iter()
+            .filter(counts)
+            .map(|connect| Way { to: self.target(wish, connect), bound: connect.bound });
+        let users =
+            spec.placement.near.map(|near| Way { to: Target::Users(near.users), bound: Some(near.bound) });
+        let near =
+            self.placed.siblings(wish).filter(|(name, _)| *name != service).flat_map(|(name, sibling)| {
+                let to_us =
+                    sibling.connects.iter().filter(|connect| connect.service == *service).filter(counts);
+                to_us.map(move |connect| Way {
+                    to: Target::Service { name: name.clone(), at: self.spots(wish, name) },
+                    bound: connect.bound,
+                })
+            });
+        connects.chain(near).chain(users).collect()
+    }
+
+    /// Where a service is that something connects to: what is placed here, and what others told of it.
+    fn target(&self, wish: WishId, connect: &Connect) -> Target {
+        let service = ServiceKey { wish, service: connect.service.clone() };
+        let key = ItemKey::Endpoints(EndpointsKey { service, port: connect.port.clone() });
+        let mut at = self.spots(wish, &connect.service);
+        if let Some(Item::Endpoints(told)) = self.held.get(&key).and_then(|packed| packed.unpack().ok()) {
+            let elsewhere = told.endpoints.iter().filter(|e| !self.reigns.contains(&e.instance.0.epoch));
+            let known = elsewhere.filter_map(|e| e.coordinate).filter(Coordinate::is_sane);
+            at.extend(known.map(|there| Spot { on: None, region: there.into() }));
+        }
+        Target::Service { name: connect.service.clone(), at }
+    }
+
+    /// Of a service's instances on our own members.
+    fn spots(&self, wish: WishId, service: &Name) -> Vec<Spot> {
+        let on = |member: MemberId| {
+            let regions = self.regions_on(member, wish, service).into_iter();
+            regions.map(move |region| Spot { on: Some(member), region })
+        };
+        self.placed.members(wish, service).flat_map(on).collect()
+    }
+
+    fn regions_on(&self, member: MemberId, wish: WishId, service: &Name) -> Vec<Region> {
+        let Some(live) = self.live.get(&member) else { return Vec::new() };
+        if live.facts.is_some() {
+            return self.coordinate_of(&[member]).map(Region::from).into_iter().collect();
+        }
+        let key = ServiceKey { wish, service: service.clone() };
+        let there = self.instances_of(&key).filter(|report| report.node.first() == Some(&member));
+        let exact: Vec<_> =
+            there.filter_map(|report| self.coordinate_of(&report.node)).map(Region::from).collect();
+        if exact.is_empty() {
+            live.aggregate.classes.iter().filter_map(|class| class.region).collect()
+        } else {
+            exact
+        }
+    }
+
+    /// Of a node, by its path from here.
+    pub(super) fn coordinate_of(&self, node: &[MemberId]) -> Option<Coordinate> {
+        let live = self.live.get(node.first()?)?;
+        let facts =
+            if node.len() == 1 { live.facts.as_ref() } else { live.nodes.get(node).map(|node| &node.facts) };
+        facts?.coordinate.filter(|known| known.is_sane() && known.is_settled())
+    }
+}

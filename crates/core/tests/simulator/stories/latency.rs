@@ -1,0 +1,116 @@
+//! Bounds of latency, and the strategy that makes ways short.
+
+use holm_model::coordinate::{Coordinate, Latency};
+use holm_model::member::NodeFacts;
+use holm_model::placement::{Bound, NearUsers, Strategy};
+
+use crate::fleet::{Spec, app, fleet, nodes, steady};
+use crate::world::World;
+
+/// Nodes that are so many milliseconds along a line.
+fn along(millis: &[i32]) -> Vec<(String, NodeFacts)> {
+    let mut nodes = nodes(millis.len());
+    for ((_, facts), at) in nodes.iter_mut().zip(millis) {
+        facts.coordinate = Some(Coordinate { at: [at * 1_000, 0, 0], height: 100, error: 100 });
+    }
+    nodes
+}
+
+fn db() -> Spec {
+    steady().memory("16Mi").port("sql", None)
+}
+
+fn web(millis: u32) -> Spec {
+    let mut web = steady().memory("16Mi").connects("db", "sql");
+    web.0.connects[0].bound = Some(Bound { latency: Latency(millis * 1_000), weight: None });
+    web
+}
+
+fn shortest(mut spec: Spec) -> Spec {
+    spec.0.placement.strategy = Some(Strategy::Latency);
+    spec
+}
+
+fn runs_on(fleet: &World, slot: &str, node: &str) -> bool {
+    fleet.lines().contains(&format!("{slot} RUNNING {node}"))
+}
+
+#[test]
+fn a_bound_to_another_service_is_kept_within_a_cluster() {
+    let mut fleet = fleet().cluster("vienna", along(&[90, 0, 8]));
+    fleet.apply(app("shop").service("db", db().on_node("fl-2"), 1));
+    fleet.run_until_lines(&["db/0 RUNNING vienna/fl-2"]);
+    fleet.apply(app("shop").service("db", db().on_node("fl-2"), 1).service("web", web(10), 3));
+    fleet.run_until_running(4);
+    let on_the_far_one = fleet.processes("web").iter().filter(|node| node.ends_with("fl-1")).count();
+    assert_eq!(on_the_far_one, 0, "{:?}", fleet.lines());
+}
+
+#[test]
+fn what_cannot_be_near_enough_says_how_near_it_could_be() {
+    let mut fleet = fleet().cluster("vienna", along(&[90, 0]));
+    let app = app("shop").service("db", db().on_node("fl-2"), 1).service("web", web(10).on_node("fl-1"), 1);
+    fleet.apply(app);
+    fleet.run_until("it says why", |fleet| fleet.slot("web/0").reason.contains("by estimate"));
+    let reason = fleet.slot("web/0").reason;
+    assert!(reason.contains("90.2ms to `db` by estimate, 10ms at most"), "{reason}");
+}
+
+#[test]
+fn the_root_chooses_the_cluster_that_is_near_enough() {
+    let mut fleet = fleet().cluster("lisbon", along(&[60, 70])).cluster("vienna", along(&[0, 4]));
+    fleet.apply(app("shop").service("db", db().in_cluster("vienna"), 1).service("web", web(20), 1));
+    fleet.run_until_running(2);
+    assert!(fleet.processes("web")[0].starts_with("vienna/"), "{:?}", fleet.lines());
+}
+
+#[test]
+fn a_cluster_knows_how_far_instances_of_others_are() {
+    let mut fleet = fleet().cluster("vienna", along(&[0])).cluster("linz", along(&[90, 12]));
+    fleet.apply(app("shop").service("db", db().in_cluster("vienna"), 1));
+    fleet.run_until_running(1);
+    let both = app("shop").service("db", db().in_cluster("vienna"), 1);
+    fleet.apply(both.service(
+        "web",
+        shortest(steady().memory("16Mi").connects("db", "sql").in_cluster("linz")),
+        1,
+    ));
+    fleet.run_until("it runs", |fleet| runs_on(fleet, "web/0", "linz/fl-2"));
+}
+
+#[test]
+fn whoever_is_bound_to_it_draws_a_service_near() {
+    let mut fleet = fleet().cluster("vienna", along(&[90, 0, 8]));
+    fleet.apply(app("shop").service("db", db(), 0).service("web", web(10).on_node("fl-2"), 1));
+    fleet.run_until("web runs, as nothing is there to be near to", |fleet| {
+        runs_on(fleet, "web/0", "vienna/fl-2")
+    });
+    fleet.apply(app("shop").service("db", db(), 1).service("web", web(10).on_node("fl-2"), 1));
+    fleet.run_until_running(2);
+    assert!(!runs_on(&fleet, "db/0", "vienna/fl-1"), "{:?}", fleet.lines());
+}
+
+#[test]
+fn users_draw_a_service_near_and_a_bound_keeps_it_there() {
+    let mut vienna = along(&[0, 0]);
+    vienna[0].1.location = Some("38.72,-9.14".parse().unwrap());
+    vienna[1].1.location = Some("48.21,16.37".parse().unwrap());
+    let mut fleet = fleet().cluster("vienna", vienna);
+    let near = |millis: u32, weight: Option<u32>| {
+        let mut spec = steady().memory("16Mi");
+        let bound = Bound { latency: Latency(millis * 1_000), weight };
+        spec.0.placement.near = Some(NearUsers { users: "48.1,16.3".parse().unwrap(), bound });
+        spec
+    };
+    fleet.apply(
+        app("shop")
+            .service("best", shortest(near(5_000, None)), 1)
+            .service("bound", near(5, None), 1)
+            .service("likes", near(5, Some(3)), 1),
+    );
+    fleet.run_until_lines(&[
+        "best/0 RUNNING vienna/fl-2",
+        "bound/0 RUNNING vienna/fl-2",
+        "likes/0 RUNNING vienna/fl-2",
+    ]);
+}
