@@ -4,10 +4,12 @@
 //! round: ping to our own orchestrator, over the link; a TCP connection to landmarks, which is closed at once
 //! quick (1 s) ──24 rounds──► steady (60 s) ──(a new landmark, or our orchestrator moved)──► quick
 //! ```
+//!
+//! Whoever makes others move all the time makes nobody busy: quick rounds come out of a store that steady ones fill.
 
 use std::time::Duration;
 
-use holm_model::coordinate::{Coordinate, Landmark, Latency};
+use holm_model::coordinate::{Coordinate, Landmark, Latency, MOST_LANDMARKS};
 
 use crate::vivaldi::Vivaldi;
 
@@ -20,6 +22,8 @@ pub struct Locator {
     pings: u64,
     /// Rounds since something was new.
     rounds: u32,
+    /// Quick rounds that may be made still.
+    store: u32,
     landmarks: Vec<Landmark>,
     turn: usize,
     /// Where our orchestrator was last.
@@ -28,12 +32,15 @@ pub struct Locator {
 }
 
 const QUICK: u32 = 24;
+/// Most of the store of quick rounds, and what a steady round adds to it.
+const STORE: u32 = 120;
+const FILLS: u32 = 2;
+/// Landmarks that are dialled in a round: quick, and steady.
+const DIALS: (usize, usize) = (2, 1);
 const SOON: Duration = Duration::from_secs(1);
 const STEADY: Duration = Duration::from_secs(60);
 /// What moved less is no news, µs; nor is a tenth of the whole way.
 const LEAST_MOVE: u32 = 1_000;
-/// Our orchestrator's; it is not dialled by this name.
-const ORCHESTRATOR: &str = "";
 
 impl Locator {
     /// `name` tells it apart from others that measure the same.
@@ -44,6 +51,7 @@ impl Locator {
             sent: None,
             pings: 0,
             rounds: 0,
+            store: STORE,
             landmarks: Vec::new(),
             turn: 0,
             orchestrator: None,
@@ -61,12 +69,17 @@ impl Locator {
         self.pings += 1;
         self.sent = Some((self.pings, now));
         self.rounds = self.rounds.saturating_add(1);
-        let dialled = if self.is_quick() {
-            self.landmarks.clone()
+        let dials = if self.is_quick() {
+            self.store -= 1;
+            DIALS.0
         } else {
-            self.turn = self.turn.wrapping_add(1);
-            self.landmarks.get(self.turn % self.landmarks.len().max(1)).cloned().into_iter().collect()
+            self.store = STORE.min(self.store + FILLS);
+            DIALS.1
         };
+        let known = self.landmarks.len();
+        let by_turns = self.landmarks.iter().cycle().skip(self.turn % known.max(1));
+        let dialled = by_turns.take(dials.min(known)).copied().collect();
+        self.turn = self.turn.wrapping_add(dials);
         (self.pings, dialled)
     }
 
@@ -83,11 +96,16 @@ impl Locator {
             self.rounds = 0;
         }
         self.orchestrator = Some(there);
-        self.measured(ORCHESTRATOR, now.saturating_sub(sent), &there);
+        if let Some(rtt) = Latency::measured(now.saturating_sub(sent)) {
+            // What cannot be is passed over.
+            let _ = self.vivaldi.measured_above(rtt, &there);
+        }
     }
 
-    /// The whole list.
-    pub fn hear(&mut self, landmarks: Vec<Landmark>) {
+    /// The whole list. Of what may not be dialled, or is too much, nothing is: whoever told it.
+    pub fn hear(&mut self, landmarks: &[Landmark]) {
+        let fit = landmarks.iter().filter(|landmark| landmark.may_be_dialled()).take(MOST_LANDMARKS);
+        let landmarks: Vec<Landmark> = fit.copied().collect();
         let known = |new: &Landmark| self.landmarks.iter().any(|old| old.address == new.address);
         if !landmarks.iter().all(known) {
             self.rounds = 0;
@@ -97,7 +115,10 @@ impl Locator {
 
     /// A connection to the landmark took so long.
     pub fn dialled(&mut self, landmark: &Landmark, took: Duration) {
-        self.measured(&landmark.address, took, &landmark.coordinate);
+        if let Some(rtt) = Latency::measured(took) {
+            // As above.
+            let _ = self.vivaldi.measured(&landmark.address.to_string(), rtt, &landmark.coordinate);
+        }
     }
 
     /// Our coordinate, if it settled or moved since it was told last.
@@ -110,15 +131,8 @@ impl Locator {
         news.then(|| *self.told.insert(now))
     }
 
-    fn measured(&mut self, peer: &str, took: Duration, there: &Coordinate) {
-        if let Some(rtt) = Latency::measured(took) {
-            // What cannot be is passed over.
-            let _ = self.vivaldi.measured(peer, rtt, there);
-        }
-    }
-
     const fn is_quick(&self) -> bool {
-        self.rounds < QUICK
+        self.rounds < QUICK && self.store > 0
     }
 }
 
@@ -135,6 +149,10 @@ mod tests {
     use super::*;
 
     const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+    fn landmark(port: u16) -> Landmark {
+        Landmark { address: ([192, 0, 2, 7], port).into(), coordinate: Vivaldi::anchor() }
+    }
 
     fn settled() -> (Locator, Duration) {
         let (mut locator, mut now) = (Locator::new("fl-1"), Duration::ZERO);
@@ -168,16 +186,39 @@ mod tests {
     fn measuring_is_quick_for_a_while_only() {
         let (mut locator, now) = settled();
         assert_eq!(locator.pause(), STEADY);
-        let landmark = |host: &str| Landmark { address: format!("{host}:1"), coordinate: Vivaldi::anchor() };
-        locator.hear(vec![landmark("a"), landmark("b")]);
+        locator.hear(&[landmark(1), landmark(2)]);
         assert_eq!((locator.pause(), locator.round(now).1.len()), (SOON, 2));
         for _ in 0..QUICK {
             locator.round(now);
         }
         let turns: Vec<_> = (0..2).flat_map(|_| locator.round(now).1).map(|one| one.address).collect();
         assert!(turns.len() == 2 && turns[0] != turns[1], "one by turns: {turns:?}");
-        locator.hear(vec![landmark("a")]);
+        locator.hear(&[landmark(1)]);
         assert_eq!(locator.pause(), STEADY);
+    }
+
+    #[test]
+    fn whoever_moves_all_the_time_makes_nobody_busy() {
+        let (mut locator, begun) = settled();
+        let (mut now, mut dials, mut port) = (begun, 0, 0);
+        while now < begun + Duration::from_secs(3_600) {
+            port += 1;
+            locator.hear(&[landmark(port)]);
+            dials += locator.round(now).1.len();
+            now += locator.pause();
+        }
+        assert!(dials <= 330, "the store, and three for each minute: {dials}");
+    }
+
+    #[test]
+    fn what_may_not_be_dialled_or_is_too_much_is_not() {
+        let mut locator = Locator::new("fl-1");
+        let many: Vec<_> = (0..99).map(landmark).collect();
+        locator.hear(&many);
+        assert_eq!(locator.landmarks, many[1..=MOST_LANDMARKS], "all but that of port 0");
+        let local = Landmark { address: "127.0.0.1:22".parse().unwrap(), ..landmark(1) };
+        locator.hear(&[local]);
+        assert_eq!(locator.round(Duration::ZERO).1, []);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! How a coordinate is found: by Vivaldi with height vectors (Dabek et al., SIGCOMM 2004, sections 3.5 and 5.4).
 //!
 //! Each measurement is a spring between the two ends, as long as the round trip took: it pulls or pushes us along the line
-//! between us, by a share that is the larger the less sure we are and the surer the other side. Nobody can push us
-//! farther than a quarter of what we measured ourselves, whatever they say of themselves.
+//! between us, by a share that is the larger the less sure we are and the surer the other side. With one measurement,
+//! nobody can move us farther than a quarter of what we measured ourselves, whatever they say of themselves. Only our own
+//! orchestrator, whom we obey, pulls as hard as it takes: an answer that once came late pushes us far, and whoever is
+//! near could bring us back by small steps only.
 //!
 //! Only what is measured here moves a coordinate, so that truth flows down: a root stays where it is, clusters find
 //! themselves by the root and each other, nodes by their orchestrators. What members say of themselves moves nobody above.
@@ -41,6 +43,8 @@ const LEAST_HEIGHT: f64 = 10.0;
 /// Measurements to a peer of which the least counts: what took longer waited somewhere.
 const WINDOW: usize = 4;
 const MOST_PEERS: usize = 32;
+/// Our own orchestrator among the peers; nobody is dialled by this name.
+const ABOVE: &str = "";
 /// Within a room, what a program waits for the processor is longer than the way: errors count of this at least, µs.
 const FINEST: f64 = 1_000.0;
 
@@ -81,6 +85,19 @@ impl Vivaldi {
     /// # Errors
     /// When one of them cannot be; nothing is changed then.
     pub fn measured(&mut self, peer: &str, rtt: Latency, there: &Coordinate) -> Result<(), Absurd> {
+        self.spring(peer, rtt, there, STEP)
+    }
+
+    /// The same of our own orchestrator.
+    ///
+    /// # Errors
+    /// As for [`Self::measured`].
+    pub fn measured_above(&mut self, rtt: Latency, there: &Coordinate) -> Result<(), Absurd> {
+        self.spring(ABOVE, rtt, there, f64::INFINITY)
+    }
+
+    /// `pull`: nearer by so many times what was measured, at most.
+    fn spring(&mut self, peer: &str, rtt: Latency, there: &Coordinate, pull: f64) -> Result<(), Absurd> {
         if rtt.0 == 0 || rtt.0 > MOST_MICROS || !there.is_sane() {
             return Err(Absurd);
         }
@@ -93,20 +110,22 @@ impl Vivaldi {
         let estimate = length + heights;
         let off = ((estimate - rtt).abs() / rtt.max(FINEST)).min(1.0);
         self.error = (off * SMOOTH * trust + self.error * (1.0 - SMOOTH * trust)).clamp(SUREST, 1.0);
-        let most = STEP * rtt;
-        let push = (STEP * trust * (rtt - estimate)).clamp(-most, most);
+        let push = (STEP * trust * (rtt - estimate)).clamp(-pull * rtt, STEP * rtt);
         self.go(away, length, heights, push);
         Ok(())
     }
 
     /// Along the unit vector of (away, heights), the way and the heights being one length.
     fn go(&mut self, away: [f64; 3], length: f64, heights: f64, push: f64) {
-        let direction = if length > 1.0 { away.map(|part| part / length) } else { self.draw() };
-        // On one spot there is no way to share with: half goes into either.
-        let (across, up) = if length > 1.0 {
-            (length / (length + heights), heights / (length + heights))
+        let (direction, across, up) = if length > 1.0 {
+            let whole = length + heights;
+            (away.map(|part| part / length), length / whole, heights / whole)
+        } else if push > 0.0 {
+            // On one spot there is no way to share with: half goes into either.
+            (self.draw(), 0.5, 0.5)
         } else {
-            (0.5, 0.5)
+            // Nor is there one that could be shorter.
+            ([0.0; 3], 0.0, 1.0)
         };
         let most = f64::from(MOST_MICROS);
         for (part, direction) in self.at.iter_mut().zip(direction) {

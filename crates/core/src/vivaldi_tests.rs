@@ -66,6 +66,30 @@ fn the_same_measurements_give_the_same_coordinate() {
 }
 
 #[test]
+fn on_one_spot_heights_alone_come_down() {
+    let mut high = Vivaldi::new("a");
+    high.height = 50_000.0;
+    for _ in 0..=WINDOW {
+        let before = high.coordinate().to(&Vivaldi::anchor());
+        high.measured("p", Latency(1_000), &Vivaldi::anchor()).unwrap();
+        assert!(high.coordinate().to(&Vivaldi::anchor()) < before);
+        assert_eq!(high.coordinate().at, [0; 3]);
+    }
+}
+
+#[test]
+fn an_answer_of_our_orchestrator_that_once_came_late_is_soon_forgotten() {
+    let mut late = Vivaldi::new("a");
+    late.measured_above(Latency(500_000), &Vivaldi::anchor()).unwrap();
+    assert!(late.coordinate().to(&Vivaldi::anchor()) > Latency(100_000));
+    for _ in 0..25 {
+        late.measured_above(Latency(1_000), &Vivaldi::anchor()).unwrap();
+    }
+    let found = late.coordinate();
+    assert!(found.is_settled() && found.to(&Vivaldi::anchor()) < Latency(2_000), "{found:?}");
+}
+
+#[test]
 fn what_waited_somewhere_does_not_count() {
     let mut steady = Vivaldi::new("a");
     let mut shaken = steady.clone();

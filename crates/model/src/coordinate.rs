@@ -5,6 +5,7 @@
 //! written the same everywhere; there is no NaN to guard against.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -36,10 +37,10 @@ pub struct Region {
 }
 
 /// A point that others can measure their way to, since it may be dialled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Landmark {
-    /// `host:port`
-    pub address: String,
+    /// No name: nobody is made to ask name servers for whatever others say.
+    pub address: SocketAddr,
     pub coordinate: Coordinate,
 }
 
@@ -47,6 +48,8 @@ pub struct Landmark {
 pub const MOST_MICROS: u32 = 10_000_000;
 /// A coordinate whose error is not below has not settled.
 pub const UNSETTLED: u16 = 600;
+/// Told to one member: each is dialled by many, for ever.
+pub const MOST_LANDMARKS: usize = 8;
 
 // === impl Latency ===
 
@@ -95,14 +98,30 @@ impl Coordinate {
 
     /// Whether estimates with it are worth something.
     #[must_use]
-    pub const fn is_settled(&self) -> bool {
-        self.error < UNSETTLED
+    pub fn is_settled(&self) -> bool {
+        self.is_sane() && self.error < UNSETTLED
     }
 
     /// The estimated round trip time between the two.
     #[must_use]
     pub fn to(&self, other: &Self) -> Latency {
         Latency(way(self.at, other.at).saturating_add(self.height).saturating_add(other.height))
+    }
+}
+
+// === impl Landmark ===
+
+impl Landmark {
+    /// Whether members may be sent there: never to themselves, nor to what only their own link knows.
+    #[must_use]
+    pub fn may_be_dialled(&self) -> bool {
+        let ip = self.address.ip().to_canonical();
+        let local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        let nobody = ip.is_unspecified() || ip.is_loopback() || ip.is_multicast();
+        !local && !nobody && self.address.port() > 0 && self.coordinate.is_settled()
     }
 }
 
@@ -118,7 +137,7 @@ impl Region {
             i32::try_from(sum / count).unwrap_or_default()
         };
         let centre = [mean(0), mean(1), mean(2)];
-        let radius = all.iter().map(|one| way(centre, one.at)).max()?;
+        let radius = all.iter().map(|one| way_up(centre, one.at)).max()?;
         Some(Self { centre, radius, height: all.iter().map(|one| one.height).min()? })
     }
 
@@ -136,13 +155,21 @@ impl From<Coordinate> for Region {
     }
 }
 
-/// Straight, without heights.
+/// Straight, without heights; rounded down. In whole numbers, so that it is the same everywhere.
 fn way(from: [i32; 3], to: [i32; 3]) -> u32 {
-    let square = |axis: usize| (f64::from(from[axis]) - f64::from(to[axis])).powi(2);
-    // At most the square root of three times 2³², which is rounded down to the largest u32.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "see above")]
-    let way = (square(0) + square(1) + square(2)).sqrt().round() as u32;
-    way
+    u32::try_from(square(from, to).isqrt()).unwrap_or(u32::MAX)
+}
+
+/// As [`way`], rounded up.
+fn way_up(from: [i32; 3], to: [i32; 3]) -> u32 {
+    let (square, way) = (square(from, to), way(from, to));
+    if u64::from(way).pow(2) == square { way } else { way.saturating_add(1) }
+}
+
+fn square(from: [i32; 3], to: [i32; 3]) -> u64 {
+    // A difference of two i32 fits a u32, and its square a u64.
+    let part = |axis: usize| u64::from(from[axis].abs_diff(to[axis])).pow(2);
+    part(0).saturating_add(part(1)).saturating_add(part(2))
 }
 
 #[cfg(test)]
@@ -170,6 +197,46 @@ mod tests {
         let nearest = all.iter().map(|one| one.to(&far)).min().unwrap();
         assert!(region.least(&far.into()) <= nearest);
         assert_eq!(Region::around(&[]), None);
+    }
+
+    #[test]
+    fn nobody_is_sent_to_themselves_or_to_their_neighbours() {
+        let landmark = |address: &str| Landmark {
+            address: address.parse().unwrap(),
+            coordinate: coordinate([0, 0, 0], 10),
+        };
+        for public in ["192.0.2.7:7700", "10.0.0.7:1", "[2001:db8::7]:7700", "[fd00::7]:7700"] {
+            assert!(landmark(public).may_be_dialled(), "{public}");
+        }
+        for never in [
+            "192.0.2.7:0",
+            "0.0.0.0:7700",
+            "127.0.0.1:7700",
+            "169.254.169.254:80",
+            "224.0.0.1:7700",
+            "255.255.255.255:7700",
+            "[::]:7700",
+            "[::1]:7700",
+            "[fe80::1]:7700",
+            "[ff02::1]:7700",
+            "[::ffff:127.0.0.1]:7700",
+            "[::ffff:169.254.169.254]:80",
+        ] {
+            assert!(!landmark(never).may_be_dialled(), "{never}");
+        }
+        let unsettled = Coordinate { error: UNSETTLED, ..Coordinate::default() };
+        assert!(!Landmark { coordinate: unsettled, ..landmark("192.0.2.7:7700") }.may_be_dialled());
+    }
+
+    #[test]
+    fn a_region_is_never_smaller_than_what_is_in_it() {
+        let all = [coordinate([0, 0, 0], 0), coordinate([3, 1, 0], 0), coordinate([1, 3, 1], 0)];
+        let region = Region::around(&all).unwrap();
+        for one in &all {
+            assert_eq!(region.least(&(*one).into()), Latency(0));
+            let far = coordinate([1_001, 777, 333], 0);
+            assert!(region.least(&far.into()) <= one.to(&far));
+        }
     }
 
     #[test]

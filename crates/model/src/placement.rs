@@ -273,6 +273,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whoever_cannot_read_a_strategy_is_not_given_it() {
+        let mut spec = crate::service::ServiceSpec::new("process".parse().unwrap(), vec!["x".into()]);
+        spec.placement.strategy = Some(Strategy::Latency);
+        let musts = [spec.newer_must(READS_PLACING - 1), spec.newer_must(READS_PLACING)];
+        assert_eq!(musts, [Some("strategy: latency"), None]);
+    }
+
+    #[test]
     fn strategies_are_read_as_they_are_written() {
         for text in [
             "first-fit",

@@ -19,8 +19,8 @@ use crate::resources::Resources;
 use crate::scale::Scale;
 use crate::update::Update;
 
-use crate::placement::Bound;
 pub use crate::placement::Placement;
+use crate::placement::{Bound, Strategy};
 
 /// What to run, how, and where it may run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,6 +333,8 @@ impl ServiceSpec {
             ("health", self.health.is_some(), READS_HEALTH),
             ("ready", self.ready.is_some(), READS_HEALTH),
             ("exclusive", self.healing.exclusive, READS_HEALING),
+            // They could not even read what it says.
+            ("strategy: latency", self.placement.strategy == Some(Strategy::Latency), READS_PLACING),
         ];
         musts.into_iter().find_map(|(key, asked, since)| (asked && reads < since).then_some(key))
     }

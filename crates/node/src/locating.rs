@@ -24,8 +24,8 @@ pub(crate) struct Locating {
     agent: mpsc::Sender<Input>,
 }
 
-/// For one landmark: what takes longer is no latency.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For one landmark: after a second, a handshake whose packet was lost begins again, and tells nothing of the way.
+const PATIENCE: Duration = Duration::from_millis(900);
 
 // === impl Locating ===
 
@@ -55,13 +55,13 @@ impl Locating {
         self.tell().await;
     }
 
-    pub(crate) fn hear(&self, landmarks: Vec<Landmark>) {
+    pub(crate) fn hear(&self, landmarks: &[Landmark]) {
         self.locator().hear(landmarks);
     }
 
     async fn dial(&self, landmark: Landmark) {
         // Who cannot be reached from here tells nothing.
-        let Ok(took) = reach::round_trip(&landmark.address, PATIENCE).await else { return };
+        let Ok(took) = reach::round_trip(landmark.address, PATIENCE).await else { return };
         self.locator().dialled(&landmark, took);
         self.tell().await;
     }

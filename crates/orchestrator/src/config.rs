@@ -33,8 +33,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where its nodes are that name no place of their own.
     pub location: Option<Point>,
-    /// Where other members of the sea may dial it, `host:port`; `None`: the address where it listens, if others can.
-    pub advertise: Option<String>,
+    /// Where other members of the sea may dial it; `None`: the address where it listens, if it is one.
+    pub advertise: Option<SocketAddr>,
     /// Ports that services may be exposed at, and the address where they are opened.
     pub expose: Option<PortRange>,
     pub expose_address: IpAddr,
@@ -129,11 +129,9 @@ impl Config {
         }
     }
 
-    /// As it was said, or where it listens.
-    pub(crate) fn advertise(&self) -> Option<String> {
-        let ip = self.listen.ip();
-        let own =
-            Some(self.listen).filter(|listen| !ip.is_unspecified() && !ip.is_loopback() && listen.port() > 0);
-        self.advertise.clone().or_else(|| own.map(|listen| listen.to_string()))
+    /// As it was said, or where it listens. Whether that may be dialled, its parent says.
+    pub(crate) fn advertise(&self) -> Option<SocketAddr> {
+        let known = !self.listen.ip().is_unspecified() && self.listen.port() > 0;
+        self.advertise.or_else(|| known.then_some(self.listen))
     }
 }

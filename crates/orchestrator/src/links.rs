@@ -4,6 +4,7 @@
 //! owner and the tunnels reach them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holm_core::orchestrator::event::{Event, LinkId};
@@ -65,6 +66,7 @@ struct Link {
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) member: MemberId,
+    pub(crate) from: IpAddr,
     pub(crate) peer: PeerIdentity,
     pub(crate) session: Session,
 }
@@ -73,9 +75,14 @@ pub(crate) struct Arrival {
 
 impl Arrival {
     /// None when the certificate is for something that cannot be a member of ours.
-    pub(crate) fn new<IO: Transport>(peer: PeerIdentity, stream: IO, limits: &Limits) -> Option<Self> {
+    pub(crate) fn new<IO: Transport>(
+        peer: PeerIdentity,
+        from: IpAddr,
+        stream: IO,
+        limits: &Limits,
+    ) -> Option<Self> {
         let member = peer.identity.name().parse().ok()?;
-        Some(Self { member, peer, session: Session::server(stream, &session_limits(limits)) })
+        Some(Self { member, from, peer, session: Session::server(stream, &session_limits(limits)) })
     }
 }
 
@@ -101,7 +108,7 @@ impl Links {
 
     /// Starts the task of a link; it ends with [`Event::LinkClosed`].
     pub(crate) fn start(self: &Arc<Self>, arrival: Arrival, inputs: Inputs, router: Router, limits: Limits) {
-        let Arrival { member, peer, session } = arrival;
+        let Arrival { member, from, peer, session } = arrival;
         let (queue, waiting) = mpsc::channel(limits.queue);
         let cut = CancellationToken::new();
         let serial = peer.serials.first().map(ToString::to_string).unwrap_or_default();
@@ -118,7 +125,7 @@ impl Links {
         let link = self.add(link);
         let links = Arc::clone(self);
         self.tasks.spawn(async move {
-            let opened = Event::LinkOpened { link, member, serial, renew_only };
+            let opened = Event::LinkOpened { link, member, from: Some(from), serial, renew_only };
             if inputs.event(opened).await {
                 if renew_only {
                     tracing::info!(%member, "Its certificate has expired; it is let in to renew it.");
@@ -128,7 +135,7 @@ impl Links {
                     links.tasks.spawn(Arc::clone(&links).ask_for_bulk(link, lane, cut.clone()));
                 }
                 let event = |message: Up| match message {
-                    Up::Ping { stamp } => {
+                    Up::Ping { stamp } if !renew_only => {
                         links.pong(link, stamp);
                         None
                     }
@@ -202,7 +209,7 @@ impl Links {
 
     /// Carries tunnels of the member's link over a second connection, and ends with the link.
     pub(crate) fn carry(self: &Arc<Self>, arrival: Arrival, router: Router) {
-        let Arrival { member, peer, session } = arrival;
+        let Arrival { member, peer, session, .. } = arrival;
         let Some((lane, cut)) = self.newest(member).filter(|_| !peer.expired) else {
             tracing::debug!(%member, "A second connection without a link is closed.");
             return;

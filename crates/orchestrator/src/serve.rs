@@ -125,7 +125,7 @@ impl Members {
     fn arrive<IO: Transport>(self, peer: PeerIdentity, channel: Channel, stream: IO, address: SocketAddr) {
         let identity = peer.identity.clone();
         let stream = Counted::new(stream, self.links.traffic());
-        match Arrival::new(peer, stream, &self.limits) {
+        match Arrival::new(peer, address.ip(), stream, &self.limits) {
             Some(arrival) if channel == Channel::Bulk => self.links.carry(arrival, self.router),
             Some(arrival) => {
                 tracing::info!(%identity, %address, "A member has opened its link.");

@@ -196,7 +196,7 @@ options!(
         /// What a silent member runs is replaced after this [default: 60s]
         replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
         /// Which of the members that fit a service takes that names no strategy: first-fit, best-fit, spread,
-        /// spread:cluster, spread:<label> or random [default: first-fit]
+        /// spread:cluster, spread:<label>, latency or random [default: first-fit]
         strategy: UsualStrategy = (env = "HOLM_STRATEGY", value_name = "STRATEGY");
         /// Where its nodes are that name no place of their own, latitude and longitude in degrees
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
@@ -247,13 +247,13 @@ options!(
         /// What a silent member runs is replaced after this [default: 60s]
         replace_after: Span = (env = "HOLM_REPLACE_AFTER", value_name = "DURATION");
         /// Which of the members that fit a service takes that names no strategy: first-fit, best-fit, spread,
-        /// spread:cluster, spread:<label> or random [default: first-fit]
+        /// spread:cluster, spread:<label>, latency or random [default: first-fit]
         strategy: UsualStrategy = (env = "HOLM_STRATEGY", value_name = "STRATEGY");
         /// Where its nodes are that name no place of their own, latitude and longitude in degrees
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
-        /// Where nodes of the sea may dial it to measure their way to it, `host:port` [default: `--listen`, if that names
-        /// an address that others can dial]
-        advertise: String = (env = "HOLM_ADVERTISE", value_name = "ADDRESS");
+        /// Where members of the sea may dial it to measure their way to it, an address and a port; they do if its link to
+        /// its parent comes from there [default: `--listen`, if that names an address]
+        advertise: SocketAddr = (env = "HOLM_ADVERTISE", value_name = "ADDRESS");
         /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
         keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
         /// Ports that services may be exposed at here, first and last, as in 20000-20100 [default: none]

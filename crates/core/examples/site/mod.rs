@@ -115,7 +115,8 @@ impl Site {
         let Reply::Joined { member, .. } = reply else { unreachable!("joined") };
         self.links += 1;
         let link = LinkId(self.links);
-        self.step(Event::LinkOpened { link, member, serial: number.to_string(), renew_only: false });
+        let serial = number.to_string();
+        self.step(Event::LinkOpened { link, member, from: None, serial, renew_only: false });
         let hello = Hello {
             protocol: PROTOCOL,
             version: "bench".to_owned(),

@@ -164,13 +164,16 @@ impl Orchestrator {
 
     /// What clusters have said since the last tick, for others and for later.
     pub(super) fn hear_what_was_said(&mut self) {
-        let Said { by, projects, nodes } = std::mem::take(&mut self.todo.said);
+        let Said { by, projects, nodes, landmarks } = std::mem::take(&mut self.todo.said);
         by.into_iter().for_each(|id| self.remember(id));
         let made = |project: &&Name| self.projects.contains(project);
         let made: Vec<_> = projects.iter().filter(made).collect();
         made.into_iter().for_each(|project| self.touch_project(project));
         if nodes {
             self.touch_projects();
+        }
+        if landmarks {
+            self.tell_landmarks();
         }
     }
 

@@ -124,6 +124,10 @@ impl Orchestrator {
         let except = active.and_then(|id| self.placements.get(&id)).map(|placement| placement.member);
         let mut ask = Ask::new(spec, refused);
         ask.around = self.around(demand.part.wish, &demand.part.service, spec, except);
+        if matches!(slot_id.1, SlotIndex::Node(_)) {
+            // One on each node: how far others are, nobody can choose.
+            ask.around.ways.clear();
+        }
         if *spec.placement.strategy_or(&self.config.strategy) == Strategy::Random {
             ask.slot = random::number(&[
                 &demand.part.app.to_string(),

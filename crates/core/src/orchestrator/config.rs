@@ -1,6 +1,7 @@
 //! What an orchestrator is told at its start.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use holm_model::expose::PortRange;
@@ -26,8 +27,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where its nodes are that name no place of their own.
     pub location: Option<Point>,
-    /// Where others may dial it, `host:port`, to measure their way; `None`: nowhere.
-    pub advertise: Option<String>,
+    /// Where others may dial it to measure their way; `None`: nowhere.
+    pub advertise: Option<SocketAddr>,
     /// Generations of an application whose specification is kept.
     pub generations: usize,
     /// Ports that services may be exposed at here.

@@ -1,5 +1,7 @@
 //! What happens to an orchestrator machine, and what it wants done.
 
+use std::net::IpAddr;
+
 use holm_model::coordinate::Coordinate;
 use holm_model::id::MemberId;
 use holm_model::message::{Down, Up};
@@ -37,6 +39,8 @@ pub enum Event {
     LinkOpened {
         link: LinkId,
         member: MemberId,
+        /// Where it comes from; `None`: that is not known.
+        from: Option<IpAddr>,
         serial: String,
         renew_only: bool,
     },

@@ -54,6 +54,8 @@ pub(super) struct Said {
     pub(super) projects: BTreeSet<Name>,
     /// How many nodes they have.
     pub(super) nodes: bool,
+    /// Where they are, or may be dialled; or somebody is there who was not told.
+    pub(super) landmarks: bool,
 }
 
 /// Instances and nodes by what they belong to.

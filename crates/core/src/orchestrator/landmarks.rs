@@ -1,19 +1,19 @@
 //! Points to which members measure their way: the orchestrators that may be dialled.
 //!
-//! Clusters say where they are; their parent tells all its members, and clusters hand that on to their nodes.
+//! Clusters say where they are; their parent tells its members, once a tick, and clusters hand that on to their nodes. A
+//! cluster is believed its port, and the address only where its link comes from: else it could send the whole sea to
+//! whomever it likes.
 
-use holm_model::coordinate::{Coordinate, Landmark};
+use std::net::SocketAddr;
+
+use holm_model::coordinate::{Coordinate, Landmark, MOST_LANDMARKS};
 use holm_model::id::MemberId;
-use holm_model::member::{Aggregate, Role};
 use holm_model::message::{Down, READS_PLACING};
+use holm_model::state::MemberState;
 
 use super::event::Effect;
+use super::members::Live;
 use super::{Orchestrator, Tier};
-
-/// Told to one member: each is measured by all, for ever.
-const MOST: usize = 8;
-/// Of an address.
-const MOST_BYTES: usize = 260;
 
 impl Orchestrator {
     /// The shell has measured where we are.
@@ -23,59 +23,53 @@ impl Orchestrator {
     }
 
     pub(super) fn landmarks_told(&mut self, landmarks: &[Landmark]) {
-        let sane =
-            |landmark: &&Landmark| landmark.coordinate.is_sane() && landmark.address.len() <= MOST_BYTES;
-        let landmarks: Vec<_> = landmarks.iter().filter(sane).take(MOST).cloned().collect();
-        if self.parent.landmarks != landmarks {
-            self.parent.landmarks = landmarks;
-            self.tell_all_landmarks();
+        let fit = landmarks.iter().filter(|landmark| landmark.may_be_dialled());
+        self.parent.landmarks = fit.take(MOST_LANDMARKS).copied().collect();
+        self.todo.said.landmarks = true;
+    }
+
+    /// Whoever reads that, and was told something else before.
+    pub(super) fn tell_landmarks(&mut self) {
+        let own: Vec<_> = self.live.iter().filter_map(|(id, live)| Some((*id, landmark(live)?))).collect();
+        let greeted = self.live.iter().filter(|(_, live)| live.session > 0 && live.link.is_some());
+        let reads = |id| self.reads_of(id).is_some_and(|reads| reads >= READS_PLACING);
+        let members: Vec<_> = greeted.map(|(id, _)| *id).filter(|id| reads(*id)).collect();
+        for id in members {
+            let landmarks = landmarks_for(id, &own, &self.parent.landmarks);
+            let Some(live) = self.live.get_mut(&id).filter(|live| live.landmarks != landmarks) else {
+                continue;
+            };
+            live.landmarks.clone_from(&landmarks);
+            let message = Down::Landmarks { landmarks };
+            self.effects.extend(live.link.map(|link| Effect::Send { link, message }));
         }
-    }
-
-    /// A cluster has told of itself: others hear where it is if that is news.
-    pub(super) fn landmark_moved(&mut self, id: MemberId, before: &Aggregate) {
-        let now = self.live.get(&id).and_then(|live| live.aggregate.landmark.as_ref());
-        if before.landmark.as_ref() != now {
-            self.tell_all_landmarks();
-        }
-    }
-
-    pub(super) fn has_landmarks(&self) -> bool {
-        !self.parent.landmarks.is_empty() || self.live.values().any(|live| live.aggregate.landmark.is_some())
-    }
-
-    fn tell_all_landmarks(&mut self) {
-        for id in self.live.keys().copied().collect::<Vec<_>>() {
-            self.tell_landmarks(id);
-        }
-    }
-
-    /// On the member's link, if it has one and reads that.
-    pub(super) fn tell_landmarks(&mut self, id: MemberId) {
-        let greeted = self.live.get(&id).filter(|live| live.session > 0).and_then(|live| live.link);
-        let Some(link) = greeted.filter(|_| self.reads_of(id).is_some_and(|reads| reads >= READS_PLACING))
-        else {
-            return;
-        };
-        let landmarks = self.landmarks_for(id);
-        self.effects.push(Effect::Send { link, message: Down::Landmarks { landmarks } });
-    }
-
-    fn landmarks_for(&self, id: MemberId) -> Vec<Landmark> {
-        let clusters = self.live.iter().filter(|(other, _)| **other != id);
-        let clusters =
-            clusters.filter(|(other, _)| self.members.get(other).is_some_and(|m| m.role == Role::Cluster));
-        let told = clusters.filter_map(|(_, live)| live.aggregate.landmark.as_ref());
-        let fit = |landmark: &&Landmark| {
-            let Landmark { address, coordinate } = landmark;
-            coordinate.is_sane() && coordinate.is_settled() && address.len() <= MOST_BYTES
-        };
-        told.chain(&self.parent.landmarks).filter(fit).take(MOST).cloned().collect()
     }
 
     /// Where we are, for our parent.
     pub(super) fn own_landmark(&self) -> Option<Landmark> {
-        let address = self.config.advertise.clone().filter(|_| self.config.tier == Tier::Cluster)?;
+        let address = self.config.advertise.filter(|_| self.config.tier == Tier::Cluster)?;
         Some(Landmark { address, coordinate: self.parent.coordinate? })
     }
 }
+
+/// Where others may dial a cluster.
+fn landmark(live: &Live) -> Option<Landmark> {
+    let Landmark { address, coordinate } =
+        live.aggregate.landmark.filter(|_| live.state != MemberState::Offline)?;
+    let ip = address.ip().to_canonical();
+    // Without what an IPv6 address says beside: that means nothing elsewhere.
+    let landmark = Landmark { address: SocketAddr::new(ip, address.port()), coordinate };
+    (live.from == Some(ip) && landmark.may_be_dialled()).then_some(landmark)
+}
+
+/// The next ones in the order of members, round and round: so each is dialled by few, and those stay the same when
+/// others come.
+fn landmarks_for(id: MemberId, own: &[(MemberId, Landmark)], of_parent: &[Landmark]) -> Vec<Landmark> {
+    let (before, after) = own.split_at(own.partition_point(|(other, _)| *other <= id));
+    let others = after.iter().chain(before).filter(|(other, _)| *other != id);
+    others.map(|(_, landmark)| landmark).chain(of_parent).take(MOST_LANDMARKS).copied().collect()
+}
+
+#[cfg(test)]
+#[path = "landmarks_tests.rs"]
+mod tests;

@@ -4,9 +4,11 @@
 //! time and anew after a pause of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use holm_model::capability::Capability;
+use holm_model::coordinate::Landmark;
 use holm_model::healing::SHORTEST_LOSS;
 use holm_model::id::MemberId;
 use holm_model::item::{Item, Obeyed, PackedItem, Part, ShareSlots};
@@ -27,6 +29,10 @@ use crate::held::covers;
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) link: Option<LinkId>,
+    /// Where its last link came from.
+    pub(super) from: Option<IpAddr>,
+    /// What it was told to dial in this session.
+    pub(super) landmarks: Vec<Landmark>,
     pub(super) session: u64,
     /// Sequence of the session's last facts.
     pub(super) sequence: u64,
@@ -117,6 +123,8 @@ impl Live {
     pub(super) fn new(now: Duration) -> Self {
         Self {
             link: None,
+            from: None,
+            landmarks: Vec::new(),
             session: 0,
             sequence: 0,
             heard: now,
@@ -143,7 +151,13 @@ impl Live {
 }
 
 impl Orchestrator {
-    pub(super) fn link_opened(&mut self, link: LinkId, id: MemberId, serial: &str, renew_only: bool) {
+    pub(super) fn link_opened(
+        &mut self,
+        link: LinkId,
+        (id, from): (MemberId, Option<IpAddr>),
+        serial: &str,
+        renew_only: bool,
+    ) {
         if self.is_revoked(serial) || self.is_void(id) {
             return self.close(link, "this certificate was revoked; join anew with a token");
         }
@@ -159,6 +173,7 @@ impl Orchestrator {
         self.leases.forget_asked(id);
         if let Some(live) = self.live.get_mut(&id) {
             live.heard = self.now.boot;
+            live.from = from.map(|ip| ip.to_canonical());
         }
         let serial = serial.to_owned();
         self.members.change(&mut self.journal, &id, |member| {
@@ -246,6 +261,8 @@ impl Orchestrator {
         self.leases.forget_asked(id);
         let Some(live) = self.live.get_mut(&id) else { return };
         live.link = Some(link);
+        live.landmarks.clear();
+        self.todo.said.landmarks = true;
         live.session = self.links.sessions;
         live.sequence = 0;
         let freezes = behind && !live.frozen;
@@ -260,9 +277,6 @@ impl Orchestrator {
         self.effects.push(Effect::Send { link, message: Down::Welcome(welcome) });
         self.unsync(id);
         self.reads(id, hello.reads);
-        if self.has_landmarks() {
-            self.tell_landmarks(id);
-        }
         if freezes {
             self.note_freezing(id);
         }
@@ -322,6 +336,7 @@ impl Orchestrator {
             if let Some(link) = live.link {
                 self.close(link, "this member was removed");
             }
+            self.todo.said.landmarks |= live.aggregate.landmark.is_some();
             self.forget_nodes(id, &live);
         }
         self.forget_instances(id);
@@ -365,6 +380,7 @@ impl Orchestrator {
         };
         let dangling = silence >= deadlines.replace;
         let (old, dangled) = (live.state, live.dangling);
+        self.todo.said.landmarks |= old != state && live.aggregate.landmark.is_some();
         let given_up = state == MemberState::Offline && live.session == 0;
         (live.state, live.dangling) = (state, dangling);
         let before = std::mem::replace(&mut live.silence, silence);

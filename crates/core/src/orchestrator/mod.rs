@@ -334,8 +334,8 @@ impl Orchestrator {
         match event {
             Event::Tick => self.tick(),
             Event::Command { ticket, actor, command } => self.admit(ticket, &actor, command),
-            Event::LinkOpened { link, member, serial, renew_only } => {
-                self.link_opened(link, member, &serial, renew_only);
+            Event::LinkOpened { link, member, from, serial, renew_only } => {
+                self.link_opened(link, (member, from), &serial, renew_only);
             }
             Event::LinkMessage { link, message } => self.link_message(link, message),
             Event::LinkClosed { link } => self.link_closed(link),

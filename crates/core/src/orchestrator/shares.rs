@@ -16,8 +16,8 @@ impl Orchestrator {
         let Some(live) = self.live.get_mut(&id).filter(|live| live.aggregate != aggregate) else { return };
         let more = aggregate.offers_more_than(&live.aggregate);
         let nodes = live.aggregate.nodes != aggregate.nodes;
-        let before = std::mem::replace(&mut live.aggregate, aggregate);
-        self.landmark_moved(id, &before);
+        self.todo.said.landmarks |= live.aggregate.landmark != aggregate.landmark;
+        live.aggregate = aggregate;
         if nodes {
             self.todo.said.by.insert(id);
             self.todo.said.nodes = true;

@@ -88,10 +88,9 @@ impl Placed {
         }
     }
 
-    /// The members that have one.
-    pub(super) fn members(&self, wish: WishId, service: &Name) -> impl Iterator<Item = MemberId> {
-        let on = self.wishes.get(&wish).and_then(|services| services.get(service)).map(|service| &service.on);
-        on.into_iter().flat_map(BTreeMap::keys).copied()
+    /// The slots that waited for this, as somebody else has told where it is.
+    pub(super) fn told(&mut self, wish: WishId, service: &Name) -> BTreeSet<SlotId> {
+        self.followers.remove(&(wish, service.clone())).unwrap_or_default()
     }
 
     /// Services of a wish that are placed, as they were last.
@@ -100,7 +99,7 @@ impl Placed {
         services.filter_map(|(name, service)| Some((name, service.spec.as_deref()?)))
     }
 
-    fn there(&self, wish: WishId, service: &Name, except: Option<MemberId>) -> There<'_> {
+    pub(super) fn there(&self, wish: WishId, service: &Name, except: Option<MemberId>) -> There<'_> {
         let on = self.wishes.get(&wish).and_then(|services| services.get(service)).map(|service| &service.on);
         There { on, except }
     }
@@ -145,7 +144,12 @@ impl Orchestrator {
                 }
             }
         }
-        around.ways = self.ways(wish, service, spec);
+        let own = self.placed.there(wish, service, except);
+        around.ways = self.ways(wish, service, spec, own);
+        if !around.ways.is_empty() {
+            // How far others are depends on what does not count.
+            around.own = own;
+        }
         around
     }
 

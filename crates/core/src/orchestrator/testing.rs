@@ -86,7 +86,7 @@ impl Root {
 
     pub(super) fn call_as(&mut self, link: u64, member: MemberId, role: Role, reads: u32) -> Vec<Down> {
         let link = LinkId(link);
-        self.step(Event::LinkOpened { link, member, serial: "1".to_owned(), renew_only: false });
+        self.step(Event::LinkOpened { link, member, from: None, serial: "1".to_owned(), renew_only: false });
         let (version, name, digest) = ("0".to_owned(), "fl-1".parse().unwrap(), Default::default());
         let hello = Hello { protocol: PROTOCOL, version, role, name, obeyed: None, digest, reads };
         self.step(Event::LinkMessage { link, message: Up::Hello(hello) });

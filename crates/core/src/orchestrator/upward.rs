@@ -94,6 +94,8 @@ impl Orchestrator {
         match key {
             ItemKey::Share(id) => self.share_changed(*id),
             ItemKey::Endpoints(key) => {
+                let waited = self.placed.told(key.service.wish, &key.service.service);
+                self.todo.slots.extend(waited);
                 self.todo.endpoints.insert(key.clone());
             }
             ItemKey::Revocation(text) => self.obey_order(text),

@@ -4,17 +4,17 @@ use holm_model::coordinate::{Coordinate, Region};
 use holm_model::id::{MemberId, WishId};
 use holm_model::item::{EndpointsKey, Item, ItemKey};
 use holm_model::name::Name;
-use holm_model::placement::Strategy;
+use holm_model::placement::{Bound, Strategy};
 use holm_model::service::{Connect, ServiceSpec};
 use holm_model::slot::ServiceKey;
 
 use super::Orchestrator;
-use crate::scheduler::{Spot, Target, Way};
+use crate::scheduler::{Spot, Target, There, Way};
 
 impl Orchestrator {
     /// From `service` to what it connects to, to whatever wants to be near it, and to its users. Without a bound a way
-    /// counts for the strategy `latency` only.
-    pub(super) fn ways(&self, wish: WishId, service: &Name, spec: &ServiceSpec) -> Vec<Way> {
+    /// counts for the strategy `latency` only. `own`: the service's other instances.
+    pub(super) fn ways(&self, wish: WishId, service: &Name, spec: &ServiceSpec, own: There<'_>) -> Vec<Way> {
         let all = *spec.placement.strategy_or(&self.config.strategy) == Strategy::Latency;
         let counts = |connect: &&Connect| all || connect.bound.is_some();
         let connects = spec
@@ -28,9 +28,10 @@ impl Orchestrator {
             self.placed.siblings(wish).filter(|(name, _)| *name != service).flat_map(|(name, sibling)| {
                 let to_us =
                     sibling.connects.iter().filter(|connect| connect.service == *service).filter(counts);
-                to_us.map(move |connect| Way {
-                    to: Target::Service { name: name.clone(), at: self.spots(wish, name) },
-                    bound: connect.bound,
+                to_us.map(move |connect| {
+                    let others = self.spots(wish, service, own);
+                    let at = self.far_from_all(wish, name, &others, connect.bound);
+                    Way { to: Target::Service { name: name.clone(), at }, bound: connect.bound }
                 })
             });
         connects.chain(near).chain(users).collect()
@@ -40,24 +41,38 @@ impl Orchestrator {
     fn target(&self, wish: WishId, connect: &Connect) -> Target {
         let service = ServiceKey { wish, service: connect.service.clone() };
         let key = ItemKey::Endpoints(EndpointsKey { service, port: connect.port.clone() });
-        let mut at = self.spots(wish, &connect.service);
+        let mut at = self.spots(wish, &connect.service, self.placed.there(wish, &connect.service, None));
         if let Some(Item::Endpoints(told)) = self.held.get(&key).and_then(|packed| packed.unpack().ok()) {
             let elsewhere = told.endpoints.iter().filter(|e| !self.reigns.contains(&e.instance.0.epoch));
-            let known = elsewhere.filter_map(|e| e.coordinate).filter(Coordinate::is_sane);
-            at.extend(known.map(|there| Spot { on: None, region: there.into() }));
+            let region = |there: Option<Coordinate>| there.filter(Coordinate::is_settled).map(Region::from);
+            at.extend(elsewhere.map(|e| Spot { on: None, region: region(e.coordinate) }));
         }
         Target::Service { name: connect.service.clone(), at }
     }
 
-    /// Of a service's instances on our own members.
-    fn spots(&self, wish: WishId, service: &Name) -> Vec<Spot> {
-        let on = |member: MemberId| {
-            let regions = self.regions_on(member, wish, service).into_iter();
-            regions.map(move |region| Spot { on: Some(member), region })
+    /// Instances of `name` that none of `others` is near enough to: of several, one is enough.
+    fn far_from_all(&self, wish: WishId, name: &Name, others: &[Spot], bound: Option<Bound>) -> Vec<Spot> {
+        let near = |spot: &Spot| {
+            let most = bound.map(|bound| bound.latency);
+            others.iter().filter_map(|other| other.way_to(spot)).any(|way| Some(way) <= most)
         };
-        self.placed.members(wish, service).flat_map(on).collect()
+        let mut at = self.spots(wish, name, self.placed.there(wish, name, None));
+        at.retain(|spot| !near(spot));
+        at
     }
 
+    /// Of a service's instances on our own members.
+    fn spots(&self, wish: WishId, service: &Name, there: There<'_>) -> Vec<Spot> {
+        let on = |member: MemberId| {
+            let regions = self.regions_on(member, wish, service);
+            let unknown = regions.is_empty().then_some(None);
+            let regions = regions.into_iter().map(Some).chain(unknown);
+            regions.map(move |region| Spot { on: Some(member), region })
+        };
+        there.members().flat_map(on).collect()
+    }
+
+    /// As far as is known.
     fn regions_on(&self, member: MemberId, wish: WishId, service: &Name) -> Vec<Region> {
         let Some(live) = self.live.get(&member) else { return Vec::new() };
         if live.facts.is_some() {
@@ -74,11 +89,11 @@ impl Orchestrator {
         }
     }
 
-    /// Of a node, by its path from here.
+    /// Of a node, by its path from here; `None`: it does not know yet, or says what cannot be.
     pub(super) fn coordinate_of(&self, node: &[MemberId]) -> Option<Coordinate> {
         let live = self.live.get(node.first()?)?;
         let facts =
             if node.len() == 1 { live.facts.as_ref() } else { live.nodes.get(node).map(|node| &node.facts) };
-        facts?.coordinate.filter(|known| known.is_sane() && known.is_settled())
+        facts?.coordinate.filter(Coordinate::is_settled)
     }
 }

@@ -37,7 +37,8 @@ pub enum Target {
 pub struct Spot {
     /// The member that has it, if it is one of the asking orchestrator's.
     pub on: Option<MemberId>,
-    pub region: Region,
+    /// `None`: nobody knows yet.
+    pub region: Option<Region>,
 }
 
 /// What is estimated of a way, and what may be at most.
@@ -109,19 +110,15 @@ fn estimate(ask: &Ask<'_>, member: &Candidate<'_>, to: &Target) -> Option<Latenc
     }
 }
 
-/// The least that it can be from somewhere in `here` and `area`. On one node there is no way at all, and on a cluster it
-/// may be the same node.
-fn one(member: MemberId, here: Option<Region>, area: Option<Area>, to: &Target) -> Option<Latency> {
+/// The least that it can be from somewhere in `region` and `area`.
+fn one(member: MemberId, region: Option<Region>, area: Option<Area>, to: &Target) -> Option<Latency> {
     match to {
         Target::Service { at, .. } => {
-            let there = at.iter().map(|spot| match spot.on {
-                Some(on) if on == member => Some(Latency(0)),
-                _ => Some(here?.least(&spot.region)),
-            });
-            there.flatten().min()
+            let here = Spot { on: Some(member), region };
+            at.iter().filter_map(|spot| here.way_to(spot)).min()
         }
         Target::Users(point) => {
-            let access = here.map_or(Latency(0), |here| Latency(here.height));
+            let access = Latency(region?.height);
             Some(over_ground(area?.least_distance(*point)).plus(access))
         }
     }
@@ -130,6 +127,19 @@ fn one(member: MemberId, here: Option<Region>, area: Option<Area>, to: &Target) 
 fn over_ground(Distance(metres): Distance) -> Latency {
     let micros = u64::from(metres) * DETOUR_PERCENT * 10 / METRES_PER_MILLISECOND;
     Latency(u32::try_from(micros).unwrap_or(u32::MAX))
+}
+
+// === impl Spot ===
+
+impl Spot {
+    /// The least that it can be. On one node there is no way at all, and on a cluster it may be the same node.
+    #[must_use]
+    pub fn way_to(&self, other: &Self) -> Option<Latency> {
+        if self.on.is_some() && self.on == other.on {
+            return Some(Latency(0));
+        }
+        Some(self.region?.least(&other.region?))
+    }
 }
 
 // === impl Target ===

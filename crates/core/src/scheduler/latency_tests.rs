@@ -23,7 +23,7 @@ fn bound(millis: u32, weight: Option<u32>) -> Option<Bound> {
 }
 
 fn db(places: &[Coordinate], bound: Option<Bound>) -> Way {
-    let spot = |place: &Coordinate| Spot { on: None, region: (*place).into() };
+    let spot = |place: &Coordinate| Spot { on: None, region: Some((*place).into()) };
     let at = places.iter().map(spot).collect();
     Way { to: Target::Service { name: Name::new("db").unwrap(), at }, bound }
 }
@@ -112,6 +112,22 @@ fn on_one_node_there_is_no_way() {
         at[0].on = Some(MemberId("1-000000000001-1".parse().unwrap()));
     }
     assert_eq!(said(Some(at(90_000, 5_000)), None, vec![way]), (None, None, (0, 0)));
+}
+
+#[test]
+fn of_what_is_nobody_knows_where_only_its_own_node_is_near() {
+    let way = |on: Option<&str>| {
+        let mut way = db(&[at(0, 10)], bound(10, None));
+        if let Target::Service { at, .. } = &mut way.to {
+            at[0] = Spot { on: on.map(|on| MemberId(on.parse().unwrap())), region: None };
+        }
+        way
+    };
+    let unknown = "the latency to `db` is not known yet, 10ms at most";
+    let (node, cluster, _) = said(Some(at(0, 10)), None, vec![way(Some("1-000000000001-2"))]);
+    assert_eq!((node.as_deref(), cluster), (Some(unknown), None), "a cluster may know better");
+    assert_eq!(said(Some(at(0, 10)), None, vec![way(None)]).0.as_deref(), Some(unknown));
+    assert_eq!(said(None, None, vec![way(Some("1-000000000001-1"))]), (None, None, (0, 0)));
 }
 
 #[test]

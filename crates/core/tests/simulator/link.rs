@@ -95,7 +95,8 @@ impl World {
             self.name(who),
             self.orchestrators[parent].config.name
         );
-        let opened = Event::LinkOpened { link: LinkId(connection), member: id, serial, renew_only: false };
+        let link_id = LinkId(connection);
+        let opened = Event::LinkOpened { link: link_id, member: id, from: None, serial, renew_only: false };
         self.orchestrator_event(parent, opened);
         match who {
             Who::Orchestrator(orch) => self.orchestrator_event(orch, Event::ParentOpened),

@@ -146,7 +146,10 @@ pub(crate) fn down() -> Vec<Down> {
         Down::Bulk,
         Down::Pong { stamp: 7, coordinate: coordinate() },
         Down::Landmarks {
-            landmarks: vec![Landmark { address: "192.0.2.7:7700".to_owned(), coordinate: coordinate() }],
+            landmarks: vec![Landmark {
+                address: "192.0.2.7:7700".parse().unwrap(),
+                coordinate: coordinate(),
+            }],
         },
         Down::Time { now: 1_800_000_000 },
         Down::Refused { reason: "this certificate was revoked".to_owned() },
@@ -303,6 +306,7 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
         coordinate: None,
     };
     let unready = Endpoint { unready: true, ..endpoint.clone() };
+    let located = Endpoint { coordinate: Some(coordinate()), ..endpoint.clone() };
     vec![
         (
             "item-share",
@@ -319,6 +323,7 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
         ("item-assignment-checked", Item::Assignment(Assignment { id, part: checked(), slot, held: false })),
         ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint] })),
         ("item-endpoints-unready", Item::Endpoints(Endpoints { endpoints: vec![unready] })),
+        ("item-endpoints-located", Item::Endpoints(Endpoints { endpoints: vec![located] })),
         ("item-revocation", Item::Revocation),
         ("item-project", Item::Project(allowance())),
     ]

@@ -210,7 +210,7 @@ impl Caller {
                 return None;
             }
             Down::Landmarks { landmarks } => {
-                self.settings.locating.hear(landmarks);
+                self.settings.locating.hear(&landmarks);
                 return None;
             }
             _ => {}

@@ -119,7 +119,8 @@ fn an_expired_certificate_opens_no_session() {
         machine.step(now, event);
         machine.take_effects()
     };
-    let opened = Event::LinkOpened { link, member, serial: "0001".to_owned(), renew_only: true };
+    let serial = "0001".to_owned();
+    let opened = Event::LinkOpened { link, member, from: None, serial, renew_only: true };
     assert_eq!(say(opened), []);
     let mut held = Held::load(&mut Snapshot::new()).unwrap();
     let hello = held.connected(Role::Node, name("fl-1"), "0.1.0".to_owned());

@@ -2,9 +2,9 @@
 
 use holm_model::coordinate::{Coordinate, Latency};
 use holm_model::member::NodeFacts;
-use holm_model::placement::{Bound, NearUsers, Strategy};
+use holm_model::placement::{Bound, Company, NearUsers, Scope, Strategy};
 
-use crate::fleet::{Spec, app, fleet, nodes, steady};
+use crate::fleet::{Spec, app, fleet, name, nodes, steady};
 use crate::world::World;
 
 /// Nodes that are so many milliseconds along a line.
@@ -21,9 +21,13 @@ fn db() -> Spec {
 }
 
 fn web(millis: u32) -> Spec {
-    let mut web = steady().memory("16Mi").connects("db", "sql");
-    web.0.connects[0].bound = Some(Bound { latency: Latency(millis * 1_000), weight: None });
-    web
+    bound_to("db", millis)
+}
+
+fn bound_to(service: &str, millis: u32) -> Spec {
+    let mut spec = steady().memory("16Mi").connects(service, "sql");
+    spec.0.connects[0].bound = Some(Bound { latency: Latency(millis * 1_000), weight: None });
+    spec
 }
 
 fn shortest(mut spec: Spec) -> Spec {
@@ -88,6 +92,39 @@ fn whoever_is_bound_to_it_draws_a_service_near() {
     fleet.apply(app("shop").service("db", db(), 1).service("web", web(10).on_node("fl-2"), 1));
     fleet.run_until_running(2);
     assert!(!runs_on(&fleet, "db/0", "vienna/fl-1"), "{:?}", fleet.lines());
+}
+
+#[test]
+fn of_several_instances_one_near_enough_is_enough() {
+    let mut fleet = fleet().cluster("vienna", along(&[90, 0, 8]));
+    let mut db = db();
+    db.0.placement.apart.push(Company { service: name("db"), on: Scope::Node, weight: None });
+    let shop = |db: &Spec, replicas| {
+        app("shop").service("db", db.clone(), replicas).service("web", web(10).on_node("fl-2"), 1)
+    };
+    fleet.apply(shop(&db, 0));
+    fleet.run_until_running(1);
+    fleet.apply(shop(&db, 3));
+    fleet.run_until_running(4);
+    assert!(runs_on(&fleet, "db/0", "vienna/fl-2"), "the first one is near: {:?}", fleet.lines());
+}
+
+#[test]
+fn what_each_node_has_is_on_the_far_ones_too() {
+    let mut fleet = fleet().cluster("vienna", along(&[90, 0, 8]));
+    // By their names, the one that is bound comes first.
+    let web = bound_to("zone", 10).on_node("fl-2");
+    fleet.apply(app("shop").service("web", web, 1).per_node("zone", db()));
+    fleet.run_until_running(4);
+}
+
+#[test]
+fn while_nobody_knows_where_it_is_only_its_own_node_is_near() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("db", db().on_node("fl-2"), 1));
+    fleet.run_until_running(1);
+    fleet.apply(app("shop").service("db", db().on_node("fl-2"), 1).service("web", web(10), 1));
+    fleet.run_until("it runs there", |fleet| runs_on(fleet, "web/0", "vienna/fl-2"));
 }
 
 #[test]
