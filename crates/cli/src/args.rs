@@ -42,7 +42,7 @@ enum Command {
     /// Run the root orchestrator
     Root(RootDaemon),
     /// Run a cluster orchestrator, or remove a cluster from its root
-    Cluster(ClusterCommand),
+    Cluster(Box<ClusterCommand>),
     /// Run the agent of a node, or remove a node from its orchestrator
     Node(NodeCommand),
 
@@ -220,7 +220,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::PortForward(at) => done(run::single(port_forward::run(at))),
         Command::Demo(options) => done(run::single(demo::run(options))),
         Command::Root(daemon) => done(daemon.run()),
-        Command::Cluster(ClusterCommand { action, daemon }) => {
+        Command::Cluster(command) => {
+            let ClusterCommand { action, daemon } = *command;
             done(action.map_or_else(|| daemon.run(), |action| run::single(action.run())))
         }
         Command::Node(NodeCommand { action, daemon }) => {

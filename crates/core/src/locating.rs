@@ -121,12 +121,15 @@ impl Locator {
         }
     }
 
-    /// Our coordinate, if it settled or moved since it was told last.
+    /// Our coordinate, if it settled, moved, or became twice as sure since it was told last.
     pub fn news(&mut self) -> Option<Coordinate> {
         let now = self.vivaldi.coordinate();
         let news = match &self.told {
             None => now.is_settled(),
-            Some(told) => told.is_settled() != now.is_settled() || moved(told, &now),
+            Some(told) => {
+                let surer = now.error <= told.error / 2;
+                told.is_settled() != now.is_settled() || moved(told, &now) || surer
+            }
         };
         news.then(|| *self.told.insert(now))
     }
@@ -180,6 +183,19 @@ mod tests {
             now += locator.pause();
         }
         assert!(locator.news().is_some(), "the way is twice as long");
+    }
+
+    #[test]
+    fn whoever_is_near_is_told_to_be_sure_too() {
+        let mut locator = Locator::new("fl-1");
+        let told = (0..24).filter_map(|second| {
+            let now = Duration::from_secs(second);
+            let (stamp, _) = locator.round(now);
+            locator.pong(now + Duration::from_micros(300), stamp, Vivaldi::anchor());
+            locator.news()
+        });
+        let told: Vec<_> = told.collect();
+        assert!(told.last().unwrap().error < 300 && told.len() < 6, "{told:?}");
     }
 
     #[test]

@@ -39,16 +39,17 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 /// To add a kind: raise this by one, give the kind that number in `ItemKey::since` or `FactKey::since`, and have a
 /// golden sample of it. 0 is whoever says nothing, 1 passes over kinds that it does not know, 2 knows of
 /// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH), 4 of [healing](READS_HEALING) and of
-/// [units](READS_PLACING).
-pub const READS: u32 = 4;
+/// [units](READS_PLACING), 5 of [latency](READS_LATENCY).
+pub const READS: u32 = 5;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
 pub const READS_MUSTS: u32 = 2;
 /// From here on members know `health`, `ready` and `expose` of a service; before, they pass over them.
 pub const READS_HEALTH: u32 = 3;
-/// From here on clusters count units of capabilities and keep bounds of latency, and orchestrators answer pings; before,
-/// they pass over them.
+/// From here on clusters count units of capabilities; before, they pass over how many are asked.
 pub const READS_PLACING: u32 = 4;
+/// From here on clusters keep bounds of latency, and orchestrators answer pings; before, they pass over them.
+pub const READS_LATENCY: u32 = 5;
 /// From here on clusters know that the tokens of somebody can be void in one project; before, they pass over that.
 pub const READS_ROLES: u32 = 3;
 /// From here on a member knows of leases, and a cluster of [`Healing`](crate::healing::Healing).

@@ -10,7 +10,7 @@ use crate::capability::Capability;
 use crate::condition::Condition;
 use crate::coordinate::Latency;
 use crate::geo::{Distance, Point};
-use crate::message::{READS_MUSTS, READS_PLACING};
+use crate::message::{READS_LATENCY, READS_MUSTS, READS_PLACING};
 use crate::name::Name;
 use crate::taint::Toleration;
 use crate::units::Units;
@@ -173,7 +173,7 @@ impl Placement {
             ("with", READS_MUSTS, required(&self.with)),
             ("apart", READS_MUSTS, required(&self.apart)),
             ("require (units)", READS_PLACING, !self.units.is_empty()),
-            ("near", READS_PLACING, self.near.is_some_and(|near| near.bound.weight.is_none())),
+            ("near", READS_LATENCY, self.near.is_some_and(|near| near.bound.weight.is_none())),
         ];
         musts.into_iter().find_map(|(key, since, asked)| (asked && reads < since).then_some(key))
     }
@@ -276,7 +276,7 @@ mod tests {
     fn whoever_cannot_read_a_strategy_is_not_given_it() {
         let mut spec = crate::service::ServiceSpec::new("process".parse().unwrap(), vec!["x".into()]);
         spec.placement.strategy = Some(Strategy::Latency);
-        let musts = [spec.newer_must(READS_PLACING - 1), spec.newer_must(READS_PLACING)];
+        let musts = [spec.newer_must(READS_LATENCY - 1), spec.newer_must(READS_LATENCY)];
         assert_eq!(musts, [Some("strategy: latency"), None]);
     }
 

@@ -13,7 +13,7 @@ use crate::expose::Expose;
 use crate::healing::Healing;
 use crate::health::Check;
 use crate::job::Kind;
-use crate::message::{READS_HEALING, READS_HEALTH, READS_PLACING};
+use crate::message::{READS_HEALING, READS_HEALTH, READS_LATENCY};
 use crate::name::Name;
 use crate::resources::Resources;
 use crate::scale::Scale;
@@ -334,7 +334,7 @@ impl ServiceSpec {
             ("ready", self.ready.is_some(), READS_HEALTH),
             ("exclusive", self.healing.exclusive, READS_HEALING),
             // They could not even read what it says.
-            ("strategy: latency", self.placement.strategy == Some(Strategy::Latency), READS_PLACING),
+            ("strategy: latency", self.placement.strategy == Some(Strategy::Latency), READS_LATENCY),
         ];
         musts.into_iter().find_map(|(key, asked, since)| (asked && reads < since).then_some(key))
     }
@@ -346,7 +346,7 @@ impl ServiceSpec {
         let placement = || self.placement.newer_must(reads);
         let healing = || self.healing.must().filter(|_| reads < READS_HEALING);
         let bound = |connect: &Connect| connect.bound.is_some_and(|bound| bound.weight.is_none());
-        let latency = reads < READS_PLACING && self.connects.iter().any(bound);
+        let latency = reads < READS_LATENCY && self.connects.iter().any(bound);
         let must = self.newer_must(reads).or_else(|| exposes.then_some("expose")).or_else(placement);
         must.or_else(healing).or_else(|| latency.then_some("connects.latency"))
     }

@@ -20,7 +20,7 @@ use holm_link::renewal::Renewal;
 use holm_link::revocation::Revocations;
 use holm_link::session::{IncomingTunnels, Session, SessionEnd};
 use holm_link::verify::PeerIdentity;
-use holm_model::message::{Down, READS_PLACING, Up};
+use holm_model::message::{Down, READS_LATENCY, Up};
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -264,7 +264,7 @@ impl Uplink {
             Down::Landmarks { landmarks } => self.locating.hear(landmarks),
             Down::Welcome(welcome) => {
                 if let Some(open) = &mut self.state().open {
-                    open.answers = welcome.reads >= READS_PLACING;
+                    open.answers = welcome.reads >= READS_LATENCY;
                     open.renewal.welcomed();
                 }
             }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use holm_model::coordinate::{Coordinate, Landmark, MOST_LANDMARKS};
 use holm_model::id::MemberId;
-use holm_model::message::{Down, READS_PLACING};
+use holm_model::message::{Down, READS_LATENCY};
 use holm_model::state::MemberState;
 
 use super::event::Effect;
@@ -32,7 +32,7 @@ impl Orchestrator {
     pub(super) fn tell_landmarks(&mut self) {
         let own: Vec<_> = self.live.iter().filter_map(|(id, live)| Some((*id, landmark(live)?))).collect();
         let greeted = self.live.iter().filter(|(_, live)| live.session > 0 && live.link.is_some());
-        let reads = |id| self.reads_of(id).is_some_and(|reads| reads >= READS_PLACING);
+        let reads = |id| self.reads_of(id).is_some_and(|reads| reads >= READS_LATENCY);
         let members: Vec<_> = greeted.map(|(id, _)| *id).filter(|id| reads(*id)).collect();
         for id in members {
             let landmarks = landmarks_for(id, &own, &self.parent.landmarks);

@@ -21,7 +21,7 @@ impl Orchestrator {
             .connects
             .iter()
             .filter(counts)
-            .map(|connect| Way { to: self.target(wish, connect), bound: connect.bound });
+            .map(|connect| Way { to: self.connected(wish, connect), bound: connect.bound });
         let users =
             spec.placement.near.map(|near| Way { to: Target::Users(near.users), bound: Some(near.bound) });
         let near =
@@ -38,7 +38,7 @@ impl Orchestrator {
     }
 
     /// Where a service is that something connects to: what is placed here, and what others told of it.
-    fn target(&self, wish: WishId, connect: &Connect) -> Target {
+    fn connected(&self, wish: WishId, connect: &Connect) -> Target {
         let service = ServiceKey { wish, service: connect.service.clone() };
         let key = ItemKey::Endpoints(EndpointsKey { service, port: connect.port.clone() });
         let mut at = self.spots(wish, &connect.service, self.placed.there(wish, &connect.service, None));

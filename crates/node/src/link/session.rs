@@ -14,7 +14,7 @@ use holm_link::session::{
     ControlReceiver, ControlSender, IncomingTunnels, Limits, Session, SessionEnd, TrySendError,
 };
 use holm_link::verify::PeerIdentity;
-use holm_model::message::{Down, READS_PLACING, Up};
+use holm_model::message::{Down, READS_LATENCY, Up};
 use serde_bytes::ByteBuf;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -216,7 +216,7 @@ impl Caller {
             _ => {}
         }
         if let Down::Welcome(welcome) = &down {
-            if welcome.reads >= READS_PLACING {
+            if welcome.reads >= READS_LATENCY {
                 talk.measure_at = Instant::now();
             }
             talk.renewal.welcomed();

@@ -175,7 +175,7 @@ fn the_schema_refuses_what_has_the_wrong_shape() {
         "    restart: { attempts: 1001 }\n",
         "    stop: {}\n",
         "    connects: [ { service: web } ]\n",
-        "    connects: [ { service: web, port: p, latency: soon } ]\n",
+        "    connects: [ { service: web, port: p, latency: [1ms] } ]\n",
         "    volumes: [ { source: a } ]\n",
         "    workdir: [a]\n",
     ] {
