@@ -55,8 +55,15 @@ fn said(
         reads: None,
     };
     let id = MemberId("1-000000000001-1".parse().unwrap());
-    let node =
-        Candidate { id, name: &name, state: MemberState::Online, frozen: false, cordoned: false, kind };
+    let node = Candidate {
+        id,
+        name: &name,
+        state: MemberState::Online,
+        silence: std::time::Duration::ZERO,
+        frozen: false,
+        cordoned: false,
+        kind,
+    };
     let class = NodeClass {
         capabilities: capabilities.clone(),
         free: plenty,
