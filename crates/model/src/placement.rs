@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct Placement {
     /// How far at most it may be from people somewhere, as the network goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub near: Option<NearUsers>,
+    /// What follows when a required bound of latency is broken later.
+    #[serde(default, skip_serializing_if = "Violated::is_default")]
+    pub violated: Violated,
     /// Taints that it bears.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tolerates: BTreeSet<Toleration>,
@@ -118,6 +122,26 @@ pub struct Bound {
     pub weight: Option<u32>,
 }
 
+/// A required bound is broken while an instance runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violated {
+    /// Without a break for so long: estimates waver.
+    #[serde(rename = "for")]
+    pub lasting: Duration,
+    pub then: Consequence,
+}
+
+/// What follows from that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consequence {
+    /// It is said.
+    #[default]
+    Event,
+    /// It is said, and the instance moves to a member that keeps the bounds, if there is one.
+    Migrate,
+}
+
 /// A service of the same application, and what counts as the same place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Company {
@@ -148,6 +172,8 @@ pub struct StrategyError(String);
 pub const SENSITIVE: &str = "data/sensitive";
 /// Most of a [`Company::weight`] or [`Preference::weight`].
 pub const MOST_WEIGHT: u32 = 1_000;
+/// Least and most of [`Violated::lasting`].
+pub const LASTING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(86_400));
 
 // === impl Placement ===
 
@@ -193,6 +219,26 @@ impl Placement {
             || self.with.iter().chain(&self.apart).any(|company| company.weight.is_some())
             || self.near.is_some_and(|near| near.bound.weight.is_some())
     }
+}
+
+// === impl Violated ===
+
+impl Violated {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Violated {
+    fn default() -> Self {
+        Self { lasting: Duration::from_secs(60), then: Consequence::default() }
+    }
+}
+
+// === impl Consequence ===
+
+impl Consequence {
+    pub const ALL: [(&'static str, Self); 2] = [("event", Self::Event), ("migrate", Self::Migrate)];
 }
 
 // === impl Strategy ===

@@ -351,6 +351,13 @@ impl ServiceSpec {
         must.or_else(healing).or_else(|| latency.then_some("connects.latency"))
     }
 
+    /// Whether it must not be farther than so much from something.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        let connects = self.connects.iter().filter_map(|connect| connect.bound);
+        connects.chain(self.placement.near.map(|near| near.bound)).any(|bound| bound.weight.is_none())
+    }
+
     /// Secrets and files that an instance is given: a change of one concerns it.
     pub fn given(&self, project: &Name) -> impl Iterator<Item = ContentKey> {
         let secrets = self.secrets.keys().map(|name| (ContentKind::Secret, name));

@@ -25,6 +25,7 @@
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
 //! | [`lists`], [`endpoints`], [`contents`], [`allowances`] | what each member is told |
+//! | [`ways`], [`landmarks`], [`violating`] | how far services and members are from each other, and must not be |
 //! | [`exposing`], [`claiming`] | ports at this orchestrator that lead to services; who may have them |
 //! | [`reading`] | members of other versions, and what they cannot read |
 //! | [`identity`] | for whom nodes may ask who they are |
@@ -110,6 +111,7 @@ mod timing;
 mod updating;
 mod upward;
 mod views;
+mod violating;
 mod ways;
 
 use std::collections::BTreeMap;
@@ -158,6 +160,7 @@ use specs::Specs;
 use surroundings::Placed;
 use tally::Tally;
 use timing::Timing;
+use violating::Violations;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -217,6 +220,7 @@ pub struct Orchestrator {
     scaling: Scaling,
     consulting: Consulting,
     leases: Leases,
+    violations: Violations,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -302,6 +306,7 @@ impl Orchestrator {
             scaling: Scaling::default(),
             consulting: Consulting::default(),
             leases: Leases::default(),
+            violations: Violations::default(),
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),

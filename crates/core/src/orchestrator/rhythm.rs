@@ -47,6 +47,7 @@ impl Orchestrator {
         self.look_at_rollouts();
         self.look_at_runs();
         self.look_at_scales();
+        self.look_at_bounds();
         self.forget_last_words();
         self.tidy_tally();
         self.bury();

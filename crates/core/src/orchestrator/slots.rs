@@ -141,6 +141,7 @@ impl Orchestrator {
         self.slots.clear();
         self.load.clear();
         self.placed.clear();
+        self.violations.clear();
         self.rankings.clear();
         self.index.consumers.clear();
         self.index.readers.clear();
@@ -204,6 +205,7 @@ impl Orchestrator {
         let spec = self.specs.decode(&placement.part.spec);
         let takes = Takes::of(placement, spec.as_deref(), self.takes_nothing(id, placement));
         let followers = self.placed.add(placement, spec.as_ref());
+        self.violations.add(id, placement, spec.as_deref());
         if !followers.is_empty() {
             self.this_step.full = None;
             self.todo.slots.extend(followers);
@@ -235,6 +237,7 @@ impl Orchestrator {
             self.stop_needing_content(placement.member, key);
         }
         self.placed.take(placement);
+        self.violations.take(id);
         self.rankings.touch(placement.member);
         self.this_step.full = None;
         self.aggregate_stale = true;

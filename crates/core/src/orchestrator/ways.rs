@@ -17,13 +17,6 @@ impl Orchestrator {
     pub(super) fn ways(&self, wish: WishId, service: &Name, spec: &ServiceSpec, own: There<'_>) -> Vec<Way> {
         let all = *spec.placement.strategy_or(&self.config.strategy) == Strategy::Latency;
         let counts = |connect: &&Connect| all || connect.bound.is_some();
-        let connects = spec
-            .connects
-            .iter()
-            .filter(counts)
-            .map(|connect| Way { to: self.connected(wish, connect), bound: connect.bound });
-        let users =
-            spec.placement.near.map(|near| Way { to: Target::Users(near.users), bound: Some(near.bound) });
         let near =
             self.placed.siblings(wish).filter(|(name, _)| *name != service).flat_map(|(name, sibling)| {
                 let to_us =
@@ -34,7 +27,19 @@ impl Orchestrator {
                     Way { to: Target::Service { name: name.clone(), at }, bound: connect.bound }
                 })
             });
-        connects.chain(near).chain(users).collect()
+        self.own_ways(wish, spec).into_iter().chain(near).collect()
+    }
+
+    /// As [`Self::ways`], of what the service itself asks for.
+    pub(super) fn own_ways(&self, wish: WishId, spec: &ServiceSpec) -> Vec<Way> {
+        let all = *spec.placement.strategy_or(&self.config.strategy) == Strategy::Latency;
+        let counts = |connect: &&Connect| all || connect.bound.is_some();
+        let connects = spec.connects.iter().filter(counts);
+        let connects =
+            connects.map(|connect| Way { to: self.connected(wish, connect), bound: connect.bound });
+        let users = spec.placement.near;
+        let users = users.map(|near| Way { to: Target::Users(near.users), bound: Some(near.bound) });
+        connects.chain(users).collect()
     }
 
     /// Where a service is that something connects to: what is placed here, and what others told of it.

@@ -84,6 +84,15 @@ pub(super) fn broken(ask: &Ask<'_>, member: &Candidate<'_>) -> Option<Estimate> 
     })
 }
 
+/// A required bound that the member is known not to keep.
+#[must_use]
+pub fn too_slow(ask: &Ask<'_>, member: &Candidate<'_>) -> Option<Estimate> {
+    let required = estimates(ask, member).filter(|(_, weight)| weight.is_none());
+    required
+        .map(|(estimate, _)| estimate)
+        .find(|estimate| estimate.latency.zip(estimate.most).is_some_and(|(latency, most)| latency > most))
+}
+
 /// Weight of preferred bounds that it does not keep.
 pub(super) fn unmet(ask: &Ask<'_>, member: &Candidate<'_>) -> u32 {
     let kept = |estimate: &Estimate| estimate.latency.is_some_and(|latency| Some(latency) <= estimate.most);

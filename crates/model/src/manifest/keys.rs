@@ -62,12 +62,14 @@ pub(super) const PLACEMENT: Keys = Keys {
         "prefer",
         "sensitive",
         "near",
+        "violated",
         "tolerates",
     ],
     later: &[],
 };
 pub(super) const STRATEGY: Keys = Keys { known: &["spread", "external"], later: &[] };
 pub(super) const NEAR: Keys = Keys { known: &["users", "latency", "preferred"], later: &[] };
+pub(super) const VIOLATED: Keys = Keys { known: &["for", "then"], later: &[] };
 pub(super) const POINT: Keys = Keys { known: &["lat", "lon"], later: &[] };
 pub(super) const LOCATION: Keys = Keys { known: &["lat", "lon", "within"], later: &[] };
 pub(super) const COMPANY: Keys = Keys { known: &["service", "on", "preferred"], later: &[] };

@@ -12,8 +12,10 @@ use crate::duration::Span;
 use crate::geo::Point;
 use crate::name::Name;
 use crate::placement::{
-    Bound, Company, MOST_WEIGHT, Near, NearUsers, Placement, Preference, Scope, Strategy,
+    Bound, Company, Consequence, LASTING, MOST_WEIGHT, Near, NearUsers, Placement, Preference, Scope,
+    Strategy, Violated,
 };
+use crate::service::ServiceSpec;
 use crate::taint::Toleration;
 use crate::units::{Counted, Units};
 
@@ -39,6 +41,7 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
     let strategy = fields.optional("strategy", strategy);
     let location = fields.optional("location", location);
     let near = fields.optional("near", near);
+    let violated = fields.or_default("violated", violated);
     let condition = fields.optional("where", condition);
     let with = fields.or_default("with", |at| companies(at, outline));
     let apart = fields.or_default("apart", |at| companies(at, outline));
@@ -56,6 +59,7 @@ pub(super) fn placement(at: &At<'_>, outline: &Outline<'_>) -> Option<Placement>
         require,
         units,
         near: near?,
+        violated: violated?,
         tolerates: tolerates?,
         labels: labels?,
         strategy,
@@ -77,6 +81,7 @@ pub(super) fn check_per_node(at: &At<'_>) {
         ("strategy", "a strategy chooses among nodes"),
         ("prefer", "a preference chooses among nodes"),
         ("near", "a bound of latency chooses among nodes"),
+        ("violated", "a bound of latency chooses among nodes"),
     ] {
         if let Some(child) = at.child(key) {
             child.refuse_key::<()>(format_args!(
@@ -92,6 +97,15 @@ pub(super) fn check_bounds_per_node(connects: &At<'_>) {
     for at in list.into_iter().flatten().filter_map(|item| item.child("latency")) {
         at.refuse_key::<()>(
             "a bound of latency chooses among nodes, and `replicas: per-node` takes all that match; remove one of them",
+        );
+    }
+}
+
+/// Without a required bound of latency, nothing can be violated.
+pub(super) fn check_violated(place: &At<'_>, spec: &ServiceSpec) {
+    if let Some(at) = place.child("violated").filter(|_| !spec.is_bound()) {
+        at.refuse_key::<()>(
+            "no bound of latency is required (`connects: [{ …, latency: 20ms }]` or `near:`); remove it, or add one",
         );
     }
 }
@@ -222,6 +236,21 @@ pub(super) fn bound(fields: &Fields<'_>) -> Option<Option<Bound>> {
         return at.refuse_key("what is preferred? Write `latency`, too, or remove it");
     }
     Some(latency.map(|latency| Bound { latency: latency.into(), weight }))
+}
+
+fn violated(at: &At<'_>) -> Option<Violated> {
+    let fields = at.fields("a mapping, as in `{ for: 1m, then: migrate }`", &keys::VIOLATED)?;
+    let usual = Violated::default();
+    let lasting = fields.get("for").map_or(Some(usual.lasting), |at| {
+        let Span(lasting) = at.parsed("a duration, as in `1m`")?;
+        let (least, most) = LASTING;
+        if (least..=most).contains(&lasting) {
+            return Some(lasting);
+        }
+        at.refuse(format_args!("expected {} to {}, found {}", Span(least), Span(most), at.found()))
+    });
+    let then = fields.get("then").map_or(Some(usual.then), |at| at.one_of(&Consequence::ALL));
+    Some(Violated { lasting: lasting?, then: then? })
 }
 
 fn condition(at: &At<'_>) -> Option<Condition> {

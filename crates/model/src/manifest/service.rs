@@ -116,6 +116,9 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
         per_cluster,
     };
     healing::check_ending(&fields, &spec);
+    if let (Some(Replicas::Number(_)), Some(place)) = (replicas, fields.get("placement")) {
+        placing::check_violated(place, &spec);
+    }
     Some(ApplicationService { spec, replicas: replicas? })
 }
 

@@ -351,7 +351,7 @@ fn a_cluster_does_not_hand_back_what_waits_for_another_there() {
 }
 
 /// The node looks at itself again, and finds this.
-fn finds(fleet: &mut World, node: &str, change: impl FnOnce(&mut NodeFacts)) {
+pub(super) fn finds(fleet: &mut World, node: &str, change: impl FnOnce(&mut NodeFacts)) {
     let at = fleet.node_at(node);
     change(&mut fleet.nodes[at].facts);
     let facts = Box::new(fleet.nodes[at].facts.clone());

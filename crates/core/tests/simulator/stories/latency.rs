@@ -1,9 +1,12 @@
 //! Bounds of latency, and the strategy that makes ways short.
 
+use std::time::Duration;
+
 use holm_model::coordinate::{Coordinate, Latency};
 use holm_model::member::NodeFacts;
-use holm_model::placement::{Bound, Company, NearUsers, Scope, Strategy};
+use holm_model::placement::{Bound, Company, Consequence, NearUsers, Scope, Strategy};
 
+use super::choosing::finds;
 use crate::fleet::{Spec, app, fleet, name, nodes, steady};
 use crate::world::World;
 
@@ -37,6 +40,72 @@ fn shortest(mut spec: Spec) -> Spec {
 
 fn runs_on(fleet: &World, slot: &str, node: &str) -> bool {
     fleet.lines().contains(&format!("{slot} RUNNING {node}"))
+}
+
+/// The node is elsewhere in the network now.
+fn shift(fleet: &mut World, node: &str, millis: i32) {
+    let coordinate = Coordinate { at: [millis * 1_000, 0, 0], height: 100, error: 100 };
+    finds(fleet, node, |facts| facts.coordinate = Some(coordinate));
+}
+
+/// What the root's history says of bounds, in order.
+fn said_of_bounds(fleet: &World) -> Vec<(String, String, String)> {
+    let told = fleet.orchestrators.iter().flat_map(|site| &site.disk.history);
+    let told = told.filter(|change| ["violated", "kept"].contains(&change.to.as_str()));
+    told.map(|change| (change.slot.clone(), change.to.clone(), change.reason.clone())).collect()
+}
+
+#[test]
+fn a_bound_that_is_broken_later_is_told_and_so_is_its_end() {
+    let mut fleet = fleet().cluster("vienna", along(&[0, 5]));
+    let web = web(10).on_node("fl-2");
+    fleet.apply(app("shop").service("db", db().on_node("fl-1"), 1).service("web", web, 1));
+    fleet.run_until_running(2);
+    shift(&mut fleet, "vienna/fl-1", 40);
+    fleet.run_for(Duration::from_secs(50));
+    assert_eq!(said_of_bounds(&fleet), [], "estimates waver");
+    fleet.run_for(Duration::from_secs(20));
+    let why = "35.2ms to `db` by estimate, 10ms at most, for 1m";
+    let violated = ("web/0".to_owned(), "violated".to_owned(), why.to_owned());
+    assert_eq!(said_of_bounds(&fleet), std::slice::from_ref(&violated));
+    fleet.run_for(Duration::from_secs(200));
+    assert_eq!(said_of_bounds(&fleet), [violated], "once");
+    assert!(runs_on(&fleet, "web/0", "vienna/fl-2"), "an event is no order");
+    shift(&mut fleet, "vienna/fl-1", 0);
+    fleet.run_for(Duration::from_secs(10));
+    assert_eq!(said_of_bounds(&fleet).last().unwrap().1, "kept");
+}
+
+#[test]
+fn a_service_that_says_so_moves_to_where_its_bound_is_kept() {
+    let mut fleet = fleet().cluster("vienna", along(&[0, 5, 45]));
+    let mut web = web(10);
+    web.0.placement.violated.then = Consequence::Migrate;
+    web.0.placement.apart.push(Company { service: name("db"), on: Scope::Node, weight: None });
+    fleet.apply(app("shop").service("db", db().on_node("fl-1"), 1).service("web", web, 1));
+    fleet.run_until_running(2);
+    assert!(runs_on(&fleet, "web/0", "vienna/fl-2"), "{:?}", fleet.lines());
+    shift(&mut fleet, "vienna/fl-1", 40);
+    fleet.run_until("it is near again", |fleet| runs_on(fleet, "web/0", "vienna/fl-3"));
+    fleet.run_for(Duration::from_secs(10));
+    assert_eq!(fleet.processes("web"), ["vienna/fl-3"]);
+    assert_eq!(said_of_bounds(&fleet).len(), 1, "{:?}", said_of_bounds(&fleet));
+}
+
+#[test]
+fn a_service_stays_where_nobody_else_is_nearer_and_says_why() {
+    let mut fleet = fleet().cluster("vienna", along(&[0, 5]));
+    let mut web = web(10);
+    web.0.placement.violated.then = Consequence::Migrate;
+    web.0.placement.apart.push(Company { service: name("db"), on: Scope::Node, weight: None });
+    fleet.apply(app("shop").service("db", db().on_node("fl-1"), 1).service("web", web, 1));
+    fleet.run_until_running(2);
+    shift(&mut fleet, "vienna/fl-1", 40);
+    fleet.run_for(Duration::from_secs(200));
+    let said = said_of_bounds(&fleet);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].2.contains("; it stays: no place: fl-1: "), "{said:?}");
+    assert!(runs_on(&fleet, "web/0", "vienna/fl-2"));
 }
 
 #[test]

@@ -68,6 +68,10 @@ pub(in super::super) struct Placement {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "NearUsers")]
     near: Option<NearUsers>,
+    /// What follows when a required bound of latency (`connects`, `near`) is broken later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "Violated")]
+    violated: Option<Violated>,
     /// Taints of nodes that it bears; every other one keeps it away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 16))]
@@ -153,6 +157,26 @@ struct Users {
     lon: Degrees<Longitude>,
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, inline)]
+struct Violated {
+    /// Without a break for so long, `10s` to `1d`; default `1m`.
+    #[serde(rename = "for")]
+    #[schemars(default = "lasting")]
+    lasting: Span,
+    /// `event` (the default): it is said. `migrate`: the instance moves to where the bounds are kept, if that is anywhere.
+    #[schemars(default = "event")]
+    then: ConsequenceWord,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+enum ConsequenceWord {
+    Event,
+    Migrate,
+}
+
 /// Written as a number.
 #[derive(Debug)]
 struct Degrees<T>(T);
@@ -186,6 +210,14 @@ const fn one() -> u32 {
     1
 }
 
+fn lasting() -> Span {
+    Span(placement::Violated::default().lasting)
+}
+
+const fn event() -> ConsequenceWord {
+    ConsequenceWord::Event
+}
+
 // === impl From ===
 
 impl From<placement::Placement> for Placement {
@@ -214,6 +246,7 @@ impl From<placement::Placement> for Placement {
                 latency: near.bound.latency.into(),
                 preferred: near.bound.weight,
             }),
+            violated: (place.violated != placement::Violated::default()).then(|| place.violated.into()),
             tolerates: place.tolerates.into_iter().collect(),
         }
     }
@@ -236,6 +269,16 @@ impl From<placement::Strategy> for Strategy {
                 return Self::Spread(SpreadForm { spread: scope.to_string() });
             }
         })
+    }
+}
+
+impl From<placement::Violated> for Violated {
+    fn from(violated: placement::Violated) -> Self {
+        let then = match violated.then {
+            placement::Consequence::Event => ConsequenceWord::Event,
+            placement::Consequence::Migrate => ConsequenceWord::Migrate,
+        };
+        Self { lasting: Span(violated.lasting), then }
     }
 }
 

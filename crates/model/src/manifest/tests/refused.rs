@@ -195,6 +195,18 @@ const KEYS: &[(&str, &str)] = &[
         "app.yaml:7:62: services.web.placement.near.latency: expected 1ms to 10s, found `0s`",
     ),
     (
+        "    placement: { violated: { then: migrate } }\n",
+        "app.yaml:7:18: services.web.placement.violated: no bound of latency is required (`connects: [{ …, latency: 20ms }]` or `near:`); remove it, or add one",
+    ),
+    (
+        "    placement: { near: { users: { lat: 1, lon: 1 }, latency: 5ms }, violated: { for: 1s } }\n",
+        "app.yaml:7:86: services.web.placement.violated.for: expected 10s to 1d, found `1s`",
+    ),
+    (
+        "    placement: { near: { users: { lat: 1, lon: 1 }, latency: 5ms }, violated: { then: stop } }\n",
+        "app.yaml:7:87: services.web.placement.violated.then: expected `event` or `migrate`, found `stop`",
+    ),
+    (
         "    placement: { strategy: worst-fit }\n",
         "app.yaml:7:28: services.web.placement.strategy: expected `first-fit`, `best-fit`, `location`, `latency`, `random`, `spread` as in `{ spread: node }` (or `cluster`, or a label), or a scheduler of your own as in `{ external: green }`, found `worst-fit`",
     ),

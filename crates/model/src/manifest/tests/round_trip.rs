@@ -93,6 +93,7 @@ prop_compose! {
         condition in of(condition()),
         prefer in vec((condition(), 1..=1000_u32), 0..3),
         sensitive: bool,
+        violated in of((10..=86_400_u64, any::<bool>())),
         near in of((-90_000_000..=90_000_000_i32, -180_000_000..=180_000_000_i32, 1..=10_000_u32, of(1..=1000_u32))),
     ) -> Placement {
         let degrees = |millionths: i32| format!("{:.6}", f64::from(millionths) / 1e6);
@@ -104,13 +105,18 @@ prop_compose! {
             users: format!("{},{}", degrees(lat), degrees(lon)).parse().unwrap(),
             bound: placement::Bound { latency: Latency(millis * 1_000), weight },
         });
+        let bound = |near: &placement::NearUsers| near.bound.weight.is_none();
+        let violated = violated.filter(|_| near.as_ref().is_some_and(bound)).map(|(seconds, moves)| placement::Violated {
+            lasting: std::time::Duration::from_secs(seconds),
+            then: if moves { placement::Consequence::Migrate } else { placement::Consequence::Event },
+        });
         let strategy = strategy.filter(|strategy| *strategy != placement::Strategy::Location || location.is_some());
         let scheduler = scheduler.filter(|_| strategy.is_none());
         let prefer = prefer.into_iter().map(|(condition, weight)| Preference { condition, weight }).collect();
         let counted = |(capability, units): (&Capability, Option<u32>)| Some((capability.clone(), units?));
         let units = require.iter().zip(counts).filter_map(counted).collect();
         Placement {
-            near, cluster, node, require, units, tolerates, labels, strategy, scheduler, location, condition, prefer, sensitive,
+            near, violated: violated.unwrap_or_default(), cluster, node, require, units, tolerates, labels, strategy, scheduler, location, condition, prefer, sensitive,
             ..Placement::default()
         }
     }
@@ -359,6 +365,7 @@ prop_compose! {
             if replicas.is_none() {
                 (spec.placement.strategy, spec.placement.prefer) = (None, Vec::new());
                 (spec.placement.scheduler, spec.placement.near) = (None, None);
+                spec.placement.violated = placement::Violated::default();
                 spec.healing = Healing::default();
             }
             ApplicationService { spec, replicas: replicas.map_or(Replicas::PerNode, Replicas::Number) }

@@ -128,6 +128,9 @@ fn the_schema_accepts_what_the_reader_accepts() {
         process("    replicas: { total: 5, per-cluster: { min: 1, max: 3 } }\n"),
         process("    replicas: { per-cluster: { max: 3 } }\n"),
         process(
+            "    placement: { near: { users: { lat: 1, lon: 1 }, latency: 5ms }, violated: { for: 30s, then: migrate } }\n",
+        ),
+        process(
             "    resources: { cpu: 1 }\n    scale: { max: 3, cpu: 70%, stabilization: 1m, cooldown: 0s }\n",
         ),
         process("    ports: { a: 1 }\n    scale: { min: 2, max: 3, metric: { name: queue, target: 0.5 } }\n"),
@@ -169,6 +172,7 @@ fn the_schema_refuses_what_has_the_wrong_shape() {
         "    placement: { strategy: worst-fit }\n",
         "    placement: { location: { lat: 91, lon: 0 } }\n",
         "    placement: { with: [{ service: web }] }\n",
+        "    placement: { near: { users: { lat: 1, lon: 1 }, latency: 5ms }, violated: { then: stop } }\n",
         "    placement: { prefer: [{ where: \"true\", weight: 0 }] }\n",
         "    restart: always\n",
         "    restart: { policy: sometimes }\n",
