@@ -90,6 +90,9 @@ pub struct ShareReport {
     /// slots whose new specification has no place, so that what runs stays.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfilled: Vec<UnfilledSlot>,
+    /// Of a per-node share: how many nodes it is for; `None`: not known, or not told by older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u32>,
 }
 
 /// A slot that a cluster made and cannot fill.

@@ -33,7 +33,8 @@ impl Orchestrator {
             }),
             Wanted::One(_) | Wanted::PerNode => {
                 let mut slots = self.slots.of(&origin).filter(|(_, slot)| slot.wanted).peekable();
-                slots.peek().is_some() && slots.all(|(index, slot)| ended(index, slot))
+                let known = slots.peek().is_some() || !self.is_gathering();
+                known && slots.all(|(index, slot)| ended(index, slot))
             }
         }
     }

@@ -69,6 +69,8 @@ pub(super) struct Index {
     pub(super) readers: Readers,
     /// Slots of shares that their clusters cannot fill, or cannot replace while a node is silent.
     pub(super) unfilled_below: BTreeMap<AssignmentId, Vec<UnfilledSlot>>,
+    /// Nodes that a per-node share is for, as its cluster tells.
+    pub(super) nodes_below: BTreeMap<AssignmentId, u32>,
 }
 
 /// Links of members, and what may be said on them.

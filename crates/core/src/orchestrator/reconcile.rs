@@ -37,6 +37,10 @@ impl Orchestrator {
     /// All slots of an origin: those wanted are looked at, the others are given up.
     pub(super) fn reconcile(&mut self, origin: &Origin) {
         let demand = self.demands.get(origin).cloned();
+        if let Origin::Share(share) = origin {
+            // For how many nodes it is may be something else by now.
+            self.todo.shares.insert(*share);
+        }
         self.look_at_exposed(origin);
         self.look_at_scaled(origin);
         if demand.is_none() && !self.parent.open && self.is_unclaimed(origin) {

@@ -39,7 +39,10 @@ impl Orchestrator {
         self.answer_leases();
         self.ask_again();
         self.look_at_inquiries();
-        self.capacity_changed |= self.gathering.ends(self.now.boot, self.config.deadlines.replace);
+        if self.gathering.ends(self.now.boot, self.config.deadlines.replace) {
+            self.capacity_changed = true;
+            self.todo.shares.extend(self.verdicts.iter().map(|(share, _)| *share));
+        }
         self.todo.origins.append(&mut self.todo.updating);
         self.todo.slots.append(&mut self.todo.relieving);
         // How work goes is judged by slots as they are meant to be: after a start nothing was looked at yet.

@@ -42,7 +42,11 @@ impl Orchestrator {
                     let known = self.index.unfilled_below.insert(report.id, report.unfilled.clone());
                     known.as_ref() != Some(&report.unfilled)
                 };
-                if news {
+                let nodes = match report.nodes {
+                    Some(nodes) => self.index.nodes_below.insert(report.id, nodes),
+                    None => self.index.nodes_below.remove(&report.id),
+                };
+                if news || nodes != report.nodes {
                     self.tell_waiting_below(report.id, &placement);
                     self.todo.slots.insert(Self::slot_of(&placement));
                 }

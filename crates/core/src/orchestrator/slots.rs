@@ -180,6 +180,7 @@ impl Orchestrator {
         self.exposing.touch(&service_of(&old));
         self.set_item(old.member, old.key(id), None);
         self.index.unfilled_below.remove(&id);
+        self.index.nodes_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
         if let Some(slot) = self.slots.get_mut(&slot).filter(|slot| slot.active.is_none()) {

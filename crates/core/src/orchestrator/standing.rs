@@ -76,7 +76,15 @@ impl Orchestrator {
         };
         let shared = self.index.by_share.get(&id).into_iter().flatten();
         let mut copies = shared.chain([&id]).filter_map(|id| self.instances.get(id)).peekable();
-        copies.peek().is_some() && copies.all(over)
+        let nobody = placement.per_node && self.index.nodes_below.get(&id) == Some(&0);
+        (copies.peek().is_some() || nobody) && copies.all(over)
+    }
+
+    /// Of a per-node share: its cluster has told of as many instances as it has nodes for it, or why there are fewer.
+    fn is_complete_below(&self, share: AssignmentId) -> bool {
+        let told = self.index.by_share.get(&share).map_or(0, BTreeSet::len)
+            + self.index.unfilled_below.get(&share).map_or(0, Vec::len);
+        self.index.nodes_below.get(&share).is_none_or(|nodes| told >= *nodes as usize)
     }
 
     pub(super) fn standing(&self, id: AssignmentId) -> Standing {
@@ -102,11 +110,8 @@ impl Orchestrator {
         let none = heard.peek().is_none();
         let settled = heard
             .all(|report| matches!(stands(report, placement), Standing::Settled | Standing::Exhausted(_)));
-        if obeyed >= placement.revision && settled && (!none || placement.per_node) {
-            Standing::Settled
-        } else {
-            Standing::Moving
-        }
+        let complete = if placement.per_node { self.is_complete_below(id) } else { !none };
+        if obeyed >= placement.revision && settled && complete { Standing::Settled } else { Standing::Moving }
     }
 }
 

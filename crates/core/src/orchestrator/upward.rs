@@ -136,9 +136,17 @@ impl Orchestrator {
 
     pub(super) fn tell_verdict(&mut self, id: AssignmentId) {
         if let Some(verdict) = self.verdicts.get(&id).cloned() {
-            let unfilled = self.unfilled_of(id);
-            self.report_fact(Fact::Share(ShareReport { id, verdict, unfilled }));
+            let (unfilled, nodes) = (self.unfilled_of(id), self.nodes_of(id));
+            self.report_fact(Fact::Share(ShareReport { id, verdict, unfilled, nodes }));
         }
+    }
+
+    /// See [`ShareReport::nodes`].
+    fn nodes_of(&self, share: AssignmentId) -> Option<u32> {
+        let origin = Origin::Share(share);
+        let demand = self.demands.get(&origin).filter(|demand| demand.slots == Wanted::PerNode)?;
+        let known = !self.is_gathering();
+        known.then(|| u32::try_from(self.wanted(&origin, demand).len()).unwrap_or(u32::MAX))
     }
 
     /// What the parent has to hear of the share's slots: see [`ShareReport::unfilled`].

@@ -381,8 +381,9 @@ pub(crate) fn later_facts() -> Vec<(&'static str, Fact)> {
 fn facts() -> Facts {
     let refused =
         Verdict::Refused { reason: "64 MiB free, 128 MiB asked".to_owned(), failed: false, done: false };
-    let share =
-        |verdict| Fact::Share(ShareReport { id: AssignmentId(uid(6)), verdict, unfilled: Vec::new() });
+    let share = |verdict| {
+        Fact::Share(ShareReport { id: AssignmentId(uid(6)), verdict, unfilled: Vec::new(), nodes: None })
+    };
     let gone = vec![
         FactKey::Node(vec![member(3)]),
         FactKey::Instance(AssignmentId(uid(7))),

@@ -413,3 +413,18 @@ fn runs_of_what_is_no_cron_any_more_go() {
     fleet.run_secs(10);
     assert_eq!(runs(&fleet).len(), 0);
 }
+
+/// A cluster without such a node has nothing to wait for.
+#[test]
+fn a_job_of_each_node_is_over_where_no_node_is_meant() {
+    let mut fleet = fleet().cluster("vienna", nodes(2)).cluster("munich", nodes(1)).node("edge");
+    let mut job = job(Some(60), program(&["job", "500"]));
+    job.0.placement.cluster = None;
+    job.0.placement.condition = Some("name == 'fl-2'".parse().unwrap());
+    fleet.apply(app("shop").per_node("import", job));
+    fleet.run_secs(150);
+    assert_eq!(fleet.lines(), ["import/vienna/fl-2 COMPLETED vienna/fl-2"]);
+    assert_eq!(told(&fleet, "stopped"), 0, "its deadline stops nothing");
+    let application = fleet.orchestrators[0].up().applications().remove(0);
+    assert_eq!(application.state, ServiceState::Completed);
+}
