@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use crate::certificate::Fingerprint;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::dial::{self, ConnectError, DialError, Dialer, DialerError};
@@ -12,7 +13,8 @@ use crate::listen::Channel;
 use crate::proxy::{Proxies, Proxy, ProxyError};
 use crate::reach;
 use crate::revocation::Revocations;
-use crate::tls::{self, PinnedPolicy};
+use crate::tls::{self, AnySeaPolicy, PinnedPolicy, ServerPolicy as _};
+use crate::token::JoinToken;
 use crate::verify::PeerIdentity;
 
 /// What an orchestrator makes of a member's certificate.
@@ -21,6 +23,14 @@ pub enum Standing {
     Accepted,
     /// The alert by which it refuses, as `CertificateRevoked`.
     Refused(String),
+}
+
+/// An orchestrator, as it shows itself to whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduced {
+    pub peer: PeerIdentity,
+    /// Of its sea's root.
+    pub fingerprint: Fingerprint,
 }
 
 /// The orchestrator cannot be asked.
@@ -72,8 +82,34 @@ pub async fn parent(
     let config = tls::pinned_client(pinned.clone(), clock)?;
     let stream = dial::secured(config.into(), address, proxies, LIMIT).await?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let judged = tls::ServerPolicy::judge_server(&pinned, chain, clock.now());
+    let judged = pinned.judge_server(chain, clock.now());
     Ok(judged.map_err(|source| DialError::Untrusted { address: address.to_owned(), source })?)
+}
+
+/// Who answers at `address` to a machine that has not joined: accepted only if it is who made `token`, or, without
+/// one, anybody of a sea, whose fingerprint people may compare. Nothing of the token is sent.
+///
+/// # Errors
+/// Nobody answers, or somebody else.
+pub async fn stranger(
+    address: &str,
+    token: Option<&JoinToken>,
+    clock: &Clock,
+    proxies: &Proxies,
+) -> Result<Introduced, ProbeError> {
+    let config = match token {
+        Some(token) => {
+            let (fingerprint, expected) = (token.fingerprint, token.orchestrator.clone());
+            tls::pinned_client(PinnedPolicy { fingerprint, expected }, clock)?
+        }
+        None => tls::pinned_client(AnySeaPolicy, clock)?,
+    };
+    let stream = dial::secured(config.into(), address, proxies, LIMIT).await?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let untrusted = |source| DialError::Untrusted { address: address.to_owned(), source };
+    let peer = AnySeaPolicy.judge_server(chain, clock.now()).map_err(untrusted)?;
+    let fingerprint = AnySeaPolicy::root(chain).map_err(untrusted)?.fingerprint();
+    Ok(Introduced { peer, fingerprint })
 }
 
 /// Whether the orchestrator at `address` accepts the certificate. Only while no agent of the member runs:

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::identity::Identity;
 use crate::revocation::Revocations;
-use crate::verify::{MemberPolicy, OrchestratorPolicy, PeerIdentity, VerifyError};
+use crate::verify::{self, MemberPolicy, OrchestratorPolicy, PeerIdentity, VerifyError};
 
 /// ALPN of a session between a member and its orchestrator.
 pub const ALPN_CONTROL: &[u8] = b"holm/1";
@@ -53,6 +53,10 @@ pub(crate) struct PinnedPolicy {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) expected: Identity,
 }
+
+/// Whose chain is looked at before anybody has been told whom to expect: that of any sea, whole in itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnySeaPolicy;
 
 #[derive(Debug)]
 struct MemberVerifier(Arc<MemberPolicy>);
@@ -154,7 +158,7 @@ pub(crate) fn member_client(
 }
 
 /// A machine that joins.
-pub(crate) fn pinned_client(policy: PinnedPolicy, clock: &Clock) -> Result<ClientConfig, Error> {
+pub(crate) fn pinned_client(policy: impl ServerPolicy, clock: &Clock) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::builder_with_details(provider(), Arc::new(clock.clone()))
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -217,6 +221,24 @@ impl ServerPolicy for PinnedPolicy {
             revocations: Revocations::default(),
         };
         policy.judge(chain, now)
+    }
+}
+
+impl AnySeaPolicy {
+    /// The root that the server has shown.
+    pub(crate) fn root(chain: &[CertificateDer<'_>]) -> Result<SeaRoot, VerifyError> {
+        let leaf = verify::leaf(chain)?;
+        let roots = chain.iter().filter_map(|der| SeaRoot::from_der(der.clone().into_owned()).ok());
+        let root = roots.into_iter().find(|root| root.identity().sea() == leaf.identity.sea());
+        root.ok_or(VerifyError::Rootless(leaf.identity))
+    }
+}
+
+impl ServerPolicy for AnySeaPolicy {
+    fn judge_server(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<PeerIdentity, VerifyError> {
+        let expected = verify::leaf(chain)?.identity;
+        let (root, revocations) = (Self::root(chain)?, Revocations::default());
+        OrchestratorPolicy { root, expected, revocations }.judge(chain, now)
     }
 }
 

@@ -55,6 +55,8 @@ pub enum VerifyError {
     NotMember { parent: Identity, found: Identity },
     #[error("no certificate shown has the fingerprint {0} of the sea's root; is it the right address?")]
     Fingerprint(Fingerprint),
+    #[error("`{0}` does not show its sea's root")]
+    Rootless(Identity),
     #[error("the certificate is of no sea, but of {names}")]
     Stranger { names: String },
 }

@@ -373,6 +373,12 @@ pub struct StatusView {
     pub read_only: Option<String>,
     /// The link to the parent: `none` (a root), `connected`, `disconnected`, `behind`.
     pub parent: String,
+    /// The address of the parent, `host:port`; absent at a root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_address: Option<String>,
+    /// The proxy by which the parent is called, `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
     pub fingerprint: String,
 }
 

@@ -10,6 +10,7 @@ use holm_link::authority::{Authority, ServerName};
 use holm_link::clock::Clock;
 use holm_link::credentials::Credentials;
 use holm_link::listen::{Acceptor, HandshakeLimits, ServerCertificate};
+use holm_link::proxy::Proxies;
 use holm_link::revocation::Revocations;
 use holm_link::verify::MemberPolicy;
 use holm_model::record::Table;
@@ -93,10 +94,12 @@ impl Ground {
 
     /// The status before anything has happened.
     pub(crate) fn status(&self, config: &Config) -> StatusView {
-        let role = match config.role {
-            Role::Root { .. } => "root",
-            Role::Cluster { .. } => "cluster",
+        let (role, parent) = match &config.role {
+            Role::Root { .. } => ("root", None),
+            Role::Cluster { parent, .. } => ("cluster", Some(parent.clone())),
         };
+        let proxies = Proxies::of_process();
+        let proxy = parent.as_ref().and_then(|address| proxies.for_address(address)).map(ToString::to_string);
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             role: role.to_owned(),
@@ -106,6 +109,8 @@ impl Ground {
             revision: self.machine.revision(),
             read_only: None,
             parent: self.machine.parent_state().to_owned(),
+            parent_address: parent,
+            proxy,
             fingerprint: self.signer.fingerprint().to_string(),
         }
     }

@@ -111,6 +111,8 @@ mod tests {
             revision: 0,
             read_only: None,
             parent: String::new(),
+            parent_address: None,
+            proxy: None,
             fingerprint: String::new(),
         };
         let (mut publisher, watch) = channel(status, 40);

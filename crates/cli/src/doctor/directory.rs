@@ -104,7 +104,7 @@ pub(super) fn time(subject: &Subject, credentials: Option<&Credentials>, clock: 
     } else if behind > BEHIND {
         let says = format!("{} behind what the orchestrator told", time::age(shown(local), shown(platform)));
         report.warn(CLOCK, says, set);
-    } else if is_linked(&subject.daemon) && ahead > AHEAD {
+    } else if subject.daemon.is_linked() && ahead > AHEAD {
         let says =
             format!("{} ahead of what the orchestrator tells", time::age(shown(platform), shown(local)));
         report.warn(CLOCK, says, "set the clock (NTP): certificates that are good look old here");
@@ -115,11 +115,6 @@ pub(super) fn time(subject: &Subject, credentials: Option<&Credentials>, clock: 
     }
 }
 
-/// What its orchestrator tells is heard now.
-const fn is_linked(daemon: &Daemon) -> bool {
-    matches!(daemon, Daemon::Node { link, .. } if link.up)
-}
-
-fn shown(time: UnixTime) -> Time {
+pub(super) fn shown(time: UnixTime) -> Time {
     Time(i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 1000).saturating_mul(1000))
 }

@@ -9,12 +9,14 @@
 //! | [`subject`] | what is looked at: directory, role, orchestrator above, proxies, the daemon |
 //! | [`directory`] | files: the directory, the certificate, the clock |
 //! | [`network`] | the way to the orchestrator above, hop by hop |
+//! | [`stranger`] | the orchestrator above, to a machine that has not joined: token, TLS, dates |
 //! | [`machine`] | runtimes, disk, ports |
 
 mod directory;
 mod machine;
 mod network;
 mod report;
+mod stranger;
 mod subject;
 
 use std::process::ExitCode;

@@ -6,11 +6,12 @@ use holm_link::clock::Clock;
 use holm_link::credentials::Credentials;
 use holm_link::dial::DialError;
 use holm_link::probe::{self, ProbeError, Standing};
-use holm_link::proxy::Proxy;
+use holm_link::proxy::{Proxy, ProxyError};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::report::Report;
+use super::stranger;
 use super::subject::{Daemon, Role, Subject};
 use crate::failure::chain;
 
@@ -19,7 +20,7 @@ const PARENT: &str = "orchestrator";
 const PROXY: &str = "proxy";
 const SESSION: &str = "session";
 const TCP: &str = "tcp";
-const TLS: &str = "tls";
+pub(super) const TLS: &str = "tls";
 /// For a name server.
 const RESOLVE: Duration = Duration::from_secs(5);
 /// Addresses that are shown.
@@ -42,7 +43,12 @@ pub(super) async fn check(
         );
     };
     let reachable = reach(subject, parent, report).await;
-    let Some(credentials) = credentials else { return };
+    let Some(credentials) = credentials else {
+        if reachable {
+            stranger::check(subject, parent, clock, report).await;
+        }
+        return;
+    };
     if reachable && met(subject, parent, credentials, clock, report).await {
         session(subject, parent, credentials, clock, report).await;
     } else {
@@ -60,6 +66,12 @@ async fn reach(subject: &Subject, parent: &str, report: &mut Report) -> bool {
     match proxy {
         Some(proxy) => match probe::proxy(proxy, parent).await {
             Ok(()) => report.ok(PROXY, format!("{proxy} lets us through to {parent}")),
+            // Its password is the daemon's alone.
+            Err(ProxyError::CredentialsMissing { .. }) if subject.daemon.is_linked() => {
+                let says = format!("{proxy} wants credentials, which the daemon has and this look has not");
+                report.warn(PROXY, says, "give them with --config or --proxy-credentials-file");
+                return false;
+            }
             Err(error) => {
                 report.broken(PROXY, chain(&error));
                 return false;
@@ -78,16 +90,16 @@ async fn reach(subject: &Subject, parent: &str, report: &mut Report) -> bool {
 
 /// Whether the daemon goes the way that is looked at.
 fn compare(subject: &Subject, proxy: Option<&Proxy>, report: &mut Report) {
-    let Daemon::Node { link, .. } = &subject.daemon else { return };
+    let Some(used) = subject.daemon.proxy() else { return };
     let name =
         |address: Option<&str>| address.map_or_else(|| "no proxy".to_owned(), |a| format!("proxy {a}"));
-    if link.proxy.as_deref() != proxy.map(Proxy::address) {
-        let (daemon, here) = (name(link.proxy.as_deref()), name(proxy.map(Proxy::address)));
+    if used != proxy.map(Proxy::address) {
+        let (daemon, here) = (name(used), name(proxy.map(Proxy::address)));
         let says = format!("the daemon uses {daemon}, this look {here}");
         report.warn(
             PROXY,
             says,
-            "tell this what the daemon is told: --config, --proxy, HOLM_PROXY or HTTPS_PROXY",
+            "tell this what the daemon is told, or nothing: --config, --proxy, HOLM_PROXY",
         );
     }
 }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use holm_link::authority::Authority;
 use holm_link::proxy::Proxies;
+use holm_link::token::JoinToken;
 use holm_model::view::StatusView;
 use holm_node::LinkStatus;
 
 use crate::failure::{Failure, chain};
-use crate::holder;
 use crate::roles::file::{self, ConfigFile};
 use crate::roles::options::ProxyOptions;
 use crate::roles::{SOCKET, absolute, directory};
+use crate::{holder, secret};
 
 /// Which member is meant; what its daemon was told is told here again, or found in its configuration file.
 #[derive(Args, Debug)]
@@ -33,6 +34,12 @@ pub(crate) struct Where {
     /// Socket of the container engine [default: the usual places of Docker and Podman]
     #[arg(long, env = "HOLM_ENGINE", value_name = "SOCKET")]
     engine: Option<PathBuf>,
+    /// The join token that a machine has been given, whose orchestrator must answer; nothing of it is sent
+    #[arg(long, env = "HOLM_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// A file that holds it
+    #[arg(long, env = "HOLM_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     proxy: ProxyOptions,
 }
@@ -44,7 +51,10 @@ pub(super) struct Subject {
     pub(super) daemon: Daemon,
     /// `host:port`
     pub(super) parent: Option<String>,
+    /// The daemon's own, unless others are told.
     pub(super) proxies: Proxies,
+    /// Looked at before the machine has joined; an error in words, if it cannot be read.
+    pub(super) token: Option<Result<JoinToken, String>>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) engine: Option<PathBuf>,
 }
@@ -82,7 +92,7 @@ pub(super) enum Daemon {
 impl Subject {
     pub(super) async fn find(place: Where) -> Result<Self, Failure> {
         let file = place.config.as_deref().map_or_else(|| Ok(ConfigFile::default()), file::read)?;
-        let proxies = place.proxy.or(file.proxy()).rules()?;
+        let told_proxy = place.proxy.or(file.proxy());
         let told = [
             file.node.as_ref().and_then(|node| node.data_dir.clone()),
             file.cluster.as_ref().and_then(|cluster| cluster.data_dir.clone()),
@@ -93,10 +103,22 @@ impl Subject {
         let daemon = Daemon::find(&dir).await;
         let role = Role::of(&dir, &daemon);
         let parent = place.parent.or_else(|| daemon.parent()).or_else(|| role.parent(&file));
+        let proxies = match daemon.proxies().filter(|_| told_proxy.is_silent()) {
+            Some(proxies) => proxies,
+            None => told_proxy.rules()?,
+        };
+        let token = token(place.token, place.token_file).or_else(|| role.token(&file));
         let listen = place.listen.or_else(|| role.listen(&file));
         let engine = place.engine.or_else(|| file.node.and_then(|node| node.engine));
-        Ok(Self { dir, role, daemon, parent, proxies, listen, engine })
+        Ok(Self { dir, role, daemon, parent, proxies, token, listen, engine })
     }
+}
+
+/// The token that was given, or else that of the file.
+fn token(given: Option<String>, file: Option<PathBuf>) -> Option<Result<JoinToken, String>> {
+    let text =
+        secret::given_or_in(given, file.as_deref()).map_err(|failure| failure.to_string()).transpose()?;
+    Some(text.and_then(|text| text.parse().map_err(|error| chain(&error))))
 }
 
 /// The first usual directory that is there.
@@ -124,6 +146,16 @@ impl Role {
             Self::Root => None,
             Self::Cluster => file.cluster.as_ref()?.parent.clone(),
             Self::Node => file.node.as_ref()?.parent.clone(),
+        }
+    }
+
+    fn token(self, file: &ConfigFile) -> Option<Result<JoinToken, String>> {
+        match self {
+            Self::Root => None,
+            Self::Cluster => {
+                file.cluster.clone().and_then(|cluster| token(cluster.token, cluster.token_file))
+            }
+            Self::Node => file.node.clone().and_then(|node| token(node.token, node.token_file)),
         }
     }
 
@@ -180,7 +212,36 @@ impl Daemon {
     fn parent(&self) -> Option<String> {
         match self {
             Self::Node { link, .. } => Some(link.orchestrator.clone()),
+            Self::Orchestrator { status, .. } => status.parent_address.clone(),
             _ => None,
+        }
+    }
+
+    /// The way that it goes itself, of which it tells all but the credentials.
+    fn proxies(&self) -> Option<Proxies> {
+        match self.proxy()? {
+            None => Some(Proxies::none()),
+            Some(proxy) => proxy.parse().ok().map(Proxies::all),
+        }
+    }
+
+    /// The proxy by which it calls the orchestrator above; none of none is told.
+    pub(super) fn proxy(&self) -> Option<Option<&str>> {
+        match self {
+            Self::Node { link, .. } => Some(link.proxy.as_deref()),
+            Self::Orchestrator { status, .. } if status.parent_address.is_some() => {
+                Some(status.proxy.as_deref())
+            }
+            _ => None,
+        }
+    }
+
+    /// Its session with the orchestrator above is open.
+    pub(super) fn is_linked(&self) -> bool {
+        match self {
+            Self::Node { link, .. } => link.up,
+            Self::Orchestrator { status, .. } => matches!(status.parent.as_str(), "connected" | "behind"),
+            _ => false,
         }
     }
 }

@@ -48,6 +48,11 @@ const NO_PROXY: &str = "none";
 // === impl ProxyOptions ===
 
 impl ProxyOptions {
+    /// Nothing was said, but perhaps by the usual variables.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.proxy.is_none() && self.proxy_credentials_file.is_none()
+    }
+
     /// Which addresses are called through which proxy. Nothing that is said here is ever repeated: it
     /// may hold a password.
     pub(crate) fn rules(&self) -> Result<Proxies, Failure> {

@@ -15,7 +15,7 @@ const CALM: &str = "holm: v1\napplication: calm\nservices:\n  web:\n    runtime:
     command: [sleep, \"100000\"]\n    stop: { grace: 1s }\n";
 
 /// Where Debian puts the library, whatever the machine.
-fn library() -> String {
+pub(crate) fn library() -> String {
     let all = fs::read_dir("/usr/lib").expect("a directory").flatten();
     let found = all.map(|dir| dir.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
     found.expect("the package faketime").display().to_string()

@@ -81,10 +81,11 @@ fn a_healthy_node_is_healthy_and_keeps_its_session() {
 fn orchestrators_are_looked_at_as_well() {
     let mut sea = sea().cluster("vienna", &[]).start();
     let found = wait_for("the cluster is connected", || {
-        let found = report(&sea, "vienna", &["--parent", sea.address("root")]);
+        let found = report(&sea, "vienna", &[]);
         found.healthy.then_some(found)
     });
     assert_eq!(found.of("session"), ("ok", "open; ".to_owned()));
+    assert!(found.of("tcp").1.contains(sea.address("root")), "it tells its parent: {found:#?}");
     let found = report(&sea, "root", &[]);
     assert!(found.healthy && found.of("orchestrator").0 == "ok", "{found:#?}");
     sea.stop("vienna");
@@ -129,6 +130,56 @@ fn a_member_that_was_revoked_or_has_not_joined_is_told_so() {
     let mut call = command(PROGRAM);
     call.args(["doctor", "-o", "json", "--data-dir"]).arg(sea.path("nothing"));
     run(call, "").json::<Report>().blames("directory", &["nothing cannot be read", "--data-dir"]);
+}
+
+#[test]
+fn before_it_joins_a_machine_is_told_whether_its_orchestrator_made_the_token() {
+    let (sea, other) = (sea().start(), crate::harness::sea().start());
+    let at = |token: &str| sea.file("token", &format!("{token}\n")).display().to_string();
+    let new = sea.path("new");
+    fs::create_dir_all(&new).expect("a directory");
+    let look = |words: &[&str]| {
+        let mut call = command(PROGRAM);
+        call.args(["doctor", "-o", "json", "--parent", sea.address("root"), "--data-dir"])
+            .arg(&new)
+            .args(words);
+        run(call, "").json::<Report>()
+    };
+    let token = sea.token("root", &["--role", "node"]);
+    let found = look(&["--token-file", &at(&token)]);
+    assert!(found.of("tls").0 == "ok" && found.of("tls").1.contains("as the token says"), "{found:#?}");
+    assert_eq!(found.of("dates").0, "ok", "{found:#?}");
+    let status = sea.holm(&["status", "-o", "json"]).json::<serde_json::Value>();
+    let fingerprint = status["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    assert!(found.of("tls").1.contains(&fingerprint), "{found:#?}");
+    let found = look(&[]);
+    assert!(found.of("tls").0 == "warn" && found.of("tls").1.contains(&fingerprint), "{found:#?}");
+    let foreign = other.token("root", &["--role", "node"]);
+    look(&["--token-file", &at(&foreign)]).blames("tls", &["which made the token", "holm token create"]);
+    look(&["--token-file", &at("holm-join.x")]).blames("token", &["mistyped"]);
+    // Nothing of it was used up.
+    sea.list::<serde_json::Value>("root", "nodes")
+        .is_some_and(|nodes| nodes.is_empty())
+        .then_some(())
+        .expect("none");
+}
+
+#[test]
+fn the_dates_of_a_certificate_are_compared_with_the_clock_needs_clock() {
+    let sea = sea().start();
+    let token = sea.file("token", &sea.token("root", &["--role", "node"]));
+    fs::create_dir_all(sea.path("new")).expect("a directory");
+    let at = |offset: &str| {
+        let mut call = command(PROGRAM);
+        call.args(["doctor", "-o", "json", "--parent", sea.address("root")]);
+        call.env("LD_PRELOAD", crate::clocks::library()).env("FAKETIME", offset);
+        call.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        call.arg("--data-dir").arg(sea.path("new")).arg("--token-file").arg(&token);
+        run(call, "").json::<Report>()
+    };
+    let behind = at("-400d");
+    assert!(behind.of("tls").0 == "ok" && behind.of("dates").0 == "warn", "{behind:#?}");
+    at("+3000d").blames("dates", &["has expired", "set the clock"]);
 }
 
 /// Nobody takes its connections.

@@ -112,12 +112,20 @@ impl Edge {
 
     /// `holm doctor` where the daemon is, told what the daemon is told.
     fn doctor(&self) -> Ran {
+        self.doctor_told(&["--data-dir", "--parent", "--proxy", "--engine"])
+    }
+
+    /// `holm doctor` that learns parent and proxy from the daemon.
+    fn doctor_told_nothing(&self) -> Ran {
+        self.doctor_told(&["--data-dir", "--engine"])
+    }
+
+    /// `holm doctor` where the daemon is, told those of its flags that begin with one of `flags`.
+    fn doctor_told(&self, flags: &[&str]) -> Ran {
         let namespace = self.plan.namespace.as_ref().unwrap();
         let mut call = command("nsenter");
         call.arg(format!("--net={}", namespace.display())).arg(PROGRAM).arg("doctor");
-        let told = |word: &&String| {
-            ["--data-dir", "--parent", "--proxy", "--engine"].iter().any(|flag| word.starts_with(flag))
-        };
+        let told = |word: &&String| flags.iter().any(|flag| word.starts_with(flag));
         call.args(self.plan.words.iter().filter(told));
         run(call, "")
     }
@@ -223,6 +231,9 @@ fn works_through(sea: &Sea, rules: &Rules<'_>, credentials: Option<&str>) -> Edg
     let found = edge.doctor().done().stdout;
     assert!(found.contains("lets us through") && found.contains("open since"), "{found}");
     assert!(!edge.log().contains("k4rotte") && !found.contains("k4rotte"));
+    let found = edge.doctor_told_nothing().done().stdout;
+    let way = if credentials.is_some() { "which the daemon has" } else { "lets us through" };
+    assert!(found.contains(way) && found.contains("open since"), "{found}");
     edge
 }
 
@@ -287,9 +298,9 @@ fn a_cluster_lives_behind_a_proxy_needs_proxy_needs_root() {
         clusters.iter().any(|cluster| cluster.name == NAME && cluster.state == "online").then_some(())
     });
     let found = wait_for("its link is open by its own word", || {
-        Some(edge.doctor()).filter(|found| found.code == 0).map(|found| found.stdout)
+        Some(edge.doctor_told_nothing()).filter(|found| found.code == 0).map(|found| found.stdout)
     });
-    assert!(found.contains("lets us through"), "{found}");
+    assert!(found.contains("which the daemon has"), "{found}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ fn status(role: &str, parent: &str) -> StatusView {
         revision: 7,
         read_only: None,
         parent: parent.to_owned(),
+        parent_address: None,
+        proxy: None,
         fingerprint: String::new(),
     }
 }
