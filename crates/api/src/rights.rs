@@ -55,6 +55,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::DELETE, "/projects/{project}/roles/people/{name}", Project(People)),
     (Method::PUT, "/projects/{project}/roles/services/{application}/{service}", Project(People)),
     (Method::DELETE, "/projects/{project}/roles/services/{application}/{service}", Project(People)),
+    (Method::GET, "/projects/{project}/audit", Project(Verb::Audit)),
     (Method::GET, "/applications", Handler),
     (Method::GET, "/projects/{project}/applications", Project(Read)),
     (Method::GET, "/projects/{project}/applications/{application}", Project(Read)),

@@ -2,6 +2,7 @@
 
 mod amendments;
 mod applications;
+mod audit;
 mod backup;
 mod contents;
 mod events;
@@ -71,6 +72,7 @@ const ANSWERS: &[Routes] = &[
     identities::ROUTES,
     tokens::ROUTES,
     history::ROUTES,
+    audit::ROUTES,
 ];
 /// Routes whose answers go on.
 const STREAMS: &[Routes] = &[backup::ROUTES, logs::ROUTES, sockets::ROUTES, events::ROUTES];

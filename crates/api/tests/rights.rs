@@ -367,6 +367,64 @@ async fn refused_attempts_are_in_the_audit_log() {
 }
 
 #[tokio::test]
+async fn an_administrator_of_a_project_reads_what_was_done_in_it_and_nothing_else() {
+    let sea = Sea::start().await;
+    // Somebody else's project of the same name, of before.
+    for method in ["POST", "DELETE"] {
+        let path = if method == "POST" { "/projects" } else { "/projects/green" };
+        sea.admin(method, path, &json!({ "name": "green" })).await;
+    }
+    sea.admin("POST", "/projects", &json!({ "name": "green" })).await;
+    let roles = json!({ "projects": { "blue": "admin", "green": "admin", "red": "operator" } });
+    sea.admin("PUT", "/people/ada/roles", &roles).await;
+    let [ada, rita] = [sea.token("ada").await, sea.token("rita").await];
+    let scale = json!({ "replicas": 2 });
+    assert_eq!(sea.call(&ada, "PATCH", "/projects/blue/applications/shop", &scale).await.status, 204);
+    assert_eq!(sea.call(&ada, "PATCH", "/projects/red/applications/vault", &scale).await.status, 204);
+    assert_eq!(sea.call(&rita, "DELETE", "/projects/blue/applications/shop", &json!({})).await.status, 404);
+    let read = async |path: &str| {
+        let page: Page<Value> = sea.call(&ada, "GET", path, &json!({})).await.json();
+        let words = |record: &Value| format!("{} {}", record["verb"], record["subject"]).replace('"', "");
+        (page.items.iter().map(words).collect::<Vec<_>>(), page.next)
+    };
+    let (blue, _) = read("/projects/blue/audit").await;
+    let (first, rest) = (&blue[0], &blue[1..]);
+    assert_eq!(first, "request DELETE /api/v1/projects/blue/applications/shop");
+    assert_eq!(rest[0], "scale application blue/shop to 2");
+    assert_eq!(blue.last().unwrap(), "project.create project blue");
+    assert!(
+        !blue.iter().any(|words| ["red", "green", "person", "log-in"].iter().any(|no| words.contains(no)))
+    );
+    assert_eq!(read("/projects/green/audit").await.0, ["project.create project green"]);
+    assert_eq!(read("/projects/blue/audit?subject=shop%20to").await.0, ["scale application blue/shop to 2"]);
+    // Page by page, from both ends, the same.
+    for order in ["", "&oldest_first=true"] {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (words, next) = read(&format!("/projects/blue/audit?limit=1{cursor}{order}")).await;
+            all.extend(words);
+            let Some(next) = next else { break };
+            cursor = format!("&cursor={next}");
+        }
+        if !order.is_empty() {
+            all.reverse();
+        }
+        assert_eq!(all, blue, "{order}");
+    }
+    for (token, path, status) in [
+        (&ada, "/audit", 403),
+        (&ada, "/projects/red/audit", 403),
+        (&ada, "/projects/void/audit", 404),
+        (&ada, "/audit/verify", 403),
+        (&rita, "/projects/red/audit", 403),
+        (&rita, "/projects/blue/audit", 404),
+    ] {
+        assert_eq!(sea.call(token, "GET", path, &json!({})).await.status, status, "{path}");
+    }
+    sea.root.stop().await;
+}
+
+#[tokio::test]
 async fn a_cookie_changes_nothing_without_its_proof() {
     let sea = Sea::start().await;
     let browser = |method: &str, path: &str, headers: &[(&str, &str)], body: &Value| {

@@ -67,6 +67,12 @@ impl Client {
         self.http.json(Call::get("/audit").query(query)).await
     }
 
+    /// One page of what was done in a project since it was made, as [`Client::audit`] gives it. A page may be empty
+    /// and have a next one.
+    pub async fn audit_of(&self, project: &str, query: &AuditQuery) -> Result<Page<AuditView>, Error> {
+        self.http.json(Call::get(&path(&["projects", project, "audit"])).query(query)).await
+    }
+
     /// Whether the audit log is whole: each record holds the hash of the one before. `head`: one that was noted,
     /// which must be among them.
     pub async fn verify_audit(&self, head: Option<&str>) -> Result<AuditProofView, Error> {

@@ -137,11 +137,56 @@ impl Table {
     }
 }
 
+/// The project that a record of the audit log is about, by its words. None: the whole sea, a machine, a person, or
+/// several projects at once, as in a record that stands for many refusals.
+#[must_use]
+pub fn project_of<'a>(verb: &str, subject: &'a str) -> Option<&'a str> {
+    let (kind, rest) = subject.split_once(' ')?;
+    match (verb, kind) {
+        ("request", _) => rest.strip_prefix("/api/v1/projects/")?.split('/').next(),
+        ("project.grant" | "project.withdraw", "person") => rest.split_once(": ")?.1.split(' ').next(),
+        (_, "project") => Some(rest),
+        (_, "application" | "secret" | "file" | "service") => Some(rest.split_once('/')?.0),
+        _ => None,
+    }
+}
+
 // === impl Batch ===
 
 impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.audit.is_empty() && self.changes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_say_which_project_they_are_about() {
+        for (verb, subject, project) in [
+            ("apply", "application blue/shop", Some("blue")),
+            ("restart", "application blue/shop/web/0", Some("blue")),
+            ("exec", "application blue/shop/web/0: cat red/x", Some("blue")),
+            ("secret.set", "secret blue/db", Some("blue")),
+            ("file.delete", "file blue/conf", Some("blue")),
+            ("project.quota", "project blue", Some("blue")),
+            ("project.grant", "service blue/shop/web: viewer", Some("blue")),
+            ("project.grant", "person ada: blue admin", Some("blue")),
+            ("project.withdraw", "person ada: blue", Some("blue")),
+            ("request", "PUT /api/v1/projects/blue/applications/shop", Some("blue")),
+            ("request", "DELETE /api/v1/projects/blue", Some("blue")),
+            ("request", "GET /api/v1/people/project/blue", None),
+            ("request", "5 more times: GET /api/v1/projects/blue", None),
+            ("person.roles", "person ada", None),
+            ("node.label.add", "node n: project=blue/x", None),
+            ("shell", "node application: blue/x", None),
+            ("token.create", "token 0", None),
+            ("log-in", "", None),
+        ] {
+            assert_eq!(project_of(verb, subject), project, "{verb} {subject}");
+        }
     }
 }

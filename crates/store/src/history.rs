@@ -47,6 +47,7 @@ pub struct AuditFilter {
     pub limit: Option<u32>,
     pub who: Option<String>,
     pub verb: Option<String>,
+    /// A part of it.
     pub subject: Option<String>,
     /// Not before; and before.
     pub since: Option<Time>,
@@ -62,7 +63,10 @@ struct Page<'a> {
     order: Order,
     cursor: Option<u64>,
     limit: Option<u32>,
-    equal: [(&'static str, &'a Option<String>); 3],
+    /// Columns with what they must be.
+    equal: &'a [(&'static str, &'a Option<String>)],
+    /// Columns with what they must hold.
+    part: Option<(&'static str, &'a str)>,
     since: Option<Time>,
     until: Option<Time>,
 }
@@ -73,9 +77,10 @@ pub(crate) async fn changes(
     filter: &ChangeFilter,
 ) -> Result<Vec<Numbered<Change>>, ReadError> {
     let ChangeFilter { order, cursor, limit, kind, subject, application } = filter;
-    let equal = [("kind", kind), ("subject", subject), ("application", application)];
-    let (since, until) = (None, None);
-    let page = Page { table: "change", order: *order, cursor: *cursor, limit: *limit, equal, since, until };
+    let equal = &[("kind", kind), ("subject", subject), ("application", application)];
+    let (part, since, until) = (None, None, None);
+    let (table, order, cursor, limit) = ("change", *order, *cursor, *limit);
+    let page = Page { table, order, cursor, limit, equal, part, since, until };
     page.read(readers, path).await
 }
 
@@ -85,9 +90,10 @@ pub(crate) async fn audit(
     filter: &AuditFilter,
 ) -> Result<Vec<Numbered<AuditRecord>>, ReadError> {
     let AuditFilter { order, cursor, limit, who, verb, subject, since, until } = filter;
-    let equal = [("who", who), ("verb", verb), ("subject", subject)];
-    let (since, until) = (*since, *until);
-    let page = Page { table: "audit", order: *order, cursor: *cursor, limit: *limit, equal, since, until };
+    let equal = &[("who", who), ("verb", verb)];
+    let part = subject.as_deref().map(|subject| ("subject", subject));
+    let (table, order, cursor, limit, since, until) = ("audit", *order, *cursor, *limit, *since, *until);
+    let page = Page { table, order, cursor, limit, equal, part, since, until };
     page.read(readers, path).await
 }
 
@@ -133,10 +139,13 @@ impl Page<'_> {
         let cursor = self.cursor.map_or(start, |cursor| i64::try_from(cursor).unwrap_or(i64::MAX));
         let mut query = QueryBuilder::new("SELECT seq, body FROM ");
         query.push(self.table).push(after).push_bind(cursor);
-        for (column, value) in &self.equal {
+        for (column, value) in self.equal {
             if let Some(value) = value {
                 query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
             }
+        }
+        if let Some((column, part)) = self.part {
+            query.push(" AND instr(").push(column).push(", ").push_bind(part.to_owned()).push(") > 0");
         }
         if let Some(since) = self.since {
             query.push(" AND at >= ").push_bind(since.0);

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use holm_client::Client;
+use holm_model::name::Name;
 use holm_model::time::Time;
 use holm_model::view::query::AuditQuery;
 use holm_model::view::{AuditProofView, AuditView};
@@ -44,7 +45,10 @@ struct List {
     /// Only one kind of action
     #[arg(long, value_name = "WORD")]
     verb: Option<String>,
-    /// Only what was done to one thing, in the words of the list: `application default/shop`
+    /// Only what was done in one project since it was made; its administrators may ask that
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<Name>,
+    /// Only what was done to things whose words in the list hold these: `default/shop`
     #[arg(long, value_name = "WORDS")]
     subject: Option<String>,
     /// Only from this time on: as in `2026-11-22T08:00:00Z`, or `2h` for two hours ago
@@ -146,11 +150,12 @@ impl List {
             if window.is_after(record) { Take::Skip } else { Take::This }
         };
         let mut query = self.query(page);
-        while let Some(cursor) = take(client, &mut query, wanted, |record| {
-            records.push(record);
-            Ok(records.len() < most)
-        })
-        .await?
+        while let Some(cursor) = self
+            .take(client, &query, wanted, |record| {
+                records.push(record);
+                Ok(records.len() < most)
+            })
+            .await?
         {
             query.cursor = Some(cursor);
         }
@@ -172,13 +177,41 @@ impl List {
         };
         let mut query = AuditQuery { oldest_first: true, ..self.query(PAGE) };
         let output = Output { format: Format::Json };
-        while let Some(cursor) =
-            take(client, &mut query, wanted, |record| output.print_one(&record, String::new).map(|()| true))
-                .await?
+        while let Some(cursor) = self
+            .take(client, &query, wanted, |record| output.print_one(&record, String::new).map(|()| true))
+            .await?
         {
             query.cursor = Some(cursor);
         }
         Ok(())
+    }
+
+    /// Hands over what is wanted of one page, until `on` says that it is enough; gives the place of the next one.
+    async fn take(
+        &self,
+        client: &Client,
+        query: &AuditQuery,
+        wanted: impl Fn(&AuditView) -> Take,
+        mut on: impl FnMut(AuditView) -> Result<bool, Failure>,
+    ) -> Result<Option<String>, Failure> {
+        let page = match &self.project {
+            Some(project) => client.audit_of(project.as_str(), query).await?,
+            None => client.audit(query).await?,
+        };
+        // The same page again brings nobody on.
+        let next = page.next.filter(|next| query.cursor.as_ref() != Some(next));
+        for record in page.items {
+            match wanted(&record) {
+                Take::Skip => {}
+                Take::NoMore => return Ok(None),
+                Take::This => {
+                    if !on(record)? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(next)
     }
 }
 
@@ -186,30 +219,6 @@ enum Take {
     This,
     Skip,
     NoMore,
-}
-
-/// Hands over what is wanted of one page, until `on` says that it is enough; gives the place of the next one.
-async fn take(
-    client: &Client,
-    query: &mut AuditQuery,
-    wanted: impl Fn(&AuditView) -> Take,
-    mut on: impl FnMut(AuditView) -> Result<bool, Failure>,
-) -> Result<Option<String>, Failure> {
-    let page = client.audit(query).await?;
-    // A page without items cannot bring anybody on.
-    let next = page.next.filter(|_| !page.items.is_empty());
-    for record in page.items {
-        match wanted(&record) {
-            Take::Skip => {}
-            Take::NoMore => return Ok(None),
-            Take::This => {
-                if !on(record)? {
-                    return Ok(None);
-                }
-            }
-        }
-    }
-    Ok(next)
 }
 
 /// From when to when.

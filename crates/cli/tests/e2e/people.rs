@@ -200,6 +200,9 @@ fn the_audit_log_is_shown_exported_and_verified() {
     assert!(numbers.len() >= 6 && numbers.is_sorted(), "{numbers:?}");
     let mine: Vec<Value> = ada.holm(&["audit", "--who", "ada", "--since", "1h", "-o", "json"]).done().json();
     assert!(mine.len() >= 5 && mine.iter().all(|record| record["who"] == "ada"), "{mine:#?}");
+    let part: Vec<Value> = ada.holm(&["audit", "--subject", "ect p3", "-o", "json"]).done().json();
+    let project: Vec<Value> = ada.holm(&["audit", "--project", "p3", "-o", "json"]).done().json();
+    assert!(part == project && project.len() == 1 && project[0]["subject"] == "project p3", "{project:#?}");
     let none: Vec<Value> = ada.holm(&["audit", "--until", "1h", "-o", "json"]).done().json();
     assert!(none.is_empty(), "{none:#?}");
     let proof: Value = ada.holm(&["audit", "verify", "-o", "json"]).done().json();
