@@ -176,14 +176,17 @@ impl Day {
         restore(&backup, &phrase)?.done()?;
         self.ground.root("root", self.root)?;
         self.bob().holm(&["whoami"])?.refused("void")?;
-        self.log_in(&self.admin, ADMIN, &format!("{PASSWORD}\n"))?;
+        let socket = self.ground.text("root/api.sock");
+        let new = self.admin.holm(&["person", "password", ADMIN, "--socket", &socket])?.done()?;
+        self.log_in(&self.admin, ADMIN, &format!("{}\n{PASSWORD}\n", new.line()))?;
         wait_for("the node is frozen", || Ok((self.node()?["frozen"] == true).then_some(())))?;
         self.started(3)
     }
 
     fn go_on(&mut self) -> Result<()> {
         wait_for("the node has shown what it holds", || Ok(self.admin.holm(&["adopt", NODE])?.done().ok()))?;
-        self.log_in(self.bob(), "bob", &format!("{PASSWORD}\n"))?;
+        let new = self.admin.holm(&["person", "password", "bob"])?.done()?;
+        self.log_in(self.bob(), "bob", &format!("{}\n{PASSWORD}\n", new.line()))?;
         self.runs("blue", 2)?;
         self.started(3)?;
         self.bob().holm(&["scale", "shop/web", "3", "-p", "blue"])?.done()?;

@@ -42,7 +42,8 @@ pub(crate) struct Backup {
 /// Make an orchestrator's data directory of a backup.
 ///
 /// Started on it, the orchestrator is behind its members: they go on with what they hold, stop nothing and are told
-/// nothing, until you say `holm adopt` or `holm discard`. All tokens are void; people log in again.
+/// nothing, until you say `holm adopt` or `holm discard`. All tokens are void; nobody logs in before you have said `holm
+/// person password NAME` on the orchestrator's machine.
 #[derive(Args, Debug)]
 pub(crate) struct Restore {
     file: PathBuf,
@@ -101,6 +102,7 @@ pub(crate) async fn restore(args: Restore) -> Result<(), Failure> {
     let value = json!({
         "data_dir": dir, "role": restored.role, "name": restored.name, "sea": restored.sea,
         "fingerprint": restored.fingerprint, "taken": restored.taken, "void_tokens": restored.distrusted.tokens, "members": restored.distrusted.members,
+        "held_people": restored.distrusted.people,
     });
     args.output.print(&value, || {
         format!(
@@ -109,7 +111,9 @@ pub(crate) async fn restore(args: Restore) -> Result<(), Failure> {
              - tokens that are void now: {tokens}\n\
              - members that are told nothing until you say `holm adopt` or `holm discard`: {members}; they go on with \
              what they hold. Take away those you do not trust any more (`holm node remove`)\n\
-             - people, passwords and roles are as they were then: look at `holm person ls`\n\
+             - people that cannot log in until you set a new password: {people}; on this machine, `holm person ls` shows \
+             them, with their roles of then, `holm person password NAME` lets one in, `holm person delete NAME` takes \
+             one away\n\
              Start it with `holm {role} --data-dir {dir}`",
             role = restored.role,
             name = restored.name,
@@ -118,6 +122,7 @@ pub(crate) async fn restore(args: Restore) -> Result<(), Failure> {
             dir = dir.display(),
             tokens = restored.distrusted.tokens,
             members = restored.distrusted.members,
+            people = restored.distrusted.people,
         )
     })
 }

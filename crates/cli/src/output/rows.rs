@@ -287,7 +287,11 @@ impl Listed for PersonView {
         C::new("ROLES", |p, _| roles(&p.roles)),
         C::known(
             "NOTE",
-            |p, _| if p.must_change { "has to change the password".to_owned() } else { String::new() },
+            |p, _| match (p.held, p.must_change) {
+                (true, _) => "held since the restore: `holm person password`".to_owned(),
+                (false, true) => "has to change the password".to_owned(),
+                (false, false) => String::new(),
+            },
         ),
         C::new("AGE", |p, now| age(p.created, now)),
     ];

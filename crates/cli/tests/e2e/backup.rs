@@ -31,6 +31,12 @@ fn a_root_whose_disk_is_lost_is_restored_and_stops_nothing() {
     let mut sea = sea().cluster("vienna", &["fl-1", "fl-2"]).start();
     sea.deploy(&sleeper("kept", 2));
     let token = sea.holm(&["token", "create", "--role", "admin"]).done().stdout.trim().to_owned();
+    let first = sea.holm(&["person", "create", "ada", "--sea", "admin"]).done().line().to_owned();
+    let logs_in = |sea: &Sea, password: &str| {
+        let body = serde_json::json!({ "name": "ada", "password": password }).to_string();
+        sea.request("root", "POST", "sessions", &body).expect("an answer").status == 201
+    };
+    assert!(logs_in(&sea, &first));
     let (file, phrase) = (sea.path("root.backup"), passphrase(&sea, "phrase", "correct horse battery"));
     sea.holm(&["backup", text(&file), "--passphrase-file", &phrase]).done();
     let sealed = fs::read(&file).unwrap();
@@ -60,7 +66,12 @@ fn a_root_whose_disk_is_lost_is_restored_and_stops_nothing() {
     restore(&foreign, &phrase).refused(1, &["no backup"]);
     assert!(!sea.data("root").exists(), "nothing is left of what was refused");
     let said = restore(&file, &phrase).done().stdout;
-    assert!(said.contains("tokens that are void now: 2") && said.contains("holm adopt"), "{said}");
+    assert!(
+        said.contains("tokens that are void now: 2")
+            && said.contains("holm adopt")
+            && said.contains("until you set a new password: 1"),
+        "{said}"
+    );
     restore(&file, &phrase).refused(1, &["not empty"]);
 
     sea.start("root");
@@ -70,6 +81,10 @@ fn a_root_whose_disk_is_lost_is_restored_and_stops_nothing() {
     });
     holds_for(Duration::from_secs(3), "nothing is stopped or started", || sea.programs() == before);
     away(sea.address("root"), &token, &["get", "apps"]).refused(1, &["void"]);
+    assert!(!logs_in(&sea, &first), "her password may have been changed, and she deleted, since");
+    assert!(sea.holm(&["person", "ls"]).done().stdout.contains("held since the restore"));
+    let new = sea.holm(&["person", "password", "ada"]).done().line().to_owned();
+    wait_for("she logs in with it", || logs_in(&sea, &new).then_some(()));
     sea.holm(&["adopt", "vienna"]).done();
     sea.running("kept", 2);
     assert_eq!(sea.programs(), before, "adopting replaced nothing");

@@ -28,6 +28,9 @@ pub struct Person {
     /// Argon2id in the PHC string format.
     pub password: String,
     pub must_change: bool,
+    /// Came out of a backup: its password counts for nothing, until somebody else sets a new one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     pub roles: Roles,
     pub created: Time,
 }
@@ -67,13 +70,13 @@ impl Orchestrator {
             return Err(Refusal::Forbidden("this sea is set up already; log in".to_owned()));
         }
         let roles = Roles { sea: Some(Role::Admin), ..Roles::default() };
-        let person = Person { password, must_change: false, roles, created: self.now.wall };
+        let person = Person { password, must_change: false, held: false, roles, created: self.now.wall };
         self.insert_person(name, person)
     }
 
     fn create_person(&mut self, name: Name, password: String, roles: Roles) -> Result<Reply, Refusal> {
         self.check_roles(&roles)?;
-        let person = Person { password, must_change: true, roles, created: self.now.wall };
+        let person = Person { password, must_change: true, held: false, roles, created: self.now.wall };
         self.insert_person(name, person)
     }
 
@@ -145,6 +148,7 @@ impl Orchestrator {
         self.people.change(&mut self.journal, name, |person| {
             person.password = password;
             person.must_change = must_change;
+            person.held = false;
         });
         self.void_tokens_of(name);
         Ok(Reply::Done)
@@ -227,6 +231,7 @@ impl Orchestrator {
             name: name.to_string(),
             roles: person.roles.clone(),
             must_change: person.must_change,
+            held: person.held,
             created: person.created,
         };
         self.people.iter().map(view).collect()

@@ -104,6 +104,9 @@ pub struct PersonView {
     pub roles: Roles,
     /// The password must be changed before anything else.
     pub must_change: bool,
+    /// Came out of a backup, and cannot log in before an administrator has set a new password.
+    #[serde(default)]
+    pub held: bool,
     #[schema(value_type = String, format = DateTime)]
     pub created: Time,
 }

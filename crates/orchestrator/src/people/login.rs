@@ -148,6 +148,8 @@ impl Handle {
         if tier == Tier::Cluster {
             return Err(LoginError::NotRoot);
         }
+        // To whoever asks, one that is held does not differ from one that is wrong.
+        let person = person.filter(|person| !person.held);
         let kept = person.as_ref().map(|person| person.password.clone());
         match (desk.hasher.is(password, kept).await?, person) {
             (true, Some(person)) => {

@@ -148,15 +148,22 @@ async fn create(args: Create, connect: &Connect) -> Result<(), Failure> {
     output.print(&Created { view: &view, password: shown }, || shown.unwrap_or_default().to_owned())
 }
 
+/// Of somebody who came out of a backup.
+const HELD: &str = "void since the restore; `holm person password` sets a new one";
+
 async fn show(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
     let view = client.person(name).await?;
     output.print(&view, || {
-        let PersonView { name, roles, must_change, created } = &view;
+        let PersonView { name, roles, must_change, held, created } = &view;
         let mut pairs = vec![("name".to_owned(), name.clone())];
         pairs.extend(roles.sea.map(|role| ("in the sea".to_owned(), role.to_string())));
         pairs
             .extend(roles.projects.iter().map(|(project, role)| (format!("in {project}"), role.to_string())));
-        let password = if *must_change { "to be changed at the next log-in" } else { "their own" };
+        let password = match (held, must_change) {
+            (true, _) => HELD,
+            (false, true) => "to be changed at the next log-in",
+            (false, false) => "their own",
+        };
         pairs
             .extend([("password".to_owned(), password.to_owned()), ("age".to_owned(), age(*created, now()))]);
         table::pairs(&pairs, stdout_ink())
