@@ -84,6 +84,7 @@ const ARGUMENTS: &[(&str, &str, Names)] = &[
     ("node cordon", "name", Names::Nodes),
     ("node uncordon", "name", Names::Nodes),
     ("node drain", "name", Names::Nodes),
+    ("node decommission", "name", Names::Nodes),
     ("capability add", "node", Names::Nodes),
     ("capability rm", "node", Names::Nodes),
     ("capability ls", "node", Names::Nodes),

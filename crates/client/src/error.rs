@@ -58,4 +58,10 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         self.problem().is_some_and(|problem| problem.status == 404)
     }
+
+    /// Whether whoever asks may not.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.problem().is_some_and(|problem| problem.status == 403)
+    }
 }

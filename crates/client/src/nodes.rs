@@ -5,7 +5,7 @@ use holm_model::capability::Capability;
 use holm_model::units::Counted;
 use holm_model::usage::UsageHistory;
 use holm_model::view::amendment::{CapabilityView, LabelValue, LabelView, TaintView};
-use holm_model::view::drain::{DrainRequest, MigrateRequest};
+use holm_model::view::drain::{DecommissionRequest, DecommissionView, DrainRequest, MigrateRequest};
 
 use crate::Client;
 use crate::error::Error;
@@ -35,6 +35,16 @@ impl Client {
     /// Empties one of `kind` (`nodes` or `clusters`) until it is uncordoned.
     pub async fn drain(&self, kind: &str, id: &str, request: &DrainRequest) -> Result<(), Error> {
         self.done(json(Call::new(Method::POST, path(&[kind, id, "drain"])), request)).await
+    }
+
+    /// Takes a node out of service: it is emptied, wipes itself, and is forgotten.
+    pub async fn decommission(
+        &self,
+        node: &str,
+        request: &DecommissionRequest,
+    ) -> Result<DecommissionView, Error> {
+        let call = Call::new(Method::POST, path(&["nodes", node, "decommission"]));
+        self.http.json(json(call, request)).await
     }
 
     /// Moves a slot of an application to another member.

@@ -14,6 +14,7 @@ use serde_bytes::ByteBuf;
 use crate::content::{Content, ContentKey};
 use crate::coordinate::Coordinate;
 use crate::id::{AssignmentId, Epoch, StoreId, WishId};
+use crate::message::READS_WIPING;
 use crate::name::Name;
 use crate::newer::{Either, Kinds, Newer};
 use crate::project::Allowance;
@@ -38,6 +39,8 @@ pub enum ItemKey {
     Content(ContentKey),
     /// To a cluster: a project that there is.
     Project(Name),
+    /// To a node: wipe all that is ours as soon as nothing of ours runs, and tell; see [`crate::wipe`].
+    Decommission,
     /// Of a newer version: nothing is done with it, but it is a part of the list.
     #[serde(skip)]
     Newer(Newer),
@@ -59,6 +62,7 @@ pub enum Item {
     Revocation,
     Content(Content),
     Project(Allowance),
+    Decommission,
 }
 
 /// An item as it travels and is kept: key, bytes as committed, hash of the bytes.
@@ -196,6 +200,7 @@ impl ItemKey {
             | Self::Revocation(_)
             | Self::Content(_) => 0,
             Self::Project(_) => 3,
+            Self::Decommission => READS_WIPING,
             // Whoever may read it: not from us.
             Self::Newer(_) => u32::MAX,
         }
@@ -211,6 +216,7 @@ impl ItemKey {
             Self::Revocation(_) => "revocation",
             Self::Content(_) => "content",
             Self::Project(_) => "project",
+            Self::Decommission => "decommission",
             Self::Newer(newer) => newer.kind(),
         }
     }
@@ -279,7 +285,8 @@ impl PackedItem {
             (ItemKey::Endpoints(_), Item::Endpoints(_))
             | (ItemKey::Revocation(_), Item::Revocation)
             | (ItemKey::Content(_), Item::Content(_))
-            | (ItemKey::Project(_), Item::Project(_)) => true,
+            | (ItemKey::Project(_), Item::Project(_))
+            | (ItemKey::Decommission, Item::Decommission) => true,
             _ => false,
         };
         if fits { Ok(item) } else { Err(error("the content belongs to another key".to_owned())) }

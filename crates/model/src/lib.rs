@@ -79,4 +79,5 @@ pub mod units;
 pub mod update;
 pub mod usage;
 pub mod view;
+pub mod wipe;
 pub mod wish;

@@ -30,6 +30,7 @@ use crate::item::{Digest, ItemKey, Obeyed, PackedItem};
 use crate::member::{NodeFacts, Role, Usage};
 use crate::name::Name;
 use crate::newer;
+use crate::wipe::WipeReport;
 
 /// Versions of the link protocol that this program speaks, lowest and highest.
 pub const PROTOCOL: (u16, u16) = (1, 1);
@@ -39,7 +40,7 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 /// To add a kind: raise this by one, give the kind that number in `ItemKey::since` or `FactKey::since`, and have a
 /// golden sample of it. 0 is whoever says nothing, 1 passes over kinds that it does not know, 2 knows of
 /// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH), 4 of [healing](READS_HEALING) and of
-/// [units](READS_PLACING), 5 of [latency](READS_LATENCY).
+/// [units](READS_PLACING), 5 of [latency](READS_LATENCY) and of [wiping](READS_WIPING).
 pub const READS: u32 = 5;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
@@ -54,6 +55,8 @@ pub const READS_LATENCY: u32 = 5;
 pub const READS_ROLES: u32 = 3;
 /// From here on a member knows of leases, and a cluster of [`Healing`](crate::healing::Healing).
 pub const READS_HEALING: u32 = 4;
+/// From here on a node wipes itself when it is decommissioned.
+pub const READS_WIPING: u32 = 5;
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,8 @@ pub enum Up {
     Renew {
         csr: ByteBuf,
     },
+    /// A node that is decommissioned has wiped all but its keys and its store, which go when its certificate is void.
+    Wiped(WipeReport),
     /// The member leaves for good.
     Leave,
     /// How long does an answer take? The link's own business: machines never see it.

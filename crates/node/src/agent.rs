@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use holm_core::node::{NodeEffect, NodeEvent, NodeMachine, RuntimeEvent};
+use holm_core::node::{Farewell, NodeEffect, NodeEvent, NodeMachine, RuntimeEvent};
 use holm_core::revocation::Void;
 use holm_core::table::LoadError;
 use holm_link::revocation::Revocations;
@@ -38,6 +38,15 @@ use crate::peers::plan::{Consumer, Wish};
 use crate::place::Place;
 use crate::workers::{Order, Workers};
 
+/// Why the agent has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to stop; instances run on.
+    Stopped,
+    /// The node was decommissioned: nothing is left of it here, and it must not be started again.
+    Decommissioned,
+}
+
 /// What happens to the agent.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -47,6 +56,8 @@ pub(crate) enum Input {
     /// The session with this number is over.
     LinkDown(u64),
     Received(u64, Down),
+    /// The certificate is void, and all is wiped that could be.
+    Forgotten,
     /// Somebody wants to know; answered after the commit.
     Ask(Question),
 }
@@ -69,6 +80,7 @@ pub(crate) struct Agent {
     pub(crate) revocations: Revocations,
     pub(crate) node: watch::Sender<NodeSelf>,
     pub(crate) revision: watch::Sender<u64>,
+    pub(crate) farewell: watch::Sender<Farewell>,
     pub(crate) memory: Memory,
 }
 
@@ -86,6 +98,8 @@ pub(crate) struct Memory {
     backlog: Backlog,
     /// It was told that the orchestrator is behind.
     frozen: bool,
+    /// See [`Input::Forgotten`].
+    forgotten: bool,
 }
 
 /// Inputs taken together at most.
@@ -101,7 +115,7 @@ impl Agent {
     ///
     /// # Errors
     /// When the machine cannot be brought back to what the disk says: a bug.
-    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), LoadError> {
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<Ended, LoadError> {
         self.memory.list_changed = true;
         self.carry_out(NodeEffect::ListSurvivors);
         let mut batch = Vec::with_capacity(MOST);
@@ -117,10 +131,13 @@ impl Agent {
             self.commit().await?;
             self.act();
             self.tell_freezing();
+            if self.memory.forgotten {
+                break;
+            }
         }
         self.inputs.close();
         self.workers.end().await;
-        Ok(())
+        Ok(if self.memory.forgotten { Ended::Decommissioned } else { Ended::Stopped })
     }
 
     fn tell_freezing(&mut self) {
@@ -159,6 +176,7 @@ impl Agent {
                 self.step(NodeEvent::Received(down));
             }
             Input::LinkDown(_) | Input::Received(..) => {}
+            Input::Forgotten => self.memory.forgotten = true,
             Input::Ask(question) => self.memory.questions.push(question),
         }
     }
@@ -263,6 +281,7 @@ impl Agent {
             self.identities.wish(identity::wanted(&self.machine));
         }
         self.revision.send_replace(self.machine.held().revision());
+        self.farewell.send_replace(self.machine.farewell());
         effects.into_iter().for_each(|effect| self.carry_out(effect));
         self.checks.wish(self.machine.checked());
         for Question(ask) in std::mem::take(&mut self.memory.questions) {
@@ -295,6 +314,7 @@ impl Agent {
             NodeEffect::Certificate { chain } => self.link.order(LinkOrder::Certificate(chain)),
             NodeEffect::Refused { reason } => self.link.order(LinkOrder::Refused(reason)),
             NodeEffect::Reconnect => self.link.order(LinkOrder::Reconnect),
+            NodeEffect::Wipe => self.workers.wipe(self.data_dir.clone()),
             NodeEffect::ListSurvivors => {
                 self.memory.listing += 1;
                 self.workers.list_survivors();

@@ -34,7 +34,8 @@ pub(crate) fn start(
         process.supervisor.clone_from(supervisor);
     }
     let process = ProcessRuntime::new(process, Cgroups::detect(label), events.clone());
-    let container = ContainerConfig::new(engine(config), label.to_owned());
+    let mut container = ContainerConfig::new(engine(config), label.to_owned());
+    container.ledger = Some(data_dir.join("engine"));
     vec![Arc::new(process), Arc::new(ContainerRuntime::new(container, events))]
 }
 

@@ -30,6 +30,7 @@
 //! | [`history`] | what was used in the last hour |
 //! | [`metrics`] | what Prometheus is told |
 //! | [`facts`], [`usage`], [`observe`] | what the machine is, what it uses, and when to look |
+//! | [`wipe`] | the end of a node that is decommissioned |
 //! | [`local_api`] | what can be asked on the node itself |
 //! | [`clock`] | the only clock that the machine is told of |
 
@@ -63,6 +64,7 @@ mod scrape;
 mod tmpfs;
 mod tunnels;
 mod usage;
+mod wipe;
 mod workers;
 
 pub use config::{NodeConfig, RuntimesConfig};
@@ -70,7 +72,7 @@ pub use link::{AskError, LinkStatus, LinkTimes, ask};
 pub use local_api::SOCKET;
 pub use membership::MembershipError;
 pub use remains::{Files, RemainError, Remains, Waiting};
-pub use run::{NodeError, run, run_with};
+pub use run::{Ended, NodeError, run, run_with};
 pub use tunnels::consent;
 
 /// Random bits for jitter and spreading; a machine without them spreads less and works all the same.

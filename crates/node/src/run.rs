@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use holm_core::node::{NodeConfig as MachineConfig, NodeEvent, NodeMachine};
+use holm_core::node::{Farewell, NodeConfig as MachineConfig, NodeEvent, NodeMachine};
 use holm_core::table::LoadError;
 use holm_link::clock::Clock;
 use holm_link::credentials::Credentials;
@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use crate::agent::Ended;
 use crate::agent::{self, Agent, Input, Memory};
 use crate::amendments::Narrator;
 use crate::config::NodeConfig;
@@ -45,7 +46,7 @@ use crate::tmpfs::Tmpfs;
 use crate::tunnels::{Host, Machine};
 use crate::usage::Meter;
 use crate::workers::{Tools, Workers};
-use crate::{clock, drivers, observe, scrape};
+use crate::{clock, drivers, observe, scrape, wipe};
 
 /// The node cannot run, or not any more.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,10 @@ pub enum NodeError {
     Socket { path: PathBuf, source: io::Error },
     #[error("the host name `{0}` is no name for a node; give it one with --name")]
     NoName(String),
+    #[error("this machine was {since}, and shall not join again by itself")]
+    Decommissioned { since: String },
+    #[error("all is wiped but what could not be removed from {}; remove it by hand", path.display())]
+    Finish { path: PathBuf, source: io::Error },
     #[error("a task of the node broke; report this as a bug")]
     Task(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -75,7 +80,7 @@ const EVENTS: usize = 256;
 ///
 /// # Errors
 /// See [`NodeError`]. An orchestrator that cannot be reached is none.
-pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), NodeError> {
+pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<Ended, NodeError> {
     let runtimes = config.runtimes.clone();
     let data_dir = config.data_dir.clone();
     create_data_dir(&data_dir)?;
@@ -88,20 +93,37 @@ pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<(), Node
 ///
 /// # Errors
 /// As for [`run`].
-pub async fn run_with<F>(config: NodeConfig, drivers: F, stop: CancellationToken) -> Result<(), NodeError>
+pub async fn run_with<F>(config: NodeConfig, drivers: F, stop: CancellationToken) -> Result<Ended, NodeError>
 where
     F: FnOnce(mpsc::Sender<RuntimeEvent>) -> Vec<Arc<dyn Runtime>>,
 {
-    create_data_dir(&config.data_dir)?;
-    let (store, snapshot) = Store::succeed(&config.data_dir, Kind::Node).await?;
+    let data_dir = config.data_dir.clone();
+    create_data_dir(&data_dir)?;
+    revive(&config)?;
+    let (store, snapshot) = Store::succeed(&data_dir, Kind::Node).await?;
     let ran = match prepare(config, drivers, store.clone(), snapshot, &stop).await {
         Ok(Some((parts, credentials, clock))) => parts.run(credentials, clock, stop).await,
-        Ok(None) => Ok(()),
+        Ok(None) => Ok(Ended::Stopped),
         Err(error) => Err(error),
     };
     // Written and unlocked before anybody is told that it is over.
     store.close().await;
+    if matches!(ran, Ok(Ended::Decommissioned)) {
+        let failed = |source| NodeError::Finish { path: data_dir.clone(), source };
+        let label = drivers::label(&data_dir).map_err(failed)?;
+        wipe::finish(&data_dir, &label).map_err(failed)?;
+    }
     ran
+}
+
+/// A machine that was decommissioned joins again only if people say so.
+fn revive(config: &NodeConfig) -> Result<(), NodeError> {
+    let Some(since) = wipe::tombstone(&config.data_dir) else { return Ok(()) };
+    if !config.rejoin {
+        return Err(NodeError::Decommissioned { since });
+    }
+    let failed = |source| NodeError::DataDir { path: config.data_dir.clone(), source };
+    wipe::forget_tombstone(&config.data_dir).map_err(failed)
 }
 
 /// Everything up to a member with its machine; none when it was stopped before.
@@ -166,6 +188,7 @@ struct Shared {
 struct Published {
     node: watch::Sender<NodeSelf>,
     revision: watch::Sender<u64>,
+    farewell: watch::Sender<Farewell>,
 }
 
 // === impl Parts ===
@@ -176,7 +199,7 @@ impl Parts {
         credentials: Credentials,
         clock: Clock,
         stop: CancellationToken,
-    ) -> Result<(), NodeError> {
+    ) -> Result<Ended, NodeError> {
         let data_dir = self.config.data_dir.clone();
         let (socket, path) = local_api::bind(&data_dir)
             .map_err(|source| NodeError::Socket { path: data_dir.join(local_api::SOCKET), source })?;
@@ -185,6 +208,7 @@ impl Parts {
         let published = Published {
             node: watch::Sender::new(self.node_self(&credentials)),
             revision: watch::Sender::new(self.machine.held().revision()),
+            farewell: watch::Sender::new(self.machine.farewell()),
         };
         let shared = Shared {
             inputs,
@@ -233,6 +257,7 @@ impl Parts {
             revision: published.revision.subscribe(),
             inputs: shared.inputs.clone(),
             locating: Locating::new(self.name.as_str(), self.narrator.clone(), shared.inputs.clone()),
+            farewell: published.farewell.subscribe(),
             host: Arc::new(Host {
                 directory: shared.directory.clone(),
                 connections: shared.connections.clone(),
@@ -288,6 +313,7 @@ impl Parts {
             revocations: shared.revocations,
             node: published.node,
             revision: published.revision,
+            farewell: published.farewell,
             memory: Memory::default(),
         }
     }
@@ -337,7 +363,7 @@ async fn supervise(
     agent: Agent,
     (mut helpers, calling): (JoinSet<()>, JoinHandle<()>),
     stop: CancellationToken,
-) -> Result<(), NodeError> {
+) -> Result<Ended, NodeError> {
     let broken = |error: JoinError| NodeError::Task(error.into());
     let ran = tokio::spawn(agent.run(stop.clone())).await;
     stop.cancel();

@@ -9,6 +9,7 @@ use futures::future::{join_all, select_all};
 use holm_core::node::{self as core, Outcome};
 use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
+use holm_model::wipe::WipeReport;
 use holm_runtime::{End, RunError, Runtime, Survivor, SurvivorState};
 
 /// Clones are the same drivers.
@@ -71,6 +72,16 @@ impl Runtimes {
             }
         }
         (there, silent)
+    }
+
+    /// What they have brought beside instances goes.
+    pub(crate) async fn wipe(&self) -> WipeReport {
+        let mut all = WipeReport::default();
+        for found in join_all(self.0.values().map(|driver| driver.wipe())).await {
+            all.left.extend(found.left.iter().cloned());
+            all.add_earlier(found);
+        }
+        all
     }
 
     /// Returns when a driver may have become ready, or is not any more.

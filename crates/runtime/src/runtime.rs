@@ -10,6 +10,7 @@ use holm_model::id::AssignmentId;
 use holm_model::member::RuntimeFacts;
 use holm_model::service::{ServiceSpec, Signal};
 use holm_model::tunnel::{CopyWay, Terminal};
+use holm_model::wipe::WipeReport;
 
 use crate::error::RunError;
 use crate::event::Survivor;
@@ -106,6 +107,17 @@ pub trait Runtime: Debug + Send + Sync {
     /// what is returned, and its exit code is 0 when all of it was copied. Names are those that the instance
     /// sees; relative ones begin at its working directory (`container`: at its root).
     fn copy(&self, id: AssignmentId, path: String, way: CopyWay) -> BoxFuture<'_, Result<Exec, RunError>>;
+
+    /// Removes what it has brought to this machine beside instances, of which none is left: images that it pulled,
+    /// volumes that it made. What others use stays, and is told.
+    fn wipe(&self) -> BoxFuture<'_, WipeReport> {
+        Box::pin(std::future::ready(WipeReport::default()))
+    }
+
+    /// Removes what it has brought and nothing uses now: images. Returns their names.
+    fn clean(&self) -> BoxFuture<'_, Result<Vec<String>, RunError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// The address under which instances of this runtime reach listeners of the node.
     fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>>;

@@ -2,9 +2,9 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::command::{Command, Reply};
 use holm_core::orchestrator::moving::Migration;
-use holm_model::view::drain::{DrainRequest, MigrateRequest};
+use holm_model::view::drain::{DecommissionRequest, DecommissionView, DrainRequest, MigrateRequest};
 use holm_model::wish::AppKey;
 use utoipa_axum::routes;
 
@@ -16,7 +16,7 @@ use crate::problem::{Common, Fault, OfThing, OfWrite};
 use crate::state::Api;
 
 pub(super) const ROUTES: super::Routes =
-    &[|| routes!(drain_node), || routes!(drain_cluster), || routes!(migrate)];
+    &[|| routes!(drain_node), || routes!(drain_cluster), || routes!(decommission_node), || routes!(migrate)];
 
 /// Empty a node: all that can move moves, nothing new comes, until it is uncordoned.
 ///
@@ -46,6 +46,26 @@ async fn drain_cluster(
     let member = member("cluster", &find_cluster(&api, &id).await?.id)?;
     api.command(actor, Command::Drain { member, lose_volumes }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Take a node out of service: it is emptied, wipes itself, tells what it wiped, and is forgotten.
+///
+/// What it wiped is in the audit log as `node.wiped`. Until it is told to wipe itself, uncordoning takes this back.
+#[utoipa::path(post, path = "/nodes/{id}/decommission", tag = "members", params(("id" = String, Path)),
+    request_body = DecommissionRequest,
+    responses((status = 200, body = DecommissionView), Common, OfThing, OfWrite))]
+async fn decommission_node(
+    State(api): State<Api>,
+    Caller(actor): Caller,
+    Path(id): Path<String>,
+    Json(DecommissionRequest { force }): Json<DecommissionRequest>,
+) -> Result<axum::Json<DecommissionView>, Fault> {
+    let member = member("node", &find_node(&api, &id).await?.id)?;
+    match api.command(actor, Command::Decommission { member, force }).await? {
+        Reply::Decommission(view) => Ok(axum::Json(view)),
+        // Nothing else answers this command.
+        _ => Ok(axum::Json(DecommissionView { forgotten: false })),
+    }
 }
 
 /// Move one slot to another member: the new copy runs before the old one goes.

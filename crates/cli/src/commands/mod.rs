@@ -14,6 +14,7 @@ pub(crate) mod contents;
 pub(crate) mod context;
 pub(crate) mod convert;
 pub(crate) mod cp;
+pub(crate) mod decommission;
 pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod diff;

@@ -191,7 +191,7 @@ async fn draining(client: &Client, kind: &str, name: &str) -> Result<Option<Drai
     })
 }
 
-fn said(stays: &holm_model::view::drain::StaysView) -> (String, String) {
+pub(super) fn said(stays: &holm_model::view::drain::StaysView) -> (String, String) {
     (format!("{}/{}", stays.application, stays.slot), stays.reason.clone())
 }
 

@@ -1,10 +1,10 @@
-//! `holm node ls|remove|revoke|cordon|uncordon|drain` and `holm cluster ls|remove|revoke|cordon|uncordon|drain`.
+//! `holm node ls|remove|revoke|cordon|uncordon|drain|decommission` and `holm cluster ls|remove|revoke|cordon|uncordon|drain`.
 
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
 
 use super::amend::{CapabilityAction, LabelAction, TaintAction};
-use super::{consent, get, moving};
+use super::{consent, decommission, get, moving};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{Output, clean};
@@ -32,6 +32,8 @@ pub(crate) enum NodeAction {
     Uncordon(At<Member>),
     /// Empty a node: what it runs moves elsewhere, one by one of each service
     Drain(At<moving::Drain>),
+    /// Take a node out of service: empty it, have it wipe itself, forget it
+    Decommission(At<decommission::Decommission>),
     /// On the machine itself, as its owner: whether people may open a shell there
     Consent(consent::Consent),
     /// Say what a node can do, for services that require it
@@ -78,6 +80,7 @@ impl NodeAction {
             Self::Cordon(at) => cordon("nodes", at, true).await,
             Self::Uncordon(at) => cordon("nodes", at, false).await,
             Self::Drain(at) => moving::drain("nodes", at).await,
+            Self::Decommission(at) => decommission::run(at).await,
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_node(&args.name).await?;
                 tell("node", &args, &removal)

@@ -285,14 +285,11 @@ impl Listed for PersonView {
     const COLUMNS: &'static [Column<Self>] = &[
         C::new("NAME", |p, _| p.name.clone()),
         C::new("ROLES", |p, _| roles(&p.roles)),
-        C::known(
-            "NOTE",
-            |p, _| match (p.held, p.must_change) {
-                (true, _) => "held since the restore: `holm person password`".to_owned(),
-                (false, true) => "has to change the password".to_owned(),
-                (false, false) => String::new(),
-            },
-        ),
+        C::known("NOTE", |p, _| match (p.held, p.must_change) {
+            (true, _) => "held since the restore: `holm person password`".to_owned(),
+            (false, true) => "has to change the password".to_owned(),
+            (false, false) => String::new(),
+        }),
         C::new("AGE", |p, now| age(p.created, now)),
     ];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use holm_model::duration::Span;
 use holm_model::resources::Resources;
-use holm_node::NodeConfig;
+use holm_node::{Ended, NodeConfig, NodeError};
 
 use super::options::NodeOptions;
 use super::{Setup, data_dir, notify, stopped_by_signal};
@@ -76,5 +76,20 @@ fn at_least(shortest: Duration, interval: Duration) -> Result<Duration, Failure>
 /// Until a signal says stop. Ends nothing that runs here.
 async fn serve(config: NodeConfig) -> Result<(), Failure> {
     let stop = stopped_by_signal()?;
-    holm_node::run(config, stop).await.map_err(|e| Failure::from_error("the node cannot run", &e))
+    let data_dir = config.data_dir.clone();
+    match holm_node::run(config, stop).await {
+        Ok(Ended::Stopped) => Ok(()),
+        Ok(Ended::Decommissioned) => {
+            eprintln!(
+                "This node was decommissioned: its instances, volumes, images, files and keys are gone from {}, and \
+                 it has left its orchestrator. It does not join again.",
+                data_dir.display()
+            );
+            Ok(())
+        }
+        // Nobody was asked anything, and starting it again and again is of no use.
+        Err(error @ NodeError::Decommissioned { .. }) => Err(Failure::wrong_use(error)
+            .hint("to use the machine again, start it once with --rejoin and a new token")),
+        Err(error) => Err(Failure::from_error("the node cannot run", &error)),
+    }
 }

@@ -59,6 +59,7 @@ mod completing;
 mod containers;
 mod contents;
 mod crashes;
+mod decommissioning;
 mod demo;
 mod disks;
 mod doctor;

@@ -17,7 +17,7 @@ pub(super) struct RowKey(pub(super) ItemKey);
 /// A row names no item.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this names no item; expected `share/<id>`, `assignment/<id>`, `endpoints/<wish>/<service>/<port>`, `revocation/<serial>`, `secret/<project>/<name>`, `file/<project>/<name>` or `project/<name>`"
+    "this names no item; expected `share/<id>`, `assignment/<id>`, `endpoints/<wish>/<service>/<port>`, `revocation/<serial>`, `secret/<project>/<name>`, `file/<project>/<name>`, `project/<name>` or `decommission/`"
 )]
 pub(super) struct RowKeyError;
 
@@ -45,6 +45,7 @@ impl fmt::Display for RowKey {
             ItemKey::Revocation(serial) => write!(f, "revocation/{serial}"),
             ItemKey::Content(key) => key.fmt(f),
             ItemKey::Project(name) => write!(f, "project/{name}"),
+            ItemKey::Decommission => f.write_str("decommission/"),
             // Never a row: see `kept`.
             ItemKey::Newer(newer) => write!(f, "newer/{}", newer.kind()),
         }
@@ -61,6 +62,7 @@ impl FromStr for RowKey {
             "assignment" => ItemKey::Assignment(rest.parse().map_err(|_| RowKeyError)?),
             "endpoints" => ItemKey::Endpoints(endpoints_key(rest).ok_or(RowKeyError)?),
             "revocation" => ItemKey::Revocation(rest.to_owned()),
+            "decommission" if rest.is_empty() => ItemKey::Decommission,
             "project" => ItemKey::Project(Name::new(rest).map_err(|_| RowKeyError)?),
             "secret" | "file" => ItemKey::Content(text.parse().map_err(|_| RowKeyError)?),
             _ => return Err(RowKeyError),
@@ -110,6 +112,7 @@ mod tests {
             ItemKey::Revocation("00ff".to_owned()),
             ItemKey::Content("secret/default/db".parse().unwrap()),
             ItemKey::Project(Name::new("blue").unwrap()),
+            ItemKey::Decommission,
         ] {
             let text = RowKey(key.clone()).to_string();
             assert_eq!(text.parse::<RowKey>().unwrap(), RowKey(key), "{text}");

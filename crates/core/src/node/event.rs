@@ -12,6 +12,7 @@ use holm_model::message::{Down, Up};
 use holm_model::name::Name;
 use holm_model::service::ServiceSpec;
 use holm_model::slot::SlotIndex;
+use holm_model::wipe::WipeReport;
 
 use super::health::{CheckKind, Probed};
 
@@ -45,6 +46,8 @@ pub enum NodeEvent {
         id: AssignmentId,
     },
     Facts(Box<NodeFacts>),
+    /// [`NodeEffect::Wipe`] was done.
+    Wiped(WipeReport),
     NodeUsage(Usage),
     /// Why the disk takes no writes, or that it takes them again. Meanwhile nothing new is obeyed or
     /// launched; what happens is told all the same, and whatever the journal holds waits.
@@ -187,6 +190,8 @@ pub enum NodeEffect {
     },
     /// Send [`NodeEvent::Survivors`]: after an undo the runtimes know better, and one that was silent may tell.
     ListSurvivors,
+    /// Wipe all of ours but the keys and the store, and say [`NodeEvent::Wiped`].
+    Wipe,
     /// Close the link and open it anew: after an undo, answers are missing on it.
     Reconnect,
 }

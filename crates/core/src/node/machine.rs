@@ -20,6 +20,7 @@ use super::health::Checkups;
 use super::lease::Leases;
 use super::record::InstanceRecord;
 use super::wanted::Wanted;
+use super::wiping::Wiping;
 use crate::held::Held;
 use crate::report::Reporter;
 use crate::revocation::{Void, told};
@@ -63,6 +64,7 @@ pub struct NodeMachine {
     pub(super) facts: Option<NodeFacts>,
     pub(super) usage: Usage,
     pub(super) leases: Leases,
+    pub(super) wiping: Wiping,
     /// Why the disk takes no writes, if it does not.
     pub(super) trouble: Option<String>,
     /// Instances to look at before the step ends.
@@ -124,6 +126,7 @@ impl NodeMachine {
             facts: None,
             usage: Usage::default(),
             leases: Leases::default(),
+            wiping: Wiping::default(),
             trouble: None,
             touched: BTreeSet::new(),
         };
@@ -163,6 +166,7 @@ impl NodeMachine {
                 self.report_node();
             }
             NodeEvent::Disk { trouble } => self.disk(trouble),
+            NodeEvent::Wiped(report) => self.wiped(report),
             NodeEvent::Tick => {}
         }
         if self.ask_at.is_some_and(|at| at <= now.boot) {
@@ -176,6 +180,7 @@ impl NodeMachine {
             }
         }
         self.ask_for_leases(now);
+        self.wipe_when_empty();
         let facts = self.reporter.take(self.held.revision());
         self.effects.extend(facts.into_iter().map(NodeEffect::Send));
     }
@@ -217,6 +222,9 @@ impl NodeMachine {
         self.touched.clear();
         self.ready = false;
         self.reporter = Reporter::default();
+        if self.wiping == Wiping::Asked {
+            self.wiping = Wiping::Not;
+        }
         self.effects.push(NodeEffect::ListSurvivors);
         if self.linked {
             self.held.disconnected();

@@ -22,6 +22,7 @@
 //! | `machine` | loading, stepping, undoing, asking |
 //! | `instances` | carrying moves out |
 //! | `runtimes` | what runtimes tell: events and survivors |
+//! | `wiping` | a node that is decommissioned |
 //! | `parent` | what the orchestrator tells, and what it is told |
 
 mod again;
@@ -37,6 +38,7 @@ mod record;
 mod restart;
 mod runtimes;
 mod wanted;
+mod wiping;
 
 pub use again::RestartError;
 pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
@@ -44,3 +46,4 @@ pub use health::{CheckKind, Checked, Probed};
 pub use machine::{NodeConfig, NodeMachine};
 pub use record::InstanceRecord;
 pub use wanted::Identity;
+pub use wiping::Farewell;

@@ -69,6 +69,7 @@ impl NodeMachine {
         self.reporter.welcome(welcome.session, welcome.reads);
         let Welcome { member, name, path, .. } = welcome;
         self.effects.push(NodeEffect::Welcomed { member, name, path });
+        self.tell_wiped();
     }
 
     /// Decodes what changed in the list.
@@ -85,7 +86,11 @@ impl NodeMachine {
                     endpoints.insert(key.clone());
                 }
                 ItemKey::Content(key) => self.content_changed(key),
-                ItemKey::Share(_) | ItemKey::Revocation(_) | ItemKey::Project(_) | ItemKey::Newer(_) => {}
+                ItemKey::Share(_)
+                | ItemKey::Revocation(_)
+                | ItemKey::Project(_)
+                | ItemKey::Decommission
+                | ItemKey::Newer(_) => {}
             }
         }
         if !endpoints.is_empty() {

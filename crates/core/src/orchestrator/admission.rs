@@ -91,6 +91,7 @@ impl Orchestrator {
             Command::RevokeMember { member } => self.revoke_member(member),
             Command::Cordon { member, cordoned } => self.cordon(member, cordoned),
             Command::Drain { member, lose_volumes } => self.drain(member, lose_volumes),
+            Command::Decommission { member, force } => self.decommission(actor, member, force),
             Command::Migrate(asked) => self.migrate(&asked),
             Command::Adopt { member } => self.adopt(member),
             Command::Discard { member } => self.discard(member),
@@ -196,6 +197,10 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::Drain { member, lose_volumes } => {
             let volumes = if *lose_volumes { ", without its volumes" } else { "" };
             ("member.drain", format!("member {member}{volumes}"))
+        }
+        Command::Decommission { member, force } => {
+            let force = if *force { ", by force" } else { "" };
+            ("node.decommission", format!("member {member}{force}"))
         }
         Command::Migrate(Migration { app, slot, to, .. }) => {
             let to = to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();

@@ -103,7 +103,14 @@ impl Orchestrator {
                     let placed = self.adopted(id, share.part, index, per_node, share.held, share.failures);
                     placements.insert(share.id, placed);
                 }
-                Ok(Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_)) | Err(_) => {}
+                Ok(
+                    Item::Endpoints(_)
+                    | Item::Revocation
+                    | Item::Content(_)
+                    | Item::Project(_)
+                    | Item::Decommission,
+                )
+                | Err(_) => {}
             }
         }
         self.take_over(id, placements);

@@ -9,6 +9,7 @@ use holm_model::name::Name;
 use holm_model::service::Application;
 use holm_model::state::RunState;
 use holm_model::time::Time;
+use holm_model::view::drain::DecommissionView;
 use holm_model::view::people::{Quota, Roles};
 use holm_model::view::{ApplyView, RemovalView, TokenRole};
 use holm_model::wish::AppKey;
@@ -146,6 +147,12 @@ pub enum Command {
         /// Named volumes are left behind.
         lose_volumes: bool,
     },
+    /// A node is emptied, wipes itself, tells what it wiped, and is forgotten.
+    Decommission {
+        member: MemberId,
+        /// What cannot move ends with it; one that cannot be told is forgotten without proof.
+        force: bool,
+    },
     /// One slot moves to another member.
     Migrate(Migration),
     /// What the member runs replaces what this store believes of it.
@@ -245,6 +252,7 @@ pub enum Reply {
     Deleted(WishId),
     Joined { member: MemberId, name: Name },
     Removed(RemovalView),
+    Decommission(DecommissionView),
 }
 
 /// Why not. Display says what to do about it.

@@ -12,12 +12,20 @@ impl Orchestrator {
         if member.cordoned == cordoned && (cordoned || member.draining.is_none()) {
             return Ok(Reply::Done);
         }
+        if !cordoned && member.decommission.as_ref().is_some_and(|decommission| decommission.wiping) {
+            return Err(Refusal::Conflict(format!(
+                "{} wipes itself; that cannot be taken back",
+                member.name
+            )));
+        }
         let kind = if member.role == Role::Node { "node" } else { "cluster" };
         let words = if cordoned { ("", "cordoned") } else { ("cordoned", "") };
         self.members.change(&mut self.journal, &id, |member| {
             member.cordoned = cordoned;
             member.draining = member.draining.filter(|_| cordoned);
+            member.decommission = member.decommission.take().filter(|_| cordoned);
         });
+        self.todo.retiring.retain(|retiring| cordoned || *retiring != id);
         self.note(kind, self.member_name(id), String::new(), words, ("person", ""));
         self.takes_changed(id);
         Ok(Reply::Done)

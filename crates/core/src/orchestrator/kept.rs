@@ -43,6 +43,8 @@ pub(super) struct Todo {
     pub(super) unfilled: BTreeSet<SlotId>,
     /// Members that are removed as soon as they have ended what they owe.
     pub(super) leaving: BTreeSet<MemberId>,
+    /// Nodes that are told to wipe themselves as soon as they are empty.
+    pub(super) retiring: BTreeSet<MemberId>,
 }
 
 /// By clusters, since the last tick. However often they say something else, others hear of it, and it is written down,

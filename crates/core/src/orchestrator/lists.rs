@@ -139,6 +139,7 @@ impl Orchestrator {
         self.derive_endpoints();
         self.derive_contents();
         self.derive_allowances();
+        self.put_decommissions();
         for list in self.lists.values_mut() {
             list.put.clear();
             list.removed.clear();

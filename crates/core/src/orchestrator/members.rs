@@ -102,7 +102,9 @@ pub(super) fn part_of(item: &Item) -> Option<&Part> {
     match item {
         Item::Assignment(assignment) => Some(&assignment.part),
         Item::Share(share) => Some(&share.part),
-        Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_) => None,
+        Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_) | Item::Decommission => {
+            None
+        }
     }
 }
 
@@ -114,7 +116,9 @@ pub(super) fn slot_of(item: Item) -> Option<SlotKey> {
             ShareSlots::Number(number) => (share.part, SlotIndex::Number(number)),
             ShareSlots::PerNode => return None,
         },
-        Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_) => return None,
+        Item::Endpoints(_) | Item::Revocation | Item::Content(_) | Item::Project(_) | Item::Decommission => {
+            return None;
+        }
     };
     Some(SlotKey::new(ServiceKey { wish: part.wish, service: part.service }, index))
 }
@@ -236,6 +240,7 @@ impl Orchestrator {
                 self.look_at(id);
             }
             Up::Lease(request) => self.lease_asked(id, request),
+            Up::Wiped(report) => self.wiped(id, &report),
             Up::Leave => self.member_leaves(link, id),
             Up::Holding { .. } | Up::Hello(_) | Up::Renew { .. } | Up::Ping { .. } => {}
         }

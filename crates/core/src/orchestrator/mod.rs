@@ -51,6 +51,7 @@ mod consulting;
 pub mod contents;
 mod cordon;
 mod deadlines;
+mod decommission;
 mod demand;
 mod draining;
 mod ended;

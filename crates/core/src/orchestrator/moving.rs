@@ -102,7 +102,11 @@ impl Orchestrator {
         let standing = self.standing(active);
         match next(&standing, same, paused) {
             _ if stops => self.set_phase(id, Phase::Retiring),
-            Next::Goes if self.succeeds(active, placement) => self.set_phase(id, Phase::Retiring),
+            Next::Goes if self.succeeds(active, placement) => {
+                self.set_phase(id, Phase::Retiring);
+                // The next of the service may move; of what began before our start nothing else says so.
+                self.todo.origins.insert(slot_id.0.clone());
+            }
             Next::Waits | Next::Goes => {
                 if Self::surges(placement) {
                     // Time alone may decide.

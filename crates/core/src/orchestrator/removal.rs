@@ -43,7 +43,7 @@ impl Orchestrator {
         Ok(Reply::Removed(RemovalView { leaving, instances }))
     }
 
-    fn can_be_told(&self, id: MemberId) -> bool {
+    pub(super) fn can_be_told(&self, id: MemberId) -> bool {
         let in_step = self.lists.get(&id).is_some_and(List::is_in_step);
         in_step
             && self
@@ -68,7 +68,7 @@ impl Orchestrator {
     }
 
     /// All that the member was given leaves its list; its slots are filled elsewhere when that is gone.
-    fn begin_leaving(&mut self, id: MemberId) {
+    pub(super) fn begin_leaving(&mut self, id: MemberId) {
         self.members.change(&mut self.journal, &id, |member| member.leaving = true);
         self.todo.leaving.insert(id);
         self.keep_what_is_done(id);
@@ -92,8 +92,9 @@ impl Orchestrator {
     }
 
     /// The member's certificates are void and it is forgotten.
-    fn cut_off(&mut self, id: MemberId) {
+    pub(super) fn cut_off(&mut self, id: MemberId) {
         self.todo.leaving.remove(&id);
+        self.todo.retiring.remove(&id);
         let (Some(member), Some(live)) = (self.members.get(&id), self.live.get(&id)) else { return };
         let (role, name, state) = (member.role, member.name.to_string(), live.state);
         let left = self.live_on(|report| report.node.first() == Some(&id));

@@ -80,7 +80,7 @@ impl Orchestrator {
                 self.reconcile_slot(&slot);
             } else if let Some(slot) = self.next_to_ask_about() {
                 self.todo.slots.insert(slot);
-            } else if !self.end_leavings() {
+            } else if !self.begin_wipes() && !self.end_leavings() {
                 break;
             }
         }
@@ -108,8 +108,7 @@ impl Orchestrator {
         for id in members {
             self.live.entry(id).or_insert_with(|| Live::new(self.now.boot));
         }
-        self.todo.leaving =
-            self.members.iter().filter(|(_, member)| member.leaving).map(|(id, _)| *id).collect();
+        self.derive_departures();
         self.aggregate_stale = true;
         self.todo.origins.extend(self.demands.keys().cloned());
         self.todo.origins.extend(self.slots.origins().cloned());

@@ -52,6 +52,20 @@ pub struct Member {
     /// People empty it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<Drain>,
+    /// People take it out of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decommission: Option<Decommission>,
+}
+
+/// People take a node out of service: it is emptied, wipes itself, and is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decommission {
+    pub since: Time,
+    /// Who asked, and from where: for the audit log, when it has told what it wiped.
+    pub who: String,
+    pub from: String,
+    /// It was told to wipe itself: that is not taken back.
+    pub wiping: bool,
 }
 
 /// People empty a member: all that can move moves.
@@ -190,6 +204,7 @@ impl Member {
             leaving: false,
             cordoned: false,
             draining: None,
+            decommission: None,
         }
     }
 

@@ -103,7 +103,7 @@ impl Orchestrator {
                 self.todo.contents.insert(key.clone());
             }
             // Looked at when people ask.
-            ItemKey::Project(_) | ItemKey::Assignment(_) | ItemKey::Newer(_) => {}
+            ItemKey::Project(_) | ItemKey::Assignment(_) | ItemKey::Decommission | ItemKey::Newer(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ use holm_model::member::{NodeFacts, RuntimeFacts};
 use holm_model::message::Up;
 use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory, Resources};
+use holm_model::wipe::WipeReport;
 
 use crate::disk::Disk;
 use crate::runtime::Runtimes;
@@ -172,6 +173,11 @@ impl World {
                 if let Some((link, connection)) = link.and_then(|link| Some((link, self.dials[link].open?))) {
                     self.plan(Duration::ZERO, Happening::MemberCloses { link, connection });
                 }
+            }
+            NodeEffect::Wipe => {
+                assert_eq!(self.nodes[node].runtimes.processes.len(), 0, "it wipes what runs");
+                let report = WipeReport { files: 7, ..WipeReport::default() };
+                self.node_event(node, NodeEvent::Wiped(report));
             }
             effect => self.runtime(node, effect),
         }

@@ -51,3 +51,20 @@ pub struct MigrateRequest {
     #[serde(default)]
     pub lose_volume: bool,
 }
+
+/// Takes a node out of service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecommissionRequest {
+    /// What cannot move ends with it, and a node that cannot be told is forgotten without proof.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// What taking a node out of service leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DecommissionView {
+    /// `true`: it could not be told, and was forgotten at once: nobody proves what is left on it. `false`: it is
+    /// emptied, wipes itself, and is forgotten when it has told what it wiped; the audit log has that as `node.wiped`.
+    pub forgotten: bool,
+}

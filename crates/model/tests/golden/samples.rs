@@ -30,6 +30,7 @@ use holm_model::tunnel::{
 };
 use holm_model::units::Units;
 use holm_model::usage::{Flow, UsageHistory, UsagePoint};
+use holm_model::wipe::WipeReport;
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
@@ -53,6 +54,7 @@ pub(crate) fn up_name(up: &Up) -> &'static str {
         Up::Alive { .. } => "up-alive",
         Up::Lease(_) => "up-lease",
         Up::Renew { .. } => "up-renew",
+        Up::Wiped(_) => "up-wiped",
         Up::Leave => "up-leave",
         Up::Ping { .. } => "up-ping",
     }
@@ -91,6 +93,13 @@ pub(crate) fn up() -> Vec<Up> {
             wanted: vec![AssignmentId(uid(4))],
         }),
         Up::Renew { csr: ByteBuf::from([0x30, 0x82, 1, 2]) },
+        Up::Wiped(WipeReport {
+            volumes: ["holm-1-data".to_owned()].into(),
+            images: ["web:1".to_owned()].into(),
+            files: 12,
+            bytes: 4_096,
+            left: ["image base:2: in use".to_owned()].into(),
+        }),
         Up::Leave,
         Up::Ping { stamp: 7 },
     ]
@@ -326,6 +335,7 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
         ("item-endpoints-located", Item::Endpoints(Endpoints { endpoints: vec![located] })),
         ("item-revocation", Item::Revocation),
         ("item-project", Item::Project(allowance())),
+        ("item-decommission", Item::Decommission),
     ]
 }
 

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use holm_core::node::Farewell;
 use holm_link::backoff::Backoff;
 use holm_link::certificate::SeaRoot;
 use holm_link::clock::Clock;
@@ -106,9 +107,13 @@ pub(crate) struct Settings {
     /// The revision that keep-alives tell.
     pub(crate) revision: watch::Receiver<u64>,
     pub(crate) inputs: mpsc::Sender<Input>,
+    pub(crate) farewell: watch::Receiver<Farewell>,
     pub(crate) host: Arc<Host>,
     pub(crate) locating: Locating,
 }
+
+/// Nobody waits any more for what this node wipes.
+const FORGOTTEN: &str = "this node was forgotten while it wipes itself; it ends when it has";
 
 /// The task.
 struct Caller {
@@ -193,6 +198,10 @@ impl Caller {
                 End::Renewed => continue,
                 End::Broken(reason) => self.down(&reason, backoff.failed(random())),
                 End::Refused(reason) => self.refused(&reason),
+                End::Revoked if self.farewell() == Farewell::Wiped => {
+                    return self.tell(Input::Forgotten).await;
+                }
+                End::Revoked if self.farewell() == Farewell::Wipes => self.refused(FORGOTTEN),
                 End::Revoked => match stop.run_until_cancelled(self.join_anew()).await {
                     None => return,
                     Some(true) => continue,
@@ -204,6 +213,10 @@ impl Caller {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    fn farewell(&self) -> Farewell {
+        *self.settings.farewell.borrow()
     }
 
     async fn dial(&self) -> Result<Connected, DialError> {

@@ -137,7 +137,7 @@ impl Caller {
         end
     }
 
-    async fn tell(&self, input: Input) {
+    pub(super) async fn tell(&self, input: Input) {
         // Without an agent the link is about to be stopped.
         let _ = self.settings.inputs.send(input).await;
     }

@@ -12,6 +12,7 @@
 mod worker;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::peers::Peers;
 use crate::ports::Ports;
 use crate::runtimes::{self, Runtimes};
 use crate::tmpfs::Tmpfs;
+use crate::wipe;
 
 /// What workers work with; shared by all of them.
 #[derive(Debug)]
@@ -125,6 +127,15 @@ impl Workers {
             }
             let found = found.into_values().collect();
             tools.tell(NodeEvent::Survivors { found, silent }).await;
+        });
+    }
+
+    /// All that is no instance goes from this machine; told as one event.
+    pub(crate) fn wipe(&self, data_dir: PathBuf) {
+        let tools = Arc::clone(&self.tools);
+        self.tasks.spawn(async move {
+            let report = wipe::wipe(data_dir, tools.runtimes.clone()).await;
+            tools.tell(NodeEvent::Wiped(report)).await;
         });
     }
 

@@ -16,7 +16,7 @@ use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
 use holm_model::wish::{AppKey, SpecBytes, Version};
-use holm_node::{LinkTimes, NodeConfig, NodeError};
+use holm_node::{Ended, LinkTimes, NodeConfig, NodeError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ pub(crate) fn assignment(counter: u64, part: Part) -> PackedItem {
 /// A running agent.
 pub(crate) struct Node {
     pub(crate) stop: CancellationToken,
-    task: JoinHandle<Result<(), NodeError>>,
+    task: JoinHandle<Result<Ended, NodeError>>,
 }
 
 impl Node {
@@ -84,11 +84,11 @@ impl Node {
 
     pub(crate) async fn end(self) {
         self.stop.cancel();
-        soon(self.task).await.unwrap().unwrap();
+        assert_eq!(soon(self.task).await.unwrap().unwrap(), Ended::Stopped);
     }
 
     /// How it ends by itself.
-    pub(crate) async fn outcome(self) -> Result<(), NodeError> {
+    pub(crate) async fn outcome(self) -> Result<Ended, NodeError> {
         soon(self.task).await.unwrap()
     }
 }

@@ -27,6 +27,7 @@ use holm_model::message::{
     Down, FactsPart, LeaseGrant, LeaseRequest, ListChange, PROTOCOL, READS, Up, Welcome,
 };
 use holm_model::tunnel::{Answer, Purpose, Request};
+use holm_model::wipe::WipeReport;
 use serde_bytes::ByteBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,6 +70,8 @@ struct State {
     open: bool,
     /// How many were let in by a token.
     joined: u64,
+    /// What the node told that it wiped.
+    wiped: Option<WipeReport>,
 }
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -181,6 +184,10 @@ impl Parent {
 
     pub(crate) async fn gone(&self, id: AssignmentId) {
         self.wait(|state| (!state.facts.contains_key(&FactKey::Instance(id))).then_some(())).await;
+    }
+
+    pub(crate) async fn wiped(&self) -> WipeReport {
+        self.wait(|state| state.wiped.clone()).await
     }
 
     pub(crate) async fn linked(&self, up: bool) {
@@ -423,6 +430,10 @@ impl State {
                 for key in facts.gone {
                     self.facts.remove(&key);
                 }
+                Vec::new()
+            }
+            Up::Wiped(report) => {
+                self.wiped = Some(report);
                 Vec::new()
             }
             Up::Renew { .. } | Up::Holding { .. } | Up::Alive { .. } | Up::Ping { .. } | Up::Leave => {

@@ -10,7 +10,8 @@ use futures::TryStreamExt as _;
 use holm_model::content::RegistryLogin;
 
 use super::engine::status;
-use crate::error::RunError;
+use super::ledger::{Ledger, Thing};
+use crate::error::{RunError, Step};
 use crate::launch::Progress;
 use crate::runtime::OnProgress;
 
@@ -22,6 +23,7 @@ pub(super) async fn ensure(
     client: &Docker,
     image: &str,
     login: Option<&RegistryLogin>,
+    ledger: &Ledger,
     progress: OnProgress<'_>,
 ) -> Result<(), RunError> {
     match client.inspect_image(image).await {
@@ -29,6 +31,8 @@ pub(super) async fn ensure(
         Err(error) if status(Some(&error)) == Some(404) => {}
         Err(error) => return Err(missing(image, &error)),
     }
+    let noted = ledger.note(Thing::Image, image);
+    noted.map_err(|source| RunError::System { step: Step::Prepare, source })?;
     let (repository, tag) = split(image);
     let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag).build();
     let mut pull = client.create_image(Some(options), None, login.map(credentials));

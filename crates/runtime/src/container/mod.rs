@@ -10,12 +10,14 @@ mod engine;
 mod events;
 mod exec;
 mod image;
+mod ledger;
 mod logs;
 mod network;
 mod presence;
 mod spec;
 mod start;
 mod usage;
+mod wipe;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -32,6 +34,7 @@ use holm_model::name::Name;
 use holm_model::service::{ServiceSpec, Signal};
 use holm_model::time::Time;
 use holm_model::tunnel::{CopyWay, LogLine, LogStream, Terminal};
+use holm_model::wipe::WipeReport;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -43,6 +46,7 @@ use crate::reading::Reading;
 use crate::runtime::{OnProgress, Runtime};
 use crate::stream::{Exec, LogLines, LogOptions};
 use engine::{Engine, status};
+use ledger::Ledger;
 use presence::Presence;
 
 /// What the driver is told by the agent.
@@ -54,6 +58,8 @@ pub struct ContainerConfig {
     pub node: String,
     /// Bytes of log kept of one container.
     pub log_bytes: u64,
+    /// Where it is written down what the engine was brought; `None`: nowhere.
+    pub ledger: Option<PathBuf>,
 }
 
 /// The driver.
@@ -68,6 +74,7 @@ pub struct ContainerRuntime {
 struct Shared {
     config: ContainerConfig,
     engine: Engine,
+    ledger: Ledger,
     known: Mutex<BTreeMap<AssignmentId, Known>>,
     samples: Mutex<BTreeMap<AssignmentId, (Instant, Duration)>>,
     presence: Presence,
@@ -93,7 +100,7 @@ const HALT_MARGIN: Duration = Duration::from_secs(30);
 impl ContainerConfig {
     #[must_use]
     pub const fn new(socket: PathBuf, node: String) -> Self {
-        Self { socket, node, log_bytes: 4 << 20 }
+        Self { socket, node, log_bytes: 4 << 20, ledger: None }
     }
 
     /// The socket of an engine at one of its usual places, those of Podman for this user included.
@@ -114,6 +121,7 @@ impl ContainerRuntime {
         let dropped = CancellationToken::new();
         let shared = Arc::new(Shared {
             engine: Engine::new(config.socket.clone()),
+            ledger: Ledger::new(config.ledger.clone()),
             config,
             known: Mutex::default(),
             samples: Mutex::default(),
@@ -146,7 +154,8 @@ impl Runtime for ContainerRuntime {
         async move {
             let image = launch.spec.image.as_deref().ok_or(RunError::NoImage)?;
             let login = launch.given.registry.as_ref();
-            image::ensure(self.shared.engine.client(Step::Prepare).await?, image, login, progress).await
+            let client = self.shared.engine.client(Step::Prepare).await?;
+            image::ensure(client, image, login, &self.shared.ledger, progress).await
         }
         .boxed()
     }
@@ -250,6 +259,14 @@ impl Runtime for ContainerRuntime {
             }
         }
         .boxed()
+    }
+
+    fn wipe(&self) -> BoxFuture<'_, WipeReport> {
+        self.shared.wipe().boxed()
+    }
+
+    fn clean(&self) -> BoxFuture<'_, Result<Vec<String>, RunError>> {
+        self.shared.clean().boxed()
     }
 
     fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>> {

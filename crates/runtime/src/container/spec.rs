@@ -7,6 +7,7 @@ use bollard::models::{
 };
 use holm_model::id::AssignmentId;
 use holm_model::name::Name;
+use holm_model::service::Volume;
 
 use super::ContainerConfig;
 use crate::error::RunError;
@@ -98,15 +99,23 @@ fn host(launch: &Launch, config: &ContainerConfig) -> HostConfig {
 
 fn binds(launch: &Launch) -> Vec<String> {
     let volumes = launch.spec.volumes.iter().map(|volume| {
-        let named = !volume.source.starts_with('/');
-        let source =
-            if named { format!("holm-{}-{}", launch.wish, volume.source) } else { volume.source.clone() };
+        let source = named(launch, volume).unwrap_or_else(|| volume.source.clone());
         format!("{source}:{}{}", volume.target, if volume.read_only { ":ro" } else { "" })
     });
     let files = launch.files.iter().map(|files| format!("{}:{FILES}:ro", files.display()));
     let mounts = &launch.given.mounts;
     let given = mounts.iter().map(|mount| format!("{}:{}:ro", mount.source.display(), mount.target));
     volumes.chain(files).chain(given).collect()
+}
+
+/// What the engine calls a named volume; `None`: it is a path of the node.
+fn named(launch: &Launch, volume: &Volume) -> Option<String> {
+    (!volume.source.starts_with('/')).then(|| format!("holm-{}-{}", launch.wish, volume.source))
+}
+
+/// Those that the engine makes if it has none of the name.
+pub(super) fn named_volumes(launch: &Launch) -> impl Iterator<Item = String> {
+    launch.spec.volumes.iter().filter_map(|volume| named(launch, volume))
 }
 
 fn inside(port: &PortMap) -> String {
@@ -141,7 +150,7 @@ mod tests {
     use crate::given::{Given, Mount};
     use holm_model::id::{Epoch, Uid, WishId};
     use holm_model::resources::{Cpu, Memory, Resources};
-    use holm_model::service::{ServiceSpec, Volume};
+    use holm_model::service::ServiceSpec;
 
     fn launch() -> Launch {
         let mut spec = ServiceSpec::new(Name::new("container").unwrap(), Vec::new());

@@ -14,6 +14,7 @@ use bollard::query_parameters::{
 use holm_model::id::AssignmentId;
 
 use super::engine::{self, status};
+use super::ledger::Thing;
 use super::{Known, Shared, events, image, note, spec};
 use crate::error::{RunError, Step};
 use crate::launch::Launch;
@@ -27,6 +28,10 @@ impl Shared {
         let name = spec::name(launch.id);
         if self.known().get(&launch.id).is_some_and(|known| known.incarnation == launch.incarnation) {
             return Ok(());
+        }
+        for volume in spec::named_volumes(launch) {
+            let noted = self.ledger.note(Thing::Volume, &volume);
+            noted.map_err(|source| RunError::System { step: Step::Start, source })?;
         }
         let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
         let mut created = client.create_container(options(), body.clone()).await;

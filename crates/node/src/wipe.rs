@@ -1,0 +1,168 @@
+//! The end of a node that is decommissioned: all of ours goes from this machine.
+//!
+//! ```text
+//! nothing of its instances is left ──► wipe: volumes, images, files ──► told ──► void ──► finish: keys, store
+//! ```
+//!
+//! Keys and store stay until the certificate is void: whoever is interrupted before goes on from them. Files are
+//! removed, not overwritten: a disk that must not be read by anybody needs encryption.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holm_model::wipe::WipeReport;
+use holm_runtime::process::cgroup::Cgroups;
+
+use crate::identity::Sockets;
+use crate::runtimes::Runtimes;
+use crate::tmpfs::Tmpfs;
+
+/// Needed until the certificate is void.
+const KEPT: [&str; 9] = [
+    "credentials.pem",
+    "decommission.json",
+    "holm.db",
+    "join-token",
+    "label",
+    "lock",
+    "node.sock",
+    "platform-time",
+    "seal.key",
+];
+/// What attempts that were interrupted have wiped.
+const REPORT: &str = "decommission.json";
+/// Says that the machine was decommissioned, to whoever starts an agent here again.
+const TOMBSTONE: &str = "decommissioned";
+
+/// An engine may let go late of what it has just ended.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Wipes all but keys and store; again after an interruption.
+pub(crate) async fn wipe(data_dir: PathBuf, runtimes: Runtimes) -> WipeReport {
+    tracing::warn!("This node is decommissioned: it wipes its volumes, images and files.");
+    let mut report = WipeReport::default();
+    for attempt in 1..=TRIES {
+        let found = runtimes.wipe().await;
+        report.left = found.left.clone();
+        report.add_earlier(found);
+        if report.left.is_empty() {
+            break;
+        }
+        if attempt < TRIES {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    let swept = tokio::task::spawn_blocking(move || sweep(&data_dir, report)).await;
+    // It panics nowhere; the next start would do it again.
+    swept.unwrap_or_default()
+}
+
+/// Files that are not needed any more, beside what was wiped before.
+fn sweep(data_dir: &Path, mut report: WipeReport) -> WipeReport {
+    let earlier = fs::read(data_dir.join(REPORT)).ok();
+    if let Some(earlier) = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        report.add_earlier(earlier);
+    }
+    for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // With what SQLite keeps beside it.
+        if KEPT.contains(&&*name) || name.starts_with("holm.db") {
+            continue;
+        }
+        let (files, bytes) = measured(&entry.path());
+        match remove(&entry.path()) {
+            Ok(()) => (report.files, report.bytes) = (report.files + files, report.bytes + bytes),
+            Err(error) => drop(report.left.insert(format!("{}: {error}", entry.path().display()))),
+        }
+    }
+    let kept = WipeReport { left: std::collections::BTreeSet::new(), ..report.clone() };
+    // Without it, an interruption now makes the proof shorter, not wrong.
+    let _ = serde_json::to_vec(&kept).map(|bytes| fs::write(data_dir.join(REPORT), bytes));
+    report
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed =
+        if fs::symlink_metadata(path)?.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Files and bytes of a tree; links are not followed.
+fn measured(path: &Path) -> (u64, u64) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return (0, 0) };
+    if !metadata.is_dir() {
+        return (1, metadata.len());
+    }
+    let inner = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| measured(&entry.path()));
+    inner.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// The last of it: keys, store, and what is in memory. The store must be closed.
+///
+/// # Errors
+/// What could not be removed, first.
+pub(crate) fn finish(data_dir: &Path, label: &str) -> io::Result<()> {
+    Tmpfs::new(label).retire();
+    Sockets::new(label).retire();
+    Cgroups::detect(label).retire();
+    let entries: Vec<_> = fs::read_dir(data_dir)?.flatten().map(|entry| entry.path()).collect();
+    // First, so that an agent that is started in between does not join anew.
+    let text = format!("decommissioned at {}\n", crate::clock::now().wall);
+    fs::write(data_dir.join(TOMBSTONE), text)?;
+    let failed = entries.iter().filter_map(|path| remove(path).err()).next();
+    failed.map_or(Ok(()), Err)
+}
+
+/// When the machine was decommissioned, if it was.
+pub(crate) fn tombstone(data_dir: &Path) -> Option<String> {
+    let text = fs::read_to_string(data_dir.join(TOMBSTONE)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Somebody wants the machine back.
+///
+/// # Errors
+/// When it cannot be removed.
+pub(crate) fn forget_tombstone(data_dir: &Path) -> io::Result<()> {
+    remove(&data_dir.join(TOMBSTONE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_goes_but_what_the_proof_needs_and_then_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for name in ["credentials.pem", "holm.db", "holm.db-wal", "label", "place.json", "amendments.json"] {
+            fs::write(at(name), "1234").unwrap();
+        }
+        fs::create_dir_all(at("instances/1/log")).unwrap();
+        fs::write(at("instances/1/log/out"), "a line").unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", at("instances/1/link")).unwrap();
+        let volumes = ["data".to_owned()].into();
+        let report = sweep(dir.path(), WipeReport { volumes, ..WipeReport::default() });
+        assert!(report.left.is_empty() && report.files == 4 && report.bytes >= 14, "{report:?}");
+        assert!(!at("instances").exists() && !at("place.json").exists() && at("holm.db-wal").exists());
+        assert!(Path::new("/etc/hostname").exists(), "links are not followed");
+        // Interrupted before it was told: the proof still has it.
+        let again = sweep(dir.path(), WipeReport::default());
+        assert_eq!((again.files, again.volumes.len()), (4, 1));
+
+        assert_eq!(tombstone(dir.path()), None);
+        finish(dir.path(), "0123456789abcdef").unwrap();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, [TOMBSTONE]);
+        assert!(tombstone(dir.path()).unwrap().starts_with("decommissioned at 20"));
+        forget_tombstone(dir.path()).unwrap();
+        assert_eq!(tombstone(dir.path()), None);
+    }
+}

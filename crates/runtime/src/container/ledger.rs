@@ -1,0 +1,103 @@
+//! What Holm has brought to an engine beside containers: images that it pulled, volumes that it made.
+//!
+//! An engine can label neither. A file per thing, written before the engine is asked, so that a crash in between
+//! forgets nothing; whatever somebody else brought is never in it.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use holm_model::wish::short_hash;
+
+/// A directory with one file per name. Without one, nothing is written down, and nothing is ours.
+#[derive(Clone, Debug)]
+pub(super) struct Ledger(Option<PathBuf>);
+
+/// What is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Thing {
+    Image,
+    Volume,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    pub(super) const fn new(dir: Option<PathBuf>) -> Self {
+        Self(dir)
+    }
+
+    /// Writes it down, unless it is there already.
+    ///
+    /// # Errors
+    /// When the disk takes no writes.
+    pub(super) fn note(&self, thing: Thing, name: &str) -> io::Result<()> {
+        let Some(path) = self.path(thing, name) else { return Ok(()) };
+        if read(&path).is_some() {
+            return Ok(());
+        }
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        // Half-written by a crash, it says nothing, and nothing was brought.
+        let mut file = File::create(&path)?;
+        file.write_all(name.as_bytes())?;
+        file.sync_all()
+    }
+
+    pub(super) fn forget(&self, thing: Thing, name: &str) {
+        if let Some(path) = self.path(thing, name) {
+            // What stays is looked for again, and is not there.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    pub(super) fn all(&self, thing: Thing) -> Vec<String> {
+        let dir = self.0.iter().map(|dir| dir.join(thing.word()));
+        let files = dir.flat_map(fs::read_dir).flatten().flatten();
+        let mut names: Vec<String> = files.filter_map(|file| read(&file.path())).collect();
+        names.sort();
+        names
+    }
+
+    fn path(&self, thing: Thing, name: &str) -> Option<PathBuf> {
+        let hash: String = short_hash(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(self.0.as_ref()?.join(thing.word()).join(hash))
+    }
+}
+
+/// A name that was written whole: its file is called after it.
+fn read(path: &Path) -> Option<String> {
+    fs::read_to_string(path).ok().filter(|name| !name.is_empty())
+}
+
+// === impl Thing ===
+
+impl Thing {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_brought_is_known_after_a_crash_and_forgotten_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(Some(dir.path().join("engine")));
+        for name in ["registry.local:5000/web:2", "nginx", "nginx"] {
+            ledger.note(Thing::Image, name).unwrap();
+        }
+        ledger.note(Thing::Volume, "holm-1-data").unwrap();
+        fs::write(dir.path().join("engine/image/torn"), "").unwrap();
+        let again = Ledger::new(Some(dir.path().join("engine")));
+        assert_eq!(again.all(Thing::Image), ["nginx", "registry.local:5000/web:2"]);
+        again.forget(Thing::Image, "nginx");
+        assert_eq!(again.all(Thing::Image), ["registry.local:5000/web:2"]);
+        assert_eq!(again.all(Thing::Volume), ["holm-1-data"]);
+        Ledger::new(None).note(Thing::Image, "web").unwrap();
+    }
+}
