@@ -34,7 +34,7 @@ use holm_model::wipe::WipeReport;
 use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
-pub(crate) const UP_KINDS: usize = 11;
+pub(crate) const UP_KINDS: usize = 12;
 pub(crate) const DOWN_KINDS: usize = 13;
 
 const EPOCH: Epoch = Epoch::new(3, 0x0123_4567_89ab);
