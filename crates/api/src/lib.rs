@@ -14,6 +14,7 @@
 //! | [`attempts`] | counting those who cannot (pure but for the log) |
 //! | [`rights`] | which right each operation needs: one table |
 //! | [`limits`] | how much one caller may take (pure but for the clock) |
+//! | [`drain`] | what is left of a body when its answer is there |
 //! | [`answer`] | what is kept until an answer is complete |
 //! | [`stay`] | what ends an answer that goes on |
 //! | [`denials`] | how many refused attempts are in the audit log (pure) |
@@ -37,6 +38,7 @@ mod attempts;
 mod authentication;
 mod cursor;
 mod denials;
+mod drain;
 mod extract;
 mod guard;
 mod idempotency;

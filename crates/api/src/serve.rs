@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Version};
 use futures::TryFutureExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,6 +22,7 @@ use tower::ServiceExt as _;
 use holm_orchestrator::OnHttp;
 
 use crate::answer::keeping;
+use crate::drain::Drained;
 use crate::limits::visits::Visit;
 use crate::peer::{Peer, place};
 use crate::state::Api;
@@ -64,7 +65,12 @@ where
         request.extensions_mut().insert(peer);
         let asking = visitor.ask();
         request.extensions_mut().insert(asking.clone());
-        api.router().oneshot(request.map(Body::new)).map_ok(|answer| keeping(asking, answer))
+        let over_http_2 = request.version() == Version::HTTP_2;
+        let request = request.map(|body| match over_http_2 {
+            true => Body::new(Drained::new(body, api.connections().clone())),
+            false => Body::new(body),
+        });
+        api.router().oneshot(request).map_ok(|answer| keeping(asking, answer))
     });
     let builder = builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

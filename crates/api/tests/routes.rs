@@ -377,3 +377,35 @@ async fn many_requests_share_one_http_2_connection() {
     root.stop().await;
     connection.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn over_http_2_a_body_over_the_limit_is_answered_and_the_connection_goes_on() {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let root = Root::start().await;
+    let stream = tokio::net::UnixStream::connect(root.dir.path().join("api.sock")).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let path = "http://localhost/api/v1/projects/default/applications/shop";
+    // More than any window of flow control holds at once: the sender sees what becomes of the rest.
+    let (frames, sent) = futures::channel::mpsc::channel::<Result<bytes::Bytes, std::io::Error>>(1);
+    let upload = tokio::spawn(async move {
+        let mut frames = frames;
+        for _ in 0..8 * holm_api::MAX_BODY / 65_536 {
+            futures::SinkExt::send(&mut frames, Ok(vec![b' '; 65_536].into())).await?;
+        }
+        Ok::<_, futures::channel::mpsc::SendError>(())
+    });
+    let put = Request::put(path).header("content-type", "application/yaml");
+    let answer = sender.send_request(put.body(Body::from_stream(sent)).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let body = to_bytes(Body::new(answer.into_body()), 1 << 16).await.unwrap();
+    assert!(String::from_utf8_lossy(&body).contains("too-large"), "{body:?}");
+    upload.await.unwrap().expect("all of it was taken, and thrown away");
+    let ask = request(&Method::GET, "http://localhost/api/v1/status", &[], "");
+    assert_eq!(sender.send_request(ask).await.unwrap().status(), StatusCode::OK);
+    drop(sender);
+    root.stop().await;
+    connection.await.unwrap().unwrap();
+}
