@@ -148,12 +148,6 @@ impl InstanceState {
         }
     }
 
-    /// Nothing of it can be running any more, and nothing will start by itself.
-    #[must_use]
-    pub const fn is_over(self) -> bool {
-        matches!(self, Self::Terminated)
-    }
-
     /// Something of it may be executing on a node.
     #[must_use]
     pub const fn is_live(self) -> bool {

@@ -63,8 +63,7 @@ async fn remove_node(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<RemovalView>, Fault> {
-    let Json(node) = node(State(api.clone()), Path(id)).await?;
-    let member = member("node", &node.id)?;
+    let member = node_id(&api, &id).await?;
     remove(&api, actor, member).await
 }
 
@@ -76,8 +75,7 @@ async fn revoke_node(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fault> {
-    let Json(node) = node(State(api.clone()), Path(id)).await?;
-    let member = member("node", &node.id)?;
+    let member = node_id(&api, &id).await?;
     done(api.command(actor, Command::RevokeMember { member }).await)
 }
 
@@ -89,9 +87,8 @@ async fn cordon_node(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fault> {
-    let Json(found) = node(State(api.clone()), Path(id)).await?;
-    let member = member("node", &found.id)?;
-    done(api.command(actor, Command::Cordon { member, cordoned: true }).await)
+    let member = node_id(&api, &id).await?;
+    cordon(&api, actor, member, true).await
 }
 
 /// Let a node take new work again.
@@ -102,9 +99,8 @@ async fn uncordon_node(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fault> {
-    let Json(found) = node(State(api.clone()), Path(id)).await?;
-    let member = member("node", &found.id)?;
-    done(api.command(actor, Command::Cordon { member, cordoned: false }).await)
+    let member = node_id(&api, &id).await?;
+    cordon(&api, actor, member, false).await
 }
 
 /// Clusters of this orchestrator.
@@ -135,8 +131,7 @@ async fn remove_cluster(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<RemovalView>, Fault> {
-    let Json(cluster) = cluster(State(api.clone()), Path(id)).await?;
-    let member = member("cluster", &cluster.id)?;
+    let member = cluster_id(&api, &id).await?;
     remove(&api, actor, member).await
 }
 
@@ -150,8 +145,7 @@ async fn revoke_cluster(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fault> {
-    let Json(cluster) = cluster(State(api.clone()), Path(id)).await?;
-    let member = member("cluster", &cluster.id)?;
+    let member = cluster_id(&api, &id).await?;
     done(api.command(actor, Command::RevokeMember { member }).await)
 }
 
@@ -163,9 +157,8 @@ async fn cordon_cluster(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fault> {
-    let Json(found) = cluster(State(api.clone()), Path(id)).await?;
-    let member = member("cluster", &found.id)?;
-    done(api.command(actor, Command::Cordon { member, cordoned: true }).await)
+    let member = cluster_id(&api, &id).await?;
+    cordon(&api, actor, member, true).await
 }
 
 /// Let a cluster take new work again.
@@ -176,9 +169,8 @@ async fn uncordon_cluster(
     Caller(actor): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Fault> {
-    let Json(found) = cluster(State(api.clone()), Path(id)).await?;
-    let member = member("cluster", &found.id)?;
-    done(api.command(actor, Command::Cordon { member, cordoned: false }).await)
+    let member = cluster_id(&api, &id).await?;
+    cordon(&api, actor, member, false).await
 }
 
 /// Members of this orchestrator: its own nodes, and its clusters.
@@ -243,6 +235,18 @@ pub(super) async fn find_node(api: &Api, id: &str) -> Result<NodeView, Fault> {
 pub(super) async fn find_cluster(api: &Api, id: &str) -> Result<ClusterView, Fault> {
     let clusters = api.query(|machine| machine.clusters()).await?;
     only("cluster", clusters, id, |cluster| (&cluster.id, &cluster.name))
+}
+
+async fn node_id(api: &Api, id: &str) -> Result<MemberId, Fault> {
+    member("node", &find_node(api, id).await?.id)
+}
+
+async fn cluster_id(api: &Api, id: &str) -> Result<MemberId, Fault> {
+    member("cluster", &find_cluster(api, id).await?.id)
+}
+
+async fn cordon(api: &Api, actor: Actor, member: MemberId, cordoned: bool) -> Result<StatusCode, Fault> {
+    done(api.command(actor, Command::Cordon { member, cordoned }).await)
 }
 
 async fn find_member(api: &Api, id: &str) -> Result<MemberId, Fault> {
