@@ -10,7 +10,7 @@
 //! obeyed or started before it is on the disk; while that takes no writes ([`Backlog`]), what happens is
 //! told all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use holm_core::table::LoadError;
 use holm_link::revocation::Revocations;
 use holm_model::item::{Item, ItemKey};
 use holm_model::message::Down;
+use holm_model::name::Name;
 use holm_runtime::RuntimeEvent as DriverEvent;
 use holm_store::{CommitError, Store};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -52,6 +53,8 @@ pub enum Ended {
 pub(crate) enum Input {
     Machine(NodeEvent),
     Driver(DriverEvent),
+    /// What runtimes have: the answer to the question with this number.
+    Listed(u64, NodeEvent),
     LinkUp(Line),
     /// The session with this number is over.
     LinkDown(u64),
@@ -88,9 +91,10 @@ pub(crate) struct Agent {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     line: Option<Line>,
-    /// How often the runtimes are being asked for survivors; what they tell meanwhile is newer than
-    /// their answer.
-    listing: u32,
+    /// Of the last question for survivors; answers to older ones are void.
+    asked: u64,
+    /// It is not answered: what is told meanwhile of instances that it is about is newer than the answer.
+    listing: bool,
     deferred: Vec<NodeEvent>,
     /// Peers may be others now.
     list_changed: bool,
@@ -163,6 +167,14 @@ impl Agent {
             Input::Driver(DriverEvent { id, incarnation, kind }) => {
                 self.workers.order(id, Order::Happened { incarnation, kind });
             }
+            Input::Listed(number, answer) if number == self.memory.asked => {
+                self.memory.listing = false;
+                self.step(answer);
+                for event in std::mem::take(&mut self.memory.deferred) {
+                    self.step(event);
+                }
+            }
+            Input::Listed(..) => {}
             Input::LinkUp(line) => {
                 self.memory.line = Some(line);
                 self.step(NodeEvent::LinkUp);
@@ -191,17 +203,8 @@ impl Agent {
                 self.relabel(&facts.labels);
                 self.step(NodeEvent::Facts(facts));
             }
-            NodeEvent::Runtime { .. } if self.memory.listing > 0 => self.memory.deferred.push(event),
-            NodeEvent::Survivors { .. } => {
-                self.memory.listing = self.memory.listing.saturating_sub(1);
-                if self.memory.listing > 0 {
-                    // Another answer follows that is newer.
-                    return;
-                }
-                self.step(event);
-                for event in std::mem::take(&mut self.memory.deferred) {
-                    self.step(event);
-                }
+            NodeEvent::Runtime { id, .. } if self.memory.listing && self.machine.awaits_survivor(id) => {
+                self.memory.deferred.push(event);
             }
             other => self.step(other),
         }
@@ -315,11 +318,15 @@ impl Agent {
             NodeEffect::Refused { reason } => self.link.order(LinkOrder::Refused(reason)),
             NodeEffect::Reconnect => self.link.order(LinkOrder::Reconnect),
             NodeEffect::Wipe => self.workers.wipe(self.data_dir.clone()),
-            NodeEffect::ListSurvivors => {
-                self.memory.listing += 1;
-                self.workers.list_survivors();
-            }
+            NodeEffect::ListSurvivors => self.list_survivors(None),
+            NodeEffect::AskSilent(names) => self.list_survivors(Some(names)),
         }
+    }
+
+    fn list_survivors(&mut self, of: Option<BTreeSet<Name>>) {
+        self.memory.asked += 1;
+        self.memory.listing = true;
+        self.workers.list_survivors(self.memory.asked, of);
     }
 
     fn welcomed(&self, place: &Place) {

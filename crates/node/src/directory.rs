@@ -30,6 +30,14 @@ impl Directory {
         self.entries().insert(id, entry);
     }
 
+    /// What a list says, which may be seconds old: what is known already is at least as new.
+    pub(crate) fn put_found(&self, id: AssignmentId, entry: Entry) {
+        let mut entries = self.entries();
+        if entries.get(&id).is_none_or(|known| known.incarnation < entry.incarnation) {
+            entries.insert(id, entry);
+        }
+    }
+
     pub(crate) fn remove(&self, id: AssignmentId) {
         self.entries().remove(&id);
     }

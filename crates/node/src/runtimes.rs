@@ -59,13 +59,18 @@ impl Runtimes {
         join_all(self.0.iter().map(ask)).await.into_iter().flatten().collect()
     }
 
-    /// All that is still there of this node's instances, and who cannot tell now. A driver that should be
-    /// able to is asked again for a while; then its instances count as gone, and starting them replaces
-    /// what is left.
-    pub(crate) async fn survivors(&self) -> (Vec<(Arc<dyn Runtime>, Survivor)>, BTreeSet<Name>) {
+    /// All that is still there of this node's instances, and who cannot tell now; `of` all runtimes, or of
+    /// some. A driver that should be able to is asked again for a while; then its instances count as gone, and
+    /// starting them replaces what is left.
+    pub(crate) async fn survivors(
+        &self,
+        of: Option<&BTreeSet<Name>>,
+    ) -> (Vec<(Arc<dyn Runtime>, Survivor)>, BTreeSet<Name>) {
         let (mut there, mut silent) = (Vec::new(), BTreeSet::new());
-        let lists = join_all(self.0.values().map(list)).await;
-        for ((name, driver), found) in self.0.iter().zip(lists) {
+        let asked: Vec<_> =
+            self.0.iter().filter(|(name, _)| of.is_none_or(|of| of.contains(*name))).collect();
+        let lists = join_all(asked.iter().map(|(_, driver)| list(driver))).await;
+        for ((name, driver), found) in asked.into_iter().zip(lists) {
             match found {
                 Some(found) => there.extend(found.into_iter().map(|one| (Arc::clone(driver), one))),
                 None => drop(silent.insert(name.clone())),

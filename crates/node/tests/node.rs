@@ -13,7 +13,8 @@ use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, LogLine, Purpose};
 use holm_model::usage::UsageHistory;
 use holm_node::{MembershipError, NodeError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
 
 use support::{Node, Parent, ask, assignment, config, instance, name, part, shell, soon};
 
@@ -116,6 +117,55 @@ async fn an_engine_that_hangs_holds_up_neither_link_nor_processes() {
     parent.list([]);
     parent.gone(instance(9)).await;
     node.end().await;
+}
+
+/// The way Docker hangs with one container that does: `docker info` answers, `docker ps` does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_answers_and_never_lists_holds_up_no_process() {
+    let (parent, dir) = parent_and_dir().await;
+    parent.list([assignment(9, part("web", &shell("exec sleep 1000")))]);
+    let node = Node::start(config(dir.path(), &parent));
+    parent.report(instance(9), runs).await;
+    node.end().await;
+    parent.linked(false).await;
+
+    let config = config(dir.path(), &parent);
+    let listener = UnixListener::bind(config.runtimes.engine.clone().unwrap()).unwrap();
+    let engine = tokio::spawn(engine_without_lists(listener));
+    let node = Node::start(config);
+    parent.linked(true).await;
+    for incarnation in [2, 3] {
+        let pid = running_pid(dir.path()).await;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        parent.report(instance(9), |r| runs(r) && r.status.incarnation == incarnation).await;
+    }
+    parent.list([]);
+    parent.gone(instance(9)).await;
+    node.end().await;
+    engine.abort();
+}
+
+async fn engine_without_lists(listener: UnixListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut stream = tokio::io::BufReader::new(stream);
+            let mut head = String::new();
+            while stream.read_line(&mut head).await.is_ok_and(|read| read > 0) {
+                if !head.ends_with("\r\n\r\n") {
+                    continue;
+                }
+                let body = if head.contains("/version ") { r#"{"ApiVersion":"1.44"}"# } else { "{}" };
+                if head.contains("/containers/") {
+                    std::future::pending::<()>().await;
+                }
+                let kind = "content-type: application/json";
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\n{kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                head.clear();
+            }
+        });
+    }
 }
 
 /// The program's pid as the driver has written it.

@@ -23,10 +23,18 @@ pub enum NodeEvent {
     LinkDown,
     Received(Down),
     /// All that the runtimes still have of this node: once at the start, before which nothing is
-    /// launched, and as the answer to [`NodeEffect::ListSurvivors`].
+    /// launched, and as the answer to [`NodeEffect::ListSurvivors`]. What [`NodeEvent::Runtime`] tells of an
+    /// instance while [`NodeMachine::awaits_survivor`](super::NodeMachine::awaits_survivor) is to be fed after it.
     Survivors {
         found: Vec<Survivor>,
         /// Runtimes that could not tell: what they had goes on, as far as anybody knows.
+        silent: BTreeSet<Name>,
+    },
+    /// The answer to [`NodeEffect::AskSilent`]; void once [`NodeEffect::ListSurvivors`] was asked after it.
+    SilentTold {
+        asked: BTreeSet<Name>,
+        found: Vec<Survivor>,
+        /// Those of `asked` that still cannot tell.
         silent: BTreeSet<Name>,
     },
     Runtime {
@@ -188,10 +196,12 @@ pub enum NodeEffect {
     Refused {
         reason: String,
     },
-    /// Send [`NodeEvent::Survivors`]: after an undo the runtimes know better, and one that was silent may tell.
+    /// Send [`NodeEvent::Survivors`]: after an undo the runtimes know better.
     ListSurvivors,
     /// Wipe all of ours but the keys and the store, and say [`NodeEvent::Wiped`].
     Wipe,
+    /// Send [`NodeEvent::SilentTold`]: these could not tell, and may be able to now. All others go on meanwhile.
+    AskSilent(BTreeSet<Name>),
     /// Close the link and open it anew: after an undo, answers are missing on it.
     Reconnect,
 }

@@ -54,8 +54,7 @@ pub struct NodeMachine {
     pub(super) strays: BTreeMap<AssignmentId, Stray>,
     /// Runtimes that could not tell what they have.
     pub(super) silent: BTreeSet<Name>,
-    /// Boot time at which those are asked again that were silent and are ready.
-    pub(super) ask_at: Option<Duration>,
+    pub(super) asking: Asking,
     /// Survivors were heard; before that nothing may be launched.
     pub(super) ready: bool,
     pub(super) linked: bool,
@@ -69,6 +68,17 @@ pub struct NodeMachine {
     pub(super) trouble: Option<String>,
     /// Instances to look at before the step ends.
     pub(super) touched: BTreeSet<AssignmentId>,
+}
+
+/// Whether those are asked again that were silent and are ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Asking {
+    #[default]
+    No,
+    /// At this boot time.
+    At(Duration),
+    /// They were, and have not answered: they are not asked twice at once.
+    Awaited,
 }
 
 /// What is known of an instance for as long as the agent runs.
@@ -119,7 +129,7 @@ impl NodeMachine {
             lives: BTreeMap::new(),
             strays: BTreeMap::new(),
             silent: BTreeSet::new(),
-            ask_at: None,
+            asking: Asking::default(),
             ready: false,
             linked: false,
             member: None,
@@ -149,6 +159,7 @@ impl NodeMachine {
             NodeEvent::LinkDown => self.link_down(),
             NodeEvent::Received(down) => self.received(down, now),
             NodeEvent::Survivors { found, silent } => self.survivors(found, silent, now),
+            NodeEvent::SilentTold { asked, found, silent } => self.silent_told(&asked, found, silent, now),
             NodeEvent::Runtime { id, incarnation, event } => self.runtime(id, incarnation, event, now),
             NodeEvent::Probed { id, incarnation, kind, probed } => {
                 self.probed(id, incarnation, kind, probed, now);
@@ -157,7 +168,7 @@ impl NodeMachine {
             NodeEvent::Facts(facts) => {
                 self.facts = Some(*facts);
                 self.report_node();
-                self.ask_the_silent(now);
+                self.ask_the_silent();
                 self.doubt(now);
                 self.touch_all();
             }
@@ -169,8 +180,8 @@ impl NodeMachine {
             NodeEvent::Wiped(report) => self.wiped(report),
             NodeEvent::Tick => {}
         }
-        if self.ask_at.is_some_and(|at| at <= now.boot) {
-            self.ask_the_silent(now);
+        if self.asking.at().is_some_and(|at| at <= now.boot) {
+            self.ask_the_silent();
         }
         self.touch_due(now);
         if self.ready {
@@ -221,6 +232,7 @@ impl NodeMachine {
         self.strays.clear();
         self.touched.clear();
         self.ready = false;
+        self.asking = Asking::No;
         self.reporter = Reporter::default();
         if self.wiping == Wiping::Asked {
             self.wiping = Wiping::Not;
@@ -239,7 +251,7 @@ impl NodeMachine {
     pub fn next_deadline(&self) -> Option<Duration> {
         let lives = self.lives.values().filter_map(|life| life.wait);
         let strays = self.strays.values().filter_map(|stray| stray.wait);
-        lives.chain(strays).chain(self.ask_at).chain(self.next_lease()).min()
+        lives.chain(strays).chain(self.asking.at()).chain(self.next_lease()).min()
     }
 
     /// To be sent every few seconds while nothing else is.
@@ -308,6 +320,17 @@ impl NodeMachine {
         match item.map(holm_model::item::PackedItem::unpack) {
             Some(Ok(Item::Endpoints(endpoints))) => endpoints,
             _ => Endpoints::default(),
+        }
+    }
+}
+
+// === impl Asking ===
+
+impl Asking {
+    const fn at(self) -> Option<Duration> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::No | Self::Awaited => None,
         }
     }
 }

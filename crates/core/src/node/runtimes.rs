@@ -10,7 +10,7 @@ use holm_model::time::Now;
 
 use super::decide::{Doing, RETRY};
 use super::event::{NodeEffect, Outcome, RuntimeEvent, Survivor, SurvivorState};
-use super::machine::{Life, NodeMachine, Stray};
+use super::machine::{Asking, Life, NodeMachine, Stray};
 use super::record::{Cause, InstanceRecord};
 use super::restart::End;
 
@@ -132,8 +132,7 @@ impl NodeMachine {
     /// Compares what the runtimes have with what was written: adopts, mourns, or remembers as a stray.
     pub(super) fn survivors(&mut self, survivors: Vec<Survivor>, silent: BTreeSet<Name>, now: Now) {
         self.silent = silent;
-        // It may have become ready while it was asked.
-        self.ask_at = self.some_silent_is_ready().then(|| now.boot + RETRY);
+        self.ask_later(now);
         self.lives.clear();
         self.strays.clear();
         self.ready = true;
@@ -151,6 +150,44 @@ impl NodeMachine {
             self.strays.insert(id, Stray { survivor, asked: false, wait: None });
             self.touched.insert(id);
         }
+    }
+
+    /// Judges what was unseen; of all others more is known than an answer that may be seconds old can tell.
+    pub(super) fn silent_told(
+        &mut self,
+        asked: &BTreeSet<Name>,
+        found: Vec<Survivor>,
+        silent: BTreeSet<Name>,
+        now: Now,
+    ) {
+        self.silent.retain(|name| !asked.contains(name));
+        self.silent.extend(silent);
+        self.ask_later(now);
+        let mut found: BTreeMap<_, _> = found.into_iter().map(|s| (s.id, s)).collect();
+        for id in self.records.iter().map(|(id, _)| *id).collect::<Vec<_>>() {
+            let survivor = found.remove(&id);
+            let known = self.lives.get(&id).is_some_and(|life| life.doing != Doing::Unseen);
+            if known || self.is_silent(id) {
+                continue;
+            }
+            self.touched.insert(id);
+            match survivor {
+                Some(survivor) => self.adopt(survivor, now),
+                None if self.lives.contains_key(&id) => self.missing(id, now),
+                None => {}
+            }
+        }
+        for (id, survivor) in found {
+            self.strays.entry(id).or_insert(Stray { survivor, asked: false, wait: None });
+            self.touched.insert(id);
+        }
+        self.doubt(now);
+    }
+
+    /// What a runtime tells of the instance is to be judged after what survived is known.
+    #[must_use]
+    pub fn awaits_survivor(&self, id: AssignmentId) -> bool {
+        !self.ready || self.lives.get(&id).is_some_and(|life| life.doing == Doing::Unseen)
     }
 
     /// Goes on with what is there; there is a record for it.
@@ -223,9 +260,14 @@ impl NodeMachine {
         use InstanceState::{Paused, Preparing, Running, Starting, Stopping};
         self.records.get(&id).is_some_and(|record| {
             record.boot == self.config.boot_id
-                && record.runtime.as_ref().is_some_and(|runtime| self.silent.contains(runtime))
+                && self.is_silent(id)
                 && matches!(record.state, Preparing | Starting | Running | Paused | Stopping)
         })
+    }
+
+    fn is_silent(&self, id: AssignmentId) -> bool {
+        let runtime = self.records.get(&id).and_then(|record| record.runtime.as_ref());
+        runtime.is_some_and(|runtime| self.silent.contains(runtime))
     }
 
     fn unseen(&mut self, id: AssignmentId, now: Now) {
@@ -235,17 +277,27 @@ impl NodeMachine {
         self.doubt_one(id, now);
     }
 
-    /// A runtime that was silent is ready: it can tell what it has.
-    pub(super) fn ask_the_silent(&mut self, now: Now) {
-        self.ask_at = None;
-        if self.some_silent_is_ready() {
-            self.effects.push(NodeEffect::ListSurvivors);
-            self.ask_at = Some(now.boot + RETRY);
+    /// Those that were silent and are ready can tell what they have.
+    pub(super) fn ask_the_silent(&mut self) {
+        if !self.ready || self.asking == Asking::Awaited {
+            return;
+        }
+        let ready: BTreeSet<Name> = self.silent_and_ready().cloned().collect();
+        self.asking = Asking::No;
+        if !ready.is_empty() {
+            self.asking = Asking::Awaited;
+            self.effects.push(NodeEffect::AskSilent(ready));
         }
     }
 
-    fn some_silent_is_ready(&self) -> bool {
-        self.silent.iter().any(|name| self.why_unready(name).is_none())
+    /// After an answer: a runtime may have become ready while it was asked.
+    fn ask_later(&mut self, now: Now) {
+        let ready = self.silent_and_ready().next().is_some();
+        self.asking = if ready { Asking::At(now.boot + RETRY) } else { Asking::No };
+    }
+
+    fn silent_and_ready(&self) -> impl Iterator<Item = &Name> {
+        self.silent.iter().filter(|name| self.why_unready(name).is_none())
     }
 
     /// What executes in a runtime that does not answer is shown as what it is: the last that was known.

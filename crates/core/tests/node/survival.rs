@@ -1,13 +1,17 @@
 //! What the node machine makes of agents that restart, machines that reboot, strays, frozen lists and
 //! commits that fail.
 
-use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent, SurvivorState};
+use std::collections::BTreeSet;
+
+use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
 use holm_model::fact::Fact;
 use holm_model::id::StoreId;
-use holm_model::item::ItemKey;
+use holm_model::item::{Assignment, ItemKey};
 use holm_model::message::Up;
-use holm_model::service::RestartPolicy;
+use holm_model::name::Name;
+use holm_model::service::{RestartPolicy, ServiceSpec};
 use holm_model::state::InstanceState as I;
+use holm_model::wish::SpecBytes;
 
 use crate::support::*;
 
@@ -188,6 +192,15 @@ fn runtime_facts(unavailable: Option<&str>) -> NodeEvent {
     NodeEvent::Facts(facts)
 }
 
+fn ask_silent() -> NodeEffect {
+    NodeEffect::AskSilent([name("process")].into())
+}
+
+/// The node's only runtime, asked once more, has these.
+fn silent_told(found: Vec<Survivor>) -> NodeEvent {
+    NodeEvent::SilentTold { asked: [name("process")].into(), found, silent: [].into() }
+}
+
 const DEAD: &str = "nothing answers at unix:///run/engine.sock";
 
 #[test]
@@ -216,8 +229,8 @@ fn what_a_silent_runtime_may_have_is_left_alone_until_it_tells() {
     assert!(node.orders().is_empty());
     // Who ends it meanwhile has to wait as well.
     node.step(runtime_facts(None));
-    assert!(node.take().contains(&NodeEffect::ListSurvivors));
-    node.step(NodeEvent::survivors(vec![survivor(1, 1, SurvivorState::Running)]));
+    assert!(node.take().contains(&ask_silent()));
+    node.step(silent_told(vec![survivor(1, 1, SurvivorState::Running)]));
     assert_eq!((node.state(1), node.reason(1).as_str()), (I::Running, ""));
     assert!(node.orders().is_empty(), "it goes on");
 }
@@ -229,7 +242,7 @@ fn what_a_silent_runtime_has_lost_is_started_anew_once() {
     node.step(runtime_facts(Some(DEAD)));
     node.step(NodeEvent::Survivors { found: Vec::new(), silent: [name("process")].into() });
     node.step(runtime_facts(None));
-    node.step(NodeEvent::survivors(Vec::new()));
+    node.step(silent_told(Vec::new()));
     assert_eq!(node.state(1), I::Failed);
     node.sleep_until_due();
     assert_eq!(node.launched().incarnation, 2);
@@ -241,5 +254,75 @@ fn after_a_boot_of_the_machine_nothing_runs_whatever_a_runtime_says() {
     let mut node = Node { now: node.now, ..Node::from(node.disk, "boot-2") };
     node.step(runtime_facts(Some(DEAD)));
     node.step(NodeEvent::Survivors { found: Vec::new(), silent: [name("process")].into() });
+    assert_eq!(node.launched().incarnation, 2);
+}
+
+/// Both runtimes are ready, whatever `engine` tells; it has instance 2, and `process` has instance 1.
+fn with_mute_engine() -> (Node, Parent) {
+    let (mut node, mut parent) = running(&assignment(1));
+    change(&mut parent, &mut node, &in_engine(2));
+    node.run(2, 1);
+    let mut node = Node { now: node.now, ..Node::from(node.disk, "boot-1") };
+    node.step(crate::rules::facts(&["process", "engine"]));
+    let found = vec![survivor(1, 1, SurvivorState::Running)];
+    node.step(NodeEvent::Survivors { found, silent: engine() });
+    node.step(NodeEvent::LinkUp);
+    node.talk(&mut parent);
+    node.take();
+    node.sleep_until_due();
+    assert!(node.take().contains(&NodeEffect::AskSilent(engine())));
+    (node, parent)
+}
+
+fn in_engine(counter: u64) -> Assignment {
+    let mut wanted = assignment(counter);
+    wanted.part.spec = SpecBytes::encode(&ServiceSpec { runtime: name("engine"), ..spec() });
+    wanted
+}
+
+fn engine() -> BTreeSet<Name> {
+    [name("engine")].into()
+}
+
+fn asks(node: &mut Node) -> usize {
+    let asks = |effect: &NodeEffect| matches!(effect, NodeEffect::AskSilent(_) | NodeEffect::ListSurvivors);
+    node.take().iter().filter(|effect| asks(effect)).count()
+}
+
+#[test]
+fn a_silent_runtime_is_not_asked_again_before_it_has_answered() {
+    let (mut node, _) = with_mute_engine();
+    for _ in 0..10 {
+        node.sleep(FIRST * 10);
+        node.step(crate::rules::facts(&["process", "engine"]));
+    }
+    assert_eq!(asks(&mut node), 0);
+    assert!(node.machine.awaits_survivor(id(2)) && !node.machine.awaits_survivor(id(1)));
+    node.step(NodeEvent::SilentTold { asked: engine(), found: Vec::new(), silent: engine() });
+    assert_eq!((node.state(2), node.state(1)), (I::Running, I::Running));
+    node.sleep_until_due();
+    assert_eq!(asks(&mut node), 1, "again after an answer");
+    let found = vec![survivor(2, 1, SurvivorState::Running)];
+    node.step(NodeEvent::SilentTold { asked: engine(), found, silent: BTreeSet::new() });
+    assert_eq!((node.state(2), node.reason(2).as_str()), (I::Running, ""));
+    assert!(node.machine.next_deadline().is_none() && !node.machine.awaits_survivor(id(2)));
+}
+
+#[test]
+fn what_a_silent_runtime_tells_ends_no_back_off_and_no_launch_of_others() {
+    let (mut node, mut parent) = with_mute_engine();
+    node.exit(1, 1, 1);
+    assert_eq!(node.state(1), I::Failed);
+    let due = node.machine.next_deadline();
+    change(&mut parent, &mut node, &in_engine(3));
+    assert_eq!(node.launched().id, id(3));
+    // Its answer is from before that launch.
+    let found = vec![survivor(2, 1, SurvivorState::Running)];
+    node.step(NodeEvent::SilentTold { asked: engine(), found, silent: BTreeSet::new() });
+    assert_eq!(node.orders(), []);
+    assert_eq!((node.state(1), node.machine.next_deadline()), (I::Failed, due));
+    node.run(3, 1);
+    assert_eq!(node.state(3), I::Running);
+    node.sleep_until_due();
     assert_eq!(node.launched().incarnation, 2);
 }

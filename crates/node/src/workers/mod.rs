@@ -11,14 +11,15 @@
 
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holm_core::node::{Launch, NodeEvent, RuntimeEvent, Survivor, SurvivorState};
 use holm_model::id::AssignmentId;
-use holm_runtime::EventKind;
+use holm_model::name::Name;
+use holm_runtime::{EventKind, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
@@ -100,33 +101,32 @@ impl Workers {
         self.queues.remove(&id);
     }
 
-    /// What the runtimes still have, and the launches that are under way, sent to the agent as one
-    /// event; meanwhile the directory and the ports learn of it.
-    pub(crate) fn list_survivors(&self) {
+    /// What the runtimes still have, `of` all or of some, and the launches that are under way, sent to the
+    /// agent as the answer to its question `number`; meanwhile the directory and the ports learn of it.
+    pub(crate) fn list_survivors(&self, number: u64, of: Option<BTreeSet<Name>>) {
         let (tools, launching) = (Arc::clone(&self.tools), Arc::clone(&self.launching));
+        // A launch that is done before the slowest runtime has answered is in none of the older answers.
+        let mut launches = lock(&launching).clone();
         self.tasks.spawn(async move {
-            let mut found: BTreeMap<AssignmentId, Survivor> = BTreeMap::new();
-            let (there, silent) = tools.runtimes.survivors().await;
-            for (runtime, survivor) in there {
-                let survivor = runtimes::survivor(&survivor);
-                let alive = !matches!(survivor.state, SurvivorState::Exited(_));
-                tools.ports().adopt(survivor.id, survivor.ports.values().copied());
-                let ports = survivor.ports.clone();
-                let entry = Entry { runtime, incarnation: survivor.incarnation, alive, ports };
-                tools.directory.put(survivor.id, entry);
-                found.insert(survivor.id, survivor);
-            }
-            for (id, incarnation) in lock(&launching).iter() {
-                let ports = found.remove(id).map(|survivor| survivor.ports).unwrap_or_default();
+            let (there, silent) = tools.runtimes.survivors(of.as_ref()).await;
+            let mut found = tools.found(there);
+            launches.extend(lock(&launching).iter().map(|(id, incarnation)| (*id, *incarnation)));
+            for (id, incarnation) in launches {
+                let ports = found.remove(&id).map(|survivor| survivor.ports).unwrap_or_default();
                 let state = SurvivorState::Launching;
-                found.insert(*id, Survivor { id: *id, incarnation: *incarnation, state, ports, lease: None });
+                found.insert(id, Survivor { id, incarnation, state, ports, lease: None });
             }
             let alive = |survivor: &&Survivor| !matches!(survivor.state, SurvivorState::Exited(_));
-            if silent.is_empty() {
+            if of.is_none() && silent.is_empty() {
                 tools.tmpfs.keep_only(&found.values().filter(alive).map(|survivor| survivor.id).collect());
             }
             let found = found.into_values().collect();
-            tools.tell(NodeEvent::Survivors { found, silent }).await;
+            let answer = match of {
+                None => NodeEvent::Survivors { found, silent },
+                Some(asked) => NodeEvent::SilentTold { asked, found, silent },
+            };
+            // Without an agent nobody wants to know.
+            let _ = tools.inputs.send(Input::Listed(number, answer)).await;
         });
     }
 
@@ -159,6 +159,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Tools {
     fn ports(&self) -> MutexGuard<'_, Ports> {
         lock(&self.ports)
+    }
+
+    /// In the machine's words; noted for those that serve instances.
+    fn found(
+        &self,
+        there: Vec<(Arc<dyn Runtime>, holm_runtime::Survivor)>,
+    ) -> BTreeMap<AssignmentId, Survivor> {
+        let mut found = BTreeMap::new();
+        for (runtime, survivor) in there {
+            let survivor = runtimes::survivor(&survivor);
+            let alive = !matches!(survivor.state, SurvivorState::Exited(_));
+            self.ports().adopt(survivor.id, survivor.ports.values().copied());
+            let ports = survivor.ports.clone();
+            let entry = Entry { runtime, incarnation: survivor.incarnation, alive, ports };
+            self.directory.put_found(survivor.id, entry);
+            found.insert(survivor.id, survivor);
+        }
+        found
     }
 
     async fn tell(&self, event: NodeEvent) {

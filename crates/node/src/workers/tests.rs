@@ -292,8 +292,8 @@ async fn survivors_and_launches_under_way_are_listed() {
     let found =
         Found { id: other, incarnation: 2, state: FoundState::Running, ports: BTreeMap::new(), lease: None };
     lock(&bench.fake.survivors).push(found);
-    bench.workers.list_survivors();
-    let Some(Input::Machine(NodeEvent::Survivors { found: listed, .. })) = bench.inputs.recv().await else {
+    bench.workers.list_survivors(1, None);
+    let Some(Input::Listed(1, NodeEvent::Survivors { found: listed, .. })) = bench.inputs.recv().await else {
         panic!()
     };
     let listed: Vec<_> = listed.into_iter().map(|s| (s.id, s.incarnation, s.state)).collect();
