@@ -86,7 +86,7 @@ async fn follow(shared: &Shared, client: &Docker) -> Result<(), RunError> {
     loop {
         match tokio::time::timeout(BEAT, events.try_next()).await {
             Ok(event) => match event.map_err(failed)? {
-                Some(event) => take(shared, event).await,
+                Some(event) => take(shared, event).await?,
                 None => return Ok(()),
             },
             Err(_) => drop(client.ping().await.map_err(failed)?),
@@ -94,15 +94,15 @@ async fn follow(shared: &Shared, client: &Docker) -> Result<(), RunError> {
     }
 }
 
-async fn take(shared: &Shared, event: EventMessage) {
+async fn take(shared: &Shared, event: EventMessage) -> Result<(), RunError> {
     let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
-    let Some(labels) = spec::read_labels(&attributes) else { return };
+    let Some(labels) = spec::read_labels(&attributes) else { return Ok(()) };
     match event.action.as_deref() {
         Some("die") => {
             let code = attributes.get("exitCode").and_then(|code| code.parse().ok());
             let outcome = match code {
                 Some(code) if code != KILLED => Outcome::code(code),
-                _ => inspect(shared, labels.id).await,
+                _ => inspect(shared, labels.id).await?,
             };
             ended(shared, labels.id, labels.incarnation, outcome).await;
         }
@@ -110,6 +110,7 @@ async fn take(shared: &Shared, event: EventMessage) {
         Some("unpause") => paused(shared, &labels, false).await,
         _ => {}
     }
+    Ok(())
 }
 
 /// Says it once, and only of the incarnation that was started last.
@@ -155,7 +156,7 @@ async fn catch_up(shared: &Shared) -> Result<(), RunError> {
                 ended(shared, id, known.incarnation, outcome).await;
             }
             Some((labels, Found::Ended)) => {
-                ended(shared, id, labels.incarnation, inspect(shared, id).await).await;
+                ended(shared, id, labels.incarnation, inspect(shared, id).await?).await;
             }
             Some((labels, Found::Running)) => paused(shared, &labels, false).await,
             Some((labels, Found::Paused)) => paused(shared, &labels, true).await,
@@ -208,49 +209,65 @@ fn read(container: &ContainerSummary) -> Option<(Labels, Found)> {
 pub(super) async fn survivors(shared: &Shared) -> Result<Vec<Survivor>, RunError> {
     let found = list(shared).await?;
     let survivors = stream::iter(found).map(|(labels, found)| survivor(shared, labels, found));
-    Ok(survivors.buffered(INSPECTIONS).collect().await)
+    survivors.buffered(INSPECTIONS).try_collect().await
 }
 
 /// Watched from now on if it runs.
-async fn survivor(shared: &Shared, labels: Labels, found: Found) -> Survivor {
+async fn survivor(shared: &Shared, labels: Labels, found: Found) -> Result<Survivor, RunError> {
     let Labels { id, incarnation, ports } = labels;
     let state = match found {
         // The list may be behind, an inspection is not.
-        Found::Running | Found::Paused => match ended_already(shared, id).await {
+        Found::Running | Found::Paused => match ended_already(shared, id).await? {
             Some(outcome) => SurvivorState::Exited(outcome),
-            None => adopt(shared, id, incarnation, found == Found::Paused).await,
+            None => adopt(shared, id, incarnation, found == Found::Paused).await?,
         },
-        Found::Ended => SurvivorState::Exited(inspect(shared, id).await),
+        Found::Ended => SurvivorState::Exited(inspect(shared, id).await?),
         Found::Created => SurvivorState::Exited(Outcome::lost("it was created and never started")),
     };
-    Survivor { id, incarnation, state, ports, lease: None }
+    Ok(Survivor { id, incarnation, state, ports, lease: None })
 }
 
-async fn adopt(shared: &Shared, id: AssignmentId, incarnation: u32, paused: bool) -> SurvivorState {
+async fn adopt(
+    shared: &Shared,
+    id: AssignmentId,
+    incarnation: u32,
+    paused: bool,
+) -> Result<SurvivorState, RunError> {
     let known = Known { incarnation, paused, notes: Vec::new() };
     shared.known().entry(id).or_insert(known);
     // Its end may have come just before it was known; if the event was quicker it has been sent.
-    let outcome = ended_already(shared, id).await;
-    match outcome.filter(|_| shared.known().remove(&id).is_some()) {
+    let outcome = ended_already(shared, id).await?;
+    Ok(match outcome.filter(|_| shared.known().remove(&id).is_some()) {
         Some(outcome) => SurvivorState::Exited(outcome),
         None if paused => SurvivorState::Paused,
         None => SurvivorState::Running,
-    }
+    })
 }
 
-async fn ended_already(shared: &Shared, id: AssignmentId) -> Option<Outcome> {
-    let state = inspect_state(shared, id).await?;
-    (state.running == Some(false)).then(|| outcome(&state))
+async fn ended_already(shared: &Shared, id: AssignmentId) -> Result<Option<Outcome>, RunError> {
+    let ended = inspect_state(shared, id).await?.filter(|state| state.running == Some(false));
+    Ok(ended.as_ref().map(outcome))
 }
 
 /// How a container ended that the engine still has.
-async fn inspect(shared: &Shared, id: AssignmentId) -> Outcome {
-    inspect_state(shared, id).await.map_or_else(|| Outcome::code(KILLED), |state| outcome(&state))
+async fn inspect(shared: &Shared, id: AssignmentId) -> Result<Outcome, RunError> {
+    Ok(inspect_state(shared, id).await?.as_ref().map_or_else(|| Outcome::code(KILLED), outcome))
 }
 
-pub(super) async fn inspect_state(shared: &Shared, id: AssignmentId) -> Option<ContainerState> {
-    let client = shared.engine.client(Step::Survivors).await.ok()?;
-    engine::inspect(client, &spec::name(id)).await.ok()?.state
+/// `None`: the engine has no such container, or says nothing that can be read.
+///
+/// # Errors
+/// When the engine does not answer: how a job ended that it has is asked again, not guessed.
+pub(super) async fn inspect_state(
+    shared: &Shared,
+    id: AssignmentId,
+) -> Result<Option<ContainerState>, RunError> {
+    let client = shared.engine.client(Step::Survivors).await?;
+    match engine::inspect(client, &spec::name(id)).await {
+        Ok(container) => Ok(container.state),
+        Err(Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }) => Ok(None),
+        Err(error) => Err(shared.engine.failed(Step::Survivors, error)),
+    }
 }
 
 fn outcome(state: &ContainerState) -> Outcome {

@@ -74,7 +74,7 @@ impl Shared {
 
     /// Frees the name. Two incarnations never run at once: one that still runs is ended first.
     async fn make_room(&self, id: AssignmentId) -> Result<(), RunError> {
-        let state = events::inspect_state(self, id).await;
+        let state = events::inspect_state(self, id).await?;
         match state.and_then(|state| state.running) {
             Some(false) => self.put_aside(id).await,
             Some(true) | None => self.remove_named(&spec::name(id), Step::Start).await,

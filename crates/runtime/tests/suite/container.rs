@@ -230,6 +230,42 @@ async fn answer_as_engine(mut stream: tokio::net::UnixStream) {
     }
 }
 
+/// It lists a container that has ended, and is gone when it is asked how.
+async fn list_and_hang_up(mut stream: tokio::net::UnixStream) {
+    let labels = format!(r#"{{"holm.instance":"{}","holm.incarnation":"1"}}"#, common::fresh_id());
+    let listed = format!(r#"[{{"Names":["/x"],"State":"exited","Labels":{labels}}}]"#);
+    let mut request = Vec::new();
+    while let Ok(1..) = stream.read_buf(&mut request).await {
+        if !request.ends_with(b"\r\n\r\n") {
+            continue;
+        }
+        let text = String::from_utf8(std::mem::take(&mut request)).unwrap();
+        let body = match () {
+            () if text.contains("/version") => r#"{"ApiVersion":"1.41"}"#,
+            () if text.contains("/containers/json") => &listed,
+            () => return,
+        };
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
+        let answer = format!("{head} {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn how_a_job_ended_is_not_guessed_when_the_engine_does_not_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(list_and_hang_up(stream));
+        }
+    });
+    let (runtime, _events) = driver(socket);
+    let survivors = runtime.survivors().await;
+    assert!(matches!(survivors, Err(RunError::NoEngine { .. })), "{survivors:?}");
+}
+
 /// Takes connections in the kernel only, as systemd's socket does while the engine is about to start.
 #[tokio::test]
 async fn an_engine_that_hangs_is_not_waited_for_and_is_seen_when_it_answers() {
