@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use holm_model::healing::LEASE_WARNING;
+use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
@@ -69,8 +70,13 @@ impl Lease {
         self.over
     }
 
+    /// Reads the lease when the timer has run out only: whatever else woke the supervisor, a line of the program
+    /// perhaps, says nothing about it.
     pub(super) fn look(&mut self) -> Due {
         if !self.over {
+            if self.timer.wait() == Err(Errno::EAGAIN) {
+                return Due::Nothing;
+            }
             // A lease that cannot be read was not renewed.
             let renewed = lease::read(&self.dir).ok().flatten();
             self.until = renewed.map_or(self.until, |renewed| renewed.max(self.until));
@@ -92,6 +98,8 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
     use super::*;
 
     #[test]
@@ -101,5 +109,22 @@ mod tests {
         assert_eq!(due(at(28), at(30)), (Due::Terminate, at(30)));
         assert_eq!(due(at(30), at(30)).0, Due::Kill);
         assert_eq!(due(at(99), at(30)).0, Due::Kill, "the machine slept");
+    }
+
+    #[test]
+    fn it_is_read_when_its_timer_has_run_out_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = InstanceDir(dir.path().to_owned());
+        let now = lease::boot_time().unwrap();
+        let ends = now + LEASE_WARNING + Duration::from_millis(300);
+        lease::write(&dir, ends).unwrap();
+        let mut held = Lease::begin(&dir).unwrap().unwrap();
+        let (first, renewed) = (held.until, ends + Duration::from_secs(3600));
+        lease::write(&dir, renewed).unwrap();
+        assert_eq!((held.look(), held.until), (Due::Nothing, first), "whatever woke it");
+        let mut fds = [PollFd::new(held.timer.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut fds, PollTimeout::from(10_000_u16)), Ok(1));
+        assert_eq!(held.look(), Due::Nothing, "it was renewed in time");
+        assert!(held.until > first);
     }
 }

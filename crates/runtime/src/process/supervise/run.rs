@@ -174,7 +174,8 @@ impl Supervisor {
         let until = self.ended.as_ref().map_or(tidy_at, |(_, give_up)| tidy_at.min(*give_up));
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
-        let lease = self.lease.as_ref().map(Lease::fd);
+        // Nobody looks at it after the end: a timer that has run out would keep this loop awake.
+        let lease = self.lease.as_ref().filter(|_| self.ended.is_none()).map(Lease::fd);
         let fds = [Some(self.signals.as_fd()), lease, self.stdout.fd(), self.stderr.fd()];
         let mut fds: Vec<_> =
             fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
