@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::Capability;
+use crate::geo::{GeoError, Point};
 use crate::member::NodeFacts;
 use crate::taint::Taints;
 use crate::units::{MOST_UNITS, Units};
@@ -67,11 +68,16 @@ pub enum AmendmentError {
     Key(String),
     #[error("a value has at most {MOST_VALUE} bytes and no control characters")]
     Value,
+    #[error("the label `location` is where the node stands: {0}")]
+    Location(#[from] GeoError),
     #[error("{0} units: from 1 to {MOST_UNITS} can be counted")]
     Units(u32),
     #[error("more than {MOST} changes would be kept for the node; remove some first")]
     TooMany,
 }
+
+/// The key of the label by which [`NodeFacts::place`] knows where a node stands.
+pub const LOCATION: &str = "location";
 
 /// Of capabilities and labels each.
 const MOST: usize = 256;
@@ -103,6 +109,9 @@ impl Amendment {
                 if !is_value(value) =>
             {
                 Err(AmendmentError::Value)
+            }
+            Self::Label { key, value: Some(value) } if key == LOCATION => {
+                Ok(value.parse::<Point>().map(drop)?)
             }
             Self::Label { .. } | Self::Taint { .. } => Ok(()),
         }
@@ -315,5 +324,19 @@ mod tests {
         }
         assert_eq!(amendments.amend(&found(), label("more", Some("x"))), Err(AmendmentError::TooMany));
         assert_eq!(amendments.labels.len(), MOST);
+    }
+
+    #[test]
+    fn a_location_that_is_on_no_map_is_refused_with_the_range() {
+        for (text, range) in
+            [("99,16", "from -90 to 90"), ("48,200", "from -180 to 180"), ("hall", "as in `48.2082,16.3738`")]
+        {
+            let error = label("location", Some(text)).check().unwrap_err().to_string();
+            assert!(error.contains(range), "{error}");
+        }
+        assert!(
+            label("location", Some("48.2,16.4")).check().is_ok() && label("location", None).check().is_ok()
+        );
+        assert!(label("place", Some("99,200")).check().is_ok());
     }
 }

@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use crate::amendment::Amendments;
+use crate::amendment::{Amendments, LOCATION};
 use crate::capability::Capability;
 use crate::coordinate::{Coordinate, Landmark, Region};
 use crate::geo::{Area, Point};
@@ -233,7 +233,7 @@ impl NodeFacts {
     /// no point means something else.
     #[must_use]
     pub fn place(&self) -> Option<Point> {
-        self.labels.get("location").and_then(|text| text.parse().ok()).or(self.location)
+        self.labels.get(LOCATION).and_then(|text| text.parse().ok()).or(self.location)
     }
 
     /// What keeps new work away from it.

@@ -13,7 +13,7 @@ use holm_link::listen::{Acceptor, HandshakeLimits, ServerCertificate};
 use holm_link::proxy::Proxies;
 use holm_link::revocation::Revocations;
 use holm_link::verify::MemberPolicy;
-use holm_model::record::Table;
+use holm_model::record::{Table, Write};
 use holm_model::view::StatusView;
 use holm_store::{Snapshot, Store};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,9 @@ use crate::config::{Config, Role};
 use crate::effects::add_to;
 use crate::keys::{self, ClusterKeys, KeysError, Signer};
 use crate::shell::StartError;
+
+/// The key of the row of [`Table::Meta`] that says which sea the store is of.
+const SEA: &str = "sea";
 
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -69,6 +72,12 @@ impl Ground {
             keys = keys(config, fresh, &clock) => keys?,
             () = stop.cancelled() => return Err(StartError::Stopped),
         };
+        let ours = authority.root().fingerprint().to_string();
+        let known = sea_of(&snapshot);
+        if let Some(theirs) = known.filter(|known| *known != ours) {
+            let dir = config.data_dir.display().to_string();
+            return Err(KeysError::OtherSea { dir, theirs, ours }.into());
+        }
         let machine = reign(config, &authority, snapshot, &store).await?;
         let revocations = Revocations::default();
         add_to(&revocations, &machine.revoked());
@@ -164,10 +173,22 @@ async fn reign(
     };
     let mut machine = Orchestrator::load(snapshot, machine, getrandom::u64()?)?;
     machine.begins_after(store.last_change());
-    let batch = machine.journal_mut().take_batch();
+    let mut batch = machine.journal_mut().take_batch();
+    let fingerprint = authority.root().fingerprint().to_string();
+    batch.writes.push(Write {
+        table: Table::Meta,
+        key: SEA.to_owned(),
+        value: Some(fingerprint.into_bytes()),
+    });
     store.commit(&batch).await?;
     machine.journal_mut().committed();
     Ok(machine)
+}
+
+/// The fingerprint of the sea's root that the store was last used with; one of an earlier version does not know it.
+fn sea_of(snapshot: &Snapshot) -> Option<String> {
+    let (_, value) = snapshot.get(&Table::Meta)?.iter().find(|(key, _)| key == SEA)?;
+    String::from_utf8(value.clone()).ok()
 }
 
 /// Under which names browsers may find us.

@@ -66,6 +66,11 @@ pub enum KeysError {
         "the store in {0} was used before, but its CA (ca.key, ca.pem) is gone; restore a backup of the keys"
     )]
     Lost(String),
+    #[error(
+        "the store in {dir} is of the sea with the fingerprint {theirs}, but the CA beside it (ca.key, ca.pem) is of \
+         {ours}; put back the CA that belongs to it, or take the whole directory from a backup"
+    )]
+    OtherSea { dir: String, theirs: String, ours: String },
     #[error("this cluster has not joined yet; start it with a token (`holm token create --role cluster`)")]
     NoToken,
     #[error("the token is for joining a node; make one with `holm token create --role cluster`")]

@@ -1,24 +1,24 @@
-//! Which columns things have.
+//! Which columns things have: machines and what runs on them. Those of people stand in [`access`].
+
+mod access;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use holm_model::member::{Role, Usage};
 use holm_model::resources::{Cpu, Memory};
-use holm_model::state::MemberState;
+use holm_model::state::{MemberState, ServiceState};
 use holm_model::time::Time;
-use holm_model::view::content::ContentView;
 use holm_model::view::held::HeldItem;
-use holm_model::view::people::{PersonView, ProjectView};
 use holm_model::view::{
-    ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, TokenView,
+    ApplicationView, AuditView, ClusterView, EventView, InstanceView, MemberView, NodeView, ServiceView,
 };
 
+pub(crate) use self::access::{age_of, used_of};
 use super::exposures::ready;
 use super::notes::{Waiting, Why};
-use super::rights::{allows, role, roles};
 use super::table::{Column, Listed};
-use super::time::{age, left, local};
+use super::time::{age, local};
 
 type C<T> = Column<T>;
 
@@ -188,11 +188,8 @@ impl Listed for ApplicationView {
         C::new("PROJECT", |a, _| a.project.clone()),
         C::new("NAME", |a, _| a.name.clone()),
         C::new("STATE", |a, _| with_note(a.state.word(), a.unconfirmed, "unconfirmed")),
-        C::new("RUNNING", |a, _| {
-            let (running, slots) =
-                a.services.iter().fold((0, 0), |(r, s), one| (r + one.running, s + one.slots));
-            format!("{running}/{slots}")
-        }),
+        C::new("RUNNING", |a, _| running(&a.services)),
+        C::known("FAILED", |a, _| failed(&a.services)),
         C::new("SERVICES", |a, _| a.services.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(",")),
         C::wide("GENERATION", |a, _| a.generation.to_string()),
         C::wide("CHANGED", |a, now| age(a.changed, now)),
@@ -202,6 +199,25 @@ impl Listed for ApplicationView {
     fn names(&self) -> Vec<String> {
         vec![self.id.clone(), self.name.clone()]
     }
+}
+
+/// How many run of those that should; jobs that are done are told apart.
+fn running(services: &[ServiceView]) -> String {
+    let (done, others): (Vec<&ServiceView>, Vec<_>) =
+        services.iter().partition(|service| service.state == ServiceState::Completed);
+    let running: u32 = others.iter().map(|service| service.running).sum();
+    let slots: u32 = others.iter().map(|service| service.slots).sum();
+    match done.iter().map(|service| service.slots).sum::<u32>() {
+        0 => format!("{running}/{slots}"),
+        done if slots == 0 => format!("{done} done"),
+        done => format!("{running}/{slots}, {done} done"),
+    }
+}
+
+/// By name, those for which its state is an error.
+fn failed(services: &[ServiceView]) -> String {
+    let failed = services.iter().filter(|service| service.state == ServiceState::Error);
+    failed.map(|service| service.name.as_str()).collect::<Vec<_>>().join(",")
 }
 
 impl Listed for MemberView {
@@ -255,89 +271,6 @@ impl Listed for HeldItem {
 
 fn generation(generation: Option<u64>) -> String {
     generation.map(|number| format!("generation {number}")).unwrap_or_default()
-}
-
-impl Listed for TokenView {
-    const COLUMNS: &'static [Column<Self>] = &[
-        C::new("ID", |t, _| t.id.clone()),
-        C::new("ROLE", |t, _| role(t.role).to_owned()),
-        C::known("WHO", |t, _| t.who.clone()),
-        C::new("STATE", |t, now| {
-            match (t.revoked, t.expires <= now, t.uses_left) {
-                (true, ..) => "revoked",
-                (false, true, _) => "expired",
-                (false, false, Some(0)) => "used up",
-                (false, false, _) => "valid",
-            }
-            .to_owned()
-        }),
-        C::new("EXPIRES IN", |t, now| left(t.expires, now)),
-        C::new("USES LEFT", |t, _| t.uses_left.map_or_else(|| "any".to_owned(), |uses| uses.to_string())),
-        C::known("ALLOWS", |t, _| t.grants.as_ref().map(allows).unwrap_or_default()),
-    ];
-
-    fn names(&self) -> Vec<String> {
-        vec![self.id.clone()]
-    }
-}
-
-impl Listed for PersonView {
-    const COLUMNS: &'static [Column<Self>] = &[
-        C::new("NAME", |p, _| p.name.clone()),
-        C::new("ROLES", |p, _| roles(&p.roles)),
-        C::known("NOTE", |p, _| match (p.held, p.must_change) {
-            (true, _) => "held since the restore: `holm person password`".to_owned(),
-            (false, true) => "has to change the password".to_owned(),
-            (false, false) => String::new(),
-        }),
-        C::new("AGE", |p, now| age(p.created, now)),
-    ];
-
-    fn names(&self) -> Vec<String> {
-        vec![self.name.clone()]
-    }
-}
-
-impl Listed for ProjectView {
-    const COLUMNS: &'static [Column<Self>] = &[
-        C::new("NAME", |p, _| p.name.clone()),
-        C::new("APPLICATIONS", |p, _| p.applications.to_string()),
-        C::new("CPU", |p, _| used_of(p.used.cpu.as_ref(), p.quota.cpu.as_ref())),
-        C::new("MEMORY", |p, _| used_of(p.used.memory.as_ref(), p.quota.memory.as_ref())),
-        C::new("INSTANCES", |p, _| used_of(p.used.instances.as_ref(), p.quota.instances.as_ref())),
-        C::new("PORTS", |p, _| used_of(p.used.ports.as_ref(), p.quota.ports.as_ref())),
-        C::new("AGE", age_of),
-    ];
-
-    fn names(&self) -> Vec<String> {
-        vec![self.name.clone()]
-    }
-}
-
-impl Listed for ContentView {
-    const COLUMNS: &'static [Column<Self>] = &[
-        C::new("NAME", |c, _| c.name.clone()),
-        C::wide("PROJECT", |c, _| c.project.clone()),
-        C::new("VERSION", |c, _| c.version.to_string()),
-        C::new("BYTES", |c, _| c.size.to_string()),
-        C::new("USED BY", |c, _| c.used_by.join(", ")),
-        C::new("CHANGED", |c, now| age(c.changed, now)),
-    ];
-
-    fn names(&self) -> Vec<String> {
-        vec![self.name.clone()]
-    }
-}
-
-/// The first project was made by nobody.
-pub(crate) fn age_of(project: &ProjectView, now: Time) -> String {
-    if project.created == Time(0) { String::new() } else { age(project.created, now) }
-}
-
-/// `2/8`, or `2` where there is no limit.
-pub(crate) fn used_of<T: Display>(used: Option<&T>, most: Option<&T>) -> String {
-    let used = used.map_or_else(|| "0".to_owned(), T::to_string);
-    most.map_or_else(|| used.clone(), |most| format!("{used}/{most}"))
 }
 
 impl Listed for AuditView {
@@ -399,6 +332,8 @@ pub(crate) fn change(event: &EventView) -> String {
 
 #[cfg(test)]
 mod tests {
+    use holm_model::state::RunState;
+
     use super::*;
 
     #[test]
@@ -407,5 +342,32 @@ mod tests {
         assert_eq!(shown(300 << 10), "300Ki");
         assert_eq!(shown((5 << 20) + 17), "5Mi");
         assert_eq!(shown(0), "0");
+    }
+
+    #[test]
+    fn jobs_that_are_done_are_not_missing_and_what_failed_has_a_name() {
+        let service = |name: &str, state, running, slots: u32| ServiceView {
+            name: name.to_owned(),
+            state,
+            runtime: "process".to_owned(),
+            replicas: slots.to_string(),
+            running,
+            slots,
+            run: RunState::Run,
+            generation: 1,
+            next: None,
+            run_of: None,
+            spec: serde_json::Value::Null,
+        };
+        let done = service("import", ServiceState::Completed, 0, 5);
+        let web = service("web", ServiceState::Running, 2, 2);
+        let lost = service("export", ServiceState::Error, 0, 1);
+        let cells = |services: &[ServiceView]| (running(services), failed(services));
+        assert_eq!(
+            cells(&[done.clone(), web.clone(), lost]),
+            ("2/3, 5 done".to_owned(), "export".to_owned())
+        );
+        assert_eq!(cells(&[done]), ("5 done".to_owned(), String::new()));
+        assert_eq!(cells(&[web]), ("2/2".to_owned(), String::new()));
     }
 }

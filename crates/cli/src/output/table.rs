@@ -3,6 +3,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Color, ContentArrangement, Table};
 use holm_model::time::Time;
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use super::clean;
@@ -62,10 +63,15 @@ impl<T> Column<T> {
     }
 }
 
+/// Characters between columns.
+const GAP: u16 = 2;
+/// No column is made narrower than this.
+const NARROW: usize = 12;
+
 /// A table with its header; without rows a sentence.
 pub(crate) fn render<T: Listed>(items: &[T], wide: bool, now: Time, ink: bool) -> String {
     let known = |column: &Column<T>| items.iter().any(|item| !(column.cell)(item, now).is_empty());
-    with_columns(items, now, ink, |column| match column.shown {
+    with_columns(items, now, ink, window(wide), |column| match column.shown {
         Shown::Always => true,
         Shown::Wide => wide,
         Shown::Known => wide || known(column),
@@ -74,16 +80,63 @@ pub(crate) fn render<T: Listed>(items: &[T], wide: bool, now: Time, ink: bool) -
 
 /// As [`render`], for the first of many tables: its columns do not depend on what is in it.
 pub(crate) fn render_first<T: Listed>(items: &[T], wide: bool, now: Time, ink: bool) -> String {
-    with_columns(items, now, ink, |column| wide || column.shown == Shown::Always)
+    with_columns(items, now, ink, window(wide), |column| wide || column.shown == Shown::Always)
 }
 
-fn with_columns<T: Listed>(items: &[T], now: Time, ink: bool, shown: impl Fn(&Column<T>) -> bool) -> String {
+/// Characters of a line of the window, if it is one; wide tables go as far as they must.
+fn window(wide: bool) -> Option<usize> {
+    let size = tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_col > 0 && !wide)?;
+    Some(usize::from(size.ws_col))
+}
+
+fn with_columns<T: Listed>(
+    items: &[T],
+    now: Time,
+    ink: bool,
+    window: Option<usize>,
+    shown: impl Fn(&Column<T>) -> bool,
+) -> String {
     if items.is_empty() {
         return "Nothing found.\n".to_owned();
     }
     let columns: Vec<_> = T::COLUMNS.iter().filter(|column| shown(column)).collect();
-    let row = |item: &T| columns.iter().map(|column| (column.cell)(item, now)).collect();
-    plain(&columns.iter().map(|column| column.head).collect::<Vec<_>>(), items.iter().map(row).collect(), ink)
+    let row = |item: &T| columns.iter().map(|column| clean(&(column.cell)(item, now))).collect();
+    let mut head: Vec<_> = columns.iter().map(|column| column.head).collect();
+    let mut rows = items.iter().map(row).collect();
+    if let Some(window) = window {
+        fit(&mut head, &mut rows, window);
+    }
+    plain(&head, rows, ink)
+}
+
+/// Shortens the widest columns until a row fits into a line; where that is not enough, the last ones are left out.
+fn fit(head: &mut Vec<&str>, rows: &mut Vec<Vec<String>>, window: usize) {
+    let wide = |at: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+        cells.chain(head.get(at).map(|head| head.len())).max().unwrap_or_default()
+    };
+    let mut widths: Vec<usize> = (0..head.len()).map(wide).collect();
+    let line =
+        |widths: &[usize]| widths.iter().sum::<usize>() + usize::from(GAP) * widths.len().saturating_sub(1);
+    while line(&widths) > window {
+        if let Some(widest) = widths.iter_mut().max().filter(|width| **width > NARROW) {
+            *widest -= 1;
+        } else if widths.len() > 1 {
+            // The first one says what the line is about.
+            widths.pop();
+        } else {
+            break;
+        }
+    }
+    head.truncate(widths.len());
+    for row in rows {
+        row.truncate(widths.len());
+        for (cell, width) in row.iter_mut().zip(&widths) {
+            if cell.chars().count() > *width {
+                *cell = cell.chars().take(width.saturating_sub(1)).chain(['…']).collect();
+            }
+        }
+    }
 }
 
 /// A table of texts.
@@ -102,7 +155,7 @@ pub(crate) fn plain(head: &[&str], rows: Vec<Vec<String>>, ink: bool) -> String 
         table.add_row(row.iter().map(|text| cell(text)));
     }
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP));
     }
     format!("{}\n", table.trim_fmt())
 }
@@ -175,5 +228,25 @@ mod tests {
         let items = [instance("1-aa-1", "web/0")];
         assert!(render(&items, true, Time(0), false).contains("1-aa-1"));
         assert!(!render(&items, false, Time(0), false).contains("1-aa-1"));
+    }
+
+    #[test]
+    fn a_table_fits_into_a_narrow_window_line_by_line() {
+        let head = ["NAME", "STATE", "NODE", "REASON"];
+        let row =
+            ["collector/vienna/fl-1", "RUNNING", "fl-1", "it was started again after its node came back"];
+        let fitted = |window| {
+            let (mut head, mut rows) = (head.to_vec(), vec![row.map(str::to_owned).to_vec()]);
+            fit(&mut head, &mut rows, window);
+            plain(&head, rows, false)
+        };
+        for window in [200, 80, 60, 40, 20] {
+            let text = fitted(window);
+            assert!(text.lines().all(|line| line.chars().count() <= window), "{window}: {text}");
+            assert!(text.starts_with("NAME"), "{text}");
+        }
+        assert!(fitted(200).contains(row[3]) && !fitted(200).contains('…'));
+        assert!(fitted(80).contains(row[0]) && fitted(80).contains('…'), "the longest one first");
+        assert!(!fitted(20).contains("REASON"));
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
+use holm_model::amendment::{Amendment, AmendmentError};
 use holm_model::duration::Span;
 use holm_model::resources::Resources;
 use holm_node::{Ended, NodeConfig, NodeError};
 
-use super::options::NodeOptions;
+use super::options::{Label, NodeOptions};
 use super::{Setup, data_dir, notify, stopped_by_signal};
 use crate::failure::Failure;
 use crate::{run, secret};
@@ -47,6 +48,12 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     config.rejoin = options.rejoin.unwrap_or_default();
     config.name = options.name;
     let labels = options.label.unwrap_or_default();
+    for Label { key, value } in &labels {
+        let amendment = Amendment::Label { key: key.clone(), value: Some(value.clone()) };
+        if let Err(error @ AmendmentError::Location(_)) = amendment.check() {
+            return Err(Failure::wrong_use(error.to_string()));
+        }
+    }
     config.labels = labels.into_iter().map(|label| (label.key, label.value)).collect::<BTreeMap<_, _>>();
     config.capabilities = options.capability.unwrap_or_default().into_iter().collect::<BTreeSet<_>>();
     config.location = options.location;

@@ -115,3 +115,22 @@ fn a_backup_is_asked_for_by_administrators_and_always_encrypted() {
     sea.holm(&["backup", text(&file), "--key-file", &key]).done();
     assert!(fs::metadata(&file).unwrap().len() > 10_000);
 }
+
+#[test]
+fn a_store_of_one_sea_does_not_start_with_the_ca_of_another() {
+    let (mut ours, theirs) = (sea().start(), sea().start());
+    ours.stop("root");
+    let put = |from: &std::path::Path, to: &std::path::Path| {
+        for file in ["ca.key", "ca.pem"] {
+            fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+    };
+    let (kept, dir) = (ours.path("kept"), ours.data("root").to_owned());
+    fs::create_dir(&kept).unwrap();
+    put(&dir, &kept);
+    put(theirs.data("root"), &dir);
+    let words = ["root", "--data-dir", text(&dir), "--listen", "127.0.0.1:0"];
+    holm(&words).refused(1, &["is of the sea with the fingerprint", "put back the CA"]);
+    put(&kept, &dir);
+    ours.start("root");
+}

@@ -81,6 +81,8 @@ fn what_makes_no_sense_or_reaches_nobody_is_refused() {
     let mut sea = sea().cluster("vienna", &["fl-1"]).start();
     let add = |sea: &Sea, name| sea.holm(&["node", "capability", "add", "fl-1", name]);
     add(&sea, "runtime/vm").refused(1, &["follows from what the node is"]);
+    let nowhere = ["node", "label", "add", "fl-1", "location=99,200"];
+    sea.holm(&nowhere).refused(1, &["`99` is not a latitude", "-90 to 90"]);
     sea.holm(&["node", "label", "add", "fl-1", "a b=c"]).refused(1, &["no key of a label or taint"]);
     let odd = sea.request("root", "PUT", "nodes/fl-1/labels/zone", "{\"value\":\"x\",\"more\":1}").unwrap();
     assert_eq!(odd.status, 422, "{}", odd.body);
