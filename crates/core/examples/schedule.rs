@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | rate | (per second that the machine really had a processor) 20,000 instances of one service, applied at once, on nodes (or clusters) that they fill |
 //! | latency | applications of one instance, one after the other, on half-filled members: what each takes |
+//! | groups | applications of five services, each near the one before and not on its node, one after the other |
 //! | packing | services of a heavy-tailed size until the first finds no place: how much of CPU and memory is in use |
 //!
 //! A placement comes with its row and its item, ready to be committed and sent. The sizes have the shape of published
@@ -20,17 +21,21 @@ use holm_core::orchestrator::Tier;
 use holm_model::coordinate::{Coordinate, Latency};
 use holm_model::fact::Fact;
 use holm_model::member::{NodeFacts, Role};
-use holm_model::placement::{Bound, Near, NearUsers, Scope, Strategy};
+use holm_model::name::Name;
+use holm_model::placement::{Bound, Company, Near, NearUsers, Scope, Strategy};
 use holm_model::resources::{Cpu, Memory, Resources};
-use holm_model::service::ServiceSpec;
+use holm_model::service::{Connect, Port, ServiceSpec};
 
-use site::{Clock, Site, aggregate, facts, program};
+use site::{Clock, Site, aggregate, facts, name, program};
 
 const INSTANCES: u32 = 20_000;
 /// Instances of an application in the rate.
 const AT_ONCE: u32 = 10_000;
 /// Applications of one instance.
 const SINGLE: u32 = 300;
+/// Services of a group, and how near one is to the next.
+const GROUP: u32 = 5;
+const NEAR: Latency = Latency(40_000);
 /// Nodes and runs of the packing.
 const PACKED: u32 = 60;
 const TRACES: u64 = 10;
@@ -48,6 +53,9 @@ fn main() {
             measure(&strategy, &format!("{nodes} nodes"), || of_nodes(*nodes));
         }
         measure(&strategy, "100 clusters of 100 nodes", of_clusters);
+    }
+    for nodes in sizes {
+        groups(*nodes);
     }
     println!("\n| strategy | in use at the first refusal |\n| --- | --- |");
     for strategy in strategies()
@@ -92,6 +100,40 @@ fn measure(strategy: &Strategy, members: &str, site: impl Fn() -> Site) {
     times.sort();
     let [half, most] = [times.len() / 2, times.len() * 99 / 100].map(|at| times[at].as_micros());
     println!("| {strategy} | {members} | {:.0} | {half} µs | {most} µs |", rate.cpu);
+}
+
+fn groups(nodes: u32) {
+    let mut site = of_nodes(nodes);
+    let begun = site.placed;
+    let clock = Clock::start();
+    let mut times: Vec<Duration> = (0..SINGLE)
+        .map(|number| {
+            let begun = Instant::now();
+            site.apply_all(number, (0..GROUP).map(|part| (called(part), part_of_group(part))).collect(), 1);
+            begun.elapsed()
+        })
+        .collect();
+    assert_eq!(site.placed - begun, u64::from(SINGLE * GROUP), "everything found its place");
+    let rate = clock.rate(site.placed - begun);
+    times.sort();
+    let [half, most] = [times.len() / 2, times.len() * 99 / 100].map(|at| times[at].as_micros());
+    println!("| groups of {GROUP} | {nodes} nodes | {:.0} | {half} µs | {most} µs |", rate.cpu);
+}
+
+fn called(part: u32) -> Name {
+    name(&format!("part-{part}"))
+}
+
+/// Near the part before, and on another node.
+fn part_of_group(part: u32) -> ServiceSpec {
+    let mut spec = program();
+    spec.ports.insert(name("tcp"), Port { host: None, container: None });
+    if let Some(before) = part.checked_sub(1).map(called) {
+        let bound = Some(Bound { latency: NEAR, weight: None });
+        spec.connects.push(Connect { service: before.clone(), port: name("tcp"), bound });
+        spec.placement.apart.push(Company { service: before, on: Scope::Node, weight: None });
+    }
+    spec
 }
 
 fn spec(strategy: &Strategy) -> ServiceSpec {

@@ -162,8 +162,19 @@ impl Site {
 
     /// An application of one service.
     pub(crate) fn apply(&mut self, number: u32, spec: ServiceSpec, replicas: u32) -> Vec<Effect> {
-        let service = ApplicationService { spec, replicas: Replicas::Number(replicas) };
-        let services = [(name("web"), service)].into();
+        self.apply_all(number, [(name("web"), spec)].into(), replicas)
+    }
+
+    /// An application of these services.
+    pub(crate) fn apply_all(
+        &mut self,
+        number: u32,
+        services: BTreeMap<Name, ServiceSpec>,
+        replicas: u32,
+    ) -> Vec<Effect> {
+        let replicas = Replicas::Number(replicas);
+        let service = |(name, spec)| (name, ApplicationService { spec, replicas });
+        let services = services.into_iter().map(service).collect();
         let application = Application { name: name(&format!("a-{number}")), services };
         self.command(Command::Apply { project: name("default"), application, expected: Expected::Anything }).1
     }

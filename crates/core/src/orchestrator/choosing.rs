@@ -314,7 +314,7 @@ impl Orchestrator {
         }
     }
 
-    fn refusals(&self, ask: &Ask<'_>) -> Vec<(String, Reason)> {
+    pub(super) fn refusals(&self, ask: &Ask<'_>) -> Vec<(String, Reason)> {
         let refusal = |m: Candidate<'_>| Some((m.name.to_string(), m.explain(ask, m.refuses(ask)?)));
         self.candidates(None).filter_map(refusal).collect()
     }
@@ -368,7 +368,7 @@ impl Orchestrator {
     }
 }
 
-fn classes<'a>(reasons: impl Iterator<Item = &'a Reason>) -> BTreeMap<&'static str, u64> {
+pub(super) fn classes<'a>(reasons: impl Iterator<Item = &'a Reason>) -> BTreeMap<&'static str, u64> {
     let mut classes = BTreeMap::new();
     for reason in reasons {
         *classes.entry(reason.class()).or_default() += 1;

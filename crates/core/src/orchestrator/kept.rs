@@ -16,6 +16,7 @@ use super::contents::Readers;
 use super::demand::{Origin, SlotId};
 use super::endpoints::Consumers;
 use super::event::LinkId;
+use super::grouping::{BoundWishes, Nowhere};
 use crate::report::Reporter;
 
 /// What must be looked at again: at the end of the step, or when something changes.
@@ -110,6 +111,10 @@ pub(super) struct ThisStep {
     pub(super) movers: Option<(Origin, Vec<SlotIndex>)>,
     /// An origin that was to end before anything new of it starts, and has.
     pub(super) ended: Option<Origin>,
+    /// Where something is bound to something, once a slot wanted to know.
+    pub(super) bound: Option<BoundWishes>,
+    /// Groups for which there is no place.
+    pub(super) nowhere: Vec<Nowhere>,
     /// It takes a revision even if it changes no list: a tombstone waits for it.
     pub(super) deleted: bool,
 }

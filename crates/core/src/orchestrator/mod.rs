@@ -19,7 +19,7 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`scaling`], [`place`], [`choosing`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`scaling`], [`place`], [`choosing`], [`grouping`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`], [`draining`] | members come and go |
 //! | [`moving`], [`leasing`] | copies go elsewhere; what may never run twice |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
@@ -62,6 +62,7 @@ pub mod exposing;
 mod facts;
 pub mod figures;
 mod generations;
+mod grouping;
 mod held_views;
 mod holders;
 mod identity;

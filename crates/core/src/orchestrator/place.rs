@@ -261,6 +261,9 @@ impl Orchestrator {
         if let Some(reason) = self.cannot_expose(demand, spec) {
             return Err(NoPlace { reason, waits: None, classes: BTreeMap::from([(EXPOSED, 1)]) });
         }
+        if let Some(placed) = self.place_together(slot_id, demand) {
+            return placed;
+        }
         let (member, chosen) = self.choose(slot_id, demand, spec)?;
         let external = chosen.as_ref().is_some_and(|chosen| chosen.scheduler.is_some());
         let word = spec.placement.strategy_or(&self.config.strategy).word();

@@ -43,7 +43,7 @@ impl Orchestrator {
     }
 
     /// Where a service is that something connects to: what is placed here, and what others told of it.
-    fn connected(&self, wish: WishId, connect: &Connect) -> Target {
+    pub(super) fn connected(&self, wish: WishId, connect: &Connect) -> Target {
         let service = ServiceKey { wish, service: connect.service.clone() };
         let key = ItemKey::Endpoints(EndpointsKey { service, port: connect.port.clone() });
         let mut at = self.spots(wish, &connect.service, self.placed.there(wish, &connect.service, None));

@@ -133,6 +133,16 @@ fn one(member: MemberId, region: Option<Region>, area: Option<Area>, to: &Target
     }
 }
 
+/// Where it would be on the member, which fits: of a cluster, where it may be.
+pub(super) fn regions(ask: &Ask<'_>, member: &Candidate<'_>) -> Vec<Region> {
+    match member.kind {
+        Kind::Node { coordinate, .. } => coordinate.map(Region::from).into_iter().collect(),
+        Kind::Cluster { aggregate, .. } => {
+            member.suited(ask, aggregate).filter_map(|class| class.region).collect()
+        }
+    }
+}
+
 fn over_ground(Distance(metres): Distance) -> Latency {
     let micros = u64::from(metres) * DETOUR_PERCENT * 10 / METRES_PER_MILLISECOND;
     Latency(u32::try_from(micros).unwrap_or(u32::MAX))

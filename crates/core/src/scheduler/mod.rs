@@ -9,6 +9,7 @@
 //! | [`first_fit`], [`best_fit`], [`spread`], [`location`], [`latency`], [`random`] | the strategies |
 //! | [`score`] | preferences and strategy as one number to compare |
 //! | [`ranking`] | the scores of all members, kept from one placement to the next |
+//! | [`group`] | services that have to be near each other, in one decision |
 //! | [`explain`] | every member's score or reason |
 //!
 //! A strategy: a module with one pure function from what is asked and a member that fits to a number (less is
@@ -19,6 +20,7 @@ pub mod company;
 pub mod explain;
 pub mod first_fit;
 pub mod fit;
+pub mod group;
 pub mod latency;
 pub mod location;
 pub mod random;

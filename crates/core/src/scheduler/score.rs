@@ -47,7 +47,7 @@ pub fn weight(ask: &Ask<'_>) -> u32 {
     conditions.saturating_add(ask.around.weight()).saturating_add(latency::weight(ask))
 }
 
-fn unmet(ask: &Ask<'_>, member: &Candidate<'_>) -> u32 {
+pub(super) fn unmet(ask: &Ask<'_>, member: &Candidate<'_>) -> u32 {
     let not = |preference: &&Preference| !prefers(ask, preference, member);
     let conditions = sum(ask.spec.placement.prefer.iter().filter(not).map(|preference| preference.weight));
     conditions.saturating_add(ask.around.unmet(member)).saturating_add(latency::unmet(ask, member))

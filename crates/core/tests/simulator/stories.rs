@@ -13,6 +13,7 @@ mod exposing;
 mod forgetting;
 mod frozen_below;
 mod going_back;
+mod groups;
 mod healing;
 mod joining;
 mod latency;

@@ -11,7 +11,7 @@ use crate::fleet::{Spec, app, fleet, name, nodes, steady};
 use crate::world::World;
 
 /// Nodes that are so many milliseconds along a line.
-fn along(millis: &[i32]) -> Vec<(String, NodeFacts)> {
+pub(super) fn along(millis: &[i32]) -> Vec<(String, NodeFacts)> {
     let mut nodes = nodes(millis.len());
     for ((_, facts), at) in nodes.iter_mut().zip(millis) {
         facts.coordinate = Some(Coordinate { at: [at * 1_000, 0, 0], height: 100, error: 100 });
@@ -27,7 +27,7 @@ fn web(millis: u32) -> Spec {
     bound_to("db", millis)
 }
 
-fn bound_to(service: &str, millis: u32) -> Spec {
+pub(super) fn bound_to(service: &str, millis: u32) -> Spec {
     let mut spec = steady().memory("16Mi").connects(service, "sql");
     spec.0.connects[0].bound = Some(Bound { latency: Latency(millis * 1_000), weight: None });
     spec
@@ -43,7 +43,7 @@ fn runs_on(fleet: &World, slot: &str, node: &str) -> bool {
 }
 
 /// The node is elsewhere in the network now.
-fn shift(fleet: &mut World, node: &str, millis: i32) {
+pub(super) fn shift(fleet: &mut World, node: &str, millis: i32) {
     let coordinate = Coordinate { at: [millis * 1_000, 0, 0], height: 100, error: 100 };
     finds(fleet, node, |facts| facts.coordinate = Some(coordinate));
 }
@@ -122,6 +122,8 @@ fn a_bound_to_another_service_is_kept_within_a_cluster() {
 #[test]
 fn what_cannot_be_near_enough_says_how_near_it_could_be() {
     let mut fleet = fleet().cluster("vienna", along(&[90, 0]));
+    fleet.apply(app("shop").service("db", db().on_node("fl-2"), 1));
+    fleet.run_until_running(1);
     let app = app("shop").service("db", db().on_node("fl-2"), 1).service("web", web(10).on_node("fl-1"), 1);
     fleet.apply(app);
     fleet.run_until("it says why", |fleet| fleet.slot("web/0").reason.contains("by estimate"));
