@@ -92,8 +92,7 @@ mod tests {
     #[test]
     fn nobody_of_a_backup_logs_in_before_somebody_has_set_a_new_password() {
         // As an older version wrote it.
-        let row =
-            serde_json::json!({ "password": "$argon2id$", "must_change": false, "roles": {}, "created": Time(0) });
+        let row = serde_json::json!({ "password": "$argon2id$", "must_change": false, "roles": {}, "created": Time(0) });
         let rows = vec![("ada".to_owned(), serde_json::to_vec(&row).unwrap())];
         let (batch, distrusted) = distrust(Snapshot::from([(Table::Person, rows)]), Time(7)).unwrap();
         assert_eq!(distrusted, Distrusted { tokens: 0, members: 0, people: 1 });
