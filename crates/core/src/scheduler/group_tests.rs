@@ -58,7 +58,15 @@ impl Site {
             reads: None,
         };
         let (state, frozen, cordoned) = (MemberState::Online, false, false);
-        Candidate { id: self.id, name: &self.name, state, frozen, cordoned, kind }
+        Candidate {
+            id: self.id,
+            name: &self.name,
+            state,
+            silence: std::time::Duration::ZERO,
+            frozen,
+            cordoned,
+            kind,
+        }
     }
 }
 
