@@ -317,6 +317,7 @@ impl Agent {
             NodeEffect::Certificate { chain } => self.link.order(LinkOrder::Certificate(chain)),
             NodeEffect::Refused { reason } => self.link.order(LinkOrder::Refused(reason)),
             NodeEffect::Reconnect => self.link.order(LinkOrder::Reconnect),
+            NodeEffect::Clean => self.workers.clean(),
             NodeEffect::Wipe => self.workers.wipe(self.data_dir.clone()),
             NodeEffect::ListSurvivors => self.list_survivors(None),
             NodeEffect::AskSilent(names) => self.list_survivors(Some(names)),

@@ -210,7 +210,10 @@ mod tests {
     fn stretches_hold_means() {
         let history = History::default();
         for (second, cpu, sent) in [(30, 100, 0), (35, 300, 5000), (44, 200, 5000), (45, 50, 6000)] {
-            history.add_node(at(second), Sample { reading: reading(cpu, sent), disk_used: 7 });
+            history.add_node(
+                at(second),
+                Sample { reading: reading(cpu, sent), disk_used: 7, ..Sample::default() },
+            );
         }
         let shown = history.of_node(now(46));
         let cpu: Vec<_> = shown.points.iter().map(|point| point.cpu_millis).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
-use holm_core::node::{NodeEvent, RuntimeEvent};
+use holm_core::node::{NodeEvent, RuntimeEvent, Space};
 use holm_model::member::{NodeFacts, RuntimeFacts};
 use holm_model::time::Time;
 use holm_store::{Keep, Store};
@@ -49,9 +49,11 @@ pub(crate) async fn usage(
         };
         meter = read;
         history.add_node(clock::now().boot, sample);
-        let usage = NodeEvent::NodeUsage(sample.reading.usage());
-        if inputs.send(Input::Machine(usage)).await.is_err() {
-            return;
+        let space = Space { total: sample.disk_total, free: sample.disk_free };
+        for event in [NodeEvent::NodeUsage(sample.reading.usage()), NodeEvent::DiskSpace(space)] {
+            if inputs.send(Input::Machine(event)).await.is_err() {
+                return;
+            }
         }
         let known = directory.all();
         history.keep_only(&known.iter().map(|(id, _)| *id).collect());

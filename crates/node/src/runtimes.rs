@@ -79,6 +79,17 @@ impl Runtimes {
         (there, silent)
     }
 
+    /// Removes images that nothing uses; returns their names.
+    pub(crate) async fn clean(&self) -> Vec<String> {
+        let ask = async |driver: &Arc<dyn Runtime>| {
+            driver.clean().await.unwrap_or_else(|error| {
+                tracing::warn!(runtime = driver.name(), %error, "Images that nothing uses cannot be removed.");
+                Vec::new()
+            })
+        };
+        join_all(self.0.values().map(ask)).await.into_iter().flatten().collect()
+    }
+
     /// What they have brought beside instances goes.
     pub(crate) async fn wipe(&self) -> WipeReport {
         let mut all = WipeReport::default();

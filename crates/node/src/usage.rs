@@ -22,6 +22,9 @@ pub(crate) struct Sample {
     pub(crate) reading: Reading,
     /// Bytes.
     pub(crate) disk_used: u64,
+    /// Bytes; 0 where nobody can tell.
+    pub(crate) disk_total: u64,
+    pub(crate) disk_free: u64,
 }
 
 /// The line `cpu` of `/proc/stat`, in clock ticks since boot over all cores.
@@ -54,7 +57,8 @@ impl Meter {
             network: interfaces(&self.tree),
         };
         let size = disk(&self.data_dir);
-        Sample { reading, disk_used: size.total.0.saturating_sub(size.free.0) }
+        let (disk_total, disk_free) = (size.total.0, size.free.0);
+        Sample { reading, disk_used: disk_total.saturating_sub(disk_free), disk_total, disk_free }
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
         let mut meter = meter(dir.path());
         stat(100, 100);
         let reading = Reading { cpu_millis: 1000, memory: 6 << 10, disk: None, network: None };
-        assert_eq!(meter.read(), Sample { reading, disk_used: 0 });
+        assert_eq!(meter.read(), Sample { reading, ..Sample::default() });
         stat(150, 250);
         assert_eq!(meter.read().reading.cpu_millis, 500);
         assert_eq!(meter.read().reading.cpu_millis, 0);

@@ -15,6 +15,7 @@ use holm_model::slot::SlotIndex;
 use holm_model::wipe::WipeReport;
 
 use super::health::{CheckKind, Probed};
+use super::pressure::Space;
 
 /// Input of the machine.
 #[derive(Clone, Debug)]
@@ -57,6 +58,12 @@ pub enum NodeEvent {
     /// [`NodeEffect::Wipe`] was done.
     Wiped(WipeReport),
     NodeUsage(Usage),
+    /// How much room the data directory's file system has.
+    DiskSpace(Space),
+    /// [`NodeEffect::Clean`] was done: names of images that are gone.
+    Cleaned {
+        images: Vec<String>,
+    },
     /// Why the disk takes no writes, or that it takes them again. Meanwhile nothing new is obeyed or
     /// launched; what happens is told all the same, and whatever the journal holds waits.
     Disk {
@@ -198,6 +205,8 @@ pub enum NodeEffect {
     },
     /// Send [`NodeEvent::Survivors`]: after an undo the runtimes know better.
     ListSurvivors,
+    /// Remove images that we pulled and nothing uses, and say [`NodeEvent::Cleaned`].
+    Clean,
     /// Wipe all of ours but the keys and the store, and say [`NodeEvent::Wiped`].
     Wipe,
     /// Send [`NodeEvent::SilentTold`]: these could not tell, and may be able to now. All others go on meanwhile.

@@ -18,6 +18,7 @@ use super::decide::Doing;
 use super::event::{NodeEffect, NodeEvent, Survivor};
 use super::health::Checkups;
 use super::lease::Leases;
+use super::pressure::Pressure;
 use super::record::InstanceRecord;
 use super::wanted::Wanted;
 use super::wiping::Wiping;
@@ -66,6 +67,7 @@ pub struct NodeMachine {
     pub(super) wiping: Wiping,
     /// Why the disk takes no writes, if it does not.
     pub(super) trouble: Option<String>,
+    pub(super) pressure: Pressure,
     /// Instances to look at before the step ends.
     pub(super) touched: BTreeSet<AssignmentId>,
 }
@@ -138,6 +140,7 @@ impl NodeMachine {
             leases: Leases::default(),
             wiping: Wiping::default(),
             trouble: None,
+            pressure: Pressure::default(),
             touched: BTreeSet::new(),
         };
         machine.derive();
@@ -176,6 +179,8 @@ impl NodeMachine {
                 self.usage = usage;
                 self.report_node();
             }
+            NodeEvent::DiskSpace(space) => self.disk_space(space, now),
+            NodeEvent::Cleaned { images } => self.cleaned(&images, now),
             NodeEvent::Disk { trouble } => self.disk(trouble),
             NodeEvent::Wiped(report) => self.wiped(report),
             NodeEvent::Tick => {}

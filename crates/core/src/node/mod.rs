@@ -23,6 +23,7 @@
 //! | `instances` | carrying moves out |
 //! | `runtimes` | what runtimes tell: events and survivors |
 //! | `wiping` | a node that is decommissioned |
+//! | `pressure` | a disk that fills up |
 //! | `parent` | what the orchestrator tells, and what it is told |
 
 mod again;
@@ -34,6 +35,7 @@ mod instances;
 mod lease;
 mod machine;
 mod parent;
+mod pressure;
 mod record;
 mod restart;
 mod runtimes;
@@ -44,6 +46,7 @@ pub use again::RestartError;
 pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
 pub use health::{CheckKind, Checked, Probed};
 pub use machine::{NodeConfig, NodeMachine};
+pub use pressure::Space;
 pub use record::InstanceRecord;
 pub use wanted::Identity;
 pub use wiping::Farewell;

@@ -127,13 +127,13 @@ impl NodeMachine {
         })));
     }
 
-    /// A disk that takes no writes makes every runtime unavailable.
+    /// A disk that takes no writes, or hardly any more, makes every runtime unavailable: for what is new.
     fn offered(&self, facts: &NodeFacts) -> NodeFacts {
         let mut facts = facts.clone();
-        if let Some(trouble) = &self.trouble {
-            for runtime in &mut facts.runtimes {
-                runtime.unavailable = Some(no_writes(trouble));
-            }
+        let full = Some(&self.pressure.reason).filter(|reason| !reason.is_empty());
+        let why = self.trouble.as_deref().map(no_writes).or_else(|| full.cloned());
+        for runtime in facts.runtimes.iter_mut().filter(|_| why.is_some()) {
+            runtime.unavailable.clone_from(&why);
         }
         facts
     }

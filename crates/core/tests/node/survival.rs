@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
+use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent, Space, Survivor, SurvivorState};
 use holm_model::fact::Fact;
 use holm_model::id::StoreId;
 use holm_model::item::{Assignment, ItemKey};
@@ -174,6 +174,27 @@ fn a_full_disk_is_told_and_nothing_is_obeyed_or_launched_until_it_takes_writes()
     assert_eq!(unavailable(&node), None);
     assert!(node.take().contains(&NodeEffect::Reconnect), "what was not obeyed is asked for again");
     assert_eq!(node.machine.instance(id(1)).unwrap().incarnation, 2);
+}
+
+/// A disk that fills up: images go, then nothing new comes; what runs here goes on, and starts again.
+#[test]
+fn a_disk_that_is_nearly_full_is_cleaned_and_takes_nothing_new() {
+    let (mut node, _parent) = running(&with_policy(RestartPolicy::Always));
+    node.step(crate::rules::facts(&["process"]));
+    let space = |free: u64| NodeEvent::DiskSpace(Space { total: 100 << 20, free: free << 20 });
+    let cleanings = |node: &Node| node.effects.iter().filter(|e| **e == NodeEffect::Clean).count();
+    node.step(space(10));
+    assert_eq!(cleanings(&node), 1);
+    assert_eq!(unavailable(&node), None, "there is room for some more");
+    node.step(space(4));
+    assert_eq!(cleanings(&node), 2);
+    assert_eq!(unavailable(&node).as_deref(), Some("its disk is nearly full: 4Mi of 100Mi free"));
+    node.exit(1, 1, 1);
+    assert_eq!(node.machine.instance(id(1)).unwrap().incarnation, 2, "what is here starts again");
+    node.step(space(6));
+    assert!(unavailable(&node).is_some(), "not at once");
+    node.step(space(8));
+    assert_eq!(unavailable(&node), None);
 }
 
 #[test]

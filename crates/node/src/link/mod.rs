@@ -197,6 +197,10 @@ impl Caller {
                 End::Stopped => return,
                 End::Renewed => continue,
                 End::Broken(reason) => self.down(&reason, backoff.failed(random())),
+                // It was probably forgotten: to know that surely takes one more call.
+                End::Refused(reason) if self.farewell() == Farewell::Wiped => {
+                    self.down(&reason, backoff.failed(random()))
+                }
                 End::Refused(reason) => self.refused(&reason),
                 End::Revoked if self.farewell() == Farewell::Wiped => {
                     return self.tell(Input::Forgotten).await;

@@ -130,6 +130,19 @@ impl Workers {
         });
     }
 
+    /// What nothing uses goes from a disk that fills up; told as one event.
+    pub(crate) fn clean(&self) {
+        let tools = Arc::clone(&self.tools);
+        self.tasks.spawn(async move {
+            let images = tools.runtimes.clean().await;
+            tracing::warn!(
+                removed = images.join(", "),
+                "The disk fills up: images that nothing uses were removed."
+            );
+            tools.tell(NodeEvent::Cleaned { images }).await;
+        });
+    }
+
     /// All that is no instance goes from this machine; told as one event.
     pub(crate) fn wipe(&self, data_dir: PathBuf) {
         let tools = Arc::clone(&self.tools);
