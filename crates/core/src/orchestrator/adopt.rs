@@ -16,7 +16,7 @@ use holm_model::wish::{AppKey, ServiceWish, Wish, Work};
 use super::Orchestrator;
 use super::command::{Refusal, Reply};
 use super::demand::{Origin, SlotId, Wanted};
-use super::event::Effect;
+use super::event::{Effect, LinkId};
 use super::members::Live;
 use super::rows::{Phase, Placement, WishRow};
 use crate::revocation::Entry;
@@ -182,6 +182,9 @@ impl Orchestrator {
         let unknown = self.is_unconfirmed(id);
         let why = if live.link.is_none() && self.is_void(id) {
             "was revoked and does not come back; `holm node remove` or `holm cluster remove` takes it out"
+        } else if live.link.is_none() && unknown && !live.frozen && self.links.renews(id) {
+            // Its certificate has expired: it renews it next, and tells then what it holds.
+            return Ok(());
         } else if live.link.is_none() {
             "is not connected; decide when it is"
         } else if !live.frozen && !unknown {
@@ -356,6 +359,7 @@ impl Orchestrator {
             (live.ahead, live.obeyed) = (None, 0);
             std::mem::take(&mut live.frozen)
         });
+        self.ask_to_renew(id);
         self.report_node(id);
         self.capacity_changed = true;
         self.unsync(id);
@@ -368,6 +372,14 @@ impl Orchestrator {
         self.todo.origins.extend(self.demands.keys().cloned());
         // What was adopted as a part of our parent's wish and fills no share of it has no demand.
         self.todo.origins.extend(self.slots.origins().cloned());
+    }
+
+    /// What it asked for got no answer while it was unconfirmed; on a new link it asks at once.
+    fn ask_to_renew(&mut self, id: MemberId) {
+        let of_it = |(link, member): (&LinkId, &MemberId)| (*member == id).then_some(*link);
+        for link in self.links.renewing.iter().filter_map(of_it).collect::<Vec<_>>() {
+            self.close(link, "it is confirmed, and may renew its certificate");
+        }
     }
 
     /// Our list counts for the member again; revision 0, since it has none of it yet.

@@ -118,3 +118,12 @@ pub(super) struct ThisStep {
     /// It takes a revision even if it changes no list: a tombstone waits for it.
     pub(super) deleted: bool,
 }
+
+// === impl Links ===
+
+impl Links {
+    /// Whether the member asks for nothing but another certificate.
+    pub(super) fn renews(&self, id: MemberId) -> bool {
+        self.renewing.values().any(|member| *member == id)
+    }
+}

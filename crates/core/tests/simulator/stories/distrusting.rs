@@ -1,10 +1,15 @@
 //! Members that a store knows too little of: whether they were revoked, nobody can say there.
 
 use holm_core::orchestrator::command::Command;
+use holm_core::orchestrator::{Effect, Event, LinkId};
+use holm_model::id::MemberId;
+use holm_model::message::Up;
+use serde_bytes::ByteBuf;
 
 use super::forgetting::{adopt, replace};
 use crate::disk::Disk;
 use crate::fleet::{app, fleet, nodes, steady};
+use crate::world::World;
 
 /// Their certificates are older than the store.
 #[test]
@@ -74,6 +79,39 @@ fn a_restored_store_tells_members_nothing_until_they_are_adopted() {
     assert_eq!(fleet.slot("log/0").node.as_deref(), Some("edge"));
     let told = fleet.rows().into_iter().filter(|row| row.node.as_deref() == Some("stolen"));
     assert!(told.into_iter().all(|row| row.generation == 1));
+}
+
+fn say(fleet: &mut World, event: Event) -> Vec<Effect> {
+    let now = fleet.orchestrators[0].clock.at(fleet.now);
+    let machine = fleet.orchestrators[0].machine.as_mut().unwrap();
+    machine.take_effects();
+    machine.step(now, event);
+    machine.take_effects()
+}
+
+/// Its certificate has expired in an outage: it can tell nothing until it is renewed, nor renew it unconfirmed.
+#[test]
+fn a_member_of_a_restored_store_whose_certificate_has_expired_is_adopted_and_renews_it() {
+    for command in [|member: MemberId| Command::Adopt { member }, |member| Command::Discard { member }] {
+        let mut fleet = fleet().node("edge");
+        fleet.cut("root/edge");
+        let mut copy = fleet.orchestrators[0].disk.clone();
+        copy.distrust();
+        replace(&mut fleet, copy);
+        let member = fleet.member_id("root/edge");
+        let error = fleet.command(0, command(member)).unwrap_err();
+        assert!(error.to_string().contains("is not connected"), "{error}");
+
+        let link = LinkId(u64::MAX);
+        let renew = || Event::LinkMessage { link, message: Up::Renew { csr: ByteBuf::from(vec![1]) } };
+        let opened = || Event::LinkOpened { link, member, serial: "0001".to_owned(), renew_only: true };
+        assert_eq!(say(&mut fleet, opened()), []);
+        assert_eq!(say(&mut fleet, renew()), [], "nobody knows whether it was revoked");
+        fleet.command(0, command(member)).unwrap();
+        // Its link is closed: it asks again on the next.
+        assert_eq!(say(&mut fleet, opened()), []);
+        assert_eq!(say(&mut fleet, renew()), [Effect::Sign { link, member, csr: vec![1] }]);
+    }
 }
 
 /// What a cluster was told to refuse is known again when it is adopted.
