@@ -70,7 +70,7 @@ impl Client {
     /// One page of what was done in a project since it was made, as [`Client::audit`] gives it. A page may be empty
     /// and have a next one.
     pub async fn audit_of(&self, project: &str, query: &AuditQuery) -> Result<Page<AuditView>, Error> {
-        self.http.json(Call::get(&path(&["projects", project, "audit"])).query(query)).await
+        self.http.json(Call::get(path(&["projects", project, "audit"])).query(query)).await
     }
 
     /// Whether the audit log is whole: each record holds the hash of the one before. `head`: one that was noted,
