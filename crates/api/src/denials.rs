@@ -3,6 +3,7 @@
 //! which operation) counts for itself, so that many harmless ones hide no other.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,8 @@ struct Folded {
     last: Denied,
     times: u64,
     whos: BTreeSet<String>,
+    /// Without ports.
+    froms: BTreeSet<String>,
     subjects: BTreeSet<String>,
 }
 
@@ -108,9 +111,10 @@ impl Denials {
 
 impl Folded {
     fn new(denied: Denied) -> Self {
-        let (whos, subjects) =
-            (BTreeSet::from([denied.actor.who.clone()]), BTreeSet::from([denied.subject.clone()]));
-        Self { last: denied, times: 1, whos, subjects }
+        let whos = BTreeSet::from([denied.actor.who.clone()]);
+        let (froms, subjects) =
+            (BTreeSet::from([host(&denied.actor.from)]), BTreeSet::from([denied.subject.clone()]));
+        Self { last: denied, times: 1, whos, froms, subjects }
     }
 
     fn add(&mut self, denied: Denied) {
@@ -119,6 +123,9 @@ impl Folded {
         if self.whos.len() <= NAMED {
             self.whos.insert(denied.actor.who.clone());
         }
+        if self.froms.len() <= NAMED {
+            self.froms.insert(host(&denied.actor.from));
+        }
         if self.subjects.len() <= NAMED {
             self.subjects.insert(denied.subject.clone());
         }
@@ -126,18 +133,23 @@ impl Folded {
     }
 
     fn denied(self) -> Denied {
-        let Self { mut last, times, whos, subjects } = self;
+        let Self { mut last, times, whos, froms, subjects } = self;
         let as_whom = if whos.len() > 1 {
             "?".clone_into(&mut last.actor.who);
             format!(" as {}", named(&whos))
         } else {
             String::new()
         };
+        let from = if froms.len() > 1 { format!(" from {}", named(&froms)) } else { String::new() };
         let about = named(&subjects);
         let about = if about.is_empty() { about } else { format!(": {about}") };
-        last.subject = format!("{times} more times{as_whom}{about}");
+        last.subject = format!("{times} more times{as_whom}{from}{about}");
         last
     }
+}
+
+fn host(from: &str) -> String {
+    from.parse::<SocketAddr>().map_or_else(|_| from.to_owned(), |address| address.ip().to_string())
 }
 
 fn named(all: &BTreeSet<String>) -> String {
@@ -196,6 +208,18 @@ mod tests {
         let told = denials.take(&kind()).unwrap();
         assert_eq!(told.actor.who, "?");
         assert_eq!(told.subject, "20 more times as p00, p01, p02, p03, p04, p05, p06, p07, …");
+    }
+
+    #[test]
+    fn what_is_told_together_names_each_place() {
+        let (denials, start) = (Denials::default(), Instant::now());
+        for n in 0..BURST + 4 {
+            let mut denied = denied("ada", "");
+            denied.actor.from = format!("192.0.2.{}:{}", n % 2, 4000 + n);
+            denials.note(&mut of("ada", "log-in"), denied, start);
+        }
+        let told = denials.take(&of("ada", "log-in")).unwrap();
+        assert_eq!(told.subject, "4 more times from 192.0.2.0, 192.0.2.1");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use axum::http::Method;
 use holm_core::orchestrator::Orchestrator;
 use holm_core::orchestrator::command::{Actor, Command, Expected, Refusal, Reply};
 use holm_link::join::{JoinAnswer, JoinRequest};
+use holm_link::places::neighbourhood;
 use holm_link::session::Tunnel;
 use holm_link::workload::token;
 use holm_metrics::Family;
@@ -134,7 +135,8 @@ impl Api {
 
     /// Somebody was not even heard, after too many wrong passwords.
     pub(crate) async fn throttled(&self, peer: Peer, name: &str, detail: &str) {
-        let place_of = address(peer).map_or_else(|| "unix".to_owned(), |address| address.to_string());
+        let place_of = address(peer).map(neighbourhood);
+        let place_of = place_of.map_or_else(|| "unix".to_owned(), |address| address.to_string());
         let of = Of { who: place_of, operation: "log-in".to_owned() };
         let actor = Actor { who: name.chars().take(64).collect(), from: place(peer) };
         self.note(of, Denied { actor, verb: "log-in", subject: String::new(), reason: detail.to_owned() })
@@ -169,6 +171,11 @@ impl Api {
     /// Whether a connection to the port is to be written down.
     pub(crate) fn is_new_forward(&self, who: &str, instance: AssignmentId, port: u16) -> bool {
         self.shared.forwards.is_new(who, instance, port, Instant::now())
+    }
+
+    /// A connection to the port is open, and written down.
+    pub(crate) fn forward_opened(&self, who: &str, instance: AssignmentId, port: u16) {
+        self.shared.forwards.opened(who, instance, port, Instant::now());
     }
 
     pub(crate) fn handle(&self) -> &Handle {

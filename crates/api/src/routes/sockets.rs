@@ -151,13 +151,18 @@ async fn port(
     let upgrade = websocket(upgrade)?;
     let mut stay = api.stream(&principal)?;
     let instance = parse_id(&id)?;
-    let mut entry = None;
-    if api.is_new_forward(&principal.actor.who, instance, port) {
+    let (who, mut entry) = (principal.actor.who.clone(), None);
+    if api.is_new_forward(&who, instance, port) {
         let (into, what) = (ways::instance(&api, instance).await?, format!("connects to port {port}"));
         entry = Some(Entry::begin(&api, principal.actor, Way::Forward, into, &what).await?);
     }
     let tunnel = match (api.tunnel(instance, Purpose::Connect { instance, port }).await, entry) {
-        (Ok(tunnel), _) => tunnel,
+        (Ok(tunnel), None) => tunnel,
+        (Ok(tunnel), Some(entry)) => {
+            entry.stands();
+            api.forward_opened(&who, instance, port);
+            tunnel
+        }
         (Err(fault), None) => return Err(fault),
         (Err(fault), Some(entry)) => return Err(entry.failed(fault).await),
     };
@@ -186,8 +191,12 @@ async fn shell(
     let mut stay = api.stream(&principal)?;
     let node = id.parse().map_err(|_| Fault::no_such("node", &id))?;
     let (actor, into) = (principal.actor, format!("node {id}"));
-    let tunnel = api.node_tunnel(node, Purpose::Shell { terminal, who: actor.who.clone() }).await?;
+    let who = actor.who.clone();
     let entry = Entry::begin(&api, actor, Way::Shell, into, "opened").await?;
+    let tunnel = match api.node_tunnel(node, Purpose::Shell { terminal, who }).await {
+        Ok(tunnel) => tunnel,
+        Err(fault) => return Err(entry.failed(fault).await),
+    };
     Ok(upgrade.on_upgrade(move |socket| async move {
         entry.ended(carry_frames(socket, tunnel, stay.cut()).await).await;
     }))

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use holm_link::places::neighbourhood;
+
 /// Wrong tries of late.
 #[derive(Debug, Default)]
 pub struct Throttle(Mutex<HashMap<Key, Failures>>);
@@ -74,6 +76,8 @@ fn forget_older_half(failures: &mut HashMap<Key, Failures>) {
 
 /// A bounded name: whoever sends megabytes fills nothing.
 fn keys(name: &str, place: Option<IpAddr>) -> [Key; 2] {
+    // Whoever has one IPv6 address has a network full of them.
+    let place = place.map(neighbourhood);
     [Key::Name(name.chars().take(64).collect(), place), Key::Place(place)]
 }
 
@@ -123,6 +127,16 @@ mod tests {
             throttle.failed(&format!("name-{n}"), HERE, now);
         }
         assert!(throttle.wait("bob", HERE, now).is_some(), "one place tries many names");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_place() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let from = |n: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, 7, 0, 0, 0, n]));
+        (0..3).for_each(|n| throttle.failed("ada", from(n), now));
+        assert!(throttle.wait("ada", from(9), now).is_some());
+        let elsewhere = Some(IpAddr::from([0x2001, 0xdb8, 0, 8, 0, 0, 0, 1]));
+        assert_eq!(throttle.wait("ada", elsewhere, now), None);
     }
 
     #[test]
