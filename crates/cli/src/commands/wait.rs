@@ -7,7 +7,7 @@ use holm_client::Client;
 use holm_model::state::{RunState, ServiceState};
 use holm_model::view::generation::GenerationOutcome;
 use holm_model::view::query::InstanceQuery;
-use holm_model::view::{ApplicationView, InstanceView};
+use holm_model::view::{ApplicationView, InstanceView, ServiceView};
 use tokio::time::Instant;
 
 use super::pulse::Pulse;
@@ -196,10 +196,25 @@ pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict
             Verdict::Rests
         }
         S::Running | S::Completed | S::Paused | S::Stopped => Verdict::Reached,
+        // A run before this generation failed: the next one is another matter.
+        S::Error if only_runs_failed(application) => {
+            why_halted(application).map_or(Verdict::Reached, Verdict::Halted)
+        }
         // Who goes back by itself is waited for: what becomes of it says more.
         S::Error if !goes_back(application) => Verdict::Failed,
         _ => why_halted(application).map_or(Verdict::Wait, Verdict::Halted),
     }
+}
+
+/// All is as it was wished, but for crons whose last run has failed, and their runs.
+fn only_runs_failed(application: &ApplicationView) -> bool {
+    use ServiceState as S;
+    let is_cron = |service: &ServiceView| service.next.is_some() || !service.spec["kind"]["cron"].is_null();
+    let (crons, rest): (Vec<_>, Vec<_>) =
+        application.services.iter().partition(|service| is_cron(service) || service.run_of.is_some());
+    let fine =
+        |service: &&ServiceView| matches!(service.state, S::Running | S::Completed | S::Paused | S::Stopped);
+    !crons.is_empty() && rest.iter().all(fine)
 }
 
 /// Why the newest generation goes no further, if it has failed and nothing takes its place.
@@ -331,6 +346,31 @@ mod tests {
             application.services = vec![serde_json::from_value(service).unwrap()];
             assert_eq!(verdict(&application, 1), expected, "{state} {run:?}");
         }
+    }
+
+    #[test]
+    fn a_cron_whose_last_run_failed_holds_up_no_change() {
+        let service = |name: &str, state, extra: serde_json::Value| {
+            let mut view = serde_json::json!({
+                "name": name, "state": state, "runtime": "process", "replicas": "1", "running": 0, "slots": 1,
+                "run": RunState::Run, "generation": 2, "spec": {},
+            });
+            view.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            serde_json::from_value(view).unwrap()
+        };
+        let mut application = application(ServiceState::Error, 2);
+        let cron =
+            || service("report", ServiceState::Error, serde_json::json!({"next": "2027-01-01T03:00:00Z"}));
+        let run = || service("report-7", ServiceState::Error, serde_json::json!({"run_of": "report"}));
+        let web = |state| service("web", state, serde_json::json!({}));
+        application.services = vec![cron(), run(), web(ServiceState::Running)];
+        assert_eq!(verdict(&application, 2), Verdict::Reached);
+        application.services = vec![cron()];
+        assert_eq!(verdict(&application, 2), Verdict::Reached);
+        application.services = vec![cron(), run(), web(ServiceState::Error)];
+        assert_eq!(verdict(&application, 2), Verdict::Failed);
+        application.services = vec![web(ServiceState::Error)];
+        assert_eq!(verdict(&application, 2), Verdict::Failed);
     }
 
     #[test]
