@@ -366,20 +366,6 @@ async fn refused_attempts_are_in_the_audit_log() {
     sea.root.stop().await;
 }
 
-/// Only what was opened stands for those that follow it.
-#[tokio::test]
-async fn each_connection_that_could_not_be_opened_is_in_the_audit_log() {
-    let sea = Sea::start().await;
-    let client = sea.root.client();
-    for _ in 0..3 {
-        assert!(client.connect_port("1-0123456789ab-7", 80).await.is_err(), "there is no such instance");
-    }
-    let log: Page<Value> = sea.admin("GET", "/audit", &json!({})).await.json();
-    let forwards: Vec<_> = log.items.iter().filter(|record| record["verb"] == "port-forward").collect();
-    assert_eq!(forwards.len(), 6, "a beginning and a refusal of each: {forwards:?}");
-    sea.root.stop().await;
-}
-
 #[tokio::test]
 async fn an_administrator_of_a_project_reads_what_was_done_in_it_and_nothing_else() {
     let sea = Sea::start().await;
