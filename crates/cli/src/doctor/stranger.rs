@@ -33,7 +33,9 @@ pub(super) async fn check(subject: &Subject, parent: &str, clock: &Clock, report
             name(parent, &met, token, report);
             dates(&met, report);
         }
-        Err(ProbeError::Dial(DialError::Untrusted { source, .. })) => distrust(parent, source, token, report),
+        Err(ProbeError::Dial(DialError::Untrusted { source, .. })) => {
+            distrust(parent, &source, token, report)
+        }
         Err(error) => report.broken(TLS, chain(&error)),
     }
 }
@@ -50,14 +52,14 @@ fn name(parent: &str, met: &Introduced, token: Option<&JoinToken>, report: &mut 
     }
 }
 
-fn distrust(parent: &str, reason: VerifyError, token: Option<&JoinToken>, report: &mut Report) {
+fn distrust(parent: &str, reason: &VerifyError, token: Option<&JoinToken>, report: &mut Report) {
     let says = match token {
         Some(token) => format!("{parent} is not `{}`, which made the token: ", token.orchestrator),
         None => format!("{parent} is no orchestrator that could be joined: "),
-    } + &chain(&reason);
+    } + &chain(reason);
     match reason {
         VerifyError::Expired { .. } | VerifyError::NotYetValid { .. } => {
-            let says = format!("{}; here it is {}", chain(&reason), shown(UnixTime::now()));
+            let says = format!("{}; here it is {}", chain(reason), shown(UnixTime::now()));
             let todo = "if that is wrong, set the clock (NTP); if it is right, start the orchestrator again";
             report.fail(DATES, says, todo);
         }

@@ -107,7 +107,7 @@ impl Subject {
             Some(proxies) => proxies,
             None => told_proxy.rules()?,
         };
-        let token = token(place.token, place.token_file).or_else(|| role.token(&file));
+        let token = token(place.token, place.token_file.as_deref()).or_else(|| role.token(&file));
         let listen = place.listen.or_else(|| role.listen(&file));
         let engine = place.engine.or_else(|| file.node.and_then(|node| node.engine));
         Ok(Self { dir, role, daemon, parent, proxies, token, listen, engine })
@@ -115,9 +115,8 @@ impl Subject {
 }
 
 /// The token that was given, or else that of the file.
-fn token(given: Option<String>, file: Option<PathBuf>) -> Option<Result<JoinToken, String>> {
-    let text =
-        secret::given_or_in(given, file.as_deref()).map_err(|failure| failure.to_string()).transpose()?;
+fn token(given: Option<String>, file: Option<&Path>) -> Option<Result<JoinToken, String>> {
+    let text = secret::given_or_in(given, file).map_err(|failure| failure.to_string()).transpose()?;
     Some(text.and_then(|text| text.parse().map_err(|error| chain(&error))))
 }
 
@@ -153,9 +152,9 @@ impl Role {
         match self {
             Self::Root => None,
             Self::Cluster => {
-                file.cluster.clone().and_then(|cluster| token(cluster.token, cluster.token_file))
+                file.cluster.clone().and_then(|cluster| token(cluster.token, cluster.token_file.as_deref()))
             }
-            Self::Node => file.node.clone().and_then(|node| token(node.token, node.token_file)),
+            Self::Node => file.node.clone().and_then(|node| token(node.token, node.token_file.as_deref())),
         }
     }
 

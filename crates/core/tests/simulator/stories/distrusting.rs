@@ -104,7 +104,8 @@ fn a_member_of_a_restored_store_whose_certificate_has_expired_is_adopted_and_ren
 
         let link = LinkId(u64::MAX);
         let renew = || Event::LinkMessage { link, message: Up::Renew { csr: ByteBuf::from(vec![1]) } };
-        let opened = || Event::LinkOpened { link, member, serial: "0001".to_owned(), renew_only: true };
+        let opened =
+            || Event::LinkOpened { link, member, serial: "0001".to_owned(), renew_only: true, from: None };
         assert_eq!(say(&mut fleet, opened()), []);
         assert_eq!(say(&mut fleet, renew()), [], "nobody knows whether it was revoked");
         fleet.command(0, command(member)).unwrap();
