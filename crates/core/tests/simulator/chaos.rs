@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use holm_core::orchestrator::Tier;
 use holm_core::orchestrator::command::{Command, Expected};
+use holm_core::orchestrator::moving::Migration;
 use holm_model::healing::Reconcile;
+use holm_model::placement::{Scope, Strategy};
 use holm_model::service::ServiceSpec;
 use holm_model::state::RunState;
+use holm_model::update::{Canary, CanarySize, Promote, UpdateStrategy};
 use holm_model::wish::AppKey;
 
 use crate::checks::{Watch, wishes};
@@ -61,6 +64,33 @@ fn some_healing(rng: &mut Rng, spec: Spec) -> Spec {
         _ => spec,
     };
     spec.reconcile(Reconcile::ALL[rng.index(Reconcile::ALL.len())].1)
+}
+
+fn some_strategy(rng: &mut Rng, mut spec: Spec) -> Spec {
+    let all = [
+        Strategy::BestFit,
+        Strategy::Spread(Scope::Node),
+        Strategy::Spread(Scope::Label("zone".to_owned())),
+        Strategy::Location,
+        Strategy::Random,
+        Strategy::Latency,
+    ];
+    spec.0.placement.strategy = rng.chance(400).then(|| all[rng.index(all.len())].clone());
+    spec
+}
+
+/// Nobody says what follows in these updates: what waits for people would wait for ever.
+fn some_update(rng: &mut Rng, mut spec: Spec) -> Spec {
+    spec.0.update.strategy = match rng.below(8) {
+        0 => UpdateStrategy::Recreate,
+        1 => {
+            let promote = Promote::After(Duration::from_secs(rng.between(1, 10)));
+            UpdateStrategy::Canary(Canary { size: CanarySize::Count(1), promote })
+        }
+        _ => UpdateStrategy::Rolling,
+    };
+    spec.0.update.parallel = u32::try_from(rng.between(1, 3)).unwrap();
+    spec
 }
 
 // === impl Chaos ===
@@ -162,7 +192,8 @@ impl Chaos {
             }
             93..95 => self.vanish(),
             95..97 => self.remove_member(),
-            97 | 98 => self.drain(),
+            97 => self.drain(),
+            98 => self.migrate(),
             _ => self.backups.push(self.world.orchestrators[0].disk.clone()),
         }
     }
@@ -213,6 +244,8 @@ impl Chaos {
             application.per_node(service, spec)
         } else {
             spec = some_healing(rng, spec);
+            spec = some_strategy(rng, spec);
+            spec = some_update(rng, spec);
             let replicas = rng.below(5);
             application.service(service, spec, u32::try_from(replicas).unwrap())
         }
@@ -258,6 +291,16 @@ impl Chaos {
             false => Command::Cordon { member, cordoned: false },
         };
         self.world.ask(parent, command);
+    }
+
+    /// Whoever has it, or is meant to have it, may not be able to.
+    fn migrate(&mut self) {
+        let orch = self.world.rng.index(self.world.orchestrators.len());
+        let known = self.world.oracle.known(orch);
+        let Some(app) = self.world.rng.pick(&known).cloned() else { return };
+        let slot = format!("{}/{}", SERVICES[self.world.rng.index(SERVICES.len())], self.world.rng.below(3));
+        let migration = Migration { app, slot, to: None, lose_volume: true };
+        self.world.ask(orch, Command::Migrate(migration));
     }
 
     fn remove_member(&mut self) {

@@ -215,7 +215,10 @@ impl World {
                 return Err(format!("slot {slot} (wanted: {wanted}) runs as {at:?}"));
             }
         }
-        let halted = failed || self.is_halted(orch, wished, &found);
+        // What is paused keeps what it has in memory: an update waits for a place that it need not leave for, and a canary
+        // proves nothing.
+        let paused = wished.run == RunState::Pause;
+        let halted = failed || paused || self.is_halted(orch, wished, &found);
         for slot in &numbers {
             let copies = found.get(slot).map_or(&[][..], |all| all);
             self.slot_settled(orch, wish, (service, wished), slot, copies, halted)
