@@ -23,8 +23,8 @@ fn bad() -> Vec<(&'static str, String, Vec<&'static str>)> {
         ("key", format!("{HEAD}    replcas: 2\n"), vec!["key.yaml:7:5", "unknown key", "replicas"]),
         (
             "later",
-            format!("{HEAD}    placement: {{ near: {{}} }}\n"),
-            vec!["later.yaml:7", "not yet supported"],
+            HEAD.replace("application:", "project: x\napplication:"),
+            vec!["later.yaml:2:1", "not yet supported"],
         ),
         ("size", format!("{HEAD}# {}\n", "x".repeat(10 << 20)), vec!["size.yaml", "at most"]),
         ("bomb", bomb, vec!["bomb.yaml"]),
