@@ -40,7 +40,8 @@ impl Orchestrator {
         }
         let below = self.asked_below(&app.project, None);
         let before = self.asked(&app.project, None).plus(below);
-        let after = self.asked(&app.project, Some(app)).plus(self.asked_by(services)).plus(below);
+        let after = self.asked(&app.project, Some(app));
+        let after = after.plus(self.asked_by(self.apps.get(app).copied(), services)).plus(below);
         let Some(what) = beyond(after, before, &limits) else { return Ok(()) };
         let project = &app.project;
         Err(Refusal::Invalid(match self.config.tier {
@@ -69,8 +70,8 @@ impl Orchestrator {
     /// What our applications in the project ask for, without the one left out.
     pub(super) fn asked(&self, project: &Name, without: Option<&AppKey>) -> Asked {
         let counted = self.apps_of(project).filter(|(app, _)| Some(*app) != without);
-        let wishes = counted.filter_map(|(_, id)| self.wishes.get(id));
-        wishes.fold(Asked::default(), |sum, row| sum.plus(self.asked_by(&row.wish.services)))
+        let wishes = counted.filter_map(|(_, id)| Some((*id, self.wishes.get(id)?)));
+        wishes.fold(Asked::default(), |sum, (id, row)| sum.plus(self.asked_by(Some(id), &row.wish.services)))
     }
 
     /// By clusters' own applications.
@@ -84,8 +85,16 @@ impl Orchestrator {
         self.reports().filter_map(|(_, reports)| reports.get(project))
     }
 
-    fn asked_by(&self, services: &BTreeMap<Name, ServiceWish>) -> Asked {
-        services.values().filter(|service| service.run_of.is_none()).fold(Asked::default(), |sum, service| {
+    /// `wish`: theirs, if there is one yet. A `cron` asks for one run, or for those that have not ended.
+    fn asked_by(&self, wish: Option<WishId>, services: &BTreeMap<Name, ServiceWish>) -> Asked {
+        let mut runs: BTreeMap<&Name, u64> = BTreeMap::new();
+        for (name, run) in services {
+            let Some(run_of) = &run.run_of else { continue };
+            *runs.entry(&run_of.service).or_default() +=
+                u64::from(!wish.is_some_and(|id| self.is_over(id, name)));
+        }
+        let own = services.iter().filter(|(_, service)| service.run_of.is_none());
+        own.fold(Asked::default(), |sum, (name, service)| {
             // What this version cannot read, it does not start either.
             let Ok(spec) = service.spec.decode() else { return sum };
             let instances = match service.replicas {
@@ -100,7 +109,8 @@ impl Orchestrator {
                 ports: spec.ports.len() as u64,
             };
             let exposed = Asked { ports: spec.expose.len() as u64, ..Asked::default() };
-            sum.plus(each.times(instances)).plus(exposed)
+            let at_once = runs.get(name).copied().unwrap_or_default().max(1);
+            sum.plus(each.times(instances.saturating_mul(at_once))).plus(exposed)
         })
     }
 

@@ -229,7 +229,12 @@ impl Orchestrator {
             run_of: Some(RunOf { service: name.clone(), at }),
         };
         let told = format!("{run}, due at {at}");
-        wish.to_mut().services.insert(run, begun);
+        let mut services = wish.services.clone();
+        services.insert(run, begun);
+        if let Err(refusal) = self.check_quota(&wish.key, &services) {
+            return left_out(name, at, &refusal.to_string());
+        }
+        wish.to_mut().services = services;
         ("begun", told)
     }
 

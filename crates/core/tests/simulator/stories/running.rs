@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use holm_core::orchestrator::command::{Command, Expected};
+use holm_core::orchestrator::command::{Command, Expected, ProjectCommand};
 use holm_model::cron::Zone;
 use holm_model::job::{Cron, Job, Kind, Missed, Overlap};
 use holm_model::state::{RunState, ServiceState};
+use holm_model::view::people::Quota;
 
 use crate::fleet::{Spec, app, fleet, key, name, nodes, program, steady};
 use crate::world::World;
@@ -427,4 +428,19 @@ fn a_job_of_each_node_is_over_where_no_node_is_meant() {
     assert_eq!(told(&fleet, "stopped"), 0, "its deadline stops nothing");
     let application = fleet.orchestrators[0].up().applications().remove(0);
     assert_eq!(application.state, ServiceState::Completed);
+}
+
+#[test]
+fn runs_that_go_on_beside_each_other_stay_within_the_quota() {
+    let mut fleet = fleet().node("fl-1");
+    let quota = Quota { instances: Some(2), ..Quota::default() };
+    let set = ProjectCommand::SetQuota { name: name("default"), quota };
+    fleet.command(0, Command::Project(set)).unwrap();
+    let endless = cron(steady(), |cron| cron.overlap = Overlap::Allow);
+    fleet.apply(app("shop").service("report", endless, 1));
+    fleet.run_secs(5 * 60);
+    assert_eq!(runs(&fleet).len(), 2, "{:?}", fleet.lines());
+    let history = &fleet.orchestrators[0].disk.history;
+    let left = history.iter().find(|change| change.to == "left out").unwrap();
+    assert!(left.reason.contains("the quota of project `default` is exceeded: 3 instances of 2"), "{left:?}");
 }
