@@ -13,7 +13,7 @@
 //!
 //! A cluster passes on what its parent granted for a share, and never more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_model::id::{AssignmentId, MemberId};
@@ -34,8 +34,6 @@ pub(super) struct Leases {
     own: BTreeMap<AssignmentId, Duration>,
     /// What members asked for and did not get yet.
     asked: BTreeMap<MemberId, LeaseRequest>,
-    /// What was here at our start: the run before may have granted leases of it.
-    before: BTreeSet<Origin>,
     /// Our parent has to be asked at once.
     ask: bool,
     /// Boot time of the last request.
@@ -51,11 +49,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 // === impl Leases ===
 
 impl Leases {
-    /// At our start.
-    pub(super) fn begin<'a>(&mut self, here: impl Iterator<Item = &'a Origin>) {
-        self.before = here.cloned().collect();
-    }
-
     /// Our own clock, by which waits are counted, made a leap: they begin anew, and of our own leases nothing is sure.
     pub(super) fn doubt(&mut self, over: Duration) {
         for until in self.granted.values_mut().flat_map(BTreeMap::values_mut) {
@@ -200,7 +193,8 @@ impl Orchestrator {
         let deadlines = &self.config.deadlines;
         let made_now = match origin {
             Origin::Own(key) => key.wish.0.epoch == self.epoch,
-            Origin::Share(_) => !self.leases.before.contains(origin),
+            // An older disk does not know what a run before this one was given, and leased.
+            Origin::Share(_) => self.reigns.iter().all(|(epoch, _)| *epoch == self.epoch),
         };
         let age = self.now.boot.saturating_sub(self.gathering.started());
         made_now || age >= deadlines.lease + deadlines.lease_margin

@@ -246,7 +246,6 @@ impl Orchestrator {
         machine.begin_reign();
         machine.forget_strays();
         machine.derive();
-        machine.leases.begin(machine.demands.keys());
         machine.recall();
         machine.keep_what_is_there();
         Ok(machine)

@@ -237,3 +237,21 @@ fn a_cluster_that_does_not_know_that_it_is_exclusive_now_is_waited_for() {
     fleet.run_until("it ends by itself", |fleet| fleet.processes("web").is_empty());
     fleet.run_until("the other cluster runs it", |fleet| fleet.processes("web").len() == 1);
 }
+
+/// What it was given after the copy of its disk was made is new to it, and runs.
+#[test]
+fn a_cluster_with_an_older_disk_leases_nothing_before_all_leases_are_over() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    let vienna = fleet.orch("vienna");
+    let older = fleet.orchestrators[vienna].disk.clone();
+    fleet.apply(app("shop").service("web", once(), 1));
+    fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
+    fleet.cut("vienna/fl-1");
+    fleet.crash(Who::Orchestrator(vienna), false);
+    fleet.orchestrators[vienna].replace_disk(older);
+    // Every start asserts that no other copy executes.
+    fleet.run_until("the replacement runs", |fleet| fleet.processes("web") == ["vienna/fl-2"]);
+    fleet.heal("vienna/fl-1");
+    fleet.run_secs(60);
+    assert_eq!(fleet.processes("web").len(), 1, "{:?}", fleet.lines());
+}
