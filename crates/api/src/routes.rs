@@ -22,6 +22,7 @@ mod projects;
 mod roles;
 mod sessions;
 mod sockets;
+mod straight;
 mod system;
 mod tokens;
 mod usage;

@@ -4,8 +4,11 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use futures::StreamExt as _;
-use holm_client::{Client, Condition, Error, Events, Manifest, Notice, SetupError};
+use holm_api::Limits;
+use holm_client::{Client, Condition, Error, Events, Manifest, Notice, RedirectError, SetupError};
 use holm_model::state::RunState;
 use holm_model::view::query::{AuditQuery, EventQuery, HistoryQuery, InstanceQuery, LogQuery};
 use holm_model::view::{EventView, ServicePatch, TokenRequest, TokenRole};
@@ -141,6 +144,47 @@ async fn a_server_of_another_sea_gets_no_token() {
     assert_eq!(other.api.refused_attempts(), 0, "it was shown nothing");
     mine.stop().await;
     other.stop().await;
+}
+
+#[tokio::test]
+async fn an_application_is_placed_in_a_cluster_or_goes_straight_to_it() {
+    let root = Root::start().await;
+    let token = root.client().create_token(&admin()).await.unwrap().token;
+    let remote = Client::https(&root.address.to_string(), &token).unwrap();
+    let (shop, own) = (manifest("shop", 1), manifest("own", 1));
+    let nowhere = remote.apply_in(Some("nowhere"), "default", "shop", &shop, Condition::Any).await;
+    assert_eq!(problem(nowhere), (404, "not-found".to_owned()));
+    let word = |error: &RedirectError| match error {
+        RedirectError::Asked(error) => error.problem().map(|problem| problem.word().to_owned()),
+        RedirectError::Setup(_) => None,
+    };
+    let nowhere = remote.straight_to("nowhere", "default", "own", &own).await.unwrap_err();
+    assert_eq!(word(&nowhere).as_deref(), Some("not-found"), "{nowhere}");
+
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _vienna = root.cluster_at("vienna", port, Limits::default()).await;
+    remote.apply_in(Some("vienna"), "default", "shop", &shop, Condition::Any).await.unwrap();
+    let applied = remote.generation("default", "shop", 1).await.unwrap();
+    assert!(applied.manifest.as_ref().is_some_and(|text| text.contains("cluster: vienna")), "{applied:?}");
+
+    // It tells where it is once it has measured its way.
+    let deadline = Instant::now() + DEADLINE;
+    let vienna = loop {
+        match remote.straight_to("vienna", "default", "own", &own).await {
+            Ok(vienna) => break vienna,
+            Err(error) if Instant::now() > deadline => panic!("{error}"),
+            Err(error) => assert_eq!(word(&error).as_deref(), Some("conflict"), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(vienna.server(), format!("https://{port}"));
+    vienna.apply("default", "own", &own, Condition::Absent).await.unwrap();
+    assert_eq!(vienna.status().await.unwrap().name, "vienna");
+    assert_eq!(problem(remote.application("default", "own").await).0, 404, "the root has not applied it");
+    // Whoever opened the socket has no token that he could show to the cluster.
+    let local = root.client().straight_to("vienna", "default", "own", &own).await;
+    assert!(matches!(local, Err(RedirectError::Setup(SetupError::NoTokenForSibling))), "{local:?}");
+    root.stop().await;
 }
 
 #[tokio::test]

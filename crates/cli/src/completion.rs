@@ -51,6 +51,7 @@ const ARGUMENTS: &[(&str, &str, Names)] = &[
     ("", "application", Names::Applications),
     ("", "project", Names::Projects),
     ("", "context", Names::Contexts),
+    ("apply", "cluster", Names::Clusters),
     ("get instances", "service", Names::Services),
     ("get instances", "node", Names::Nodes),
     ("get instances", "cluster", Names::Clusters),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use holm_client::{Client, SetupError};
+use holm_client::{Client, RedirectError, SetupError};
 use holm_model::name::Name;
 use holm_model::view::Problem;
 
@@ -242,6 +242,15 @@ fn problem_failure(problem: &Problem) -> Failure {
 impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
         Self::wrong_use(error)
+    }
+}
+
+impl From<RedirectError> for Failure {
+    fn from(error: RedirectError) -> Self {
+        match error {
+            RedirectError::Setup(error) => error.into(),
+            RedirectError::Asked(error) => error.into(),
+        }
     }
 }
 

@@ -32,6 +32,11 @@ pub enum SetupError {
     Fingerprint(String),
     #[error("{0} is not on this machine, and plain HTTP would show the token on the way: use `https` there")]
     NotLoopback(std::net::SocketAddr),
+    #[error(
+        "whoever asks without a token has none to show to the cluster: name the root with `--server`, and give a token \
+         (`holm token create --role admin`)"
+    )]
+    NoTokenForSibling,
 }
 
 /// Nobody can be shown to people at this address.
@@ -41,6 +46,15 @@ pub enum LookError {
     Setup(#[from] SetupError),
     #[error(transparent)]
     Unreachable(#[from] Error),
+}
+
+/// Nobody could be sent to a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum RedirectError {
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    #[error(transparent)]
+    Asked(#[from] Error),
 }
 
 impl Error {

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::server::Server;
 
 /// Of nearly all paths.
-const PREFIX: &str = "/api/v1";
+pub(crate) const PREFIX: &str = "/api/v1";
 /// Until an answer begins, and until a whole one is read: longer than an orchestrator takes at most.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// Bytes of an answer that is read as a whole.
@@ -165,6 +165,17 @@ impl Http {
                 }
             }
         }
+    }
+
+    /// Sends `call`, which is to be answered with the place where it is to be sent instead.
+    pub(crate) async fn location(&self, call: Call) -> Result<String, Error> {
+        let (response, _) = self.fresh(&call).await?;
+        if response.status() != StatusCode::TEMPORARY_REDIRECT {
+            self.read(response).await?;
+            return Err(self.server().protocol("it was asked for a redirect, and has not redirected"));
+        }
+        let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+        location.map(str::to_owned).ok_or_else(|| self.server().protocol("a redirect to nowhere"))
     }
 
     /// Sends `call` on a connection of its own; refusals are errors, the body of the answer follows

@@ -11,6 +11,7 @@
 //! | [`token`] | what an API token says about its sea |
 //! | [`pin`] | the rule by which a server is believed: the fingerprint of the sea's root |
 //! | [`http`] | one request and its answer |
+//! | [`redirect`] | from the root to a cluster's own orchestrator |
 //! | [`routes`] | a method for each route |
 //! | [`stream`] | answers that go on: logs and events |
 //! | [`sse`] | server-sent events, from bytes (pure) |
@@ -23,6 +24,7 @@ mod http;
 mod nodes;
 mod people;
 mod pin;
+mod redirect;
 mod routes;
 mod server;
 mod socket;
@@ -33,7 +35,7 @@ mod token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use error::{Error, LookError, SetupError};
+pub use error::{Error, LookError, RedirectError, SetupError};
 pub use pin::Fingerprint;
 pub use routes::{Condition, Manifest};
 pub use socket::{Exec, ExecReceiver, ExecSender, PortStream};

@@ -105,12 +105,36 @@ impl Client {
         manifest: &Manifest,
         condition: Condition,
     ) -> Result<ApplyView, Error> {
-        self.http.json(condition.add_to(manifest.call(application(project, name)))).await
+        self.apply_in(None, project, name, manifest, condition).await
+    }
+
+    /// The same, with all of it in one of the root's clusters.
+    pub async fn apply_in(
+        &self,
+        cluster: Option<&str>,
+        project: &str,
+        name: &str,
+        manifest: &Manifest,
+        condition: Condition,
+    ) -> Result<ApplyView, Error> {
+        let call = within(cluster, manifest.call(application(project, name)));
+        self.http.json(condition.add_to(call)).await
     }
 
     /// What [`Client::apply`] would do.
     pub async fn plan(&self, project: &str, name: &str, manifest: &Manifest) -> Result<ApplyView, Error> {
-        self.http.json(manifest.call(application(project, name)).field("plan", "true")).await
+        self.plan_in(None, project, name, manifest).await
+    }
+
+    /// What [`Client::apply_in`] would do.
+    pub async fn plan_in(
+        &self,
+        cluster: Option<&str>,
+        project: &str,
+        name: &str,
+        manifest: &Manifest,
+    ) -> Result<ApplyView, Error> {
+        self.http.json(within(cluster, manifest.call(application(project, name)).field("plan", "true"))).await
     }
 
     /// Why a slot (`web/0`) is where it is, and what other members are worth to it.
@@ -332,7 +356,7 @@ impl Client {
 // === impl Manifest ===
 
 impl Manifest {
-    fn call(&self, path: String) -> Call {
+    pub(crate) fn call(&self, path: String) -> Call {
         let call = Call::new(Method::PUT, path);
         match self {
             Self::Yaml(text) => call.body("application/yaml", text.clone()),
@@ -357,7 +381,14 @@ pub(crate) fn path(segments: &[&str]) -> String {
     segments.iter().map(|segment| format!("/{}", encode(segment))).collect()
 }
 
-fn application(project: &str, name: &str) -> String {
+fn within(cluster: Option<&str>, call: Call) -> Call {
+    match cluster {
+        Some(cluster) => call.field("cluster", cluster),
+        None => call,
+    }
+}
+
+pub(crate) fn application(project: &str, name: &str) -> String {
     path(&["projects", project, "applications", name])
 }
 

@@ -76,6 +76,23 @@ impl Server {
         Ok(Self::Https { authority, token, tls: Arc::new(tls) })
     }
 
+    /// Another orchestrator of the same sea, as ours names it: it must prove that it is one, as ours had to, before it
+    /// is told the token.
+    ///
+    /// # Errors
+    /// When there is nothing that it could be asked with.
+    pub(crate) fn sibling(&self, authority: &str) -> Result<Self, SetupError> {
+        match self {
+            Self::Unix { .. } | Self::Http { token: None, .. } => Err(SetupError::NoTokenForSibling),
+            Self::Http { token: Some(token), .. } => Self::https(authority, &token.0),
+            Self::Https { token, tls, .. } => {
+                let known =
+                    Authority::parse(authority).ok_or_else(|| SetupError::Server(authority.to_owned()))?;
+                Ok(Self::Https { authority: known, token: token.clone(), tls: Arc::clone(tls) })
+            }
+        }
+    }
+
     pub(crate) fn http(address: SocketAddr, token: Option<&str>) -> Result<Self, SetupError> {
         if !address.ip().is_loopback() {
             return Err(SetupError::NotLoopback(address));
@@ -241,6 +258,22 @@ mod tests {
         assert!(matches!(Server::http(far, Some("t")), Err(SetupError::NotLoopback(_))));
         let near = Server::http("127.0.0.1:80".parse().unwrap(), Some("secret")).unwrap();
         assert!(!format!("{near:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_sibling_has_to_prove_the_same_as_we_had_to() {
+        let ours = Server::pinned("root", "ab".repeat(32).parse().unwrap(), Some("t")).unwrap();
+        let theirs = ours.sibling("192.0.2.7:7701").unwrap();
+        let (Server::Https { tls, .. }, Server::Https { tls: same, .. }) = (&ours, &theirs) else {
+            panic!("TLS")
+        };
+        assert!(Arc::ptr_eq(tls, same));
+        assert_eq!(
+            (theirs.host(), theirs.authorization()),
+            ("192.0.2.7:7701".to_owned(), ours.authorization())
+        );
+        let socket = Server::unix(PathBuf::from("api.sock")).sibling("192.0.2.7:7701");
+        assert!(matches!(socket, Err(SetupError::NoTokenForSibling)));
     }
 
     #[tokio::test]

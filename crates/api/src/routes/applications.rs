@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::list::{Listing, link};
+use super::straight::{self, Course};
 use crate::extract::{self, Body, Path, Query, media_type};
 use crate::page::page;
 use crate::peer::{Caller, Principal};
@@ -39,6 +40,17 @@ pub(super) struct ApplyQuery {
     /// Show what would be done, and do nothing.
     #[serde(default)]
     pub(super) plan: bool,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct ApplyInQuery {
+    /// Show what would be done, and do nothing.
+    #[serde(default)]
+    plan: bool,
+    /// The cluster of ours that all services go to, as if each named it in `placement.cluster`.
+    cluster: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -140,23 +152,35 @@ async fn explain(
 /// Make a manifest the wish for an application; new ones are created.
 #[utoipa::path(put, path = "/projects/{project}/applications/{application}",
     operation_id = "apply_application", tag = "applications",
-    params(AppPath, ApplyQuery,
+    params(AppPath, ApplyInQuery,
         ("If-Match" = Option<String>, Header, description = "Only if it is in this generation"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if it is not there")),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if it is not there"),
+        ("Prefer" = Option<String>, Header,
+            description = "`redirect`: with `cluster`, be sent to that cluster's own API")),
     request_body(content((String = "application/yaml"), (serde_json::Value = "application/json"))),
     responses((status = 200, body = ApplyView), (status = 201, body = ApplyView),
-        Conditional, Common, OfWrite))]
+        (status = 307, description = "Nothing is done here: the same request is for the cluster's own API",
+            headers(("Location" = String, description = "There; it proves that it is of the same sea"))),
+        Conditional, Common, OfThing, OfWrite))]
 async fn apply(
     State(api): State<Api>,
     Caller(actor): Caller,
     Path(path): Path<AppPath>,
-    Query(query): Query<ApplyQuery>,
+    OriginalUri(uri): OriginalUri,
+    Query(query): Query<ApplyInQuery>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Fault> {
     let key = key(&path)?;
-    let application = manifest(&headers, &body, &key.application)?;
+    let mut application = manifest(&headers, &body, &key.application)?;
     let expected = expected(&headers)?;
+    if let Some(cluster) = &query.cluster {
+        let asked = (uri.path(), query.plan);
+        application = match straight::course(&api, cluster, &headers, asked, application).await? {
+            Course::There(response) => return Ok(response),
+            Course::Here(bound) => bound,
+        };
+    }
     if query.plan {
         let plan = api.plan(key.project, application, expected).await?;
         return Ok(Json(plan).into_response());

@@ -68,11 +68,16 @@ impl Root {
     }
 
     pub async fn cluster_limited(&self, name: &str, limits: Limits) -> Cluster {
+        self.cluster_at(name, SocketAddr::from(([127, 0, 0, 1], 0)), limits).await
+    }
+
+    /// A cluster whose own port others may know.
+    pub async fn cluster_at(&self, name: &str, listen: SocketAddr, limits: Limits) -> Cluster {
         let request = TokenRequest::new(TokenRole::Cluster);
         let token = self.client().create_token(&request).await.unwrap().token;
         let role = Role::Cluster { parent: self.address.to_string(), token: Some(token.parse().unwrap()) };
         let (dir, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
-        let config = Config::new(dir.path().to_owned(), Name::new(name).unwrap(), role);
+        let config = Config { listen, ..Config::new(dir.path().to_owned(), Name::new(name).unwrap(), role) };
         let shell = Shell::start(config, stop.clone()).await.unwrap();
         let api = Api::new(shell.handle().clone(), &[], limits);
         tokio::spawn(shell.serve(on_http(api.clone())));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use holm_client::{Client, Condition, Manifest as Body};
 use holm_model::duration::Span;
+use holm_model::name::Name;
 use holm_model::view::ApplyView;
 use holm_model::view::explain::ForecastView;
 
@@ -33,6 +34,12 @@ pub(crate) struct Apply {
     /// How long all of it must stay RUNNING, and ready as far as it has checks, before the wait is over
     #[arg(long, value_name = "DURATION", default_value = "2s")]
     stable: Span,
+    /// Place all of it in this cluster, as if each service named it in its `placement`
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<Name>,
+    /// Apply it at that cluster's own orchestrator, to whom the root sends us; it is the cluster's own application then
+    #[arg(long, requires = "cluster")]
+    redirect: bool,
     #[command(flatten)]
     project: Project,
     #[command(flatten)]
@@ -53,12 +60,18 @@ pub(crate) async fn run(At { args, connect }: At<Apply>) -> Result<(), Failure> 
 async fn one(client: &Client, args: &Apply, project: &str, manifest: Manifest) -> Result<(), Failure> {
     let name = manifest.application.name.as_str();
     let body = Body::Yaml(manifest.text);
+    let (client, cluster) = match &args.cluster {
+        Some(cluster) if args.redirect => {
+            (&client.straight_to(cluster.as_str(), project, name, &body).await?, None)
+        }
+        cluster => (client, cluster.as_ref().map(Name::as_str)),
+    };
     if args.plan {
-        let plan = client.plan(project, name, &body).await?;
+        let plan = client.plan_in(cluster, project, name, &body).await?;
         warn(&plan);
         return args.output.print(&plan, || format!("{}{}", people(&plan, "would be"), forecast(&plan)));
     }
-    let applied = client.apply(project, name, &body, Condition::Any).await?;
+    let applied = client.apply_in(cluster, project, name, &body, Condition::Any).await?;
     warn(&applied);
     args.output.print(&applied, || people(&applied, "is"))?;
     match args.wait {

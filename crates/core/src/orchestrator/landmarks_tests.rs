@@ -95,3 +95,35 @@ fn each_is_told_few_and_not_all_the_same() {
         assert!(!landmarks.contains(&format!("{}:7700", from(*number))), "not themselves");
     }
 }
+
+#[test]
+fn people_are_sent_to_a_cluster_only_where_its_link_comes_from() {
+    for (from, address, api) in [
+        (Some("192.0.2.7"), "192.0.2.7:7700", Some("192.0.2.7:7700")),
+        (Some("::ffff:192.0.2.7"), "192.0.2.7:7700", Some("192.0.2.7:7700")),
+        (Some("127.0.0.1"), "127.5.6.7:7700", Some("127.5.6.7:7700")),
+        (Some("192.0.2.7"), "127.0.0.1:7700", None),
+        (Some("192.0.2.7"), "198.51.100.1:7700", None),
+        (Some("192.0.2.7"), "192.0.2.7:0", None),
+        (None, "192.0.2.7:7700", None),
+    ] {
+        let mut root = Root::new();
+        let teller = cluster(&mut root, 1, from);
+        says(&mut root, (1, teller), address);
+        root.0.live.get_mut(&teller).unwrap().state = MemberState::Online;
+        let found = root.0.api_of_cluster("c-1");
+        let expected: Option<SocketAddr> = api.map(|api| api.parse().unwrap());
+        assert_eq!(found.as_ref().ok(), expected.as_ref(), "{from:?} {address}");
+        assert!(found.is_ok() || matches!(found, Err(Refusal::Conflict(why)) if why.contains("--advertise")));
+    }
+}
+
+#[test]
+fn nobody_is_sent_to_a_cluster_that_is_away_or_not_there() {
+    let mut root = Root::new();
+    let teller = cluster(&mut root, 1, Some("192.0.2.7"));
+    says(&mut root, (1, teller), "192.0.2.7:7700");
+    root.0.live.get_mut(&teller).unwrap().state = MemberState::Offline;
+    assert!(matches!(root.0.api_of_cluster("c-1"), Err(Refusal::Conflict(why)) if why.contains("is away")));
+    assert!(matches!(root.0.api_of_cluster("c-2"), Err(Refusal::NotFound { kind: "cluster", .. })));
+}
