@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -73,6 +74,43 @@ fn a_service_goes_where_its_manifest_says_and_says_why() {
         plan.stdout.contains("members for web, by spread:zon:") && plan.stdout.contains("vienna"),
         "{plan:?}"
     );
+}
+
+#[test]
+fn all_of_it_goes_to_one_cluster_by_the_root_or_straight() {
+    let mut sea = sea().cluster("vienna", &["fl-1"]).cluster("munich", &["fl-2"]).start();
+    // Its port is its own choice at first: nobody else knows it then.
+    sea.restart("munich");
+    let text = manifest("shop", "{}", 1);
+    let file = sea.file("shop.yaml", &text).display().to_string();
+    sea.holm(&["apply", "--cluster", "munich", "--wait=60s", &file]).done();
+    assert_eq!(nodes(&sea, "shop", 1), ["fl-2"]);
+    sea.holm(&["apply", "--cluster", "nowhere", &file]).refused(1, &["there is no cluster `nowhere`"]);
+    sea.holm(&["apply", "--redirect", &file]).refused(2, &["--cluster"]);
+
+    let own = sea.file("own.yaml", &manifest("own", "{}", 1)).display().to_string();
+    let token = sea.token("root", &["--role", "admin"]);
+    let straight = || {
+        let words =
+            ["--server", sea.address("root"), "apply", "--cluster", "munich", "--redirect", "--wait=60s"];
+        let mut call = sea.call_at("root", &[&words[..], &[&own]].concat());
+        call.env_remove("HOLM_SOCKET").env("HOLM_API_TOKEN", &token);
+        run(call, "")
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut ran = straight();
+    while ran.code != 0 && Instant::now() < deadline {
+        assert!(ran.stderr.contains("--advertise") || ran.stderr.contains("is away"), "{ran:?}");
+        std::thread::sleep(Duration::from_millis(200));
+        ran = straight();
+    }
+    ran.done();
+    let at = |name: &str| sea.holm_at(name, &["get", "applications"]).done().stdout;
+    assert!(at("munich").contains("own"), "{}", at("munich"));
+    assert!(!at("vienna").contains("own"), "{}", at("vienna"));
+    // The socket gives nobody a token.
+    sea.holm(&["apply", "--cluster", "munich", "--redirect", &own])
+        .refused(2, &["--server", "holm token create"]);
 }
 
 /// The example of the documentation, on a free port; ends with the test.
