@@ -43,6 +43,7 @@
 
 pub mod access;
 pub mod amendment;
+pub mod before;
 pub mod capability;
 pub mod condition;
 pub mod content;

@@ -12,6 +12,7 @@
 //! A key whose behaviour is not built yet is refused, never accepted in silence.
 
 mod application;
+mod before;
 mod contents;
 mod expose;
 mod healing;

@@ -40,7 +40,8 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 /// To add a kind: raise this by one, give the kind that number in `ItemKey::since` or `FactKey::since`, and have a
 /// golden sample of it. 0 is whoever says nothing, 1 passes over kinds that it does not know, 2 knows of
 /// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH), 4 of [healing](READS_HEALING) and of
-/// [units](READS_PLACING), 5 of [latency](READS_LATENCY) and of [wiping](READS_WIPING).
+/// [units](READS_PLACING), 5 of [latency](READS_LATENCY), of
+/// [wiping](READS_WIPING) and of [steps before a start](READS_BEFORE).
 pub const READS: u32 = 5;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
@@ -57,6 +58,8 @@ pub const READS_ROLES: u32 = 3;
 pub const READS_HEALING: u32 = 4;
 /// From here on a node wipes itself when it is decommissioned.
 pub const READS_WIPING: u32 = 5;
+/// From here on members run the steps before a start; before, they pass over them.
+pub const READS_BEFORE: u32 = 5;
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::before::Step;
 use crate::content::{ContentKey, ContentKind};
 use crate::expose::Expose;
 use crate::healing::Healing;
 use crate::health::Check;
 use crate::job::Kind;
-use crate::message::{READS_HEALING, READS_HEALTH, READS_LATENCY};
+use crate::message::{READS_BEFORE, READS_HEALING, READS_HEALTH, READS_LATENCY};
 use crate::name::Name;
 use crate::resources::Resources;
 use crate::scale::Scale;
@@ -31,6 +32,9 @@ pub struct ServiceSpec {
     /// May contain `{{…}}` templates, see [`crate::template`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// Run to their end, one after the other, before each start on a node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Step>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Environment; values may contain templates.
@@ -285,6 +289,7 @@ impl ServiceSpec {
         Self {
             runtime,
             command,
+            before: Vec::new(),
             image: None,
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
@@ -333,6 +338,7 @@ impl ServiceSpec {
             ("health", self.health.is_some(), READS_HEALTH),
             ("ready", self.ready.is_some(), READS_HEALTH),
             ("exclusive", self.healing.exclusive, READS_HEALING),
+            ("before", !self.before.is_empty(), READS_BEFORE),
             // They could not even read what it says.
             ("strategy: latency", self.placement.strategy == Some(Strategy::Latency), READS_LATENCY),
         ];

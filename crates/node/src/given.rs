@@ -168,6 +168,8 @@ mod tests {
             files: None,
             lease: None,
             given: holm_runtime::Given::default(),
+            step: None,
+            after_steps: false,
         }
     }
 

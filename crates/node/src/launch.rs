@@ -41,6 +41,8 @@ pub(crate) struct PeersAt<'a> {
 pub(crate) enum ComposeError {
     #[error("argument {index} of `command`: {source}")]
     Command { index: usize, source: TemplateError },
+    #[error("argument {index} of `before[{step}].command`: {source}")]
+    Step { step: usize, index: usize, source: TemplateError },
     #[error("environment variable `{name}`: {source}")]
     Env { name: String, source: TemplateError },
 }
@@ -80,6 +82,15 @@ pub(crate) fn compose(
         *argument =
             template::expand(argument, &context).map_err(|source| ComposeError::Command { index, source })?;
     }
+    for (step, before) in spec.before.iter_mut().enumerate() {
+        for (index, argument) in before.command.iter_mut().enumerate() {
+            *argument = template::expand(argument, &context).map_err(|source| ComposeError::Step {
+                step,
+                index,
+                source,
+            })?;
+        }
+    }
     let mut env = about.environment(&listen);
     if let Some(peers) = peers {
         env.extend(peer_environment(peers));
@@ -94,7 +105,21 @@ pub(crate) fn compose(
     let files = peers.map(|peers| PathBuf::from(peers.dir));
     let given = holm_runtime::Given::default();
     let wish = part.wish;
-    Ok(holm_runtime::Launch { id, incarnation, name, wish, spec, env, ports, files, lease, given })
+    let (step, after_steps) = (None, false);
+    Ok(holm_runtime::Launch {
+        id,
+        incarnation,
+        name,
+        wish,
+        spec,
+        env,
+        ports,
+        files,
+        lease,
+        given,
+        step,
+        after_steps,
+    })
 }
 
 /// The assigned ports with their numbers inside a container; a native program has none of its own.

@@ -65,6 +65,8 @@ fn launch(counter: u64) -> Result<Launch, Failure> {
         files: None,
         lease: None,
         given: holm_runtime::Given::default(),
+        step: None,
+        after_steps: false,
     })
 }
 

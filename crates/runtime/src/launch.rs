@@ -32,6 +32,10 @@ pub struct Launch {
     pub lease: Option<Duration>,
     /// What must not lie on a disk.
     pub given: Given,
+    /// Which step before the start this is, from 1; `None`: the program itself.
+    pub step: Option<u32>,
+    /// Steps of this incarnation have run: its log has begun.
+    pub after_steps: bool,
 }
 
 /// A TCP port of an instance.

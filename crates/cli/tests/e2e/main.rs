@@ -8,6 +8,7 @@
 //! | [`forgetting`] | a root whose store was replaced by an empty or older one |
 //! | [`losses`] | nodes, clusters and the root away for a while, or for ever |
 //! | [`lifecycle`] | restart policies, and what people can do with a service |
+//! | [`steps`] | steps before a start |
 //! | [`health`] | programs that do not answer, or are not ready |
 //! | [`exposing`] | services reached through their orchestrator while they change |
 //! | [`restarting`] | one instance that begins anew alone |
@@ -87,6 +88,7 @@ mod proxy;
 mod registries;
 mod restarting;
 mod schemas;
+mod steps;
 mod streams;
 mod surface;
 mod uninstalling;

@@ -13,6 +13,7 @@ pub(super) const SERVICE: Keys = Keys {
     known: &[
         "runtime",
         "command",
+        "before",
         "image",
         "env",
         "secrets",
@@ -42,6 +43,7 @@ pub(super) const SERVICE: Keys = Keys {
     ],
     later: &[],
 };
+pub(super) const STEP: Keys = Keys { known: &["command", "timeout"], later: &[] };
 pub(super) const SECRET: Keys = Keys { known: &["env", "file"], later: &[] };
 pub(super) const FILE: Keys = Keys { known: &["path", "mode"], later: &[] };
 pub(super) const ON_CHANGE: Keys = Keys { known: &["signal"], later: &[] };

@@ -1,6 +1,7 @@
 //! The native form of a manifest as types: what `show` writes and what the schema describes. The doc
 //! comments here are the descriptions that editors show.
 
+mod before;
 mod health;
 mod kind;
 mod placement;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde::Serialize;
 
+use super::before::MOST_STEPS;
 use super::parts::MOST_ATTEMPTS;
 use super::service::MOST_REPLICAS;
 use crate::duration::Span;
@@ -20,6 +22,7 @@ use crate::name::{NAME_PATTERN, Name};
 use crate::resources::Resources;
 use crate::service::{self, RestartPolicy};
 
+pub(super) use before::Step;
 pub(super) use health::{At, Expose, ExposeFull, Health};
 pub(super) use kind::Kind;
 pub(super) use placement::Placement;
@@ -58,6 +61,10 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, with = "Vec<Scalar>", length(min = 1))]
     pub(super) command: Vec<String>,
+    /// Steps that run to their end, one after the other, before each start on a node. One that fails is a failed start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = MOST_STEPS))]
+    pub(super) before: Vec<Step>,
     /// The image of a container, as in `docker.io/library/nginx:1.27`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "String")]

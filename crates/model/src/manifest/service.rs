@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::Outline;
+use super::before;
 use super::contents;
 use super::expose;
 use super::healing;
@@ -39,6 +40,7 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
     check_runtime(&fields, rules);
     let ports = fields.or_default("ports", |at| parts::ports(at, rules == Rules::Process));
     let command = fields.or_default("command", command);
+    let before = fields.or_default("before", before::steps);
     let env = fields.or_default("env", env);
     let secrets = fields.or_default("secrets", contents::secrets);
     let files = fields.or_default("files", |at| contents::files(at, rules == Rules::Process));
@@ -89,6 +91,7 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
     let spec = ServiceSpec {
         runtime: runtime?,
         command: command?,
+        before: before?,
         image: image?,
         env: env?,
         secrets,
@@ -135,6 +138,9 @@ impl Rules {
 }
 
 fn check_runtime(fields: &Fields<'_>, rules: Rules) {
+    if let Some(before) = fields.get("before").filter(|_| rules == Rules::Container) {
+        before.refuse_key::<()>("not yet supported by this version for containers");
+    }
     match rules {
         Rules::Process => {
             fields.required("command", NO_COMMAND);
@@ -271,7 +277,10 @@ fn connect(at: &At<'_>, outline: &Outline<'_>) -> Option<Connect> {
 fn check_templates(fields: &Fields<'_>, ports: &BTreeMap<Name, Port>) {
     let command = fields.get("command").filter(|at| at.is_list()).and_then(|at| at.items(""));
     let env = fields.get("env").filter(|at| at.is_map()).and_then(|at| at.values());
-    for at in command.into_iter().flatten().chain(env.into_iter().flatten()) {
+    let steps = fields.get("before").filter(|at| at.is_list()).and_then(|at| at.items(""));
+    let steps = steps.into_iter().flatten().filter_map(|step| step.child("command"));
+    let steps = steps.filter(At::is_list).filter_map(|at| at.items("")).flatten();
+    for at in command.into_iter().flatten().chain(steps).chain(env.into_iter().flatten()) {
         let Some(text) = at.scalar() else { continue };
         match template::names(text) {
             Err(error) => drop(at.refuse::<()>(error)),

@@ -3,7 +3,7 @@
 use super::native::{
     At, Auto, ChangeWord, Connect, Expose, ExposeFull, File, Format, FullPort, FullVolume, Health, Host,
     Kind, LossWord, Manifest, OnChange, OnNodeLoss, PerCluster, PerNode, Port, ReplaceAfter, Replicas,
-    Restart, Scale, Secret, SecretEnv, SecretFile, Service, Shared, SignalForm, Stop, Update, Volume,
+    Restart, Scale, Secret, SecretEnv, SecretFile, Service, Shared, SignalForm, Step, Stop, Update, Volume,
 };
 use super::service::MOST_REPLICAS;
 use std::time::Duration;
@@ -49,6 +49,7 @@ impl From<&ApplicationService> for Service {
         Self {
             runtime: spec.runtime,
             command: spec.command,
+            before: spec.before.into_iter().map(Step::from).collect(),
             image: spec.image,
             env: spec.env,
             secrets: spec.secrets.into_iter().map(|(name, usage)| (name, usage.into())).collect(),

@@ -9,6 +9,7 @@
 //! The runtime's events pass through the same queue, so that the end of a program that ended at once
 //! is told after its start. The agent never waits for a worker.
 
+mod steps;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};

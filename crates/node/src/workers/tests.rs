@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use holm_core::node::Outcome;
+use holm_model::before::Step;
 use holm_model::id::{Epoch, Uid, WishId};
 use holm_model::item::Part;
 use holm_model::member::RuntimeFacts;
@@ -28,7 +29,11 @@ use crate::tmpfs::Tmpfs;
 struct Fake {
     hang: AtomicBool,
     survivors: Mutex<Vec<Found>>,
+    /// The step, if it was one, and its command; with the lease it was given.
+    started: Mutex<Vec<Started>>,
 }
+
+type Started = (Option<u32>, String, Option<Duration>);
 
 impl Runtime for Fake {
     fn name(&self) -> &'static str {
@@ -60,7 +65,8 @@ impl Runtime for Fake {
         }
         .boxed()
     }
-    fn start<'a>(&'a self, _: &'a holm_runtime::Launch) -> BoxFuture<'a, Result<(), RunError>> {
+    fn start<'a>(&'a self, launch: &'a holm_runtime::Launch) -> BoxFuture<'a, Result<(), RunError>> {
+        lock(&self.started).push((launch.step, launch.spec.command.join(" "), launch.lease));
         async { Ok(()) }.boxed()
     }
     fn halt(&self, id: AssignmentId, _: Duration) -> BoxFuture<'_, Result<(), RunError>> {
@@ -132,7 +138,10 @@ const fn id() -> AssignmentId {
 }
 
 fn launch(incarnation: u32, runtime: &str) -> Order {
-    let spec = ServiceSpec::new(name(runtime), vec!["x".into()]);
+    launch_of(incarnation, ServiceSpec::new(name(runtime), vec!["x".into()]))
+}
+
+fn launch_of(incarnation: u32, spec: ServiceSpec) -> Order {
     let part = Part {
         app: AppKey { project: name("default"), application: name("building") },
         wish: WishId(uid(1)),
@@ -298,4 +307,95 @@ async fn survivors_and_launches_under_way_are_listed() {
     };
     let listed: Vec<_> = listed.into_iter().map(|s| (s.id, s.incarnation, s.state)).collect();
     assert_eq!(listed, [(id(), 4, SurvivorState::Launching), (other, 2, SurvivorState::Running)]);
+}
+
+fn with_steps(commands: &[&str]) -> Order {
+    let mut spec = ServiceSpec::new(name("process"), vec!["program".into()]);
+    let step = |word: &&str| Step {
+        command: vec![(*word).to_owned(), "{{slot.index}}".to_owned()],
+        timeout: Duration::from_secs(60),
+    };
+    spec.before = commands.iter().map(step).collect();
+    launch_of(1, spec)
+}
+
+fn ends(outcome: End) -> Order {
+    Order::Happened { incarnation: 1, kind: EventKind::Exited(outcome) }
+}
+
+fn step_of(progress: &str) -> RuntimeEvent {
+    RuntimeEvent::Preparing { progress: progress.to_owned() }
+}
+
+#[tokio::test]
+async fn steps_run_one_after_the_other_and_then_the_program() {
+    let mut bench = Bench::new();
+    bench.workers.order(id(), with_steps(&["first", "second"]));
+    assert_eq!(bench.heard().await, (1, preparing()));
+    assert_eq!(bench.heard().await, (1, step_of("step 1 of 2 before the start: first 0")));
+    let until = Duration::from_secs(99);
+    bench.workers.order(id(), Order::Lease { until });
+    bench.workers.order(id(), ends(End::code(0)));
+    assert_eq!(bench.heard().await, (1, step_of("step 2 of 2 before the start: second 0")));
+    bench.workers.order(id(), ends(End::code(0)));
+    assert_eq!(bench.heard().await, (1, starting()));
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::Running));
+    let started = lock(&bench.fake.started).clone();
+    let expected = [
+        (Some(1), "first 0".to_owned(), None),
+        (Some(2), "second 0".to_owned(), Some(until)),
+        (None, "program".to_owned(), Some(until)),
+    ];
+    assert_eq!(started, expected, "with the lease that was heard of meanwhile");
+}
+
+#[tokio::test]
+async fn a_step_that_fails_is_a_failed_start() {
+    let mut bench = Bench::new();
+    bench.workers.order(id(), with_steps(&["first", "second"]));
+    assert_eq!(bench.heard().await, (1, preparing()));
+    assert_eq!(bench.heard().await, (1, step_of("step 1 of 2 before the start: first 0")));
+    bench.workers.order(id(), ends(End::code(3)));
+    let reason = "step 1 of 2 before the start (`first`) exited with code 3; see its output in the logs";
+    let failed = RuntimeEvent::LaunchFailed { reason: reason.into(), retry: true };
+    assert_eq!(bench.heard().await, (1, failed));
+    assert_eq!(lock(&bench.fake.started).len(), 1, "nothing runs behind it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_has_its_time() {
+    let mut bench = Bench::new();
+    bench.workers.order(id(), with_steps(&["first"]));
+    let begun = tokio::time::Instant::now();
+    let reason = loop {
+        // Longer than `heard` waits.
+        if let Input::Machine(NodeEvent::Runtime {
+            event: RuntimeEvent::LaunchFailed { reason, retry: true },
+            ..
+        }) = bench.inputs.recv().await.unwrap()
+        {
+            break reason;
+        }
+    };
+    assert_eq!(
+        reason,
+        "step 1 of 1 before the start (`first`) was stopped after its timeout of 1m; see its output in the logs"
+    );
+    assert!(begun.elapsed() >= Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn halting_ends_a_step() {
+    let mut bench = Bench::new();
+    bench.workers.order(id(), with_steps(&["first", "second"]));
+    assert_eq!(bench.heard().await, (1, preparing()));
+    assert_eq!(bench.heard().await, (1, step_of("step 1 of 2 before the start: first 0")));
+    bench.workers.order(id(), Order::Halt { incarnation: 1, drain: Duration::ZERO, grace: Duration::ZERO });
+    bench.workers.order(id(), ends(End { end: holm_runtime::End::Signal(15), ..End::code(0) }));
+    // The launch ended, and then there was nothing to halt.
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::Exited(Outcome::default())));
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::Exited(Outcome::default())));
+    bench.workers.order(id(), Order::Remove { incarnation: 1 });
+    assert_eq!(bench.heard().await, (1, RuntimeEvent::Removed), "nothing is told of the step's own end");
+    assert_eq!(lock(&bench.fake.started).len(), 1);
 }

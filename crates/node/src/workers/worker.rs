@@ -22,25 +22,25 @@ use crate::launch::{PeersAt, compose};
 use crate::{peers, ports, random, runtimes};
 
 pub(super) struct Worker {
-    id: AssignmentId,
+    pub(super) id: AssignmentId,
     tools: Arc<Tools>,
     launching: Arc<Mutex<BTreeMap<AssignmentId, u32>>>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
     /// Taken from the queue while something else was under way.
-    pending: VecDeque<Order>,
+    pub(super) pending: VecDeque<Order>,
     /// The incarnation that runs, as far as we know.
     alive: Option<u32>,
 }
 
 /// Why an instance was not launched.
 #[derive(Debug)]
-struct Failure {
-    reason: String,
-    retry: bool,
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) retry: bool,
 }
 
 /// How a launch without a failure ended.
-enum Prepared {
+pub(super) enum Prepared {
     Done,
     /// Something was ordered that makes the launch pointless.
     Cancelled,
@@ -49,7 +49,7 @@ enum Prepared {
 }
 
 /// How long the runtime's own word about an end is waited for, after it has halted the instance.
-const WORD_TIME: Duration = Duration::from_secs(1);
+pub(super) const WORD_TIME: Duration = Duration::from_secs(1);
 /// Between two tellings of progress.
 const PROGRESS_TIME: Duration = Duration::from_secs(1);
 
@@ -89,7 +89,7 @@ impl Worker {
         }
     }
 
-    async fn tell(&self, incarnation: u32, event: RuntimeEvent) {
+    pub(super) async fn tell(&self, incarnation: u32, event: RuntimeEvent) {
         self.tools.tell_of(self.id, incarnation, event).await;
     }
 
@@ -130,12 +130,20 @@ impl Worker {
             Failure::lasting(format!("this node has no runtime `{wanted}`; it has {there}"))
         })?;
         let ports = self.assign_ports(&launch)?;
-        let launch = self.compose(launch, &ports, &**runtime).await?;
+        let mut launch = self.compose(launch, &ports, &**runtime).await?;
         if matches!(self.prepare(&launch, &**runtime).await?, Prepared::Cancelled) {
             return Ok(Prepared::Cancelled);
         }
-        self.tell(incarnation, RuntimeEvent::Starting { ports: ports.clone() }).await;
-        let entry = Entry { runtime: Arc::clone(runtime), incarnation, alive: true, ports };
+        let entry = Entry { runtime: Arc::clone(runtime), incarnation, alive: true, ports: ports.clone() };
+        if !launch.spec.before.is_empty() {
+            // Their logs can be read; nobody is sent to them.
+            tools.directory.put(id, Entry { alive: false, ports: BTreeMap::new(), ..entry.clone() });
+            let ran = self.run_steps(&mut launch, &**runtime).await?;
+            if !matches!(ran, Prepared::Done) {
+                return Ok(ran);
+            }
+        }
+        self.tell(incarnation, RuntimeEvent::Starting { ports }).await;
         tools.directory.put(id, entry);
         tools.connections.begin(id);
         match runtime.start(&launch).await {
@@ -365,7 +373,7 @@ impl Worker {
 // === impl Order ===
 
 impl Order {
-    const fn ends_launch(&self) -> bool {
+    pub(super) const fn ends_launch(&self) -> bool {
         matches!(self, Self::Launch(_) | Self::Halt { .. } | Self::Remove { .. })
     }
 

@@ -175,6 +175,8 @@ mod tests {
                 mounts: vec![Mount { source: "/run/h/secrets".into(), target: "/run/secrets".into() }],
                 registry: None,
             },
+            step: None,
+            after_steps: false,
         }
     }
 

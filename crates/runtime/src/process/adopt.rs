@@ -11,12 +11,15 @@ use super::dir::{self, Ended, InstanceDir, Running};
 use super::lease;
 use super::live::{Live, open_pidfd};
 use super::plan::Plan;
+use super::supervise::KILL;
 use super::watch;
 use crate::error::{RunError, Step};
 use crate::event::{Outcome, Survivor, SurvivorState};
 
 /// A supervisor that was started by an agent that died at that moment says its pid within this time.
 const START_LIMIT: Duration = Duration::from_secs(2);
+
+const STEP_LOST: &str = "the agent ended during the steps before its start";
 
 /// Blocks; must be called inside a tokio runtime.
 ///
@@ -40,10 +43,19 @@ pub(super) fn survivors(shared: &Arc<Shared>) -> Result<Vec<Survivor>, RunError>
     Ok(found)
 }
 
-/// `None` when nothing was ever started there.
+/// `None` when nothing was ever started there, or a step of this agent's own runs.
 fn find(shared: &Arc<Shared>, dir: &InstanceDir) -> io::Result<Option<Survivor>> {
     let Some(plan) = dir::read_json::<Plan>(&dir.plan())? else { return Ok(None) };
+    if plan.step.is_some() && shared.live.get(plan.id).is_some() {
+        return Ok(None);
+    }
     let state = match supervisor(dir)? {
+        // Nobody is left who would start the program behind it.
+        Some(step) if plan.step.is_some() => {
+            // It may end by itself at this moment.
+            let _ = step.with_group(&plan).signal(KILL);
+            SurvivorState::Exited(Outcome::lost(STEP_LOST))
+        }
         Some(live) => {
             let live = Arc::new(live.with_group(&plan));
             let state = if live.paused() { SurvivorState::Paused } else { SurvivorState::Running };
@@ -52,6 +64,11 @@ fn find(shared: &Arc<Shared>, dir: &InstanceDir) -> io::Result<Option<Survivor>>
                 watch::watch(shared, plan.id, live);
             }
             state
+        }
+        // However the step ended, the program was not started.
+        None if plan.step.is_some() => {
+            outcome(dir, &plan)?;
+            SurvivorState::Exited(Outcome::lost(STEP_LOST))
         }
         None => SurvivorState::Exited(outcome(dir, &plan)?),
     };

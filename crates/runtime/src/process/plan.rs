@@ -19,6 +19,9 @@ use crate::launch::{Launch, PortMap};
 pub(crate) struct Plan {
     pub(crate) id: AssignmentId,
     pub(crate) incarnation: u32,
+    /// See [`Launch::step`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) step: Option<u32>,
     /// Of the machine, so that a reboot is told from a killed supervisor.
     pub(crate) boot_id: String,
     pub(crate) ports: BTreeMap<Name, PortMap>,

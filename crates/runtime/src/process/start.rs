@@ -101,6 +101,15 @@ fn beginning(launch: &Launch) -> String {
     format!("starting {} (start {})", launch.name, launch.incarnation)
 }
 
+/// What is said of `launch` itself: an incarnation begins with its first step, if it has any.
+fn notes(launch: &Launch) -> impl Iterator<Item = String> {
+    let first = !launch.after_steps && launch.step.is_none_or(|number| number == 1);
+    let step = launch
+        .step
+        .map(|number| format!("step {number} before the start: {}", launch.spec.command.join(" ")));
+    first.then(|| beginning(launch)).into_iter().chain(step)
+}
+
 /// The incarnation that begins with this line, if one does.
 pub(super) fn incarnation(line: &LogLine) -> Option<u32> {
     if line.stream != LogStream::Node {
@@ -114,19 +123,19 @@ pub(super) fn incarnation(line: &LogLine) -> Option<u32> {
 
 fn write_plan(shared: &Shared, launch: &Launch, dir: &InstanceDir, task: Task) -> Result<Plan, RunError> {
     let limits = plan::limits(&shared.config, launch);
-    let (group, mut notes) =
+    let (group, warnings) =
         shared.cgroups.create(&launch.id.to_string(), limits).map_err(RunError::system(Step::Start))?;
-    notes.insert(0, beginning(launch));
     let plan = Plan {
         id: launch.id,
         incarnation: launch.incarnation,
+        step: launch.step,
         boot_id: procfs::sys::kernel::random::boot_id().unwrap_or_default(),
         ports: launch.ports.clone(),
         task,
         group,
         refuges: Vec::new(),
         logs: shared.config.logs,
-        notes,
+        notes: notes(launch).chain(warnings).collect(),
     };
     dir::write_json(&dir.plan(), &plan).map_err(RunError::file(Step::Start, &dir.plan()))?;
     Ok(plan)

@@ -63,6 +63,8 @@ pub(crate) fn launch(runtime: &str, command: &[&str]) -> Launch {
         given: holm_runtime::Given::default(),
         files: None,
         lease: None,
+        step: None,
+        after_steps: false,
     }
 }
 

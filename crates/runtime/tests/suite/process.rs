@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use holm_runtime::process::LogLimits;
-use holm_runtime::{End, LogOptions, Outcome, RunError, Runtime as _, SurvivorState};
+use holm_runtime::{End, Launch, LogOptions, Outcome, RunError, Runtime as _, SurvivorState};
 
 use crate::common::{
     self, Home, Processes, alive, exited, first_line, lines, notes, outputs, root, sh, until,
@@ -241,6 +241,53 @@ async fn the_end_is_known_after_a_restart_of_the_agent() {
     p.runtime.start(&running).await.unwrap();
     p.runtime.halt(running.id, GRACE).await.unwrap();
     assert_eq!(exited(&mut p.events, &running).await.end, End::Signal(15));
+}
+
+#[tokio::test]
+async fn steps_share_the_log_of_the_incarnation() {
+    let mut p = Processes::new();
+    let mut launch = sh("echo served");
+    let mut step = sh("echo migrated");
+    (step.id, step.step) = (launch.id, Some(1));
+    p.runtime.start(&step).await.unwrap();
+    assert_eq!(exited(&mut p.events, &step).await, Outcome::code(0));
+    launch.after_steps = true;
+    p.runtime.start(&launch).await.unwrap();
+    exited(&mut p.events, &launch).await;
+    let options = LogOptions::default();
+    assert_eq!(lines(&p.runtime, launch.id, options).await, ["o migrated", "o served"]);
+    let notes = notes(&p.runtime, launch.id).await;
+    let begun = |note: &&String| note.starts_with("starting ");
+    assert_eq!(notes.iter().filter(begun).count(), 1, "{notes:?}");
+    assert_eq!(notes[1], "step 1 before the start: /bin/sh -c echo migrated");
+}
+
+#[tokio::test]
+async fn a_step_is_ended_by_the_next_agent() {
+    for script in ["exit 0", "echo $$; exec sleep 1000"] {
+        let mut p = Processes::new();
+        let mut step = sh(script);
+        step.step = Some(1);
+        p.runtime.start(&step).await.unwrap();
+        let supervisor = json(&p.home.of(&step), "running.json")["supervisor"].as_i64().unwrap();
+        if script == "exit 0" {
+            exited(&mut p.events, &step).await;
+        } else {
+            assert_eq!(p.runtime.survivors().await.unwrap(), [], "it is this agent's own");
+        }
+        let mut p = p.restarted();
+        let survivors = p.runtime.survivors().await.unwrap();
+        let SurvivorState::Exited(Outcome { end: End::Lost(reason), .. }) = &survivors[0].state else {
+            panic!("{survivors:?}")
+        };
+        assert_eq!(reason, "the agent ended during the steps before its start");
+        until("it ends", async || !alive(supervisor.try_into().unwrap())).await;
+        // Nothing of the step is in the way.
+        let launch = Launch { incarnation: 2, step: None, ..step };
+        p.runtime.start(&launch).await.unwrap();
+        p.runtime.halt(launch.id, GRACE).await.unwrap();
+        exited(&mut p.events, &launch).await;
+    }
 }
 
 #[tokio::test]

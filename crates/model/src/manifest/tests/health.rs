@@ -48,6 +48,9 @@ fn programs_that_do_not_know_a_check_are_not_given_it() {
     assert_eq!((ready.newer_must(2), ready.newer_must(3)), (Some("ready"), None));
     let exposed = spec(&process(&format!("{HTTP}    expose: 80\n")));
     assert_eq!((exposed.newer_must(2), exposed.newer_must_of_clusters(2)), (None, Some("expose")));
+    let steps = spec(&process("    before: [{ command: [a] }]\n"));
+    assert_eq!((steps.newer_must(4), steps.newer_must(5)), (Some("before"), None));
+    assert_eq!(steps.newer_must_of_clusters(4), Some("before"));
 }
 
 #[test]

@@ -40,7 +40,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive, scale)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, before, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive, scale)",
     ),
     (
         "    replicas: { total: 3 }\n",
@@ -295,6 +295,30 @@ const KEYS: &[(&str, &str)] = &[
         "app.yaml:8:5: services.web.exclusive: with `replicas: per-node` each instance belongs to its node, and is never replaced; remove it",
     ),
     (
+        "    before: [run]\n",
+        "app.yaml:7:14: services.web.before[0]: expected a mapping with `command`, as in `{ command: [./migrate, up] }`, found `run`",
+    ),
+    (
+        "    before: [{ command: [] }]\n",
+        "app.yaml:7:25: services.web.before[0].command: expected at least the program, found an empty list",
+    ),
+    (
+        "    before: [{ timeout: 1m }]\n",
+        "app.yaml:7:14: services.web.before[0]: `command` is missing: program and arguments of the step",
+    ),
+    (
+        "    before: [{ command: [a], timeout: 500ms }]\n",
+        "app.yaml:7:39: services.web.before[0].timeout: expected 1s to 1d, found `500ms`",
+    ),
+    (
+        "    before: [{ command: [a, '{{port.http}}'] }]\n",
+        "app.yaml:7:29: services.web.before[0].command[1]: the service has no port `http`",
+    ),
+    (
+        "    before: [a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a]\n",
+        "app.yaml:7:13: services.web.before: expected at most 16 steps, found 17",
+    ),
+    (
         "    kind: demon\n",
         "app.yaml:7:11: services.web.kind: expected `service`, `job`, `{ job: { deadline: 1h } }` or `{ cron: \"*/15 * * * *\" }`, found `demon`",
     ),
@@ -507,6 +531,7 @@ fn each_bad_document_has_its_message() {
         ("holm: v1\napplication: a\nservices: { web: { runtime: process } }", "app.yaml:3:13: services.web: `command` is missing: a process needs program and arguments, as in `command: [sleep, \"60\"]`".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: container } }", "app.yaml:3:13: services.web: `image` is missing: a container needs one, as in `image: docker.io/library/nginx:1.27`".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: container, image: x, exclusive: true } }", "app.yaml:3:50: services.web.exclusive: only `runtime: process` ends an instance at the end of its lease when its agent cannot; use that one, or remove this".into()),
+        ("holm: v1\napplication: a\nservices: { web: { runtime: container, image: x, before: [] } }", "app.yaml:3:50: services.web.before: not yet supported by this version for containers".into()),
         ("holm: v1\napplication: a\nservices: { web: { command: [a] } }", "app.yaml:3:13: services.web: `runtime` is missing: `process`, `container` or the name of a plug-in".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: process, command: sleep 60 } }", "app.yaml:3:47: services.web.command: expected a list of program and arguments, found `sleep 60`; write `[sleep, 60]`, or `[sh, -c, \"…\"]` for a shell".into()),
     ];

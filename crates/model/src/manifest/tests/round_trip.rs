@@ -8,6 +8,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::BUILDING;
+use crate::before::Step;
 use crate::capability::Capability;
 use crate::condition::Condition;
 use crate::coordinate::Latency;
@@ -284,10 +285,15 @@ fn scaled(mut scale: Scale, ports: &BTreeMap<Name, Port>, cpu: u64, memory: u64)
     Some(scale)
 }
 
+fn step(word: String, seconds: u64) -> Step {
+    Step { command: vec![word], timeout: Duration::from_secs(seconds) }
+}
+
 // Boxed: all of it at once is more than the stack of a test holds.
 prop_compose! {
     fn spec()(
         command in vec(text(), 0..4),
+        before in vec(("[!-z ]{1,5}", 1..=86_400_u64), 0..3),
         env in btree_map("[A-Za-z_][A-Za-z0-9_]{0,5}", text(), 0..4),
         (image, workdir, user) in (of("[!-z]{1,20}"), of(path()), of("[a-z0-9]{1,6}")),
         volumes in vec(volume(), 0..3),
@@ -315,6 +321,7 @@ prop_compose! {
         let mut targets = BTreeSet::new();
         let volumes = volumes.into_iter().filter(|v| targets.insert(v.target.clone())).collect();
         ServiceSpec {
+            before: before.into_iter().map(|(word, seconds)| step(word, seconds)).collect(),
             secrets, files, on_change, identity, healing, update, kind,
             image, env, workdir, user, volumes, ports, placement, restart,
             resources: Resources::new(Cpu(cpu), Memory(memory)),

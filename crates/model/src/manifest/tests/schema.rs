@@ -75,9 +75,10 @@ fn accepts_text(text: &str) -> bool {
 fn the_schema_has_the_keys_of_the_reader() {
     let schema = schema();
     let defs = &schema["$defs"];
-    let cases: [(&Value, Keys); 13] = [
+    let cases: [(&Value, Keys); 14] = [
         (&schema, keys::TOP),
         (&defs["Service"], keys::SERVICE),
+        (&defs["Step"], keys::STEP),
         (&defs["Volume"]["anyOf"][1], keys::VOLUME),
         (&defs["Port"]["anyOf"][1], keys::PORT),
         (&defs["Resources"], keys::RESOURCES),
@@ -125,6 +126,7 @@ fn the_schema_accepts_what_the_reader_accepts() {
             "    ports: { a: auto, b: 1 }\n    expose: { a: 80, b: { port: 81, at: [root] } }\n    stop: { drain: 1s }\n",
         ),
         process("    env: { A: 8080, B: true, C: on }\n    replicas: 0\n    user: 1000\n"),
+        process("    before: [{ command: [a, 1] }, { command: [b], timeout: 1m }]\n"),
         process("    replicas: { total: 5, per-cluster: { min: 1, max: 3 } }\n"),
         process("    replicas: { per-cluster: { max: 3 } }\n"),
         process(
@@ -150,6 +152,9 @@ fn the_schema_refuses_what_has_the_wrong_shape() {
         "    replicas: many\n",
         "    replicas: 10001\n",
         "    replcas: 2\n",
+        "    before: [run]\n",
+        "    before: [{ command: [] }]\n",
+        "    before: [{ timeout: 1m }]\n",
         "    health: {}\n",
         "    health: { http: [/] }\n",
         "    health: { tcp: http, often: 1 }\n",
