@@ -31,6 +31,8 @@ const KEPT: [&str; 9] = [
     "platform-time",
     "seal.key",
 ];
+/// What was brought to engines: as long as they keep any of it, whoever is interrupted has to ask them again.
+const BROUGHT: &str = "engine";
 /// What attempts that were interrupted have wiped.
 const REPORT: &str = "decommission.json";
 /// Says that the machine was decommissioned, to whoever starts an agent here again.
@@ -66,11 +68,12 @@ fn sweep(data_dir: &Path, mut report: WipeReport) -> WipeReport {
     if let Some(earlier) = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
         report.add_earlier(earlier);
     }
+    let kept_by_engines = !report.left.is_empty();
     for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         // With what SQLite keeps beside it.
-        if KEPT.contains(&&*name) || name.starts_with("holm.db") {
+        if KEPT.contains(&&*name) || name.starts_with("holm.db") || kept_by_engines && name == BROUGHT {
             continue;
         }
         let (files, bytes) = measured(&entry.path());
@@ -156,6 +159,13 @@ mod tests {
         // Interrupted before it was told: the proof still has it.
         let again = sweep(dir.path(), WipeReport::default());
         assert_eq!((again.files, again.volumes.len()), (4, 1));
+
+        // What an engine did not give up is asked for again by the next attempt.
+        fs::create_dir_all(at("engine/image")).unwrap();
+        sweep(dir.path(), WipeReport { left: ["web:1".to_owned()].into(), ..WipeReport::default() });
+        assert!(at("engine/image").exists());
+        sweep(dir.path(), WipeReport::default());
+        assert!(!at("engine").exists());
 
         assert_eq!(tombstone(dir.path()), None);
         finish(dir.path(), "0123456789abcdef").unwrap();

@@ -59,14 +59,18 @@ impl Ledger {
     }
 
     fn path(&self, thing: Thing, name: &str) -> Option<PathBuf> {
-        let hash: String = short_hash(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(self.0.as_ref()?.join(thing.word()).join(hash))
+        Some(self.0.as_ref()?.join(thing.word()).join(hash(name)))
     }
 }
 
-/// A name that was written whole: its file is called after it.
+/// A name that was written whole: its file is called after it. A part of one may be somebody else's.
 fn read(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok().filter(|name| !name.is_empty())
+    let name = fs::read_to_string(path).ok()?;
+    (path.file_name()?.to_str()? == hash(&name)).then_some(name)
+}
+
+fn hash(name: &str) -> String {
+    short_hash(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 // === impl Thing ===
@@ -92,9 +96,13 @@ mod tests {
             ledger.note(Thing::Image, name).unwrap();
         }
         ledger.note(Thing::Volume, "holm-1-data").unwrap();
-        fs::write(dir.path().join("engine/image/torn"), "").unwrap();
+        // Cut by a crash: it is no name, and is written again when it is brought again.
+        fs::write(dir.path().join("engine/image").join(hash("nginx:1.25")), "nginx:1.2").unwrap();
         let again = Ledger::new(Some(dir.path().join("engine")));
         assert_eq!(again.all(Thing::Image), ["nginx", "registry.local:5000/web:2"]);
+        again.note(Thing::Image, "nginx:1.25").unwrap();
+        assert_eq!(again.all(Thing::Image).len(), 3);
+        again.forget(Thing::Image, "nginx:1.25");
         again.forget(Thing::Image, "nginx");
         assert_eq!(again.all(Thing::Image), ["registry.local:5000/web:2"]);
         assert_eq!(again.all(Thing::Volume), ["holm-1-data"]);
