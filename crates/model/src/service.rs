@@ -57,7 +57,8 @@ pub struct ServiceSpec {
     pub identity: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workdir: Option<String>,
-    /// A user's name or number; without it a root agent uses its `--process-user`.
+    /// A user's name or number; without it a root agent uses the project's own. A process needs its node's owner's
+    /// consent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

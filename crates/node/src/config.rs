@@ -9,6 +9,7 @@ use holm_model::geo::Point;
 use holm_model::name::Name;
 use holm_model::resources::Resources;
 use holm_model::units::Counted;
+use holm_runtime::process::ProcessUsers;
 
 use crate::link::LinkTimes;
 
@@ -54,8 +55,8 @@ pub struct RuntimesConfig {
     pub executable: PathBuf,
     /// Program and arguments of that supervisor; `None`: `executable __supervise`.
     pub supervisor: Option<(PathBuf, Vec<String>)>,
-    /// Runs native programs of a root agent that name no user.
-    pub process_user: String,
+    /// Who runs native programs of a root agent that name no user.
+    pub process_users: ProcessUsers,
     /// Socket of the container engine; `None`: the usual places are looked at.
     pub engine: Option<PathBuf>,
 }
@@ -92,6 +93,6 @@ impl NodeConfig {
 impl RuntimesConfig {
     #[must_use]
     pub fn new(executable: PathBuf) -> Self {
-        Self { executable, supervisor: None, process_user: "nobody".to_owned(), engine: None }
+        Self { executable, supervisor: None, process_users: ProcessUsers::default(), engine: None }
     }
 }

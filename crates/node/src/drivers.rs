@@ -29,7 +29,7 @@ pub(crate) fn start(
     events: mpsc::Sender<RuntimeEvent>,
 ) -> Vec<Arc<dyn Runtime>> {
     let mut process = ProcessConfig::new(data_dir.join("instances"), config.executable.clone());
-    process.process_user.clone_from(&config.process_user);
+    process.users.clone_from(&config.process_users);
     if let Some(supervisor) = &config.supervisor {
         process.supervisor.clone_from(supervisor);
     }

@@ -160,6 +160,7 @@ mod tests {
         holm_runtime::Launch {
             id: AssignmentId(UID),
             incarnation: 1,
+            project: Name::new("default").unwrap(),
             name: "shop/web/0".into(),
             wish: WishId(UID),
             spec,

@@ -104,11 +104,12 @@ pub(crate) fn compose(
     let name = format!("{}/{}", about.application, about.slot_name);
     let files = peers.map(|peers| PathBuf::from(peers.dir));
     let given = holm_runtime::Given::default();
-    let wish = part.wish;
+    let (project, wish) = (part.app.project, part.wish);
     let (step, after_steps) = (None, false);
     Ok(holm_runtime::Launch {
         id,
         incarnation,
+        project,
         name,
         wish,
         spec,

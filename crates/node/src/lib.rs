@@ -26,6 +26,7 @@
 //! | [`given`], [`tmpfs`] | secrets and files that instances are given, in memory |
 //! | [`peers`] | what instances are told of those they connect to, and the proxies to them |
 //! | [`identity`] | sockets where instances ask who they are |
+//! | [`allowed`] | what the machine's owner lets instances have of it |
 //! | [`amendments`] | what an operator says about the node |
 //! | [`history`] | what was used in the last hour |
 //! | [`metrics`] | what Prometheus is told |
@@ -35,6 +36,7 @@
 //! | [`clock`] | the only clock that the machine is told of |
 
 mod agent;
+pub mod allowed;
 mod amendments;
 mod backlog;
 mod clock;
@@ -68,6 +70,7 @@ mod wipe;
 mod workers;
 
 pub use config::{NodeConfig, RuntimesConfig};
+pub use holm_runtime::process::{ProcessUsers, UserRange};
 pub use link::{AskError, LinkStatus, LinkTimes, ask};
 pub use local_api::SOCKET;
 pub use membership::MembershipError;

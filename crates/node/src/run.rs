@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::agent::Ended;
 use crate::agent::{self, Agent, Input, Memory};
+use crate::allowed::Owner;
 use crate::amendments::Narrator;
 use crate::config::NodeConfig;
 use crate::connections::Connections;
@@ -296,6 +297,7 @@ impl Parts {
             peers: peers.clone(),
             tmpfs: self.tmpfs,
             identities: identities.clone(),
+            owner: Owner::of(&self.config.data_dir),
             node: published.node.subscribe(),
             inputs: shared.inputs,
         };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /run/holm-<label>/<instance>/secrets/<name>   for the instance's user only
-//!                             /files/<name>
+//!                             /files/<name>     as well
 //! ```
 
 use std::collections::BTreeSet;
@@ -160,13 +160,14 @@ fn forget(dir: &Path) {
 fn write(dir: &Path, given: &Sorted, access: Access) -> io::Result<()> {
     // A container's user is not known here: nobody else gets as far as its directory.
     let (owner, pass, inner, secret) = match access {
-        Access::Shared { owner } => (owner, 0o711, 0o700, 0o400),
+        Access::Shared { owner } => (owner, if owner.is_some() { 0o710 } else { 0o700 }, 0o700, 0o400),
         Access::Mounted { .. } => (None, 0o700, 0o755, 0o444),
     };
-    make(dir, pass, None)?;
+    // Ours, so that its user puts nothing in the place of what we write; others do not even pass.
+    make(dir, pass, owner.map(|(_, gid)| (Uid::effective().as_raw(), gid)))?;
     let (secrets, files) = (dir.join(SECRETS), dir.join(FILES));
     make(&secrets, inner, owner)?;
-    make(&files, 0o755, owner)?;
+    make(&files, inner, owner)?;
     for (name, bytes) in &given.secrets {
         replace(&secrets.join(name.as_str()), bytes, secret, owner)?;
     }

@@ -57,6 +57,7 @@ fn launch(counter: u64) -> Result<Launch, Failure> {
     Ok(Launch {
         id,
         incarnation: 1,
+        project: Name::new("measure")?,
         name: "measure/sleep/1".into(),
         wish: holm_model::id::WishId(id.0),
         spec,

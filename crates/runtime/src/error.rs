@@ -52,6 +52,13 @@ pub enum RunError {
     #[error("user `{user}` {reason}")]
     User { user: String, reason: String },
 
+    /// Of the users that are for projects.
+    #[error("the users {range} (`--process-users`) cannot be used: {reason}")]
+    UserRange { range: String, reason: String },
+
+    #[error("which user each project has is not known: `{path}`: {source}", path = path.display())]
+    UserFile { path: PathBuf, source: io::Error },
+
     /// The runtime cannot do this at all.
     #[error("runtime `{runtime}` cannot {what}")]
     Unsupported { runtime: &'static str, what: String },

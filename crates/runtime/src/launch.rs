@@ -17,6 +17,8 @@ pub struct Launch {
     pub id: AssignmentId,
     /// Counts the starts of this id; tells the events of two incarnations apart.
     pub incarnation: u32,
+    /// Whose application it is of.
+    pub project: Name,
     /// For people, in notes and listings: `building/web/2`.
     pub name: String,
     /// Whose named volumes it mounts: a new creation of an application does not inherit the old one's.

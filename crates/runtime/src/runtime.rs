@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
 use holm_model::member::RuntimeFacts;
+use holm_model::name::Name;
 use holm_model::service::{ServiceSpec, Signal};
 use holm_model::tunnel::{CopyWay, Terminal};
 use holm_model::wipe::WipeReport;
@@ -53,12 +54,18 @@ pub trait Runtime: Debug + Send + Sync {
     /// SIGTERM, after `grace` SIGKILL to everything of the instance. Returns when it has ended.
     fn halt(&self, id: AssignmentId, grace: Duration) -> BoxFuture<'_, Result<(), RunError>>;
 
-    /// How an instance of the service would get at files that the node keeps in memory.
+    /// How an instance of the project's service would get at files that the node keeps in memory, if it were started
+    /// now.
     ///
     /// # Errors
     /// When its user is not known here.
-    fn access(&self, _spec: &ServiceSpec) -> Result<Access, RunError> {
+    fn access(&self, _project: &Name, _spec: &ServiceSpec) -> Result<Access, RunError> {
         Ok(Access::Shared { owner: None })
+    }
+
+    /// How the instance that was started last under this id gets at them; `None`: as one that were started now.
+    fn access_now(&self, _id: AssignmentId) -> Option<Access> {
+        None
     }
 
     /// The instance may run until then (boot time); it is ended at that moment, by somebody who outlives the agent.

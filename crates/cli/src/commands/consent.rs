@@ -1,9 +1,11 @@
 //! `holm node consent`: the word of a machine's owner, said on the machine itself.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use holm_model::time::Time;
+use holm_node::allowed::{self, Allowed, HostPath};
 use holm_node::consent::{self, Consent as Given};
 use serde::Serialize;
 
@@ -25,8 +27,36 @@ enum Action {
     Grant(Grant),
     /// Take it back; open shells end
     Revoke(Here),
-    /// Show whether it is given
+    /// Agree that manifests run processes as these users of this machine (`user:`), from their next start on
+    Users(Users),
+    /// Agree that manifests mount these paths of this machine into containers, with all that is below them
+    Paths(Paths),
+    /// Show what is agreed to
     Show(Here),
+}
+
+#[derive(Args, Debug)]
+struct Users {
+    /// Names or numbers, as manifests say them
+    #[arg(required = true, value_delimiter = ',', value_name = "USER")]
+    users: Vec<String>,
+    /// Agree to them no longer; what runs goes on until its next start
+    #[arg(long)]
+    withdraw: bool,
+    #[command(flatten)]
+    here: Here,
+}
+
+#[derive(Args, Debug)]
+struct Paths {
+    /// Absolute; `/etc/ssl:ro` may be read only
+    #[arg(required = true, value_delimiter = ',', value_name = "PATH[:ro]")]
+    paths: Vec<HostPath>,
+    /// Agree to them no longer; what runs goes on until its next start
+    #[arg(long)]
+    withdraw: bool,
+    #[command(flatten)]
+    here: Here,
 }
 
 #[derive(Args, Debug)]
@@ -52,6 +82,8 @@ struct Here {
 struct Shown {
     shell: bool,
     until: Option<Time>,
+    users: BTreeSet<String>,
+    paths: BTreeSet<HostPath>,
 }
 
 // === impl Consent ===
@@ -71,8 +103,22 @@ impl Consent {
                 consent::revoke(&here.dir()).map_err(|error| here.failed(&error))?;
                 here.show()
             }
+            Action::Users(Users { users, withdraw, here }) => {
+                here.change(|allowed| change(&mut allowed.users, users, withdraw))
+            }
+            Action::Paths(Paths { paths, withdraw, here }) => {
+                here.change(|allowed| change(&mut allowed.paths, paths, withdraw))
+            }
             Action::Show(here) => here.show(),
         }
+    }
+}
+
+fn change<T: Ord>(allowed: &mut BTreeSet<T>, named: Vec<T>, withdraw: bool) {
+    if withdraw {
+        allowed.retain(|one| !named.contains(one));
+    } else {
+        allowed.extend(named);
     }
 }
 
@@ -83,16 +129,30 @@ impl Here {
         self.data_dir.clone().unwrap_or_else(|| directory("node"))
     }
 
+    fn change(&self, change: impl FnOnce(&mut Allowed)) -> Result<(), Failure> {
+        let mut allowed = allowed::read(&self.dir()).map_err(|error| self.failed(&error))?;
+        change(&mut allowed);
+        allowed::write(&self.dir(), &allowed).map_err(|error| self.failed(&error))?;
+        self.show()
+    }
+
     fn show(&self) -> Result<(), Failure> {
+        let Allowed { users, paths } = allowed::read(&self.dir()).map_err(|error| self.failed(&error))?;
         let given = consent::read(&self.dir()).map_err(|error| self.failed(&error))?;
         let holds = given.filter(|given| given.holds(now()));
-        let shown = Shown { shell: holds.is_some(), until: holds.and_then(|given| given.until) };
-        self.output.print(&shown, || match holds {
-            None => "nobody may open a shell on this machine".to_owned(),
-            Some(Given { until: None }) => "people of the sea may open shells on this machine".to_owned(),
-            Some(Given { until: Some(until) }) => {
-                format!("people of the sea may open shells on this machine until {until}")
-            }
+        let until = holds.and_then(|given| given.until);
+        let shown = Shown { shell: holds.is_some(), until, users, paths };
+        self.output.print(&shown, || {
+            let shell = match holds {
+                None => "nobody may open a shell on this machine".to_owned(),
+                Some(Given { until: None }) => "people of the sea may open shells on this machine".to_owned(),
+                Some(Given { until: Some(until) }) => {
+                    format!("people of the sea may open shells on this machine until {until}")
+                }
+            };
+            let users = listed("processes run as users of their projects", "or as", &shown.users);
+            let paths = listed("containers mount no path of this machine", "but", &shown.paths);
+            format!("{shell}\n{users}\n{paths}")
         })
     }
 
@@ -100,4 +160,13 @@ impl Here {
         Failure::from_error(self.dir().display(), error)
             .hint("say it as the machine's owner, with the node's --data-dir")
     }
+}
+
+/// `usual` alone, or with what is allowed besides.
+fn listed<T: ToString>(usual: &str, besides: &str, allowed: &BTreeSet<T>) -> String {
+    if allowed.is_empty() {
+        return usual.to_owned();
+    }
+    let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+    format!("{usual}, {besides} {}", allowed.join(", "))
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use holm_model::amendment::{Amendment, AmendmentError};
 use holm_model::duration::Span;
 use holm_model::resources::Resources;
-use holm_node::{Ended, NodeConfig, NodeError};
+use holm_node::{Ended, NodeConfig, NodeError, ProcessUsers};
 
 use super::options::{Label, NodeOptions};
 use super::{Setup, data_dir, notify, stopped_by_signal};
@@ -62,9 +62,14 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     if let Some(Span(interval)) = options.interval {
         config.interval = at_least(SHORTEST_INTERVAL, interval)?;
     }
-    if let Some(user) = options.process_user {
-        config.runtimes.process_user = user;
-    }
+    config.runtimes.process_users = match (options.process_user, options.process_users) {
+        (None, range) => ProcessUsers::Each(range.unwrap_or_default()),
+        (Some(user), None) => ProcessUsers::One(user),
+        (Some(_), Some(_)) => {
+            return Err(Failure::wrong_use("processes have one user for all projects, or one for each")
+                .hint("give either --process-users or --process-user"));
+        }
+    };
     if options.engine.is_some() {
         config.runtimes.engine = options.engine;
     }

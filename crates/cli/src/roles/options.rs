@@ -13,6 +13,7 @@ use holm_model::name::{Name, NameError};
 use holm_model::placement::{Strategy, StrategyError};
 use holm_model::resources::{Cpu, Memory};
 use holm_model::units::Counted;
+use holm_node::UserRange;
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::{Failure, chain};
@@ -327,7 +328,10 @@ options!(
         reserve_cpu: Cpu = (env = "HOLM_RESERVE_CPU", value_name = "CORES");
         /// Memory that is kept for the machine itself [default: 0]
         reserve_memory: Memory = (env = "HOLM_RESERVE_MEMORY", value_name = "BYTES");
-        /// Runs processes that name no user, when the node runs as root [default: nobody]
+        /// Users that a node that runs as root gives to projects, one to each, for processes that name no user
+        /// [default: 2010000000-2010065535]
+        process_users: UserRange = (env = "HOLM_PROCESS_USERS", value_name = "FIRST-LAST");
+        /// One user instead for the processes of all projects, which nothing keeps apart then
         process_user: String = (env = "HOLM_PROCESS_USER", value_name = "USER");
         /// Socket of the container engine [default: the usual places of Docker and Podman]
         engine: PathBuf = (env = "HOLM_ENGINE", value_name = "SOCKET");

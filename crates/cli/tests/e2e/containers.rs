@@ -69,6 +69,7 @@ fn containers_have_environment_ports_volumes_and_limits_needs_engine() {
     std::fs::create_dir(&host).unwrap();
     std::fs::write(host.join("note"), "from the host\n").unwrap();
     let volume = format!("volumes: [ \"{}:/shared:ro\", \"data:/data\" ]", host.display());
+    let (path, dir) = (format!("{}:ro", host.display()), sea.data("fl-1").display().to_string());
     let serve = "echo kept >> /data/file; while :; do cat /shared/note | nc -l -p {{port.http}}; done";
     let more = [
         "env: { WORD: holm }",
@@ -76,8 +77,14 @@ fn containers_have_environment_ports_volumes_and_limits_needs_engine() {
         "resources: { cpu: 250m, memory: 48Mi }",
         &volume,
     ];
-    sea.deploy(&manifest("shop", serve, &more));
+    run(sea.call_at("root", &["apply", "-"]), &manifest("shop", serve, &more)).done();
+    let refused = sea.until("shop", "a refusal", |all| all.iter().any(|i| i.state == "FAILED"));
+    let reason = &refused.iter().find(|i| i.state == "FAILED").unwrap().reason;
+    assert!(reason.contains(&format!("`holm node consent paths {path} --data-dir {dir}`")), "{reason}");
+    sea.holm(&["node", "consent", "paths", &path, "--data-dir", &dir]).done();
+    sea.holm(&["restart", "shop"]).done();
     let all = sea.running("shop", 1);
+    let begun = all[0].incarnation;
     let (id, port) = (all[0].id().to_owned(), all[0].ports["http"]);
     assert_eq!(wait_for("the port answers", || hello(port)), "from the host");
     let [container] = &containers(&engine, &id)[..] else { panic!("one container") };
@@ -90,7 +97,7 @@ fn containers_have_environment_ports_volumes_and_limits_needs_engine() {
     // A volume outlives the container.
     sea.holm(&["restart", "shop"]).done();
     sea.until("shop", "another incarnation", |all| {
-        all.len() == 1 && all[0].runs() && all[0].incarnation == 2
+        all.len() == 1 && all[0].runs() && all[0].incarnation == begun + 1
     });
     assert_eq!(sea.holm(&["exec", "shop/web/0", "--", "cat", "/data/file"]).done().stdout, "kept\nkept\n");
     wait_for("it answers again", || hello(sea.instances("shop").first()?.ports.get("http").copied()?));

@@ -29,6 +29,7 @@
 //! | [`latency`] | bounds of latency, kept by what nodes measure |
 //! | [`people_login`] | set-up, log-in, contexts, log-out |
 //! | [`people`] | projects and rights: who sees and does what |
+//! | [`users`] | processes of two projects on one node (root only) |
 //! | [`voids`] | what is open ends with the token that opened it |
 //! | [`applying`] | what `apply` tells: that it runs, that it does not, that it never will |
 //! | [`containers`] | the container runtime (engine only) |
@@ -92,6 +93,7 @@ mod steps;
 mod streams;
 mod surface;
 mod uninstalling;
+mod users;
 mod voids;
 mod watching;
 mod ways_in;

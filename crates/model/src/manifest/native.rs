@@ -98,7 +98,8 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "String", regex(pattern = "^/"))]
     pub(super) workdir: Option<String>,
-    /// A user's name or number. Without it an agent that runs as root uses its `--process-user`.
+    /// A user's name or number. Without it an agent that runs as root uses one of the project's own; a user of the
+    /// machine needs its owner's word (`holm node consent users`).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Scalar")]
     pub(super) user: Option<String>,

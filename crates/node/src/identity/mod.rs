@@ -29,7 +29,7 @@ use holm_model::item::{Item, Part};
 use holm_model::name::Name;
 use holm_model::service::ServiceSpec;
 use holm_model::wish::AppKey;
-use holm_runtime::{Launch, Mount, RunError};
+use holm_runtime::{Access, Launch, Mount, RunError, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::desk::Desk;
@@ -53,6 +53,7 @@ struct Inner {
 /// A socket and whoever serves it.
 struct Open {
     at: At,
+    access: Access,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -108,30 +109,49 @@ impl Identities {
         self.0.sockets.keep_only(&ids);
         for Wanted { who, spec } in wanted {
             let instance = who.instance;
-            if let Err(error) = self.open(who, &spec) {
+            if self.lock().contains_key(&instance) {
+                continue;
+            }
+            if let Err(error) = self.revive(who, &spec) {
                 // A launch is told the same, and fails with it.
                 tracing::warn!(%instance, %error, "An instance cannot ask who it is.");
             }
         }
     }
 
-    /// The instance's socket, which is opened if it is not yet.
+    /// The socket of an instance that is about to start; opened if it is not yet, or was for another user.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub(crate) fn open(&self, who: Who, spec: &ServiceSpec) -> Result<At, OpenError> {
+        let access = self.runtime(spec)?.access(&who.app.project, spec)?;
+        self.open_for(who, access)
+    }
+
+    /// The socket of an instance that may run already, as whoever it was started as.
+    fn revive(&self, who: Who, spec: &ServiceSpec) -> Result<At, OpenError> {
+        let runtime = self.runtime(spec)?;
+        match runtime.access_now(who.instance) {
+            Some(access) => self.open_for(who, access),
+            None => self.open(who, spec),
+        }
+    }
+
+    fn runtime(&self, spec: &ServiceSpec) -> Result<&Arc<dyn Runtime>, OpenError> {
+        self.0.runtimes.get(&spec.runtime).ok_or_else(|| OpenError::NoRuntime(spec.runtime.clone()))
+    }
+
+    fn open_for(&self, who: Who, access: Access) -> Result<At, OpenError> {
         let mut open = self.lock();
-        if let Some(open) = open.get(&who.instance) {
+        if let Some(open) = open.get(&who.instance).filter(|open| open.access == access) {
             return Ok(open.at.clone());
         }
-        let Inner { sockets, runtimes, trust, notary, .. } = &*self.0;
-        let runtime =
-            runtimes.get(&spec.runtime).ok_or_else(|| OpenError::NoRuntime(spec.runtime.clone()))?;
-        let (id, access) = (who.instance, runtime.access(spec)?);
+        let Inner { sockets, trust, notary, .. } = &*self.0;
+        let id = who.instance;
         let (listener, at) = sockets.open(id, access)?;
         let desk = Desk::new(who, trust.clone(), Arc::clone(notary));
         let serving = AbortOnDropHandle::new(tokio::spawn(serve::serve(listener, Arc::new(desk))));
-        open.insert(id, Open { at: at.clone(), _serving: serving });
+        open.insert(id, Open { at: at.clone(), access, _serving: serving });
         Ok(at)
     }
 

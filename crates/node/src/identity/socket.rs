@@ -88,11 +88,14 @@ const NEW: &str = "new";
 fn listen(dir: &Path, access: Access) -> io::Result<UnixListener> {
     // A container's user is not known here: nobody else gets as far as its directory.
     let (pass, owner, mode) = match access {
-        Access::Shared { owner } => (0o711, owner, 0o600),
+        Access::Shared { owner } => (if owner.is_some() { 0o710 } else { 0o700 }, owner, 0o600),
         Access::Mounted { .. } => (0o700, None, 0o666),
     };
     let (run, new) = (dir.join(RUN), dir.join(NEW));
     make(dir, pass)?;
+    if let Some((_, gid)) = owner {
+        chown(dir, None, Some(gid))?;
+    }
     make(&run, 0o755)?;
     make(&new, 0o700)?;
     let socket = new.join(SOCKET);

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use self::worker::Worker;
 use crate::agent::Input;
+use crate::allowed::Owner;
 use crate::connections::Connections;
 use crate::directory::{Directory, Entry};
 use crate::identity::Identities;
@@ -46,6 +47,7 @@ pub(crate) struct Tools {
     pub(crate) peers: Peers,
     pub(crate) tmpfs: Tmpfs,
     pub(crate) identities: Identities,
+    pub(crate) owner: Owner,
     pub(crate) node: watch::Receiver<NodeSelf>,
     pub(crate) inputs: mpsc::Sender<Input>,
 }

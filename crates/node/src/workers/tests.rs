@@ -190,6 +190,7 @@ impl Bench {
             ports: Mutex::default(),
             tmpfs: Tmpfs::below(dir.path()),
             identities: crate::identity::tests::none(),
+            owner: Owner::of(dir.path()),
             peers: Peers::start(dir.path().to_owned(), Arc::new(NoLink)),
             node: node_seen,
             inputs,

@@ -129,6 +129,7 @@ impl Worker {
             let (wanted, there) = (&launch.spec.runtime, tools.runtimes.names());
             Failure::lasting(format!("this node has no runtime `{wanted}`; it has {there}"))
         })?;
+        tools.owner.agrees(&launch.spec).map_err(Failure::of)?;
         let ports = self.assign_ports(&launch)?;
         let mut launch = self.compose(launch, &ports, &**runtime).await?;
         if matches!(self.prepare(&launch, &**runtime).await?, Prepared::Cancelled) {
@@ -173,7 +174,7 @@ impl Worker {
         let socket = self.socket(&launch)?;
         let at = PeersAt { peers: &known, dir: &dir, file: &file };
         let mut launch = compose(launch, &node, ports, connects.then_some(at)).map_err(Failure::of)?;
-        let access = runtime.access(&launch.spec)?;
+        let access = runtime.access(&launch.project, &launch.spec)?;
         let dir = self.tools.tmpfs.place(self.id, &given, access);
         let dir = dir.map_err(|error| Failure { reason: error.to_string(), retry: true })?;
         given.tell(&mut launch, dir.as_deref(), access);
@@ -204,9 +205,12 @@ impl Worker {
     }
 
     async fn try_refresh(&self, launch: Launch) -> Result<(), Failure> {
-        let Launch { spec, contents, .. } = launch;
+        let Launch { spec, contents, part, .. } = launch;
         let Some(runtime) = self.runtime() else { return Ok(()) };
-        let access = runtime.access(&spec)?;
+        let access = match runtime.access_now(self.id) {
+            Some(access) => access,
+            None => runtime.access(&part.app.project, &spec)?,
+        };
         let given = Sorted::new(&spec, contents).map_err(Failure::of)?;
         self.tools.tmpfs.refresh(self.id, &given, access).map_err(Failure::of)?;
         match spec.on_change {

@@ -16,7 +16,7 @@ use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
 use holm_model::wish::{AppKey, SpecBytes, Version};
-use holm_node::{Ended, LinkTimes, NodeConfig, NodeError};
+use holm_node::{Ended, LinkTimes, NodeConfig, NodeError, ProcessUsers};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -98,7 +98,7 @@ pub(crate) fn config(dir: &Path, parent: &Parent) -> NodeConfig {
     let supervisor = PathBuf::from(env!("CARGO_BIN_EXE_holm-node-supervise"));
     let mut config = NodeConfig::new(dir.to_owned(), parent.address.to_string(), supervisor.clone());
     config.runtimes.supervisor = Some((supervisor, Vec::new()));
-    config.runtimes.process_user = "root".to_owned();
+    config.runtimes.process_users = ProcessUsers::One("root".to_owned());
     config.runtimes.engine = Some(dir.join("no-engine.sock"));
     config.name = Some(name("fl-1"));
     config.interval = Duration::from_millis(200);

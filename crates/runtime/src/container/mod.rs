@@ -168,7 +168,7 @@ impl Runtime for ContainerRuntime {
         self.shared.halt(id, grace).boxed()
     }
 
-    fn access(&self, _: &ServiceSpec) -> Result<Access, RunError> {
+    fn access(&self, _: &Name, _: &ServiceSpec) -> Result<Access, RunError> {
         Ok(spec::ACCESS)
     }
 

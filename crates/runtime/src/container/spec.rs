@@ -163,6 +163,7 @@ mod tests {
         Launch {
             id: AssignmentId(Uid { epoch: Epoch::new(1, 2), counter: 3 }),
             incarnation: 4,
+            project: Name::new("default").unwrap(),
             name: "building/web/2".into(),
             wish: WishId(Uid { epoch: Epoch::new(1, 2), counter: 9 }),
             spec,

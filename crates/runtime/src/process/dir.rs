@@ -12,6 +12,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -102,7 +103,8 @@ impl InstanceDir {
 /// Those of the file system.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let next = path.with_extension("next");
-    fs::write(&next, serde_json::to_vec(value)?)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+    file.write_all(&serde_json::to_vec(value)?)?;
     fs::rename(next, path)
 }
 

@@ -16,6 +16,7 @@ pub mod cgroup;
 mod dir;
 mod exec;
 mod given;
+mod handover;
 mod lease;
 mod live;
 mod logs;
@@ -24,6 +25,7 @@ mod order;
 mod plan;
 pub(crate) mod proc;
 mod program;
+mod range;
 mod record;
 mod segments;
 mod session;
@@ -33,6 +35,7 @@ pub mod supervise;
 mod sys;
 mod terminal;
 mod user;
+mod users;
 mod watch;
 
 use std::io;
@@ -52,8 +55,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) use live::millis_of_core;
+pub use range::{UserRange, UserRangeError};
 pub use segments::LogLimits;
 pub use shell::{own_user, shell};
+pub use users::ProcessUsers;
 
 use crate::error::{RunError, Step};
 use crate::event::{EventKind, RuntimeEvent, Survivor};
@@ -66,6 +71,8 @@ use cgroup::Cgroups;
 use dir::InstanceDir;
 use live::{Live, Table};
 use nursery::Nursery;
+use plan::Plan;
+use users::Users;
 
 /// What the driver is told by the agent.
 #[derive(Clone, Debug)]
@@ -77,8 +84,9 @@ pub struct ProcessConfig {
     pub executable: PathBuf,
     /// A program that calls [`supervise::main`] with the arguments behind these.
     pub supervisor: (PathBuf, Vec<String>),
-    /// Runs programs of a root agent that name no `user:`.
-    pub process_user: String,
+    pub users: ProcessUsers,
+    /// Which project has which user.
+    pub users_file: PathBuf,
     pub logs: LogLimits,
     /// Processes and threads of one instance; 0: no limit.
     pub pids_max: u64,
@@ -96,6 +104,7 @@ pub struct ProcessRuntime {
 struct Shared {
     config: ProcessConfig,
     cgroups: Cgroups,
+    users: Users,
     nursery: Nursery,
     live: Table,
     events: mpsc::Sender<RuntimeEvent>,
@@ -113,10 +122,11 @@ impl ProcessConfig {
     #[must_use]
     pub fn new(root: PathBuf, executable: PathBuf) -> Self {
         Self {
+            users_file: root.with_file_name("process-users.json"),
             root,
             supervisor: (executable.clone(), vec!["__supervise".into()]),
             executable,
-            process_user: "nobody".into(),
+            users: ProcessUsers::default(),
             logs: LogLimits::default(),
             pids_max: 4096,
         }
@@ -132,7 +142,8 @@ impl ProcessRuntime {
         let dropped = CancellationToken::new();
         let watching = dropped.clone().drop_guard();
         let nursery = Nursery::new(config.supervisor.clone(), cgroups.refuges().to_vec());
-        let shared = Shared { config, cgroups, nursery, live: Table::default(), events, dropped };
+        let users = Users::new(config.users.clone(), config.users_file.clone());
+        let shared = Shared { config, cgroups, users, nursery, live: Table::default(), events, dropped };
         Self { shared: Arc::new(shared), _watching: watching }
     }
 
@@ -198,7 +209,7 @@ impl Runtime for ProcessRuntime {
     ) -> BoxFuture<'a, Result<(), RunError>> {
         let work = self.shared.dir(launch.id).work();
         let launch = launch.clone();
-        let check = move |shared: &Arc<Shared>| plan::task(&shared.config, &launch, &work).map(drop);
+        let check = move |shared: &Arc<Shared>| plan::task(shared, &launch, &work).map(drop);
         self.blocking(Step::Prepare, check).boxed()
     }
 
@@ -232,9 +243,14 @@ impl Runtime for ProcessRuntime {
         .boxed()
     }
 
-    fn access(&self, spec: &ServiceSpec) -> Result<Access, RunError> {
-        let identity = user::identity(spec.user.as_deref(), &self.shared.config.process_user)?;
+    fn access(&self, project: &Name, spec: &ServiceSpec) -> Result<Access, RunError> {
+        let identity = user::identity(project, spec.user.as_deref(), &self.shared.users)?;
         Ok(Access::Shared { owner: identity.map(|identity| (identity.uid, identity.gid)) })
+    }
+
+    fn access_now(&self, id: AssignmentId) -> Option<Access> {
+        let plan = dir::read_json::<Plan>(&self.shared.dir(id).plan()).ok()??;
+        Some(Access::Shared { owner: plan.task.identity.map(|identity| (identity.uid, identity.gid)) })
     }
 
     fn lease(&self, id: AssignmentId, until: Duration) -> BoxFuture<'_, Result<(), RunError>> {
@@ -350,7 +366,7 @@ impl Shared {
     fn usable(&self) -> Result<(), RunError> {
         let (supervisor, _) = &self.config.supervisor;
         supervisor.metadata().map(drop).map_err(RunError::file(Step::Start, supervisor))?;
-        user::identity(None, &self.config.process_user).map(drop)
+        user::usable(&self.users)
     }
 
     fn remove(&self, id: AssignmentId) -> Result<(), RunError> {

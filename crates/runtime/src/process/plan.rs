@@ -7,10 +7,10 @@ use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use serde::{Deserialize, Serialize};
 
-use super::ProcessConfig;
 use super::cgroup::{Group, Limits};
 use super::segments::LogLimits;
 use super::user::{self, Identity};
+use super::{ProcessConfig, Shared};
 use crate::error::RunError;
 use crate::launch::{Launch, PortMap};
 
@@ -52,11 +52,11 @@ pub(crate) struct Task {
 /// Where programs are looked for when the environment does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is to be run; looks at users and files, changes nothing.
+/// What is to be run; looks at users and files, and changes nothing but that a project gets its user.
 ///
 /// # Errors
 /// What the service asks for and this node does not have.
-pub(crate) fn task(config: &ProcessConfig, launch: &Launch, work: &Path) -> Result<Task, RunError> {
+pub(super) fn task(shared: &Shared, launch: &Launch, work: &Path) -> Result<Task, RunError> {
     let spec = &launch.spec;
     let word = spec.command.first().ok_or(RunError::NoCommand)?;
     if let Some(volume) = spec.volumes.iter().find(|volume| volume.source != volume.target) {
@@ -72,14 +72,14 @@ pub(crate) fn task(config: &ProcessConfig, launch: &Launch, work: &Path) -> Resu
         return Err(RunError::WorkDir { path: workdir, source });
     }
     let env = environment(launch, &workdir);
-    let program = super::program::find(word, &config.executable, &env["PATH"], &workdir)?;
+    let program = super::program::find(word, &shared.config.executable, &env["PATH"], &workdir)?;
     Ok(Task {
         program,
         command: spec.command.clone(),
         env,
         own_workdir: spec.workdir.is_none(),
         workdir,
-        identity: user::identity(spec.user.as_deref(), &config.process_user)?,
+        identity: user::identity(&launch.project, spec.user.as_deref(), &shared.users)?,
     })
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -126,7 +127,11 @@ impl Writer {
         let current = match &mut self.current {
             Some(current) => current,
             None => {
-                let file = File::options().create_new(true).append(true).open(path(&self.dir, self.next))?;
+                let file = File::options()
+                    .create_new(true)
+                    .append(true)
+                    .mode(0o600)
+                    .open(path(&self.dir, self.next))?;
                 self.next += 1;
                 self.current.insert(Current { file, size: 0, since: now })
             }

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,12 +13,12 @@ use holm_model::tunnel::{LogLine, LogStream};
 use super::Shared;
 use super::dir::{self, InstanceDir};
 use super::given;
+use super::handover;
 use super::lease;
 use super::live::Live;
 use super::nursery::OrderError;
 use super::order::{Answer, Failed, Hope, Order};
 use super::plan::{self, Plan, Task};
-use super::user::Identity;
 use super::watch;
 use crate::error::{RunError, Step};
 use crate::launch::Launch;
@@ -35,7 +35,7 @@ const ATTEMPTS: usize = 2;
 /// What could not be done; nothing runs then.
 pub(super) fn start(shared: &Arc<Shared>, launch: &Launch) -> Result<(), RunError> {
     let dir = shared.dir(launch.id);
-    let task = plan::task(&shared.config, launch, &dir.work())?;
+    let task = plan::task(shared, launch, &dir.work())?;
     make_dirs(&dir, &task)?;
     let lock = take_lock(&dir)?;
     for old in [dir.running(), dir.exit(), dir.lease()] {
@@ -62,21 +62,40 @@ pub(super) fn start(shared: &Arc<Shared>, launch: &Launch) -> Result<(), RunErro
     }
 }
 
-/// The agent's own files are for nobody else; the working directory is the user's.
+/// The agent's own files are for nobody else; the working directory is the user's, and nobody else gets there.
 fn make_dirs(dir: &InstanceDir, task: &Task) -> Result<(), RunError> {
-    let make = |path: &Path| DirBuilder::new().recursive(true).mode(0o711).create(path);
-    make(&dir.0).map_err(RunError::file(Step::Start, &dir.0))?;
+    let failed = |path: &Path| RunError::file(Step::Start, path);
+    if let Some(all) = dir.0.parent() {
+        make(all, 0o711, None).map_err(failed(all))?;
+    }
     let work = dir.work();
-    let own = || -> io::Result<()> {
-        make(&work)?;
-        let Some(Identity { uid, gid, .. }) = &task.identity else { return Ok(()) };
-        if fs::metadata(&work)?.uid() != *uid {
-            chown(&work, Some(*uid), Some(*gid))?;
-            fs::set_permissions(&work, fs::Permissions::from_mode(0o750))?;
+    match &task.identity {
+        None => {
+            make(&dir.0, 0o700, None).map_err(failed(&dir.0))?;
+            make(&work, 0o700, None).map_err(failed(&work))
         }
-        Ok(())
-    };
-    own().map_err(RunError::file(Step::Start, &work))
+        Some(user) => {
+            make(&dir.0, 0o710, Some(user.gid)).map_err(failed(&dir.0))?;
+            if !work.exists() {
+                make(&work, 0o700, None).map_err(failed(&work))?;
+            }
+            handover::give(&work, user).map_err(failed(&work))?;
+            let closed = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(&work, closed).map_err(failed(&work))
+        }
+    }
+}
+
+/// A directory of the agent's, with these rights whatever its umask is.
+fn make(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    if group.is_some() {
+        chown(path, None, group)?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 /// Held until the supervisor holds it, too, so there is no moment in which a second one could start.

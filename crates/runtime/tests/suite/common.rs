@@ -55,6 +55,7 @@ pub(crate) fn launch(runtime: &str, command: &[&str]) -> Launch {
     Launch {
         id: fresh_id(),
         incarnation: 1,
+        project: Name::new("default").unwrap(),
         name: "building/web/1".into(),
         wish: WishId(fresh_id().0),
         spec,

@@ -1,11 +1,12 @@
 //! The runtime `process`, with real programs and a real supervisor.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use holm_runtime::process::LogLimits;
-use holm_runtime::{End, Launch, LogOptions, Outcome, RunError, Runtime as _, SurvivorState};
+use holm_runtime::process::{LogLimits, ProcessUsers};
+use holm_runtime::{Access, End, Launch, LogOptions, Outcome, RunError, Runtime as _, SurvivorState};
 
 use crate::common::{
     self, Home, Processes, alive, exited, first_line, lines, notes, outputs, root, sh, until,
@@ -46,7 +47,15 @@ async fn a_root_agent_gives_up_its_rights_needs_root() {
     p.runtime.start(&nobody).await.unwrap();
     exited(&mut p.events, &nobody).await;
     let seen = lines(&p.runtime, nobody.id, LogOptions::default()).await;
-    assert_eq!(seen, ["o 65534", "o NoNewPrivs: 1", "o 0", "o 4", "o named"]);
+    let user: u32 = seen[0].strip_prefix("o ").unwrap().parse().unwrap();
+    assert!((2_010_000_000..=2_010_065_535).contains(&user), "{user}");
+    assert_eq!(seen[1..], ["o NoNewPrivs: 1", "o 0", "o 4", "o named"]);
+
+    let mut red = sh("id -u");
+    red.project = holm_model::name::Name::new("red").unwrap();
+    p.runtime.start(&red).await.unwrap();
+    exited(&mut p.events, &red).await;
+    assert_ne!(lines(&p.runtime, red.id, LogOptions::default()).await, [format!("o {user}")]);
 
     let mut other = sh("id -u; id -g");
     other.spec.user = Some("12345".into());
@@ -58,6 +67,35 @@ async fn a_root_agent_gives_up_its_rights_needs_root() {
     unknown.spec.user = Some("no-such-user".into());
     let error = p.runtime.start(&unknown).await.unwrap_err();
     assert!(matches!(error, RunError::User { .. }) && !error.retry(), "{error}");
+}
+
+/// As agents of before ran it, and as this one does from its next start on.
+#[tokio::test]
+async fn what_nobody_ran_is_handed_over_at_the_next_start_needs_root() {
+    if !root() {
+        return println!("skipped: needs root");
+    }
+    let p = Processes::configured(|config| config.users = ProcessUsers::One("nobody".into()));
+    let mut launch = sh("mkdir -p kept/deep; echo old >kept/deep/file; sleep 1000");
+    p.runtime.start(&launch).await.unwrap();
+    let file = p.home.of(&launch).join("work/kept/deep/file");
+    until("it has written", async || file.exists()).await;
+    let mut p = p.restarted();
+    p.runtime.survivors().await.unwrap();
+    let before = p.runtime.access_now(launch.id).unwrap();
+    assert_eq!(before, Access::Shared { owner: Some((65534, 65534)) }, "what runs goes on as whom it was");
+    p.runtime.halt(launch.id, GRACE).await.unwrap();
+    exited(&mut p.events, &launch).await;
+    launch.incarnation = 2;
+    launch.spec.command =
+        ["/bin/sh", "-c", "cat kept/deep/file; echo new >kept/deep/file"].map(str::to_owned).into();
+    p.runtime.start(&launch).await.unwrap();
+    exited(&mut p.events, &launch).await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let owner = std::fs::metadata(&file).unwrap().uid();
+    assert_eq!(text, "new\n");
+    assert_eq!(p.runtime.access_now(launch.id).unwrap(), Access::Shared { owner: Some((owner, owner)) });
+    assert_ne!(owner, 65534);
 }
 
 #[tokio::test]
