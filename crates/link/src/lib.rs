@@ -36,6 +36,7 @@ pub mod certificate;
 pub mod clock;
 pub mod credentials;
 pub mod dial;
+mod door;
 mod files;
 pub mod frame;
 pub mod identity;

@@ -5,8 +5,9 @@
 //! browsers show a dialogue. A client that offers both kinds is a member.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -15,13 +16,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::ahead::ReadAhead;
 use crate::clock::Clock;
-use crate::places::{Places, Share, neighbourhood};
+use crate::door::{Door, Guest};
+use crate::places::neighbourhood;
 use crate::session::Transport;
 pub use crate::tls::ServerCertificate;
 use crate::tls::{self, ALPN_BULK, ALPN_CONTROL};
@@ -34,7 +36,6 @@ pub struct Acceptor {
     http: Arc<ServerConfig>,
     policy: Arc<MemberPolicy>,
     clock: Clock,
-    handshakes: Places<IpAddr>,
     /// Of [`Self::serve`]: while it has no permit, further connections wait in the kernel.
     room: Arc<Semaphore>,
     limits: HandshakeLimits,
@@ -45,7 +46,8 @@ pub struct Acceptor {
 pub struct HandshakeLimits {
     /// Handshakes at one time; further connections wait in the kernel's queue.
     pub concurrent: usize,
-    /// Those of one address; further ones are closed, so that nobody shuts the door for others by standing in it.
+    /// Those of one address; a silent one gives way to the next, and where all are busy that is closed, so that
+    /// nobody shuts the door for others by standing in it.
     pub each: usize,
     /// For the ClientHello, and again for the rest of the handshake.
     pub time: Duration,
@@ -130,7 +132,6 @@ impl Acceptor {
             http: Arc::new(tls::http_server(certificate, &clock)?),
             policy,
             clock,
-            handshakes: Places::new(Share { each: limits.each, all: limits.concurrent }),
             room: Arc::new(Semaphore::new(limits.concurrent)),
             limits,
         })
@@ -138,10 +139,20 @@ impl Acceptor {
 
     /// Does the handshake of one connection.
     pub async fn accept<IO: Transport>(&self, io: IO) -> Result<Accepted<IO>, AcceptError> {
+        self.accept_from(io, &AtomicBool::new(false)).await
+    }
+
+    /// As [`Self::accept`]; it `spoke` when its ClientHello is there.
+    async fn accept_from<IO: Transport>(
+        &self,
+        io: IO,
+        spoke: &AtomicBool,
+    ) -> Result<Accepted<IO>, AcceptError> {
         let time = self.limits.time;
         let hello = LazyConfigAcceptor::new(HelloReader::default(), ReadAhead::new(io));
         let hello = timeout(time, hello).await.map_err(|_| AcceptError::HelloLate(time))?;
         let hello = hello.map_err(|e| gone_or(e, AcceptError::Hello))?;
+        spoke.store(true, Ordering::Relaxed);
         let member = hello.client_hello().alpn().is_some_and(|mut all| all.any(|a| Channel::of(a).is_some()));
         let config = if member { &self.members } else { &self.http };
         let stream = timeout(time, hello.into_stream(config.clone()).into_fallible());
@@ -163,6 +174,7 @@ impl Acceptor {
         H: Fn(Accepted<TcpStream>, SocketAddr) + Clone + Send + 'static,
     {
         let mut tasks = JoinSet::new();
+        let mut door = Door::new(self.limits.each, self.limits.concurrent);
         loop {
             while tasks.try_join_next().is_some() {}
             // The semaphore is never closed.
@@ -175,16 +187,18 @@ impl Acceptor {
                     continue;
                 }
             };
-            let Ok(place) = self.handshakes.take(Some(neighbourhood(address.ip()))) else {
+            let (from, since) = (neighbourhood(address.ip()), Instant::now());
+            if !door.room(from, since) {
                 tracing::debug!(%address, "A connection was closed: its address has many unfinished ones.");
                 continue;
-            };
-            let (acceptor, handle) = (self.clone(), handle.clone());
-            tasks.spawn(async move {
-                let _until_done = (permit, place);
+            }
+            let spoke = Arc::new(AtomicBool::new(false));
+            let (heard, acceptor, handle) = (Arc::clone(&spoke), self.clone(), handle.clone());
+            let task = tasks.spawn(async move {
+                let _until_done = permit;
                 // Only a matter of latency: a failure changes nothing else.
                 let _ = stream.set_nodelay(true);
-                match acceptor.accept(stream).await {
+                match acceptor.accept_from(stream, &heard).await {
                     Ok(accepted) => handle(accepted, address),
                     Err(AcceptError::Gone) => {}
                     Err(error) => {
@@ -193,6 +207,7 @@ impl Acceptor {
                     }
                 }
             });
+            door.enter(from, Guest { task, since, spoke });
         }
     }
 

@@ -228,6 +228,26 @@ async fn a_flood_of_silent_connections_does_not_keep_members_out() {
 }
 
 #[tokio::test]
+async fn who_stands_silent_in_the_door_gives_way_at_the_same_address() {
+    let authority = sea();
+    let server = credentials(&authority, "holm://sea", Usage::Server, day(0));
+    let certificate = ServerCertificate::new(&server).unwrap();
+    let policy = members_of(&authority, "holm://sea", &Revocations::default());
+    // Nobody's patience ends within the test.
+    let limits = HandshakeLimits { concurrent: 64, each: 32, time: Duration::from_secs(600) };
+    let acceptor = Arc::new(Acceptor::new(&certificate, policy, clock(), limits).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(acceptor.serve(listener, |_, _| {}));
+    let mut flood = Vec::new();
+    for _ in 0..300 {
+        flood.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    let member = credentials(&authority, "holm://sea/n1", Usage::Client, day(0));
+    soon(dialer(&member).connect(&address.to_string(), Channel::Control)).await.unwrap();
+}
+
+#[tokio::test]
 async fn who_stands_in_the_door_does_not_shut_it_for_other_addresses() {
     let authority = sea();
     let server = credentials(&authority, "holm://sea", Usage::Server, day(0));
