@@ -150,11 +150,25 @@ impl Authority {
     /// A certificate for a member below this authority, for this authority's own orchestrator (whose identity
     /// is the authority's), or for an instance.
     pub fn sign_leaf(&self, csr: &[u8], leaf: &Leaf, now: UnixTime) -> Result<Issued, SignError> {
+        self.sign_leaf_since(csr, leaf, now, now)
+    }
+
+    /// As [`Self::sign_leaf`], good since an earlier time: for those whose clock is behind `now`.
+    ///
+    /// # Errors
+    /// As for [`Self::sign_leaf`].
+    pub fn sign_leaf_since(
+        &self,
+        csr: &[u8],
+        leaf: &Leaf,
+        since: UnixTime,
+        now: UnixTime,
+    ) -> Result<Issued, SignError> {
         if !leaf.usage.may_sign(&self.identity, &leaf.identity) {
             return Err(self.not_below(&leaf.identity));
         }
         let until = self.until(now, leaf.validity)?;
-        let (mut params, serial) = params(&leaf.identity, now, until)?;
+        let (mut params, serial) = params(&leaf.identity, since.min(now), until)?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         if leaf.usage.allows_client() {

@@ -113,6 +113,14 @@ impl Clock {
         self.local.now().max(self.platform())
     }
 
+    /// The earlier of the two, if the local clock is not evidently wrong for a sea that was `founded` then: those
+    /// who have heard no platform time judge by such a clock.
+    #[must_use]
+    pub fn earliest(&self, founded: UnixTime) -> UnixTime {
+        let (local, now) = (self.local.now(), self.now());
+        if local >= founded { local.min(now) } else { now }
+    }
+
     /// The platform time as far as it was heard.
     #[must_use]
     pub fn platform(&self) -> UnixTime {

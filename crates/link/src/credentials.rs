@@ -114,7 +114,8 @@ impl Credentials {
         &self.root
     }
 
-    pub(crate) const fn not_before(&self) -> UnixTime {
+    #[must_use]
+    pub const fn not_before(&self) -> UnixTime {
         self.leaf.not_before
     }
 

@@ -22,6 +22,7 @@ use crate::config::{Config, Role};
 use crate::effects::add_to;
 use crate::keys::{self, ClusterKeys, KeysError, Signer};
 use crate::shell::StartError;
+use crate::upkeep::Due;
 
 /// The key of the row of [`Table::Meta`] that says which sea the store is of.
 const SEA: &str = "sea";
@@ -50,8 +51,8 @@ pub(crate) struct Parent {
 pub(crate) struct Face {
     pub(crate) certificate: ServerCertificate,
     pub(crate) names: Vec<ServerName>,
-    /// When the certificate is due for renewal, and when it ends.
-    pub(crate) renew_at: UnixTime,
+    pub(crate) due: Due,
+    /// When the certificate ends.
     pub(crate) expires_at: UnixTime,
     pub(crate) acceptor: Acceptor,
 }
@@ -97,8 +98,8 @@ impl Ground {
             rejoin_window: config.limits.rejoin_window,
         };
         let acceptor = Acceptor::new(&certificate, policy, self.clock.clone(), HandshakeLimits::default())?;
-        let (renew_at, expires_at) = (credentials.renew_at(), credentials.expires_at());
-        Ok(Face { certificate, names, renew_at, expires_at, acceptor })
+        let (due, expires_at) = (Due::of(&credentials), credentials.expires_at());
+        Ok(Face { certificate, names, due, expires_at, acceptor })
     }
 
     /// The status before anything has happened.

@@ -230,6 +230,11 @@ impl Signer {
         self.clock.now()
     }
 
+    /// By the clocks of those who call us and know no platform time: it may be far ahead, since our clock once was.
+    pub(crate) fn earliest(&self) -> UnixTime {
+        self.clock.earliest(self.root().since())
+    }
+
     /// A new key and certificate for our own server.
     pub(crate) fn server(&self, names: &[ServerName]) -> Result<Credentials, ServerCertificateError> {
         let request = CredentialRequest::new()?;
@@ -239,7 +244,7 @@ impl Signer {
             names: names.to_vec(),
             validity: self.life.saturating_mul(SERVER_LIVES),
         };
-        let issued = self.authority.sign_leaf(request.csr(), &leaf, self.now())?;
+        let issued = self.authority.sign_leaf_since(request.csr(), &leaf, self.earliest(), self.now())?;
         Ok(request.install(issued.chain, self.root().clone())?)
     }
 
@@ -290,8 +295,35 @@ fn der<C: AsRef<[u8]>>(chain: &[C]) -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use holm_link::clock::LocalClock;
+
     use super::*;
     use crate::config::CERTIFICATE_LIFE;
+
+    /// A sea of now, at a root whose platform time is `days` ahead of its clock.
+    fn ahead(days: u64) -> (Signer, UnixTime, UnixTime) {
+        let authority = Authority::create_sea("sea", UnixTime::now()).unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs() + 1));
+        let later = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs() + days * 24 * 3600));
+        let clock = Clock::new(LocalClock::told(move || now), later);
+        (Signer::new(authority, clock, CERTIFICATE_LIFE), now, later)
+    }
+
+    #[test]
+    fn a_root_whose_clock_was_ahead_shuts_nobody_out() {
+        let (signer, now, later) = ahead(60);
+        let own = signer.server(&[]).unwrap();
+        assert!(own.not_before() <= now, "for those whose clock is right");
+        assert!(own.expires_at() > later, "and for those who heard the platform time");
+    }
+
+    #[test]
+    fn a_clock_that_is_evidently_wrong_dates_no_certificate() {
+        let (signer, _, later) = ahead(60);
+        let clock = Clock::new(LocalClock::told(|| UnixTime::since_unix_epoch(Duration::ZERO)), later);
+        let signer = Signer { clock, ..signer };
+        assert!(signer.earliest() >= later);
+    }
 
     #[test]
     fn a_sea_is_made_once_and_a_lost_one_is_not_made_anew() {

@@ -255,7 +255,7 @@ impl Shell {
             .uplink
             .take()
             .map(|uplink| tokio::spawn(uplink.run(self.inputs.clone(), self.router.clone(), asked.clone())));
-        let Face { certificate, names, renew_at, acceptor, .. } = self.face;
+        let Face { certificate, names, due, acceptor, .. } = self.face;
         let (acceptor, links, clock) = (Arc::new(acceptor), Arc::clone(&self.links), self.signer.clock());
         let is_root = matches!(self.config.role, Role::Root { .. });
         let members =
@@ -265,7 +265,7 @@ impl Shell {
                 serve::port(self.doors.port, acceptor, members, Arc::clone(&on_http)),
                 serve::unix(self.doors.unix, Arc::clone(&on_http)),
                 serve::plain(self.doors.plain, on_http),
-                upkeep::renew_certificate(&self.signer, &certificate, &names, &self.meter, renew_at),
+                upkeep::renew_certificate(&self.signer, &certificate, &names, &self.meter, due),
                 upkeep::tell_time(clock, is_root, &self.links),
                 clock.keep(&self.config.data_dir),
                 upkeep::prune(self.handle.store(), self.config.limits.history),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use holm_link::UnixTime;
 use holm_link::authority::ServerName;
 use holm_link::clock::Clock;
+use holm_link::credentials::Credentials;
 use holm_link::listen::ServerCertificate;
 use holm_model::time::Time;
 use holm_store::{Keep, Store};
@@ -21,26 +22,44 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Milliseconds for which changes are kept: 30 days.
 const KEPT: i64 = 30 * 24 * 3600 * 1000;
 
-/// A new server certificate at two thirds of the old one's life. It is signed here, so nobody is asked.
-/// Ends when it is dropped.
+/// When our server's certificate is replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    /// Before that it is not good yet: the clock was set back.
+    since: UnixTime,
+    renew_at: UnixTime,
+}
+
+impl Due {
+    pub(crate) fn of(credentials: &Credentials) -> Self {
+        Self { since: credentials.not_before(), renew_at: credentials.renew_at() }
+    }
+
+    fn has_come(self, signer: &Signer) -> bool {
+        signer.now() >= self.renew_at || signer.earliest() < self.since
+    }
+}
+
+/// A new server certificate at two thirds of the old one's life, or when its time is not there yet. It is signed
+/// here, so nobody is asked. Ends when it is dropped.
 pub(crate) async fn renew_certificate(
     signer: &Signer,
     certificate: &ServerCertificate,
     names: &[ServerName],
     meter: &Meter,
-    mut renew_at: UnixTime,
+    mut due: Due,
 ) {
     loop {
-        let left = renew_at.as_secs().saturating_sub(signer.now().as_secs());
+        let left = due.renew_at.as_secs().saturating_sub(signer.now().as_secs());
         tokio::time::sleep(Duration::from_secs(left).min(LOOK)).await;
-        if signer.now() < renew_at {
+        if !due.has_come(signer) {
             continue;
         }
         match renew(signer, certificate, names) {
             Ok((next, expires)) => {
                 meter.server_expires_at(expires);
                 tracing::info!("Our server's certificate was renewed.");
-                renew_at = next;
+                due = next;
             }
             Err(reason) => {
                 tracing::error!(reason, "Our server's certificate was not renewed; trying again.");
@@ -55,10 +74,10 @@ fn renew(
     signer: &Signer,
     certificate: &ServerCertificate,
     names: &[ServerName],
-) -> Result<(UnixTime, UnixTime), String> {
+) -> Result<(Due, UnixTime), String> {
     let credentials = signer.server(names).map_err(|e| describe(&e))?;
     certificate.replace(&credentials).map_err(|e| describe(&e))?;
-    Ok((credentials.renew_at(), credentials.expires_at()))
+    Ok((Due::of(&credentials), credentials.expires_at()))
 }
 
 /// Tells members the platform time. A root makes it: its local clock is the sea's. Ends when it is
@@ -81,5 +100,35 @@ pub(crate) async fn prune(store: &Store, rows: u64) {
             tracing::warn!(reason = describe(&error), "The history was not shortened; trying again.");
         }
         tokio::time::sleep(HOUR).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use holm_link::authority::Authority;
+    use holm_link::clock::LocalClock;
+
+    use super::*;
+    use crate::config::CERTIFICATE_LIFE;
+
+    #[test]
+    fn a_certificate_of_a_clock_that_was_set_back_is_replaced() {
+        static NOW: AtomicU64 = AtomicU64::new(0);
+        let days = 60 * 24 * 3600;
+        let founded = UnixTime::now();
+        NOW.store(founded.as_secs() + 1 + days, Ordering::Relaxed);
+        let local =
+            LocalClock::told(|| UnixTime::since_unix_epoch(Duration::from_secs(NOW.load(Ordering::Relaxed))));
+        let clock = Clock::new(local, founded);
+        let signer =
+            Signer::new(Authority::create_sea("sea", founded).unwrap(), clock.clone(), CERTIFICATE_LIFE);
+        clock.vouch();
+        let due = Due::of(&signer.server(&[]).unwrap());
+        assert!(!due.has_come(&signer));
+        NOW.fetch_sub(days, Ordering::Relaxed);
+        assert!(due.has_come(&signer), "whose clock is right takes it for one of the future");
+        assert!(!Due::of(&signer.server(&[]).unwrap()).has_come(&signer));
     }
 }
