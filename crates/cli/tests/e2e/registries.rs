@@ -11,6 +11,14 @@ const IMAGE: &str = "holm-test:1";
 const USERS: &str = "holm:$2y$05$dReRZdfVodSIDqb9HiHtNeYx7pM4Fgn6nsgREZ9NLCm43idZbRdGu\n";
 const PASSWORD: &str = "k4rotte";
 
+const PLAIN: &str = "holm-test:plain";
+
+fn docker_at(engine: &str, words: &[&str]) -> std::process::Command {
+    let mut call = command("docker");
+    call.args(["-H", engine]).args(words);
+    call
+}
+
 /// A registry that lets nobody in without a password, and the engine's word on it.
 struct Registry {
     child: Child,
@@ -53,6 +61,12 @@ impl Registry {
         docker(&["tag", IMAGE, &self.image], "");
         docker(&["push", "-q", &self.image], "");
         self.forget();
+    }
+
+    /// Nobody answers there from now on.
+    fn stop(&self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGKILL).unwrap();
     }
 
     /// The engine has it no more.
@@ -102,11 +116,40 @@ fn an_image_behind_a_login_is_pulled_with_it_only_needs_engine_needs_registry() 
     secret("pull", "holm", PASSWORD);
     sea.deploy(&manifest("known", &registry.image, "    registry: pull\n"));
     sea.running("known", 1);
+    // That the node has it now gives it to no other project, until that has proved its own right.
+    let red = |name: &str, more: &str| {
+        let apply = sea.call_at("root", &["apply", "-p", "red", "-"]);
+        run(apply, &manifest(name, &registry.image, more)).done();
+    };
+    sea.holm(&["project", "create", "red"]).done();
+    red("foreign", "");
+    let all = sea.until("foreign", "FAILED", |all| all.iter().any(|i| i.state == "FAILED"));
+    assert!(all[0].reason.contains("pulled with a login of another project"), "{all:#?}");
+    run(sea.call_at("root", &["secret", "set", "own", "-p", "red", "--registry-user", "holm"]), PASSWORD)
+        .done();
+    red("proved", "    registry: own\n");
+    sea.running("proved", 1);
     // A login that was wrong is mended by another value.
     secret("wrong", "holm", PASSWORD);
     sea.holm(&["restart", "stranger"]).done();
     sea.running("stranger", 1);
-    for name in ["nobody", "stranger", "known"] {
+    // An image of this machine's own.
+    let docker = |words: &[&str]| run(docker_at(&engine, words), "").done().line().to_owned();
+    let made = docker(&["create", IMAGE, "true"]);
+    docker(&["commit", "--change", "LABEL plain=1", &made, PLAIN]);
+    docker(&["rm", &made]);
+    // Once proved, it needs no registry; nor does what was never behind a login.
+    registry.stop();
+    for name in ["remembered", "plain"] {
+        let image = if name == "plain" { PLAIN } else { &registry.image };
+        sea.deploy(&manifest(name, image, ""));
+        sea.running(name, 1);
+    }
+    for name in ["nobody", "stranger", "known", "remembered", "plain"] {
         sea.holm(&["delete", "application", name, "--wait"]).done();
+    }
+    docker(&["rmi", PLAIN]);
+    for name in ["foreign", "proved"] {
+        sea.holm(&["delete", "application", name, "-p", "red", "--wait"]).done();
     }
 }

@@ -8,31 +8,98 @@ use bollard::errors::Error;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::TryStreamExt as _;
 use holm_model::content::RegistryLogin;
+use holm_model::name::Name;
 
 use super::engine::status;
-use super::ledger::{Ledger, Thing};
+use super::ledger::{Ledger, Shelf, Thing};
 use crate::error::{RunError, Step};
 use crate::launch::Progress;
 use crate::runtime::OnProgress;
 
-/// Pulls `image` unless the engine has it.
+/// Who wants an image, and how they prove their right to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim<'a> {
+    pub(super) project: &'a Name,
+    pub(super) login: Option<&'a RegistryLogin>,
+}
+
+/// Pulls `image` unless the engine has it, and `claim` has a right to what it has.
+///
+/// An image that was once pulled with a login is not everybody's because it lies here: another project asks the
+/// registry itself, once. What nobody pulled with a login needs no registry.
 ///
 /// # Errors
 /// The registry's answer.
 pub(super) async fn ensure(
     client: &Docker,
     image: &str,
-    login: Option<&RegistryLogin>,
+    claim: Claim<'_>,
     ledger: &Ledger,
     progress: OnProgress<'_>,
 ) -> Result<(), RunError> {
-    match client.inspect_image(image).await {
-        Ok(_) => return Ok(()),
-        Err(error) if status(Some(&error)) == Some(404) => {}
-        Err(error) => return Err(missing(image, &error)),
+    let there = id(client, image).await?;
+    if let Some(there) = &there {
+        let private = ledger.has(Shelf::Private, image) || ledger.has(Shelf::Private, there);
+        if !private || ledger.has(Shelf::Right, &right(there, claim.project)) {
+            return Ok(());
+        }
+    } else {
+        note(ledger, Thing::Image, image)?;
     }
-    let noted = ledger.note(Thing::Image, image);
-    noted.map_err(|source| RunError::System { step: Step::Prepare, source })?;
+    // Before the pull: a crash in between leaves no image that everybody may use.
+    let known = ledger.has(Shelf::Private, image);
+    if claim.login.is_some() {
+        note(ledger, Shelf::Private, image)?;
+    }
+    let pulled = pull(client, image, claim.login, progress).await;
+    if pulled.is_err() && claim.login.is_some() && !known {
+        ledger.forget(Shelf::Private, image);
+    }
+    pulled.map_err(|error| if there.is_some() { unproved(error) } else { error })?;
+    let Some(there) = id(client, image).await? else { return Ok(()) };
+    if claim.login.is_some() {
+        note(ledger, Shelf::Right, &right(&there, claim.project))?;
+        note(ledger, Shelf::Private, &there)
+    } else {
+        // The registry gives it to anybody.
+        [image, &there].iter().for_each(|public| ledger.forget(Shelf::Private, public));
+        Ok(())
+    }
+}
+
+/// The node has the image, and could not find out whether this project may have it.
+fn unproved(error: RunError) -> RunError {
+    let RunError::ImageMissing { image, answer } = error else { return error };
+    let answer = format!(
+        "{answer} (it is here already, pulled with a login of another project; name one of yours with `registry:`)"
+    );
+    RunError::ImageMissing { image, answer }
+}
+
+fn right(image: &str, project: &Name) -> String {
+    format!("{image} {project}")
+}
+
+fn note(ledger: &Ledger, shelf: impl Into<Shelf>, name: &str) -> Result<(), RunError> {
+    let noted = ledger.note(shelf, name);
+    noted.map_err(|source| RunError::System { step: Step::Prepare, source })
+}
+
+/// Of the image that the engine has under this name.
+async fn id(client: &Docker, image: &str) -> Result<Option<String>, RunError> {
+    match client.inspect_image(image).await {
+        Ok(found) => Ok(Some(found.id.unwrap_or_else(|| image.to_owned()))),
+        Err(error) if status(Some(&error)) == Some(404) => Ok(None),
+        Err(error) => Err(missing(image, &error)),
+    }
+}
+
+async fn pull(
+    client: &Docker,
+    image: &str,
+    login: Option<&RegistryLogin>,
+    progress: OnProgress<'_>,
+) -> Result<(), RunError> {
     let (repository, tag) = split(image);
     let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag).build();
     let mut pull = client.create_image(Some(options), None, login.map(credentials));

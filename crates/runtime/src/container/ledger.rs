@@ -1,4 +1,5 @@
-//! What Holm has brought to an engine beside containers: images that it pulled, volumes that it made.
+//! What Holm has brought to an engine beside containers: images that it pulled, volumes that it made; and which
+//! images took a login, and who had one.
 //!
 //! An engine can label neither. A file per thing, written before the engine is asked, so that a crash in between
 //! forgets nothing; whatever somebody else brought is never in it.
@@ -20,6 +21,16 @@ pub(super) enum Thing {
     Volume,
 }
 
+/// Where a note is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shelf {
+    Brought(Thing),
+    /// The name or the id of an image that was pulled with a login.
+    Private,
+    /// The id of such an image, and a project that has proved its own right to it.
+    Right,
+}
+
 // === impl Ledger ===
 
 impl Ledger {
@@ -31,8 +42,8 @@ impl Ledger {
     ///
     /// # Errors
     /// When the disk takes no writes.
-    pub(super) fn note(&self, thing: Thing, name: &str) -> io::Result<()> {
-        let Some(path) = self.path(thing, name) else { return Ok(()) };
+    pub(super) fn note(&self, shelf: impl Into<Shelf>, name: &str) -> io::Result<()> {
+        let Some(path) = self.path(shelf, name) else { return Ok(()) };
         if read(&path).is_some() {
             return Ok(());
         }
@@ -43,23 +54,27 @@ impl Ledger {
         file.sync_all()
     }
 
-    pub(super) fn forget(&self, thing: Thing, name: &str) {
-        if let Some(path) = self.path(thing, name) {
+    pub(super) fn has(&self, shelf: impl Into<Shelf>, name: &str) -> bool {
+        self.path(shelf, name).and_then(|path| read(&path)).is_some()
+    }
+
+    pub(super) fn forget(&self, shelf: impl Into<Shelf>, name: &str) {
+        if let Some(path) = self.path(shelf, name) {
             // What stays is looked for again, and is not there.
             let _ = fs::remove_file(path);
         }
     }
 
     pub(super) fn all(&self, thing: Thing) -> Vec<String> {
-        let dir = self.0.iter().map(|dir| dir.join(thing.word()));
+        let dir = self.0.iter().map(|dir| dir.join(Shelf::from(thing).word()));
         let files = dir.flat_map(fs::read_dir).flatten().flatten();
         let mut names: Vec<String> = files.filter_map(|file| read(&file.path())).collect();
         names.sort();
         names
     }
 
-    fn path(&self, thing: Thing, name: &str) -> Option<PathBuf> {
-        Some(self.0.as_ref()?.join(thing.word()).join(hash(name)))
+    fn path(&self, shelf: impl Into<Shelf>, name: &str) -> Option<PathBuf> {
+        Some(self.0.as_ref()?.join(shelf.into().word()).join(hash(name)))
     }
 }
 
@@ -71,6 +86,24 @@ fn read(path: &Path) -> Option<String> {
 
 fn hash(name: &str) -> String {
     short_hash(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+// === impl Shelf ===
+
+impl From<Thing> for Shelf {
+    fn from(thing: Thing) -> Self {
+        Self::Brought(thing)
+    }
+}
+
+impl Shelf {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Brought(thing) => thing.word(),
+            Self::Private => "private",
+            Self::Right => "right",
+        }
+    }
 }
 
 // === impl Thing ===

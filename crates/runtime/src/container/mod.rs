@@ -46,6 +46,7 @@ use crate::reading::Reading;
 use crate::runtime::{OnProgress, Runtime};
 use crate::stream::{Exec, LogLines, LogOptions};
 use engine::{Engine, status};
+use image::Claim;
 use ledger::Ledger;
 use presence::Presence;
 
@@ -153,9 +154,9 @@ impl Runtime for ContainerRuntime {
     ) -> BoxFuture<'a, Result<(), RunError>> {
         async move {
             let image = launch.spec.image.as_deref().ok_or(RunError::NoImage)?;
-            let login = launch.given.registry.as_ref();
+            let claim = Claim { project: &launch.project, login: launch.given.registry.as_ref() };
             let client = self.shared.engine.client(Step::Prepare).await?;
-            image::ensure(client, image, login, &self.shared.ledger, progress).await
+            image::ensure(client, image, claim, &self.shared.ledger, progress).await
         }
         .boxed()
     }
