@@ -101,7 +101,8 @@ fn hash(text: &str) -> Result<String, &'static str> {
 }
 
 async fn verify(client: &Client, head: Option<&str>, output: Output) -> Result<(), Failure> {
-    let proof = client.verify_audit(head).await?;
+    let noted = head;
+    let proof = client.verify_audit(noted).await?;
     let AuditProofView { checked, head, fault } = &proof;
     let Some(fault) = fault else {
         return output.print(&proof, || {
@@ -111,8 +112,12 @@ async fn verify(client: &Client, head: Option<&str>, output: Output) -> Result<(
     if matches!(output.format, Format::Json | Format::Yaml) {
         output.print(&proof, String::new)?;
     }
+    let restored = match noted {
+        Some(_) => "the store was restored from a backup that is older than this head, or ",
+        None => "",
+    };
     Err(Failure::new(format!("the audit log is broken: {}", crate::output::clean(fault)))
-        .hint("somebody has changed the store by hand, or it is damaged; compare with an export (`holm audit -o jsonl`) or a backup"))
+        .hint(format!("{restored}somebody has changed the store by hand, or it is damaged; compare with an export (`holm audit -o jsonl`) or a backup")))
 }
 
 // === impl List ===

@@ -1,6 +1,6 @@
 //! `holm secret` and `holm file`: what instances are given beside their specification.
 
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -209,13 +209,17 @@ fn login(server: Option<String>, user: String, password: Vec<u8>) -> Result<Vec<
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|e| Failure::from_error(format!("cannot read {}", path.display()), &e))
+    let failed = |e: std::io::Error| Failure::from_error(format!("cannot read {}", path.display()), &e);
+    at_most(std::fs::File::open(path).map_err(failed)?).map_err(failed)
 }
 
-/// One byte more than may be there: the orchestrator says what is too much.
 fn stdin() -> Result<Vec<u8>, Failure> {
+    at_most(std::io::stdin()).map_err(|e| Failure::from_error("cannot read standard input", &e))
+}
+
+/// A little more than may be there: the orchestrator says what is too much, and closes what is much more.
+fn at_most(from: impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let most = MOST_BYTES as u64 + 2;
-    let done = std::io::stdin().take(most).read_to_end(&mut bytes);
-    done.map(|_| bytes).map_err(|e| Failure::from_error("cannot read standard input", &e))
+    from.take(MOST_BYTES as u64 + 2).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

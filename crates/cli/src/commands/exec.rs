@@ -4,14 +4,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Project, attached};
+use super::{Project, attached, pick};
 use crate::connect::At;
 use crate::failure::Failure;
-use crate::resolve;
 
 #[derive(Args, Debug)]
 pub(crate) struct Exec {
-    /// An id, the start of one, or a slot as in `app/web/2`
+    /// An id, the start of one, a slot as in `app/web/2`, or `app/web` where only one runs
     instance: String,
     /// In a terminal of its own: for shells and whatever draws
     #[arg(short, long)]
@@ -30,8 +29,8 @@ pub(crate) async fn run(At { args, connect }: At<Exec>) -> Result<ExitCode, Fail
     let terminal = args.tty.then(|| attached::terminal("leave out -t")).transpose()?;
     let client = connect.client()?;
     let project = args.project.of(&connect)?;
-    let instance = resolve::instance(&client, &project, &args.instance).await?;
-    // Only instances with an id are resolved.
+    let instance = pick::one(&client, &project, &args.instance).await?;
+    // Only instances with an id are picked.
     let id = instance.id.unwrap_or_default();
     let command = match &terminal {
         Some(terminal) => client.exec_in_terminal(&id, &args.command, terminal).await?,

@@ -31,8 +31,10 @@ fn set(sea: &Sea, words: &[&str], value: &str) -> Ran {
 
 fn given() -> Sea {
     let sea = sea().cluster("vienna", &["fl-1"]).start();
-    run(sea.call_at("root", &["apply", "-"]), GIVEN)
-        .refused(1, &["services.web.secrets.db", "holm secret set db"]);
+    run(sea.call_at("root", &["apply", "-"]), GIVEN).refused(
+        1,
+        &["services.web.secrets.db", "holm secret set db", "holm secret set tls", "holm file set conf"],
+    );
     for name in ["db", "tls"] {
         set(&sea, &["secret", "set", name], &format!("{VALUE}\n"));
     }
@@ -93,7 +95,7 @@ fn a_secret_reaches_an_instance_two_tiers_deep_and_lies_nowhere_in_the_clear() {
     assert!(!dir.starts_with(sea.data("fl-1")));
     // A command beside it has the same.
     let seen =
-        sea.holm(&["exec", "shop/web/0", "--", "sh", "-c", "cat $HOLM_SECRETS/tls; echo; echo $DB_PASSWORD"]);
+        sea.holm(&["exec", "shop/web", "--", "sh", "-c", "cat $HOLM_SECRETS/tls; echo; echo $DB_PASSWORD"]);
     assert_eq!(seen.done().stdout, format!("{VALUE}\n{VALUE}\n"));
     nowhere(&sea);
     for words in [
@@ -108,6 +110,8 @@ fn a_secret_reaches_an_instance_two_tiers_deep_and_lies_nowhere_in_the_clear() {
     let listed: Vec<Value> = sea.holm(&["secret", "ls", "-o", "json"]).done().json();
     assert_eq!((&listed[0]["name"], &listed[0]["used_by"][0]), (&"db".into(), &"shop/web".into()));
     sea.holm(&["secret", "rm", "db"]).refused(1, &["used by `shop/web`"]);
+    let much = sea.file("much", &"x".repeat(3 << 20)).display().to_string();
+    sea.holm(&["secret", "set", "much", "--from-file", &much]).refused(1, &["65536 bytes"]);
     // Another value restarts it; the same one does not.
     set(&sea, &["secret", "set", "db"], VALUE);
     set(&sea, &["secret", "set", "tls"], OTHER);

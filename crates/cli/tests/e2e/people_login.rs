@@ -255,8 +255,9 @@ fn contexts_are_chosen_by_flag_variable_and_use() {
     let ada = Person::first(&one, "ada");
     let typed = format!("{PASSWORD}\n");
     let link = other.data("root").join("setup-link").display().to_string();
+    let first = other.file("first-password", &typed).display().to_string();
     let setup = ["login", "--setup-file", &link, "--name", "ada", "--context", "other", "--project", "blue"];
-    ada.types(&setup, &typed).done();
+    ada.types(&[&setup[..], &["--new-password-file", &first]].concat(), "").done();
     let sea_of = |call: Command| run(call, "").done().json::<Value>()["fingerprint"].clone();
     let status = ["status", "-o", "json"];
     assert_eq!(

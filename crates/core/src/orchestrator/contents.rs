@@ -92,18 +92,22 @@ impl Orchestrator {
         }
     }
 
-    /// Refuses an application that names what its project does not have.
+    /// Refuses an application that names what its project does not have; names all of it.
     pub(super) fn check_contents(&self, project: &Name, application: &Application) -> Result<(), Refusal> {
+        let mut absent = Vec::new();
         for (service, wanted) in &application.services {
             for key in wanted.spec.given(project) {
                 if self.content(&key).is_none() {
                     let place = format!("services.{service}.{}s.{}", key.kind.word(), key.name);
-                    return Err(missing(&place, &key));
+                    absent.push(missing(&place, &key));
                 }
             }
             let Some(key) = wanted.spec.registry_key(project) else { continue };
             let place = format!("services.{service}.registry");
-            let content = self.content(&key).ok_or_else(|| missing(&place, &key))?;
+            let Some(content) = self.content(&key) else {
+                absent.push(missing(&place, &key));
+                continue;
+            };
             RegistryLogin::parse(&content.bytes).map_err(|reason| {
                 Refusal::Invalid(format!(
                     "{place}: the secret `{}` is no login of a registry: {reason}",
@@ -111,7 +115,7 @@ impl Orchestrator {
                 ))
             })?;
         }
-        Ok(())
+        if absent.is_empty() { Ok(()) } else { Err(Refusal::Invalid(absent.join("; "))) }
     }
 
     /// `application/service` of those that name it.
@@ -195,11 +199,11 @@ impl Orchestrator {
     }
 }
 
-fn missing(place: &str, key: &ContentKey) -> Refusal {
+fn missing(place: &str, key: &ContentKey) -> String {
     let (kind, project, name) = (key.kind.word(), &key.project, &key.name);
-    Refusal::Invalid(format!(
+    format!(
         "{place}: project `{project}` has no {kind} `{name}`; make it first: `holm {kind} set {name} -p {project}`"
-    ))
+    )
 }
 
 // === impl ContentRow ===

@@ -35,8 +35,8 @@ pub(crate) struct Login {
     /// A file with your password; without it, it is asked for, or is the next line of standard input
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// A file with the new password, where the present one has to be changed
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["setup", "setup_file"])]
+    /// A file with the new password, where the present one has to be changed, or the first one is set
+    #[arg(long, value_name = "FILE")]
     new_password_file: Option<PathBuf>,
     /// The fingerprint that the orchestrator prints when it starts; without it, it is shown and asked about
     #[arg(long, value_name = "HEX")]

@@ -56,7 +56,9 @@ pub(super) async fn set_up(
 ) -> Result<SessionCreated, Failure> {
     let name = name(goal, "Name of the first administrator: ")?;
     let name = Name::new(&name).map_err(|e: NameError| Failure::wrong_use(e))?;
-    let password = match &login.password_file {
+    // There is none before: whichever way it is said, it is the new one.
+    let file = login.new_password_file.as_ref().or(login.password_file.as_ref());
+    let password = match file {
         Some(file) => secret::password(file)?,
         None => prompt::hidden_twice("A password for them, ten characters at least: ")?,
     };

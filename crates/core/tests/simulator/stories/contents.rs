@@ -71,6 +71,9 @@ fn what_is_not_there_is_refused_and_what_is_used_stays() {
         refusal.to_string(),
         "services.web.secrets.db: project `default` has no secret `db`; make it first: `holm secret set db -p default`"
     );
+    let two = app("shop").service("web", steady().secret("db"), 1).service("api", steady().secret("tls"), 1);
+    let refusal = fleet.command(0, apply(two)).unwrap_err().to_string();
+    assert!(refusal.contains("secret set db") && refusal.contains("secret set tls"), "{refusal}");
     set(&mut fleet, "secret/default/db", b"one");
     fleet.apply(app("shop").service("web", steady().secret("db"), 1));
     let key: ContentKey = "secret/default/db".parse().unwrap();
