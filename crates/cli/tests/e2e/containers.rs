@@ -149,6 +149,75 @@ fn containers_scale_pause_log_exec_and_end_needs_engine() {
 }
 
 #[test]
+fn steps_of_containers_run_before_each_start_and_leave_nothing_needs_engine() {
+    let Some((sea, engine)) = with_engine() else { return };
+    let steps = "before: [ { command: [sh, -c, 'echo one of $HOLM_SLOT with $WORD > /data/made'] }, { command: [cat, /data/made] } ]";
+    let volume = "volumes: [ \"data:/data\" ]";
+    let more = ["env: { WORD: it }", volume, steps, "restart: { attempts: 2, backoff: 50ms..100ms }"];
+    sea.deploy(&manifest("shop", "echo serving; exec sleep 1000", &more));
+    let all = sea.running("shop", 1);
+    let id = all[0].id().to_owned();
+    let said = wait_for("the program's own word", || {
+        let said = sea.holm(&["logs", "shop"]).done().stdout;
+        said.contains("serving").then_some(said)
+    });
+    assert!(said.find("one of web/0 with it") < said.find("serving"), "{said}");
+    assert_eq!(sea.holm(&["logs", "shop", "--tail", "1"]).done().stdout.lines().count(), 1);
+    let [container] = &containers(&engine, &id)[..] else { panic!("only the program runs") };
+    let mounts = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}} {{end}}{{end}}";
+    let volume = docker(&engine, &["inspect", "-f", mounts, container]);
+    let label = format!("label=holm.instance={id}");
+    let all = || docker(&engine, &["ps", "-aq", "--filter", &label]).lines().count();
+    assert_eq!(all(), 3);
+    sea.holm(&["delete", "application", "shop", "--wait"]).done();
+    assert_eq!(all(), 0);
+    docker(&engine, &["volume", "rm", &volume]);
+
+    let fails = "before: [ { command: [\"true\"] }, { command: [sh, -c, 'echo why; exit 3'] } ]";
+    sea.apply(&manifest("bad", "echo serving", &[fails, "restart: { attempts: 2, backoff: 50ms..100ms }"]));
+    let all = sea.until("bad", "FAILED", |all| all.iter().any(|i| i.state == "FAILED"));
+    assert!(all[0].reason.contains("step 2 of 2") && all[0].reason.contains("code 3"), "{all:#?}");
+    let said = sea.holm(&["logs", "bad"]).done().stdout;
+    assert!(said.contains("why") && !said.contains("serving"), "{said}");
+}
+
+#[test]
+fn a_step_of_a_container_ends_with_its_instance_and_with_a_lost_agent_needs_engine() {
+    let Some((mut sea, engine)) = with_engine() else { return };
+    let gate = sea.path("gate");
+    std::fs::create_dir(&gate).unwrap();
+    let steps =
+        "before: [ { command: [sh, -c, 'echo waits; until [ -e /gate/open ]; do sleep 0.1; done'] } ]";
+    let volume = format!("volumes: [ \"{}:/gate\" ]", gate.display());
+    sea.apply(&manifest(
+        "shop",
+        "echo serving; exec sleep 1000",
+        &[steps, &volume, "restart: { backoff: 50ms..100ms }"],
+    ));
+    let running = |sea: &Sea| {
+        let all = sea.instances("shop");
+        let id = all.first()?.id.clone()?;
+        let all = containers(&engine, &id);
+        (all.len() == 1).then(|| all[0].clone())
+    };
+    let first = wait_for("the step runs", || running(&sea));
+    sea.until("shop", "its step is told", |all| {
+        all[0].state == "PREPARING" && all[0].reason.contains("step 1 of 1")
+    });
+    sea.kill("fl-1");
+    sea.start("fl-1");
+    wait_for("another one runs in its place", || running(&sea).filter(|now| *now != first));
+    std::fs::write(gate.join("open"), "").unwrap();
+    let id = sea.running("shop", 1)[0].id().to_owned();
+    std::fs::remove_file(gate.join("open")).unwrap();
+    sea.holm(&["restart", "shop/web"]).done();
+    sea.until("shop", "its step is told", |all| all[0].state == "PREPARING");
+    sea.holm(&["delete", "application", "shop", "--wait"]).done();
+    let label = format!("label=holm.instance={id}");
+    assert_eq!(docker(&engine, &["ps", "-aq", "--filter", &label]), "");
+}
+
+#[test]
 fn containers_survive_their_agent_and_are_adopted_needs_engine() {
     let Some((mut sea, engine)) = with_engine() else { return };
     sea.deploy(&manifest(

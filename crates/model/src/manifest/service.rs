@@ -138,9 +138,6 @@ impl Rules {
 }
 
 fn check_runtime(fields: &Fields<'_>, rules: Rules) {
-    if let Some(before) = fields.get("before").filter(|_| rules == Rules::Container) {
-        before.refuse_key::<()>("not yet supported by this version for containers");
-    }
     match rules {
         Rules::Process => {
             fields.required("command", NO_COMMAND);

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerState, ContainerSummary, ContainerSummaryStateEnum, EventMessage};
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerSummary, ContainerSummaryStateEnum, EventMessage,
+};
 use bollard::query_parameters::{EventsOptionsBuilder, ListContainersOptionsBuilder};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use holm_model::id::AssignmentId;
 
 use super::engine;
 use super::spec::{self, Labels};
-use super::{Known, Shared};
+use super::{Known, Shared, steps};
 use crate::error::{RunError, Step};
 use crate::event::{EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};
 
@@ -104,7 +106,7 @@ async fn take(shared: &Shared, event: EventMessage) -> Result<(), RunError> {
                 Some(code) if code != KILLED => Outcome::code(code),
                 _ => inspect(shared, labels.id).await?,
             };
-            ended(shared, labels.id, labels.incarnation, outcome).await;
+            ended(shared, &labels, outcome).await;
         }
         Some("pause") => paused(shared, &labels, true).await,
         Some("unpause") => paused(shared, &labels, false).await,
@@ -114,8 +116,10 @@ async fn take(shared: &Shared, event: EventMessage) -> Result<(), RunError> {
 }
 
 /// Says it once, and only of the incarnation that was started last.
-async fn ended(shared: &Shared, id: AssignmentId, incarnation: u32, outcome: Outcome) {
-    let current = shared.known().get(&id).is_some_and(|known| known.incarnation == incarnation);
+async fn ended(shared: &Shared, labels: &Labels, outcome: Outcome) {
+    let Labels { id, incarnation, step, .. } = *labels;
+    let same = |known: &Known| (known.incarnation, known.step) == (incarnation, step);
+    let current = shared.known().get(&id).is_some_and(same);
     if current {
         shared.known().remove(&id);
         say(shared, id, incarnation, EventKind::Exited(outcome)).await;
@@ -151,13 +155,12 @@ async fn catch_up(shared: &Shared) -> Result<(), RunError> {
         list(shared).await?.into_iter().map(|(labels, state)| (labels.id, (labels, state))).collect();
     for (id, known) in before {
         match found.remove(&id) {
-            None => {
+            None | Some((_, Found::StepBefore)) => {
                 let outcome = Outcome::lost("its container was removed by somebody");
-                ended(shared, id, known.incarnation, outcome).await;
+                let Known { incarnation, step, .. } = known;
+                ended(shared, &Labels { id, incarnation, step, ports: BTreeMap::new() }, outcome).await;
             }
-            Some((labels, Found::Ended)) => {
-                ended(shared, id, labels.incarnation, inspect(shared, id).await?).await;
-            }
+            Some((labels, Found::Ended)) => ended(shared, &labels, inspect(shared, id).await?).await,
             Some((labels, Found::Running)) => paused(shared, &labels, false).await,
             Some((labels, Found::Paused)) => paused(shared, &labels, true).await,
             Some((_, Found::Created)) => {}
@@ -172,23 +175,42 @@ enum Found {
     Running,
     Paused,
     Ended,
+    /// A step that has ended, and nothing that has the instance's name.
+    StepBefore,
 }
 
-/// All containers with this node's label.
+/// All instances that have a container with this node's label.
 async fn list(shared: &Shared) -> Result<Vec<(Labels, Found)>, RunError> {
-    let client = shared.engine.client(Step::Survivors).await?;
-    let filters = HashMap::from([("label", vec![format!("{}={}", spec::NODE, shared.config.node)])]);
+    let label = format!("{}={}", spec::NODE, shared.config.node);
+    let listed = containers(shared, Step::Survivors, vec![label]).await?;
+    let (steps, mut found): (Vec<_>, Vec<_>) =
+        listed.iter().filter_map(read).partition(|(_, found)| *found == Found::StepBefore);
+    for (labels, step) in steps {
+        if found.iter().all(|(other, _)| other.id != labels.id) {
+            found.push((labels, step));
+        }
+    }
+    Ok(found)
+}
+
+/// Those with all of the labels, in whatever state.
+pub(super) async fn containers(
+    shared: &Shared,
+    step: Step,
+    labels: Vec<String>,
+) -> Result<Vec<ContainerSummary>, RunError> {
+    let client = shared.engine.client(step).await?;
+    let filters = HashMap::from([("label", labels)]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     let until = Instant::now() + SETTLES;
-    let listed = loop {
+    loop {
         match client.list_containers(Some(options.clone())).await {
             Err(Error::JsonDataError { .. }) if Instant::now() < until => {
                 tokio::time::sleep(BACKOFF.0).await;
             }
-            listed => break listed.map_err(|error| shared.engine.failed(Step::Survivors, error))?,
+            listed => return listed.map_err(|error| shared.engine.failed(step, error)),
         }
-    };
-    Ok(listed.iter().filter_map(read).collect())
+    }
 }
 
 fn read(container: &ContainerSummary) -> Option<(Labels, Found)> {
@@ -196,6 +218,10 @@ fn read(container: &ContainerSummary) -> Option<(Labels, Found)> {
     let replaced = [spec::previous(labels.id), spec::leaving(labels.id)].map(|name| format!("/{name}"));
     if container.names.iter().flatten().any(|name| replaced.contains(name)) {
         return None;
+    }
+    let step_before = labels.step.map(|number| format!("/{}", spec::step(labels.id, number)));
+    if container.names.iter().flatten().any(|name| Some(name) == step_before.as_ref()) {
+        return Some((labels, Found::StepBefore));
     }
     let found = match container.state.as_ref()? {
         ContainerSummaryStateEnum::CREATED => Found::Created,
@@ -208,14 +234,22 @@ fn read(container: &ContainerSummary) -> Option<(Labels, Found)> {
 
 pub(super) async fn survivors(shared: &Shared) -> Result<Vec<Survivor>, RunError> {
     let found = list(shared).await?;
+    // A step that this agent itself has started is part of a launch that is under way.
+    let ours = |labels: &Labels| {
+        let known = shared.known().get(&labels.id).map(|known| (known.incarnation, known.step));
+        labels.step.is_some() && known == Some((labels.incarnation, labels.step))
+    };
+    let found: Vec<_> = found.into_iter().filter(|(labels, _)| !ours(labels)).collect();
     let survivors = stream::iter(found).map(|(labels, found)| survivor(shared, labels, found));
     survivors.buffered(INSPECTIONS).try_collect().await
 }
 
 /// Watched from now on if it runs.
 async fn survivor(shared: &Shared, labels: Labels, found: Found) -> Result<Survivor, RunError> {
-    let Labels { id, incarnation, ports } = labels;
+    let Labels { id, incarnation, step, ports } = labels;
     let state = match found {
+        Found::StepBefore => steps::lost(),
+        _ if step.is_some() => steps::end_lost(shared, id).await?,
         // The list may be behind, an inspection is not.
         Found::Running | Found::Paused => match ended_already(shared, id).await? {
             Some(outcome) => SurvivorState::Exited(outcome),
@@ -233,7 +267,7 @@ async fn adopt(
     incarnation: u32,
     paused: bool,
 ) -> Result<SurvivorState, RunError> {
-    let known = Known { incarnation, paused, notes: Vec::new() };
+    let known = Known { incarnation, step: None, paused, notes: Vec::new() };
     shared.known().entry(id).or_insert(known);
     // Its end may have come just before it was known; if the event was quicker it has been sent.
     let outcome = ended_already(shared, id).await?;
@@ -262,9 +296,17 @@ pub(super) async fn inspect_state(
     shared: &Shared,
     id: AssignmentId,
 ) -> Result<Option<ContainerState>, RunError> {
+    Ok(inspect_current(shared, id).await?.and_then(|container| container.state))
+}
+
+/// The container that has the instance's name; see [`inspect_state`].
+pub(super) async fn inspect_current(
+    shared: &Shared,
+    id: AssignmentId,
+) -> Result<Option<ContainerInspectResponse>, RunError> {
     let client = shared.engine.client(Step::Survivors).await?;
     match engine::inspect(client, &spec::name(id)).await {
-        Ok(container) => Ok(container.state),
+        Ok(container) => Ok(Some(container)),
         Err(Error::DockerResponseServerError { .. } | Error::JsonDataError { .. }) => Ok(None),
         Err(error) => Err(shared.engine.failed(Step::Survivors, error)),
     }

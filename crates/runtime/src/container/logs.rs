@@ -12,10 +12,19 @@ use holm_model::tunnel::{LogLine, LogStream};
 
 use crate::stream::{LogLines, LogOptions};
 
-/// The engine's lines behind our own `notes`; following ends with the container.
-pub(super) fn read(client: &Docker, name: &str, options: LogOptions, notes: Vec<LogLine>) -> LogLines {
-    // What the engine counts is not yet searched.
-    let counts = options.pattern.is_none() && options.until.is_none();
+/// The engine's lines of `containers`, one after the other, behind our own `notes`; following ends with the last.
+pub(super) fn read(
+    client: &Docker,
+    mut containers: Vec<String>,
+    options: LogOptions,
+    notes: Vec<LogLine>,
+) -> LogLines {
+    if options.follow && options.tail.is_some() {
+        // The end of the last one is what somebody waits for.
+        containers.drain(..containers.len().saturating_sub(1));
+    }
+    // What the engine counts is not yet searched, and is of one container.
+    let counts = options.pattern.is_none() && options.until.is_none() && containers.len() == 1;
     let tail = options.tail.filter(|_| counts).map_or_else(|| "all".to_owned(), |tail| tail.to_string());
     let mut wanted = LogsOptionsBuilder::new()
         .stdout(true)
@@ -27,8 +36,9 @@ pub(super) fn read(client: &Docker, name: &str, options: LogOptions, notes: Vec<
         // Whole seconds only; the rest is left out below.
         wanted = wanted.since(i32::try_from(since.0 / 1000).unwrap_or(0));
     }
-    let lines = client.logs(name, Some(wanted.build()));
-    let lines = lines.map_ok(line).map_err(io::Error::other);
+    let (client, wanted) = (client.clone(), wanted.build());
+    let of = move |name: String| client.logs(&name, Some(wanted.clone()));
+    let lines = stream::iter(containers).flat_map(of).map_ok(line).map_err(io::Error::other);
     let notes = if options.tail.is_some() { Vec::new() } else { notes };
     let own_tail = options.tail.filter(|_| !counts && !options.follow);
     let lines = stream::iter(notes.into_iter().map(Ok))

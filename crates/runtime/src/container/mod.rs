@@ -16,6 +16,7 @@ mod network;
 mod presence;
 mod spec;
 mod start;
+mod steps;
 mod usage;
 mod wipe;
 
@@ -86,6 +87,8 @@ struct Shared {
 #[derive(Clone, Debug)]
 struct Known {
     incarnation: u32,
+    /// See [`Launch::step`].
+    step: Option<u32>,
     paused: bool,
     /// Limits that the engine said it cannot enforce.
     notes: Vec<LogLine>,
@@ -228,11 +231,14 @@ impl Runtime for ContainerRuntime {
                 Some(404) if options.previous => RunError::NoPrevious { id },
                 _ => self.shared.engine.failed(Step::Logs, error),
             })?;
+            // Those before the previous start are gone.
+            let mut names = if options.previous { Vec::new() } else { self.shared.steps_before(id).await? };
+            names.push(name);
             let known = self.shared.known().get(&id).map(|known| known.notes.clone());
             let notes = known.filter(|_| !options.previous).unwrap_or_default();
             // Some engines begin the answer with the first line.
             let patience = if options.follow { engine::PATIENCE } else { engine::ANSWER };
-            Ok(logs::read(&client.clone().with_timeout(patience), &name, options, notes))
+            Ok(logs::read(&client.clone().with_timeout(patience), names, options, notes))
         }
         .boxed()
     }

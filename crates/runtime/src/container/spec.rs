@@ -25,12 +25,15 @@ const INSTANCE: &str = "holm.instance";
 const INCARNATION: &str = "holm.incarnation";
 const PORTS: &str = "holm.ports";
 const SLOT: &str = "holm.slot";
+const STEP: &str = "holm.step";
 
 /// What the labels of a container of ours say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Labels {
     pub(super) id: AssignmentId,
     pub(super) incarnation: u32,
+    /// See [`Launch::step`].
+    pub(super) step: Option<u32>,
     pub(super) ports: BTreeMap<Name, PortMap>,
 }
 
@@ -48,15 +51,29 @@ pub(super) fn leaving(id: AssignmentId) -> String {
     format!("{}-leaving", name(id))
 }
 
+/// The name of a step that has ended, while something behind it has the instance's name: kept for what it has logged.
+pub(super) fn step(id: AssignmentId, number: u32) -> String {
+    format!("{}-step-{number}", name(id))
+}
+
+/// What all steps of an instance have, and nothing else.
+pub(super) fn step_labels(node: &str, id: AssignmentId) -> Vec<String> {
+    vec![format!("{NODE}={node}"), format!("{INSTANCE}={id}"), STEP.to_owned()]
+}
+
 /// # Errors
 /// When the service names no image.
 pub(super) fn body(launch: &Launch, config: &ContainerConfig) -> Result<ContainerCreateBody, RunError> {
     let spec = &launch.spec;
     let image = spec.image.clone().ok_or(RunError::NoImage)?;
     let exposed = launch.ports.values().map(inside).collect();
+    let command = (!spec.command.is_empty()).then(|| spec.command.clone());
+    // A step names its program; what the image would start is the service's.
+    let (entrypoint, cmd) = if launch.step.is_some() { (command, None) } else { (None, command) };
     Ok(ContainerCreateBody {
         image: Some(image),
-        cmd: (!spec.command.is_empty()).then(|| spec.command.clone()),
+        entrypoint,
+        cmd,
         env: Some(
             launch.env.iter().chain(&launch.given.env).map(|(key, value)| format!("{key}={value}")).collect(),
         ),
@@ -125,6 +142,7 @@ fn inside(port: &PortMap) -> String {
 fn labels(launch: &Launch, node: &str) -> HashMap<String, String> {
     // A map of names and numbers always has a text.
     let ports = serde_json::to_string(&launch.ports).unwrap_or_default();
+    let step = launch.step.map(|number| (STEP, number.to_string()));
     let labels = [
         (NODE, node.to_owned()),
         (INSTANCE, launch.id.to_string()),
@@ -132,7 +150,7 @@ fn labels(launch: &Launch, node: &str) -> HashMap<String, String> {
         (PORTS, ports),
         (SLOT, launch.name.clone()),
     ];
-    labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    labels.into_iter().chain(step).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// `None` when they are not ours.
@@ -140,6 +158,7 @@ pub(super) fn read_labels(labels: &HashMap<String, String>) -> Option<Labels> {
     Some(Labels {
         id: labels.get(INSTANCE)?.parse().ok()?,
         incarnation: labels.get(INCARNATION)?.parse().ok()?,
+        step: labels.get(STEP).and_then(|number| number.parse().ok()),
         ports: labels.get(PORTS).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
     })
 }
@@ -200,5 +219,21 @@ mod tests {
         assert_eq!(bindings["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));
         let read = read_labels(&body.labels.unwrap()).unwrap();
         assert_eq!((read.id, read.incarnation, read.ports), (launch.id, 4, launch.ports));
+        assert_eq!((read.step, body.entrypoint), (None, None));
+    }
+
+    #[test]
+    fn a_step_is_known_as_one_and_names_its_program() {
+        let mut launch = launch();
+        launch.step = Some(2);
+        launch.spec.command = vec!["./migrate".into(), "up".into()];
+        let body = body(&launch, &ContainerConfig::new("/s".into(), "n1".into())).unwrap();
+        assert_eq!((body.entrypoint, body.cmd), (Some(launch.spec.command.clone()), None));
+        let labels = body.labels.unwrap();
+        assert_eq!(read_labels(&labels).unwrap().step, Some(2));
+        for wanted in step_labels("n1", launch.id) {
+            let (key, value) = wanted.split_once('=').unwrap_or((&wanted, "2"));
+            assert_eq!(labels[key], value);
+        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! holm-ID ──(a new incarnation starts)──► holm-ID-previous ──(another)──► holm-ID-leaving ──► removed
+//!    └─(a step; what is behind it starts)─► holm-ID-step-N ──(a new incarnation starts)─────► removed
 //! ```
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use holm_model::id::AssignmentId;
 
 use super::engine::{self, status};
 use super::ledger::Thing;
-use super::{Known, Shared, events, image, note, spec};
+use super::{Known, Shared, events, image, note, spec, steps};
 use crate::error::{RunError, Step};
 use crate::launch::Launch;
 
@@ -26,8 +27,12 @@ impl Shared {
         let client = self.engine.client(Step::Start).await?;
         let body = spec::body(launch, &self.config)?;
         let name = spec::name(launch.id);
-        if self.known().get(&launch.id).is_some_and(|known| known.incarnation == launch.incarnation) {
+        let same = |known: &Known| (known.incarnation, known.step) == (launch.incarnation, launch.step);
+        if self.known().get(&launch.id).is_some_and(same) {
             return Ok(());
+        }
+        if launch.step == Some(1) {
+            self.remove_steps(launch.id, Step::Start).await?;
         }
         for volume in spec::named_volumes(launch) {
             let noted = self.ledger.note(Thing::Volume, &volume);
@@ -37,7 +42,7 @@ impl Shared {
         let mut created = client.create_container(options(), body.clone()).await;
         let replaces = created.as_ref().is_err_and(engine::name_taken);
         if replaces {
-            self.make_room(launch.id).await?;
+            self.make_room(launch).await?;
             created = client.create_container(options(), body).await;
         }
         let created = created.map_err(|error| match status(Some(&error)) {
@@ -48,7 +53,7 @@ impl Shared {
             tracing::warn!(instance = %launch.id, warning, "the container engine warns");
         }
         let notes = created.warnings.into_iter().map(note).collect();
-        let known = Known { incarnation: launch.incarnation, paused: false, notes };
+        let known = Known { incarnation: launch.incarnation, step: launch.step, paused: false, notes };
         self.known().insert(launch.id, known);
         let started = client.start_container(&name, None::<StartContainerOptions>).await;
         if replaces {
@@ -69,14 +74,19 @@ impl Shared {
         for name in [spec::name(id), spec::previous(id), spec::leaving(id)] {
             self.remove_named(&name, Step::Remove).await?;
         }
-        Ok(())
+        self.remove_steps(id, Step::Remove).await
     }
 
     /// Frees the name. Two incarnations never run at once: one that still runs is ended first.
-    async fn make_room(&self, id: AssignmentId) -> Result<(), RunError> {
-        let state = events::inspect_state(self, id).await?;
-        match state.and_then(|state| state.running) {
-            Some(false) => self.put_aside(id).await,
+    async fn make_room(&self, launch: &Launch) -> Result<(), RunError> {
+        let id = launch.id;
+        let there = events::inspect_current(self, id).await?;
+        let step_before = there.as_ref().and_then(|there| steps::before(there, launch));
+        match there.and_then(|there| there.state).and_then(|state| state.running) {
+            Some(false) => match step_before {
+                Some(number) => self.rename(&spec::name(id), &spec::step(id, number)).await.map(drop),
+                None => self.put_aside(id).await,
+            },
             Some(true) | None => self.remove_named(&spec::name(id), Step::Start).await,
         }
     }
@@ -115,7 +125,7 @@ impl Shared {
         });
     }
 
-    async fn remove_named(&self, name: &str, step: Step) -> Result<(), RunError> {
+    pub(super) async fn remove_named(&self, name: &str, step: Step) -> Result<(), RunError> {
         let client = self.engine.client(step).await?;
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let removed = client.remove_container(name, Some(options)).await;

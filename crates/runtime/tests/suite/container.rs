@@ -10,7 +10,9 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use holm_runtime::container::{ContainerConfig, ContainerRuntime};
-use holm_runtime::{Launch, LogOptions, PortMap, RunError, Runtime as _, RuntimeEvent};
+use holm_runtime::{
+    End, Launch, LogOptions, Outcome, PortMap, RunError, Runtime as _, RuntimeEvent, Survivor, SurvivorState,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::mpsc;
@@ -149,6 +151,105 @@ async fn what_the_life_before_said_is_kept(socket: PathBuf) {
     runtime.remove(launch.id).await.unwrap();
 }
 
+/// The step `number` of the start that `launch` is.
+fn step(launch: &Launch, number: u32, words: &[&str]) -> Launch {
+    let mut step = launch.clone();
+    step.spec.command = words.iter().map(|word| (*word).to_owned()).collect();
+    step.step = Some(number);
+    step
+}
+
+async fn steps_are_containers_of_their_own_in_the_instances_log(socket: PathBuf) {
+    let (runtime, mut events) = driver(socket.clone());
+    let mut launch = sh("echo served");
+    for start in 1..=3 {
+        launch.incarnation = start;
+        let one = step(&launch, 1, &["/bin/sh", "-c", "echo one; echo again"]);
+        let two = step(&launch, 2, &["hostname"]);
+        for step in [&one, &two] {
+            runtime.start(step).await.unwrap();
+            assert_eq!(exited(&mut events, step).await, Outcome::code(0));
+        }
+        launch.after_steps = true;
+        runtime.start(&launch).await.unwrap();
+        assert_eq!(exited(&mut events, &launch).await, Outcome::code(0));
+        let said = lines(&runtime, launch.id, LogOptions::default()).await;
+        assert_eq!(
+            (&said[..2], &said[3..]),
+            (&["o one".into(), "o again".into()][..], &["o served".into()][..])
+        );
+        let last = LogOptions { tail: Some(2), ..LogOptions::default() };
+        assert_eq!(lines(&runtime, launch.id, last).await, said[2..]);
+    }
+    let survivors = runtime.survivors().await.unwrap();
+    let [Survivor { incarnation: 3, state: SurvivorState::Exited(end), .. }] = &survivors[..] else {
+        panic!("a step is no instance: {survivors:?}")
+    };
+    assert_eq!(*end, Outcome::code(0));
+    // Two steps, the program, and the program before.
+    until("the rest is gone", async || containers(&socket, launch.id).await == (4, 0)).await;
+    runtime.remove(launch.id).await.unwrap();
+    assert_eq!(containers(&socket, launch.id).await, (0, 0));
+}
+
+async fn a_step_is_halted_as_the_instance_would_be(socket: PathBuf) {
+    let (runtime, mut events) = driver(socket.clone());
+    let launch = sh("true");
+    let step =
+        step(&launch, 1, &["/bin/sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done"]);
+    runtime.start(&step).await.unwrap();
+    first_line(&runtime, launch.id).await;
+    assert_eq!(runtime.survivors().await.unwrap(), [], "it is this agent's own");
+    runtime.halt(launch.id, Duration::from_secs(20)).await.unwrap();
+    assert_eq!(exited(&mut events, &step).await, Outcome::code(7));
+    runtime.remove(launch.id).await.unwrap();
+    assert_eq!(containers(&socket, launch.id).await, (0, 0));
+}
+
+async fn a_step_of_an_agent_that_died_is_ended_and_no_instance(socket: PathBuf) {
+    for words in [&["true"][..], &["sleep", "1000"]] {
+        let (runtime, mut events) = driver(socket.clone());
+        let mut launch = sh("exec sleep 1000");
+        let one = step(&launch, 1, &["true"]);
+        runtime.start(&one).await.unwrap();
+        exited(&mut events, &one).await;
+        let two = step(&launch, 2, words);
+        runtime.start(&two).await.unwrap();
+        if words.len() == 1 {
+            exited(&mut events, &two).await;
+        }
+        let node = runtime_of(&socket, launch.id).await;
+        drop(runtime);
+        let (send, mut events) = mpsc::channel(64);
+        let runtime = ContainerRuntime::new(ContainerConfig::new(socket.clone(), node), send);
+        let survivors = runtime.survivors().await.unwrap();
+        let [Survivor { state: SurvivorState::Exited(Outcome { end: End::Lost(reason), .. }), .. }] =
+            &survivors[..]
+        else {
+            panic!("{survivors:?}")
+        };
+        assert_eq!(reason, "the agent ended during the steps before its start");
+        until("it ends", async || containers(&socket, launch.id).await == (2, 0)).await;
+        // Nothing of the steps is in the way, and none is left behind.
+        launch.incarnation = 2;
+        let again = step(&launch, 1, &["true"]);
+        runtime.start(&again).await.unwrap();
+        assert_eq!(exited(&mut events, &again).await, Outcome::code(0));
+        runtime.start(&launch).await.unwrap();
+        assert_eq!(lines(&runtime, launch.id, LogOptions::default()).await, [""; 0]);
+        assert_eq!(containers(&socket, launch.id).await, (3, 1), "the program, its step, what was lost");
+        runtime.remove(launch.id).await.unwrap();
+        assert_eq!(containers(&socket, launch.id).await, (0, 0));
+    }
+}
+
+/// Whose containers they are, as the engine knows it.
+async fn runtime_of(socket: &Path, id: AssignmentId) -> String {
+    let client = Docker::connect_with_unix(&socket.display().to_string(), 30, API_DEFAULT_VERSION).unwrap();
+    let there = client.inspect_container(&format!("holm-{id}"), None).await.unwrap();
+    there.config.unwrap().labels.unwrap()["holm.node"].clone()
+}
+
 macro_rules! with_each_engine {
     ($($check:ident)*) => {
         checks! { docker_needs_engine, crate::common::docker(), $($check)* }
@@ -164,6 +265,9 @@ with_each_engine! {
     other_nodes_containers_are_not_ours
     what_is_replaced_goes_and_never_runs_beside_its_successor
     what_the_life_before_said_is_kept
+    steps_are_containers_of_their_own_in_the_instances_log
+    a_step_is_halted_as_the_instance_would_be
+    a_step_of_an_agent_that_died_is_ended_and_no_instance
 }
 
 /// Answers as an engine that has nothing, until it is aborted.

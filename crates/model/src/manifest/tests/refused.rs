@@ -531,7 +531,6 @@ fn each_bad_document_has_its_message() {
         ("holm: v1\napplication: a\nservices: { web: { runtime: process } }", "app.yaml:3:13: services.web: `command` is missing: a process needs program and arguments, as in `command: [sleep, \"60\"]`".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: container } }", "app.yaml:3:13: services.web: `image` is missing: a container needs one, as in `image: docker.io/library/nginx:1.27`".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: container, image: x, exclusive: true } }", "app.yaml:3:50: services.web.exclusive: only `runtime: process` ends an instance at the end of its lease when its agent cannot; use that one, or remove this".into()),
-        ("holm: v1\napplication: a\nservices: { web: { runtime: container, image: x, before: [] } }", "app.yaml:3:50: services.web.before: not yet supported by this version for containers".into()),
         ("holm: v1\napplication: a\nservices: { web: { command: [a] } }", "app.yaml:3:13: services.web: `runtime` is missing: `process`, `container` or the name of a plug-in".into()),
         ("holm: v1\napplication: a\nservices: { web: { runtime: process, command: sleep 60 } }", "app.yaml:3:47: services.web.command: expected a list of program and arguments, found `sleep 60`; write `[sleep, 60]`, or `[sh, -c, \"…\"]` for a shell".into()),
     ];
