@@ -24,6 +24,10 @@ pub struct Job {
     /// Of all of it, retries included, from when it was applied, or was due; then what runs is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Duration>,
+    /// How often it begins again after it has failed, all failures counted; then nobody tries it elsewhere. `None`: as
+    /// the restart policy of the service says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use crate::expose::Expose;
 use crate::healing::Healing;
 use crate::health::Check;
 use crate::job::Kind;
-use crate::message::{READS_BEFORE, READS_HEALING, READS_HEALTH, READS_LATENCY};
+use crate::message::{READS_BEFORE, READS_HEALING, READS_HEALTH, READS_LATENCY, READS_RETRIES};
 use crate::name::Name;
 use crate::resources::Resources;
 use crate::scale::Scale;
@@ -319,6 +319,13 @@ impl ServiceSpec {
         }
     }
 
+    /// Once it has failed on a member, nobody begins it elsewhere.
+    #[must_use]
+    pub fn fails_once(&self) -> bool {
+        let counts = self.kind.job().is_some_and(|job| job.retries.is_some());
+        counts || self.restart.policy == RestartPolicy::Never
+    }
+
     /// How long a stop waits at most for connections that are open.
     #[must_use]
     pub fn drains_for(&self) -> Duration {
@@ -340,6 +347,7 @@ impl ServiceSpec {
             ("ready", self.ready.is_some(), READS_HEALTH),
             ("exclusive", self.healing.exclusive, READS_HEALING),
             ("before", !self.before.is_empty(), READS_BEFORE),
+            ("retries", self.kind.job().is_some_and(|job| job.retries.is_some()), READS_RETRIES),
             // They could not even read what it says.
             ("strategy: latency", self.placement.strategy == Some(Strategy::Latency), READS_LATENCY),
         ];

@@ -247,6 +247,7 @@ mod tests {
             grace: Duration::ZERO,
             boot: String::new(),
             given: Vec::new(),
+            begun: None,
         };
         let (store, _) = Store::open(dir.path(), Kind::Node).await.unwrap();
         let value = Some(serde_json::to_vec(&record).unwrap());

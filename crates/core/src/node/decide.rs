@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holm_model::duration::Span;
 use holm_model::member::NodeFacts;
 use holm_model::state::{InstanceState, RunState};
 
@@ -65,6 +66,8 @@ pub(super) struct Situation<'a> {
     /// Why the disk takes no writes.
     pub(super) trouble: Option<&'a str>,
     pub(super) lease: Lease,
+    /// Its deadline, if that has passed.
+    pub(super) late: Option<Duration>,
 }
 
 /// Why something is stopped that would have started while it is paused.
@@ -113,6 +116,7 @@ fn ending(at: Situation<'_>) -> Option<Cause> {
         _ if at.record.again || wanted.restarts > at.record.restarts_seen => Some(Cause::Person),
         _ if at.record.is_outdated(wanted) => Some(Cause::Scheduler),
         _ if at.given.outdates(wanted, at.record) => Some(Cause::Person),
+        RunState::Run if at.late.is_some() => Some(Cause::Policy),
         RunState::Run | RunState::Pause => None,
     }
 }
@@ -152,7 +156,10 @@ fn idle(at: Situation<'_>, wanted: &Wanted) -> Move {
         {
             Move::Settle(I::Stopped, Cause::Person, PAUSED.to_owned())
         }
-        RunState::Run if !wanted.rests() => launch(at, wanted),
+        RunState::Run if !wanted.rests() => match at.late {
+            Some(deadline) => late(record, deadline),
+            None => launch(at, wanted),
+        },
         _ if state == I::Stopping => Move::Settle(I::Stopped, Cause::Node, String::new()),
         _ if wanted.rests() || record.exhausted || state == I::Completed => Move::Rest,
         RunState::Unknown => unreadable(wanted).map_or(Move::Rest, Move::GiveUp),
@@ -182,6 +189,19 @@ fn launch(at: Situation<'_>, wanted: &Wanted) -> Move {
                 .or_else(|| at.given.lacking())
                 .or_else(waits)
                 .map_or(Move::Launch, |reason| hold_back(record, reason))
+        }
+    }
+}
+
+/// What has ended before its deadline has done so.
+fn late(record: &InstanceRecord, deadline: Duration) -> Move {
+    use InstanceState as I;
+    match record.state {
+        I::Completed | I::Stopped => Move::Rest,
+        I::Failed if record.exhausted => Move::Rest,
+        _ => {
+            let reason = format!("its deadline of {} has passed", Span(deadline));
+            Move::Settle(I::Stopped, Cause::Policy, reason)
         }
     }
 }

@@ -12,7 +12,7 @@ use super::decide::{Doing, Move, RETRY, Situation, decide};
 use super::event::{Launch, NodeEffect, Outcome, SurvivorState};
 use super::machine::{Life, NodeMachine};
 use super::record::{Cause, InstanceRecord};
-use super::restart::{End, Verdict, verdict};
+use super::restart::{End, Rule, Verdict, verdict};
 use super::wanted::Order;
 
 /// Moves of one instance in one step at most. Three are needed (to end, to note it, to remove); the
@@ -28,6 +28,7 @@ impl NodeMachine {
 
     /// Ends the waits that are over.
     pub(super) fn touch_due(&mut self, now: Now) {
+        self.touched.extend(self.deadlines.pass(now.boot));
         let lives = self.lives.iter_mut().map(|(id, life)| (*id, &mut life.wait));
         let strays = self.strays.iter_mut().map(|(id, stray)| (*id, &mut stray.wait));
         for (id, wait) in lives.chain(strays) {
@@ -43,6 +44,7 @@ impl NodeMachine {
         self.meet_stray(id, now);
         self.meet_wish(id, now);
         self.renumber(id);
+        self.meet_deadline(id, now);
         for _ in 0..MOVES {
             match self.next_move(id, now) {
                 Move::Rest => return,
@@ -72,6 +74,7 @@ impl NodeMachine {
             node: self.facts.as_ref(),
             trouble: self.trouble.as_deref(),
             lease: self.lease(id, now),
+            late: self.deadlines.late(id),
         })
     }
 
@@ -219,7 +222,7 @@ impl NodeMachine {
             return self.become_state(id, state, Cause::Node, what, now);
         };
         let ran = life.up_since.map_or(Duration::ZERO, |since| now.boot.saturating_sub(since));
-        match verdict(&order.spec.restart, id, end, record.attempts, ran) {
+        match verdict(Rule::of(&order.spec), id, end, record.attempts, ran) {
             Verdict::Done => {
                 self.records.change(&mut self.journal, &id, |record| record.attempts = 0);
                 self.become_state(id, InstanceState::Completed, Cause::Node, what, now);

@@ -14,6 +14,7 @@ use holm_model::service::ServiceSpec;
 use holm_model::slot::ServiceKey;
 use holm_model::time::Now;
 
+use super::deadlines::Deadlines;
 use super::decide::Doing;
 use super::event::{NodeEffect, NodeEvent, Survivor};
 use super::health::Checkups;
@@ -64,6 +65,7 @@ pub struct NodeMachine {
     pub(super) facts: Option<NodeFacts>,
     pub(super) usage: Usage,
     pub(super) leases: Leases,
+    pub(super) deadlines: Deadlines,
     pub(super) wiping: Wiping,
     /// Why the disk takes no writes, if it does not.
     pub(super) trouble: Option<String>,
@@ -138,6 +140,7 @@ impl NodeMachine {
             facts: None,
             usage: Usage::default(),
             leases: Leases::default(),
+            deadlines: Deadlines::default(),
             wiping: Wiping::default(),
             trouble: None,
             pressure: Pressure::default(),
@@ -234,6 +237,7 @@ impl NodeMachine {
         }
         self.effects.clear();
         self.lives.clear();
+        self.deadlines.clear();
         self.strays.clear();
         self.touched.clear();
         self.ready = false;
@@ -256,7 +260,8 @@ impl NodeMachine {
     pub fn next_deadline(&self) -> Option<Duration> {
         let lives = self.lives.values().filter_map(|life| life.wait);
         let strays = self.strays.values().filter_map(|stray| stray.wait);
-        lives.chain(strays).chain(self.asking.at()).chain(self.next_lease()).min()
+        let other = self.asking.at().into_iter().chain(self.next_lease()).chain(self.deadlines.next());
+        lives.chain(strays).chain(other).min()
     }
 
     /// To be sent every few seconds while nothing else is.

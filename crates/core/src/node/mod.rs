@@ -23,10 +23,12 @@
 //! | `instances` | carrying moves out |
 //! | `runtimes` | what runtimes tell: events and survivors |
 //! | `wiping` | a node that is decommissioned |
+//! | `deadlines` | jobs that take too long |
 //! | `pressure` | a disk that fills up |
 //! | `parent` | what the orchestrator tells, and what it is told |
 
 mod again;
+mod deadlines;
 mod decide;
 mod event;
 mod given;

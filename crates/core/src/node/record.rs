@@ -15,6 +15,7 @@ use holm_model::state::InstanceState;
 use holm_model::time::Time;
 use serde::{Deserialize, Serialize};
 
+use super::deadlines::Begun;
 use super::given::Stamps;
 use super::wanted::{Identity, Order, Wanted};
 
@@ -62,6 +63,9 @@ pub struct InstanceRecord {
     /// Which setting of each secret and file it was given; never the bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given: Vec<(ContentKey, Uid)>,
+    /// Of a job with a deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
 }
 
 /// Why a state changed, for the history.
@@ -103,6 +107,7 @@ impl InstanceRecord {
             readiness: None,
             boot: String::new(),
             given: Vec::new(),
+            begun: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use holm_model::id::AssignmentId;
-use holm_model::service::{Restart, RestartPolicy};
+use holm_model::service::{Restart, RestartPolicy, ServiceSpec};
 use holm_model::wish::short_hash;
 
 /// How a launch ended.
@@ -29,21 +29,29 @@ pub(super) enum Verdict {
     GiveUp { attempts: u32 },
 }
 
+/// What a service says about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule<'a> {
+    pub(super) restart: &'a Restart,
+    /// A job begins again so often, however long it ran in between.
+    pub(super) retries: Option<u32>,
+}
+
 /// What comes after an instance that ran for `ran`, with `attempts` failures in a row before it.
 pub(super) fn verdict(
-    restart: &Restart,
+    Rule { restart, retries }: Rule<'_>,
     id: AssignmentId,
     end: End,
     attempts: u32,
     ran: Duration,
 ) -> Verdict {
     let (first, most) = restart.backoff;
-    let attempts = if ran >= most { 1 } else { attempts.saturating_add(1) };
+    let attempts = if ran >= most && retries.is_none() { 1 } else { attempts.saturating_add(1) };
     let again = match (restart.policy, end) {
         (RestartPolicy::Never | RestartPolicy::OnFailure, End::Well) => return Verdict::Done,
         (RestartPolicy::Never, _) | (_, End::Hopeless) => false,
         (RestartPolicy::OnFailure | RestartPolicy::Always, End::Well | End::Badly) => {
-            attempts < restart.attempts
+            attempts <= retries.unwrap_or(restart.attempts.saturating_sub(1))
         }
     };
     if !again {
@@ -59,6 +67,14 @@ pub(super) fn verdict(
         jitter(doubled.min(most), id, attempts)
     });
     Verdict::Again { attempts, wait }
+}
+
+// === impl Rule ===
+
+impl<'a> Rule<'a> {
+    pub(super) fn of(spec: &'a ServiceSpec) -> Self {
+        Self { restart: &spec.restart, retries: spec.kind.job().and_then(|job| job.retries) }
+    }
 }
 
 /// ±10 %, by the instance's id: what ended together on many nodes does not start together, and the
@@ -80,12 +96,16 @@ mod tests {
         AssignmentId(Uid { epoch: Epoch::new(1, 7), counter })
     }
 
+    fn rule(restart: &Restart) -> Rule<'_> {
+        Rule { restart, retries: None }
+    }
+
     fn policy(policy: RestartPolicy) -> Restart {
         Restart { policy, attempts: 5, backoff: (Duration::from_secs(1), Duration::from_secs(4)) }
     }
 
     fn wait_of(policy_: RestartPolicy, before: u32) -> Duration {
-        match verdict(&policy(policy_), id(1), End::Badly, before, SHORT) {
+        match verdict(rule(&policy(policy_)), id(1), End::Badly, before, SHORT) {
             Verdict::Again { wait, .. } => wait,
             other => panic!("{other:?}"),
         }
@@ -105,7 +125,7 @@ mod tests {
             (Always, Hopeless, Some(Verdict::GiveUp { attempts: 1 })),
         ];
         for (name, end, expected) in cases {
-            let said = verdict(&policy(name), id(1), end, 0, SHORT);
+            let said = verdict(rule(&policy(name)), id(1), end, 0, SHORT);
             match expected {
                 Some(expected) => assert_eq!(said, expected, "{name:?} {end:?}"),
                 None => assert!(matches!(said, Verdict::Again { attempts: 1, .. }), "{said:?}"),
@@ -125,7 +145,7 @@ mod tests {
 
     #[test]
     fn waits_of_instances_differ() {
-        let wait = |n| verdict(&policy(RestartPolicy::OnFailure), id(n), End::Badly, 0, SHORT);
+        let wait = |n| verdict(rule(&policy(RestartPolicy::OnFailure)), id(n), End::Badly, 0, SHORT);
         assert!((2..20).any(|n| wait(n) != wait(1)));
     }
 
@@ -133,22 +153,34 @@ mod tests {
     fn attempts_end_and_begin_anew_after_a_long_run() {
         let on_failure = policy(RestartPolicy::OnFailure);
         assert_eq!(
-            verdict(&on_failure, id(1), End::Badly, 4, SHORT),
+            verdict(rule(&on_failure), id(1), End::Badly, 4, SHORT),
             Verdict::GiveUp { attempts: 5 },
             "the fifth failure in a row is the last"
         );
         let ran = Duration::from_secs(4);
         assert!(matches!(
-            verdict(&on_failure, id(1), End::Badly, 4, ran),
+            verdict(rule(&on_failure), id(1), End::Badly, 4, ran),
             Verdict::Again { attempts: 1, .. }
         ));
+    }
+
+    #[test]
+    fn a_job_is_tried_again_as_often_as_it_says_however_long_it_ran() {
+        let restart = policy(RestartPolicy::OnFailure);
+        let said = |retries, before| {
+            let rule = Rule { restart: &restart, retries: Some(retries) };
+            verdict(rule, id(1), End::Badly, before, Duration::from_secs(3600))
+        };
+        assert_eq!(said(0, 0), Verdict::GiveUp { attempts: 1 });
+        assert!(matches!(said(7, 6), Verdict::Again { attempts: 7, .. }), "more than `attempts`");
+        assert_eq!(said(7, 7), Verdict::GiveUp { attempts: 8 });
     }
 
     #[test]
     fn no_number_of_attempts_overflows() {
         let endless = Restart { attempts: u32::MAX, ..policy(RestartPolicy::OnFailure) };
         for before in [30, 31, 32, u32::MAX - 2] {
-            verdict(&endless, id(1), End::Badly, before, SHORT);
+            verdict(rule(&endless), id(1), End::Badly, before, SHORT);
         }
     }
 }

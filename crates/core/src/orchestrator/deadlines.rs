@@ -20,7 +20,8 @@ impl Orchestrator {
     pub(super) fn end_late_jobs(&self, wish: &mut Cow<'_, Wish>, timing: &mut Timing) -> Vec<Told> {
         let mut late: Vec<(Name, Duration)> = Vec::new();
         for (name, demand) in self.demands_of(wish).filter(|(_, demand)| demand.part.run == RunState::Run) {
-            let Some(Kind::Job(Job { deadline: Some(deadline) })) = demand.spec.as_deref().map(|s| &s.kind)
+            let Some(Kind::Job(Job { deadline: Some(deadline), .. })) =
+                demand.spec.as_deref().map(|s| &s.kind)
             else {
                 continue;
             };

@@ -18,7 +18,6 @@ use std::collections::BTreeSet;
 use holm_model::fact::Verdict;
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
-use holm_model::service::RestartPolicy;
 use holm_model::slot::SlotIndex;
 use holm_model::state::RunState;
 
@@ -313,7 +312,7 @@ impl Orchestrator {
         let Some(placement) = self.placements.get(&active).cloned() else { return };
         let failures = placement.failures + 1;
         let (Some(spec), SlotIndex::Number(_)) = (demand.spec.clone(), &slot_id.1) else { return };
-        let once = spec.restart.policy == RestartPolicy::Never;
+        let once = spec.fails_once();
         if self.goes_on_before(slot_id) {
             // What it would have replaced is reached instead, until people decide.
             return;

@@ -3,7 +3,6 @@
 use holm_model::fact::{ShareReport, UnfilledSlot, Verdict};
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Aggregate;
-use holm_model::service::RestartPolicy;
 use holm_model::slot::SlotIndex;
 use holm_model::state::InstanceState;
 
@@ -89,7 +88,7 @@ impl Orchestrator {
         let name = self.member_name(placement.member);
         let about = (placement.part.restarts, placement.part.generation);
         let job = placement.part.spec.decode().ok().filter(|spec| spec.kind.job().is_some());
-        let once = job.is_some_and(|spec| spec.restart.policy == RestartPolicy::Never);
+        let once = job.is_some_and(|spec| spec.fails_once());
         self.drop_placement(share);
         let (now, deadlines) = (self.now.boot, &self.config.deadlines);
         if let Some(slot) = self.slots.get_mut(&slot_id) {

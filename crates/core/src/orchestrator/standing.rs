@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use holm_model::fact::{InstanceReport, UnfilledSlot};
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
-use holm_model::service::{RestartPolicy, ServiceSpec};
+use holm_model::service::ServiceSpec;
 use holm_model::state::{InstanceState, MemberState, RunState};
 
 use super::Orchestrator;
@@ -71,7 +71,7 @@ impl Orchestrator {
         let over = |report: &InstanceReport| match report.status.state {
             _ if report.generation != placement.part.generation => false,
             InstanceState::Completed => true,
-            InstanceState::Failed => spec.restart.policy == RestartPolicy::Never,
+            InstanceState::Failed => spec.fails_once(),
             _ => false,
         };
         let shared = self.index.by_share.get(&id).into_iter().flatten();

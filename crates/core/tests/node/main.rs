@@ -1,6 +1,7 @@
 //! The member's half of the core: lists, facts and the node machine.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod deadlines;
 mod given;
 mod health;
 mod held;

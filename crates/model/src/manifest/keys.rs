@@ -78,8 +78,8 @@ pub(super) const COMPANY: Keys = Keys { known: &["service", "on", "preferred"], 
 pub(super) const PREFER: Keys = Keys { known: &["where", "weight"], later: &[] };
 pub(super) const RESTART: Keys = Keys { known: &["policy", "attempts", "backoff"], later: &[] };
 pub(super) const KIND: Keys =
-    Keys { known: &["job", "cron", "zone", "overlap", "missed", "keep", "deadline"], later: &[] };
-pub(super) const JOB: Keys = Keys { known: &["deadline"], later: &[] };
+    Keys { known: &["job", "cron", "zone", "overlap", "missed", "keep", "deadline", "retries"], later: &[] };
+pub(super) const JOB: Keys = Keys { known: &["deadline", "retries"], later: &[] };
 pub(super) const UPDATE: Keys =
     Keys { known: &["strategy", "parallel", "healthy-for", "deadline", "on-failure", "canary"], later: &[] };
 pub(super) const CANARY: Keys = Keys { known: &["count", "share", "promote"], later: &[] };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::keys;
+use super::parts::MOST_ATTEMPTS;
 use super::read::{At, Fields};
 use crate::cron::Zone;
 use crate::duration::Span;
@@ -29,13 +30,13 @@ pub(super) fn kind(at: &At<'_>) -> Option<Kind> {
     match (fields.get("job"), fields.get("cron")) {
         (Some(_), Some(cron)) => cron.refuse_key("either `job` (once) or `cron` (again and again)"),
         (Some(job), None) => {
-            for key in ["zone", "overlap", "missed", "keep", "deadline"] {
+            for key in ["zone", "overlap", "missed", "keep", "deadline", "retries"] {
                 if let Some(at) = fields.get(key) {
-                    at.refuse_key::<()>("belongs to `cron`, or, a deadline, into `job`");
+                    at.refuse_key::<()>("belongs to `cron`, or, a deadline or retries, into `job`");
                 }
             }
-            let fields = job.fields("a mapping with `deadline`", &keys::JOB)?;
-            Some(Kind::Job(Job { deadline: fields.optional("deadline", deadline)? }))
+            let fields = job.fields("a mapping with `deadline` or `retries`", &keys::JOB)?;
+            once(&fields).map(Kind::Job)
         }
         (None, Some(schedule)) => cron(&fields, schedule).map(Kind::Cron),
         (None, None) => at.refuse(format_args!("expected {WHAT}, found neither")),
@@ -50,7 +51,7 @@ fn cron(fields: &Fields<'_>, schedule: &At<'_>) -> Option<Cron> {
     let missed =
         fields.or_default("missed", |at| at.one_of(&[("skip", Missed::Skip), ("run-once", Missed::RunOnce)]));
     let keep = fields.get("keep").map_or(Some(Cron::KEEP), |at| at.number(1..=MOST_KEPT, ""));
-    let job = fields.optional("deadline", deadline).map(|deadline| Job { deadline });
+    let job = once(fields);
     Some(Cron {
         schedule: schedule?,
         zone: zone?,
@@ -59,6 +60,12 @@ fn cron(fields: &Fields<'_>, schedule: &At<'_>) -> Option<Cron> {
         keep: keep?,
         job: job?,
     })
+}
+
+fn once(fields: &Fields<'_>) -> Option<Job> {
+    let deadline = fields.optional("deadline", deadline);
+    let retries = fields.optional("retries", |at| at.number(0..=MOST_ATTEMPTS, ""));
+    Some(Job { deadline: deadline?, retries: retries? })
 }
 
 fn deadline(at: &At<'_>) -> Option<Duration> {
@@ -82,6 +89,13 @@ pub(super) fn check(
         && let Some(restart) = fields.get("restart")
     {
         restart.refuse_key::<()>("a job ends: `policy: always` would begin it again for ever");
+    }
+    if kind.job().is_some_and(|job| job.retries.is_some())
+        && restart.is_some_and(|restart| restart.policy == RestartPolicy::Never)
+        && let Some(restart) = fields.get("restart")
+    {
+        restart
+            .refuse_key::<()>("`policy: never` begins nothing again, and `retries` does; remove one of them");
     }
     if kind.cron().is_some() && name.len() > LONGEST_NAME {
         at.refuse_key::<()>(format_args!(

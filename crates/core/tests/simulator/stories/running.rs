@@ -56,7 +56,7 @@ fn a_job_that_is_done_stays_to_be_seen() {
 fn a_job_is_stopped_at_its_deadline() {
     let mut fleet = fleet().node("fl-1");
     let mut job = program(&["steady"]);
-    job.0.kind = Kind::Job(Job { deadline: Some(Duration::from_secs(20)) });
+    job.0.kind = Kind::Job(Job { deadline: Some(Duration::from_secs(20)), ..Job::default() });
     fleet.apply(app("shop").service("import", job, 1));
     fleet.run_until_running(1);
     fleet.run_secs(25);
@@ -159,7 +159,7 @@ fn a_clock_that_jumps_back_begins_nothing_twice() {
 
 fn job(deadline: Option<u64>, spec: Spec) -> Spec {
     let mut spec = spec;
-    spec.0.kind = Kind::Job(Job { deadline: deadline.map(Duration::from_secs) });
+    spec.0.kind = Kind::Job(Job { deadline: deadline.map(Duration::from_secs), ..Job::default() });
     spec
 }
 

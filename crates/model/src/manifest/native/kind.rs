@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::duration::Span;
 use crate::job::{self, Missed, Overlap};
 use crate::manifest::kinds::MOST_KEPT;
+use crate::manifest::parts::MOST_ATTEMPTS;
 
 /// What kind of work it is: `service` (the default) runs until it is stopped, `job` to its end, `cron` to its end at
 /// each of its times.
@@ -39,6 +40,10 @@ struct Job {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Span")]
     deadline: Option<Span>,
+    /// How often it begins again after it has failed, in all; without it, `restart` says how often on each of two nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "u32", range(max = MOST_ATTEMPTS))]
+    retries: Option<u32>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -68,6 +73,10 @@ pub(in super::super) struct Cron {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Span")]
     deadline: Option<Span>,
+    /// How often each run begins again after it has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(default, with = "u32", range(max = MOST_ATTEMPTS))]
+    retries: Option<u32>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -96,9 +105,9 @@ impl Kind {
     pub(in super::super) fn of(kind: job::Kind) -> Option<Self> {
         match kind {
             job::Kind::Service => None,
-            job::Kind::Job(job::Job { deadline: None }) => Some(Self::Word(Word::Job)),
-            job::Kind::Job(job::Job { deadline }) => {
-                Some(Self::Job(JobForm { job: Job { deadline: deadline.map(Span) } }))
+            job::Kind::Job(job::Job { deadline: None, retries: None }) => Some(Self::Word(Word::Job)),
+            job::Kind::Job(job::Job { deadline, retries }) => {
+                Some(Self::Job(JobForm { job: Job { deadline: deadline.map(Span), retries } }))
             }
             job::Kind::Cron(cron) => Some(Self::Cron(cron.into())),
         }
@@ -121,6 +130,7 @@ impl From<job::Cron> for Cron {
             },
             keep: (cron.keep != job::Cron::KEEP).then_some(cron.keep),
             deadline: cron.job.deadline.map(Span),
+            retries: cron.job.retries,
         }
     }
 }

@@ -51,6 +51,8 @@ fn programs_that_do_not_know_a_check_are_not_given_it() {
     let steps = spec(&process("    before: [{ command: [a] }]\n"));
     assert_eq!((steps.newer_must(4), steps.newer_must(5)), (Some("before"), None));
     assert_eq!(steps.newer_must_of_clusters(4), Some("before"));
+    let retries = spec(&process("    kind: { job: { retries: 2 } }\n"));
+    assert_eq!((retries.newer_must(5), retries.newer_must(6)), (Some("retries"), None));
 }
 
 #[test]

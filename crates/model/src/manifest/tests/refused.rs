@@ -328,7 +328,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    kind: { job: {}, keep: 3 }\n",
-        "app.yaml:7:22: services.web.kind.keep: belongs to `cron`, or, a deadline, into `job`",
+        "app.yaml:7:22: services.web.kind.keep: belongs to `cron`, or, a deadline or retries, into `job`",
     ),
     (
         "    kind: { cron: \"61 * * * *\" }\n",
@@ -353,6 +353,10 @@ const KEYS: &[(&str, &str)] = &[
     (
         "    kind: { job: { deadline: 0s } }\n",
         "app.yaml:7:30: services.web.kind.job.deadline: expected a duration from 1s to 365d, found `0s`",
+    ),
+    (
+        "    kind: { job: { retries: 3 } }\n    restart: { policy: never }\n",
+        "app.yaml:8:5: services.web.restart: `policy: never` begins nothing again, and `retries` does; remove one of them",
     ),
     (
         "    kind: job\n    restart: { policy: always }\n",

@@ -207,7 +207,8 @@ prop_compose! {
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    let job = of(1..=86_400_u64).prop_map(|deadline| Job { deadline: deadline.map(Duration::from_secs) });
+    let job = (of(1..=86_400_u64), of(0..=100_u32))
+        .prop_map(|(deadline, retries)| Job { deadline: deadline.map(Duration::from_secs), retries });
     let schedules = proptest::sample::select(vec!["*/15 * * * *", "0 4 1,15 * mon-fri", "5/20 17 * jan *"]);
     let zones = proptest::sample::select(vec!["UTC", "Europe/Vienna", "Asia/Tokyo"]);
     let overlaps = prop_oneof![Just(Overlap::Forbid), Just(Overlap::Allow), Just(Overlap::Replace)];
@@ -357,7 +358,7 @@ prop_compose! {
                 spec.update = Update::default();
             }
             // Work that ends is not begun for ever, and that of each node not at its times.
-            if spec.restart.policy == RestartPolicy::Always || replicas.is_none() {
+            if spec.restart.policy != RestartPolicy::OnFailure || replicas.is_none() {
                 spec.kind = Kind::Service;
             }
             if replicas.is_none() || spec.placement.cluster.is_some() || spec.placement.node.is_some() {
