@@ -57,9 +57,15 @@ pub(crate) async fn wipe(data_dir: PathBuf, runtimes: Runtimes) -> WipeReport {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    let swept = tokio::task::spawn_blocking(move || sweep(&data_dir, report)).await;
-    // It panics nowhere; the next start would do it again.
-    swept.unwrap_or_default()
+    let (dir, before) = (data_dir.clone(), report.clone());
+    match tokio::task::spawn_blocking(move || sweep(&dir, before)).await {
+        Ok(report) => report,
+        // What is not known to be gone is not told as wiped.
+        Err(error) => {
+            report.left.insert(format!("{}: {error}", data_dir.display()));
+            report
+        }
+    }
 }
 
 /// Files that are not needed any more, beside what was wiped before.
@@ -69,7 +75,19 @@ fn sweep(data_dir: &Path, mut report: WipeReport) -> WipeReport {
         report.add_earlier(earlier);
     }
     let kept_by_engines = !report.left.is_empty();
-    for entry in fs::read_dir(data_dir).into_iter().flatten().flatten() {
+    let unread = |error: io::Error| format!("{} cannot be read: {error}", data_dir.display());
+    let entries = match fs::read_dir(data_dir) {
+        Ok(entries) => entries.collect(),
+        Err(error) => vec![Err(error)],
+    };
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                report.left.insert(unread(error));
+                continue;
+            }
+        };
         let name = entry.file_name();
         let name = name.to_string_lossy();
         // With what SQLite keeps beside it.
@@ -115,12 +133,14 @@ pub(crate) fn finish(data_dir: &Path, label: &str) -> io::Result<()> {
     Tmpfs::new(label).retire();
     Sockets::new(label).retire();
     Cgroups::detect(label).retire();
-    let entries: Vec<_> = fs::read_dir(data_dir)?.flatten().map(|entry| entry.path()).collect();
+    let entries: Vec<_> = fs::read_dir(data_dir)?.collect();
     // First, so that an agent that is started in between does not join anew.
     let text = format!("decommissioned at {}\n", crate::clock::now().wall);
     fs::write(data_dir.join(TOMBSTONE), text)?;
-    let failed = entries.iter().filter_map(|path| remove(path).err()).next();
-    failed.map_or(Ok(()), Err)
+    // One that fails keeps none of the others.
+    let removed: Vec<_> =
+        entries.into_iter().map(|entry| entry.and_then(|entry| remove(&entry.path()))).collect();
+    removed.into_iter().collect()
 }
 
 /// When the machine was decommissioned, if it was.
@@ -166,6 +186,10 @@ mod tests {
         assert!(at("engine/image").exists());
         sweep(dir.path(), WipeReport::default());
         assert!(!at("engine").exists());
+
+        // What cannot be listed is not told as wiped.
+        let report = sweep(&at("label"), WipeReport::default());
+        assert!(report.left.iter().any(|left| left.contains("label cannot be read")), "{report:?}");
 
         assert_eq!(tombstone(dir.path()), None);
         finish(dir.path(), "0123456789abcdef").unwrap();

@@ -153,3 +153,26 @@ fn an_image_behind_a_login_is_pulled_with_it_only_needs_engine_needs_registry() 
         sea.holm(&["delete", "application", name, "-p", "red", "--wait"]).done();
     }
 }
+
+#[test]
+fn a_pulled_image_goes_with_its_decommissioned_node_and_others_stay_needs_engine_needs_registry() {
+    let engine = std::env::var("HOLM_TEST_DOCKER").expect("an engine");
+    let socket = format!("--engine={}", engine.trim_start_matches("unix://"));
+    let sea = sea().node("fl-1").words("fl-1", &[&socket]).start();
+    let registry = Registry::start(&sea, &engine);
+    run(sea.call_at("root", &["secret", "set", "pull", "--registry-user", "holm"]), PASSWORD).done();
+    wait_for("the node offers containers", || {
+        sea.node("fl-1").runtimes.contains(&"container".to_owned()).then_some(())
+    });
+    sea.deploy(&manifest("box", &registry.image, "    registry: pull\n"));
+    sea.running("box", 1);
+    let there = |image: &str| {
+        command("docker").args(["-H", &engine, "image", "inspect", image]).output().unwrap().status.success()
+    };
+    assert!(there(&registry.image), "it was pulled");
+    let told = sea.holm(&["node", "decommission", "fl-1", "--force"]).done().stdout;
+    assert!(told.contains(&registry.image) && !told.contains("LEFT THERE"), "{told}");
+    assert!(!there(&registry.image) && there(IMAGE), "only what this node has pulled is gone");
+    let audit = sea.holm(&["get", "audit", "-o", "json"]).done().stdout;
+    assert!(audit.contains("node.wiped"), "{audit}");
+}

@@ -65,12 +65,17 @@ impl Ledger {
         }
     }
 
-    pub(super) fn all(&self, thing: Thing) -> Vec<String> {
-        let dir = self.0.iter().map(|dir| dir.join(Shelf::from(thing).word()));
-        let files = dir.flat_map(fs::read_dir).flatten().flatten();
-        let mut names: Vec<String> = files.filter_map(|file| read(&file.path())).collect();
+    /// # Errors
+    /// When it cannot be known what was brought.
+    pub(super) fn all(&self, thing: Thing) -> io::Result<Vec<String>> {
+        let Some(dir) = self.0.as_ref().map(|dir| dir.join(thing.word())) else { return Ok(Vec::new()) };
+        let files = match fs::read_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            files => files?.collect::<io::Result<Vec<_>>>()?,
+        };
+        let mut names: Vec<String> = files.iter().filter_map(|file| read(&file.path())).collect();
         names.sort();
-        names
+        Ok(names)
     }
 
     fn path(&self, shelf: impl Into<Shelf>, name: &str) -> Option<PathBuf> {
@@ -132,13 +137,13 @@ mod tests {
         // Cut by a crash: it is no name, and is written again when it is brought again.
         fs::write(dir.path().join("engine/image").join(hash("nginx:1.25")), "nginx:1.2").unwrap();
         let again = Ledger::new(Some(dir.path().join("engine")));
-        assert_eq!(again.all(Thing::Image), ["nginx", "registry.local:5000/web:2"]);
+        assert_eq!(again.all(Thing::Image).unwrap(), ["nginx", "registry.local:5000/web:2"]);
         again.note(Thing::Image, "nginx:1.25").unwrap();
-        assert_eq!(again.all(Thing::Image).len(), 3);
+        assert_eq!(again.all(Thing::Image).unwrap().len(), 3);
         again.forget(Thing::Image, "nginx:1.25");
         again.forget(Thing::Image, "nginx");
-        assert_eq!(again.all(Thing::Image), ["registry.local:5000/web:2"]);
-        assert_eq!(again.all(Thing::Volume), ["holm-1-data"]);
+        assert_eq!(again.all(Thing::Image).unwrap(), ["registry.local:5000/web:2"]);
+        assert_eq!(again.all(Thing::Volume).unwrap(), ["holm-1-data"]);
         Ledger::new(None).note(Thing::Image, "web").unwrap();
     }
 }

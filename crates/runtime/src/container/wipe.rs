@@ -15,10 +15,17 @@ impl Shared {
     pub(super) async fn wipe(&self) -> WipeReport {
         let mut report = WipeReport::default();
         for thing in [Thing::Volume, Thing::Image] {
-            let names = self.ledger.all(thing);
-            if names.is_empty() {
-                continue;
-            }
+            let names = match self.ledger.all(thing) {
+                Ok(names) if names.is_empty() => continue,
+                Ok(names) => names,
+                Err(error) => {
+                    let what = thing.word();
+                    report.left.insert(format!(
+                        "every {what} that was brought: which they are cannot be read: {error}"
+                    ));
+                    continue;
+                }
+            };
             match self.engine.client(Step::Wipe).await {
                 Ok(client) => self.wipe_all(client, thing, names, &mut report).await,
                 Err(error) => {
@@ -53,6 +60,7 @@ impl Shared {
     /// When the engine does not answer.
     pub(super) async fn clean(&self) -> Result<Vec<String>, RunError> {
         let names = self.ledger.all(Thing::Image);
+        let names = names.map_err(|source| RunError::System { step: Step::Wipe, source })?;
         if names.is_empty() {
             return Ok(Vec::new());
         }
