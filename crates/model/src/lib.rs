@@ -65,6 +65,7 @@ pub mod message;
 pub mod name;
 pub mod newer;
 pub mod placement;
+pub mod priority;
 pub mod project;
 pub mod record;
 pub mod resources;

@@ -70,6 +70,9 @@ pub struct NodeFacts {
     /// What an operator said; `capabilities` and `labels` are so already.
     #[serde(default, skip_serializing_if = "Amendments::is_empty")]
     pub amendments: Amendments,
+    /// Its disk stays full, in words: the least important of what it runs may go elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crowded: Option<String>,
 }
 
 /// The kind of the capability that says that a runtime [leases](RuntimeFacts::leases).

@@ -22,6 +22,7 @@ use crate::update::Update;
 
 pub use crate::placement::Placement;
 use crate::placement::{Bound, Strategy};
+use crate::priority::Priority;
 
 /// What to run, how, and where it may run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +102,9 @@ pub struct ServiceSpec {
     /// How many of them each cluster has; the root alone goes by it, which chooses among clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_cluster: Option<PerCluster>,
+    /// Older programs pass over it: then all are as important.
+    #[serde(default, skip_serializing_if = "is_normal")]
+    pub priority: Priority,
 }
 
 /// How the replicas of a service are shared out among clusters. The root's own nodes count as one.
@@ -276,6 +280,11 @@ impl Signal {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_normal(priority: &Priority) -> bool {
+    *priority == Priority::Normal
+}
+
 // === impl ServiceSpec ===
 
 impl ServiceSpec {
@@ -316,6 +325,7 @@ impl ServiceSpec {
             healing: Healing::default(),
             scale: None,
             per_cluster: None,
+            priority: Priority::Normal,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holm_core::node::DiskLimits;
 use holm_link::clock::LocalClock;
 use holm_model::geo::Point;
 use holm_model::name::Name;
@@ -42,6 +43,8 @@ pub struct NodeConfig {
     /// Called once when the node is a member and works.
     pub ready: fn(),
     pub runtimes: RuntimesConfig,
+    /// When something is done about a disk that fills up.
+    pub disk: DiskLimits,
     /// The root of `/proc`, `/sys` and `/etc`; another one in tests.
     pub root: PathBuf,
     /// Another one than the system's in tests.
@@ -82,6 +85,7 @@ impl NodeConfig {
             link: LinkTimes::default(),
             ready: || {},
             runtimes: RuntimesConfig::new(executable),
+            disk: DiskLimits::default(),
             root: PathBuf::from("/"),
             clock: LocalClock::default(),
         }

@@ -151,7 +151,8 @@ where
         credentials = applicant.credentials(&clock) => credentials?,
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let machine = MachineConfig { name: name.clone(), version, boot_id: facts.boot_id.clone() };
+    let machine =
+        MachineConfig { name: name.clone(), version, boot_id: facts.boot_id.clone(), disk: config.disk };
     let machine = NodeMachine::load(&mut snapshot, machine)?;
     let label = drivers::label(&config.data_dir);
     let label = label.map_err(|source| NodeError::DataDir { path: config.data_dir.clone(), source })?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
+use holm_core::node::Limit;
 use holm_model::amendment::{Amendment, AmendmentError};
 use holm_model::duration::Span;
 use holm_model::resources::Resources;
@@ -70,6 +71,19 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
                 .hint("give either --process-users or --process-user"));
         }
     };
+    let limit = |percent: u8| Limit { percent: percent.into(), most: u64::MAX };
+    let (tight, full) = (options.disk_tight.map(limit), options.disk_full.map(limit));
+    config.disk.tight = tight.unwrap_or(config.disk.tight);
+    config.disk.full = full.unwrap_or(config.disk.full);
+    if config.disk.full.percent > config.disk.tight.percent {
+        return Err(Failure::wrong_use(
+            "--disk-full is more than --disk-tight: nothing would be cleaned before",
+        )
+        .hint("give both, the second the larger"));
+    }
+    if let Some(Span(patience)) = options.disk_patience {
+        config.disk.patience = patience;
+    }
     if options.engine.is_some() {
         config.runtimes.engine = options.engine;
     }

@@ -335,6 +335,12 @@ options!(
         process_user: String = (env = "HOLM_PROCESS_USER", value_name = "USER");
         /// Socket of the container engine [default: the usual places of Docker and Podman]
         engine: PathBuf = (env = "HOLM_ENGINE", value_name = "SOCKET");
+        /// Less free than this part of the disk: images that nothing uses go [default: 15, and less than 10 GiB]
+        disk_tight: u8 = (env = "HOLM_DISK_TIGHT", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=90));
+        /// Less free than this part of it: nothing new comes [default: 5, and less than 2 GiB]
+        disk_full: u8 = (env = "HOLM_DISK_FULL", value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=90));
+        /// How long it is that full before the least important of what runs here may go elsewhere [default: 2m]
+        disk_patience: Span = (env = "HOLM_DISK_PATIENCE", value_name = "DURATION");
     }
 );
 

@@ -76,3 +76,50 @@ fn a_full_disk_at_a_node_harms_no_program_and_is_told_needs_root() {
     // New work is possible again.
     sea.deploy(&manifest("more", SLEEP));
 }
+
+#[test]
+fn a_disk_that_stays_full_takes_nothing_new_and_lets_the_least_important_go_needs_root() {
+    let disk = Disk::mount("64m");
+    let words = ["--disk-tight=60", "--disk-full=40", "--disk-patience=2s"];
+    let sea = sea()
+        .cluster("vienna", &["fl-1", "fl-2"])
+        .data_dir("fl-1", &disk.path().join("fl-1"))
+        .words("fl-1", &words)
+        .start();
+    sea.holm_at("vienna", &["node", "cordon", "fl-2"]).done();
+    let service = |name: &str, more: &str| {
+        format!("  {name}: {{ runtime: process, command: {SLEEP}, stop: {{ grace: 1s }}, {more} }}\n")
+    };
+    let services = [
+        service("high", "priority: high"),
+        service("low", "priority: low"),
+        service("data", "priority: low, volumes: [\"/tmp:/tmp\"]"),
+    ];
+    sea.deploy(&format!("holm: v1\napplication: shop\nservices:\n{}", services.concat()));
+    sea.holm_at("vienna", &["node", "uncordon", "fl-2"]).done();
+    disk.take(46);
+    let full = "its disk is nearly full";
+    wait_for("it is told", || sea.node("fl-1").runtimes.is_empty().then_some(()));
+    sea.apply(&format!(
+        "holm: v1\napplication: more\nservices:\n  web:\n    runtime: process\n    command: {SLEEP}\n    \
+         placement: {{ node: fl-1 }}\n"
+    ));
+    sea.until("more", "it waits, and says for what", |all| all[0].reason.contains(full));
+    let nodes = |sea: &crate::harness::Sea| -> Vec<(String, String)> {
+        let all = sea.instances("shop").into_iter().filter(|instance| instance.runs());
+        let mut all: Vec<_> = all.map(|i| (i.slot.clone(), i.node().to_owned())).collect();
+        all.sort();
+        all
+    };
+    let expected = [("data/0", "fl-1"), ("high/0", "fl-1"), ("low/0", "fl-2")]
+        .map(|(a, b)| (a.to_owned(), b.to_owned()));
+    wait_for("the least important has gone", || (nodes(&sea) == expected).then_some(()));
+    let told = sea.holm_at("vienna", &["events"]).done().stdout;
+    assert!(
+        told.contains("leaves a full disk") && told.contains(full) && told.contains("priority low"),
+        "{told}"
+    );
+    crate::harness::holds_for(std::time::Duration::from_secs(3), "one at a time", || nodes(&sea) == expected);
+    disk.free();
+    sea.running("more", 1);
+}

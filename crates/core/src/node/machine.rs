@@ -19,7 +19,7 @@ use super::decide::Doing;
 use super::event::{NodeEffect, NodeEvent, Survivor};
 use super::health::Checkups;
 use super::lease::Leases;
-use super::pressure::Pressure;
+use super::pressure::{DiskLimits, Pressure};
 use super::record::InstanceRecord;
 use super::wanted::Wanted;
 use super::wiping::Wiping;
@@ -36,6 +36,7 @@ pub struct NodeConfig {
     pub version: String,
     /// Changes when the machine was started anew: tells a crash of a process from a reboot.
     pub boot_id: String,
+    pub disk: DiskLimits,
 }
 
 /// See the [module](super).

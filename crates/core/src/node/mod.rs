@@ -48,7 +48,7 @@ pub use again::RestartError;
 pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
 pub use health::{CheckKind, Checked, Probed};
 pub use machine::{NodeConfig, NodeMachine};
-pub use pressure::Space;
+pub use pressure::{DiskLimits, Limit, Space};
 pub use record::InstanceRecord;
 pub use wanted::Identity;
 pub use wiping::Farewell;

@@ -131,6 +131,7 @@ impl NodeMachine {
     fn offered(&self, facts: &NodeFacts) -> NodeFacts {
         let mut facts = facts.clone();
         let full = Some(&self.pressure.reason).filter(|reason| !reason.is_empty());
+        facts.crowded = full.filter(|_| self.pressure.stays).cloned();
         let why = self.trouble.as_deref().map(no_writes).or_else(|| full.cloned());
         for runtime in facts.runtimes.iter_mut().filter(|_| why.is_some()) {
             runtime.unavailable.clone_from(&why);

@@ -50,6 +50,7 @@ pub mod config;
 mod consulting;
 pub mod contents;
 mod cordon;
+mod crowding;
 mod deadlines;
 mod decommission;
 mod demand;
@@ -143,6 +144,7 @@ use awaited::Gathering;
 use choosing::Rankings;
 use consulting::Consulting;
 use contents::ContentRow;
+use crowding::Crowded;
 use demand::{Demand, Origin};
 use exposing::Exposing;
 use generations::{GenerationKey, GenerationRow};
@@ -223,6 +225,7 @@ pub struct Orchestrator {
     consulting: Consulting,
     leases: Leases,
     violations: Violations,
+    crowded: Crowded,
     now: Now,
     ticked: Duration,
     effects: Vec<Effect>,
@@ -308,6 +311,7 @@ impl Orchestrator {
             consulting: Consulting::default(),
             leases: Leases::default(),
             violations: Violations::default(),
+            crowded: Crowded::default(),
             now: Now::default(),
             ticked: Duration::ZERO,
             effects: Vec::new(),

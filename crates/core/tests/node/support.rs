@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_core::node::{
-    Launch, NodeConfig, NodeEffect, NodeEvent, NodeMachine, Outcome, RuntimeEvent, Survivor, SurvivorState,
+    DiskLimits, Launch, NodeConfig, NodeEffect, NodeEvent, NodeMachine, Outcome, RuntimeEvent, Survivor,
+    SurvivorState,
 };
 use holm_core::table::{Journal, Snapshot};
 use holm_model::fact::{Fact, InstanceStatus};
@@ -176,7 +177,12 @@ pub(crate) struct Node {
 }
 
 pub(crate) fn config(boot_id: &str) -> NodeConfig {
-    NodeConfig { name: name("fl-1"), version: "test".to_owned(), boot_id: boot_id.to_owned() }
+    NodeConfig {
+        name: name("fl-1"),
+        version: "test".to_owned(),
+        boot_id: boot_id.to_owned(),
+        disk: DiskLimits::default(),
+    }
 }
 
 impl Node {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holm_core::node::{NodeConfig, NodeEffect, NodeEvent, NodeMachine};
+use holm_core::node::{DiskLimits, NodeConfig, NodeEffect, NodeEvent, NodeMachine};
 use holm_model::fact::Fact;
 use holm_model::id::AssignmentId;
 use holm_model::member::{NodeFacts, RuntimeFacts};
@@ -108,7 +108,12 @@ impl World {
             return;
         }
         let boot_id = format!("boot-{}", site.boots);
-        let config = NodeConfig { name: site.name.clone(), version: "sim".to_owned(), boot_id };
+        let config = NodeConfig {
+            name: site.name.clone(),
+            version: "sim".to_owned(),
+            boot_id,
+            disk: DiskLimits::default(),
+        };
         site.machine = Some(NodeMachine::load(&mut site.disk.snapshot(), config).unwrap());
         let (facts, survivors) = (site.facts.clone(), site.runtimes.survivors());
         trace!(self, "{} starts with {} survivors", self.nodes[node].path, survivors.len());

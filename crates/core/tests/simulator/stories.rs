@@ -4,6 +4,7 @@ mod changing;
 mod choosing;
 mod consulting;
 mod contents;
+mod crowding;
 mod decommissioning;
 mod distrusting;
 mod ended;

@@ -29,6 +29,7 @@ pub(super) const SERVICE: Keys = Keys {
         "ports",
         "resources",
         "placement",
+        "priority",
         "restart",
         "health",
         "ready",

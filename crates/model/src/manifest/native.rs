@@ -19,6 +19,7 @@ use super::service::MOST_REPLICAS;
 use crate::duration::Span;
 use crate::healing::Reconcile;
 use crate::name::{NAME_PATTERN, Name};
+use crate::priority::Priority;
 use crate::resources::Resources;
 use crate::service::{self, RestartPolicy};
 
@@ -138,6 +139,10 @@ pub(super) struct Service {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Restart")]
     pub(super) restart: Option<Restart>,
+    /// What is less important leaves a node first whose disk stays full; default `normal`.
+    #[serde(skip_serializing_if = "is_default")]
+    #[schemars(default)]
+    pub(super) priority: Priority,
     /// How an instance is asked whether it works. Whoever fails is started again by `restart`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(default, with = "Health")]

@@ -16,6 +16,7 @@ use super::read::{At, Fields};
 use super::scaling;
 use super::updating;
 use crate::name::{Name, shorten};
+use crate::priority::Priority;
 use crate::service::{ApplicationService, Connect, PerCluster, Port, Replicas, ServiceSpec};
 use crate::template::{self, Variable};
 
@@ -69,6 +70,9 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
     let stop = fields.or_default("stop", parts::stop);
     let connects = fields.or_default("connects", |at| connects(at, outline));
     let update = fields.or_default("update", |at| updating::update(at, replicas));
+    let priorities =
+        [Priority::Low, Priority::Normal, Priority::High].map(|priority| (priority.word(), priority));
+    let priority = fields.or_default("priority", |at| at.one_of(&priorities));
     let healing = healing::healing(&fields, rules == Rules::Process, replicas);
     let kind = fields.or_default("kind", kinds::kind)?;
     kinds::check(&fields, &kind, name.as_str(), restart.as_ref(), replicas);
@@ -117,6 +121,7 @@ pub(super) fn read(at: &At<'_>, name: &Name, outline: &Outline<'_>) -> Option<Ap
         healing: healing?,
         scale: scale?,
         per_cluster,
+        priority: priority?,
     };
     healing::check_ending(&fields, &spec);
     if let (Some(Replicas::Number(_)), Some(place)) = (replicas, fields.get("placement")) {

@@ -52,6 +52,7 @@ impl From<&ApplicationService> for Service {
             before: spec.before.into_iter().map(Step::from).collect(),
             image: spec.image,
             env: spec.env,
+            priority: spec.priority,
             secrets: spec.secrets.into_iter().map(|(name, usage)| (name, usage.into())).collect(),
             files: spec.files.into_iter().map(|(name, usage)| (name, usage.into())).collect(),
             on_change: unless_default(spec.on_change),

@@ -435,6 +435,7 @@ fn node() -> Fact {
         coordinate: None,
         version: "0.1.0".to_owned(),
         boot_id: "b00t".to_owned(),
+        crowded: None,
         amendments: Amendments::default(),
     };
     let usage = Usage { cpu_millis: 250, memory: 1 << 20 };

@@ -79,6 +79,7 @@ impl Detector {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: system::boot_id(tree),
             amendments: Amendments::default(),
+            crowded: None,
         }
     }
 }

@@ -41,6 +41,11 @@ impl Disk {
         }
     }
 
+    /// Takes so many MiB.
+    pub(crate) fn take(&self, mib: usize) {
+        fs::write(self.ballast(), vec![0_u8; mib << 20]).expect("there is room");
+    }
+
     pub(crate) fn free(&self) {
         fs::remove_file(self.ballast()).expect("our own file");
     }

@@ -40,7 +40,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, before, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive, scale)",
+        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, before, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, priority, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive, scale)",
     ),
     (
         "    replicas: { total: 3 }\n",

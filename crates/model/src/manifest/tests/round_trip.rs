@@ -20,6 +20,7 @@ use crate::job::{Cron, Job, Kind, Missed, Overlap};
 use crate::manifest::{parse, show, show_service};
 use crate::name::Name;
 use crate::placement::{self, Company, Near, Preference, Scope};
+use crate::priority::Priority;
 use crate::resources::{Cpu, Memory, Resources};
 use crate::scale::{Metric, Scale, ScaleBy, Thousandths};
 use crate::service::{
@@ -357,6 +358,7 @@ prop_compose! {
             if replicas.is_none_or(|number| number < 200) && spec.update.canary().is_some() {
                 spec.update = Update::default();
             }
+            spec.priority = [Priority::Low, Priority::Normal, Priority::High][spec.volumes.len() % 3];
             // Work that ends is not begun for ever, and that of each node not at its times.
             if spec.restart.policy != RestartPolicy::OnFailure || replicas.is_none() {
                 spec.kind = Kind::Service;
