@@ -30,6 +30,8 @@ const LATE: Duration = Duration::from_secs(60);
 const WRONG: Duration = Duration::from_secs(24 * 3600);
 /// Runs of one `cron` that have not ended.
 const MOST_AT_ONCE: usize = 100;
+/// What is due beyond that begins with the next tick, so that no step is as long as there are crons.
+const MOST_IN_A_STEP: usize = 50;
 /// Before which nothing is looked for, from near to far: most often the nearest has what was due last.
 const BACK: [Duration; 5] = [
     Duration::from_secs(120),
@@ -104,7 +106,11 @@ impl Orchestrator {
     pub(super) fn look_at_runs(&mut self) {
         let mut timing = std::mem::take(&mut self.timing);
         timing.retain(|key| self.demands.contains_key(&Origin::Own(key.clone())));
-        for id in timing.wishes.clone() {
+        timing.room = MOST_IN_A_STEP;
+        let full_at = timing.full_at.take();
+        let (before, behind): (Vec<_>, Vec<_>) =
+            timing.wishes.iter().copied().partition(|id| full_at.is_some_and(|full| *id < full));
+        for id in behind.into_iter().chain(before) {
             let Some((wish, told)) = self.next_of(id, &mut timing) else { continue };
             let app = wish.key.to_string();
             self.wishes.change(&mut self.journal, &id, |row| row.wish = wish);
@@ -160,6 +166,10 @@ impl Orchestrator {
                 change(wish, &name, |service| service.due = Some(now));
                 continue;
             };
+            if timing.room == 0 {
+                timing.full_at.get_or_insert(wish.id);
+                break;
+            }
             let key = ServiceKey { wish: wish.id, service: name.clone() };
             let is_due = timing.next(&key, &service.spec, cron, done).is_some_and(|at| at <= now);
             match (due(cron, done, now).filter(|_| is_due), service.work.pending) {
@@ -170,10 +180,12 @@ impl Orchestrator {
                             .map(|before| left_out(&name, before, "the next was due before it could begin")),
                     );
                     told.push(self.take_turn(wish, (&name, &spec, cron), at));
+                    timing.room -= 1;
                 }
                 (None, Some(at)) if self.busy(wish, &name).is_empty() => {
                     change(wish, &name, |service| service.work.pending = None);
                     told.push(self.begin_run(wish, (&name, &spec, cron), at));
+                    timing.room -= 1;
                 }
                 (None, _) => {}
             }

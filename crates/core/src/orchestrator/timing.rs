@@ -14,6 +14,10 @@ use holm_model::wish::SpecBytes;
 pub(super) struct Timing {
     /// Wishes that have such work: the others are not looked at.
     pub(super) wishes: BTreeSet<WishId>,
+    /// How many runs may still begin in this step.
+    pub(super) room: usize,
+    /// The wish with which the last step was full: the next goes on behind it.
+    pub(super) full_at: Option<WishId>,
     next: BTreeMap<ServiceKey, Next>,
     clocks: BTreeMap<ServiceKey, Clock>,
 }

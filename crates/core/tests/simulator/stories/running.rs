@@ -53,6 +53,22 @@ fn a_job_that_is_done_stays_to_be_seen() {
 }
 
 #[test]
+fn what_is_due_at_once_begins_in_steps_and_none_is_left_out() {
+    let mut fleet = fleet().node("fl-1");
+    let each = || cron(program(&["job", "500"]), |_| {});
+    let all = (0..130).fold(app("shop"), |app, number| app.service(&format!("c-{number}"), each(), 1));
+    fleet.apply(all);
+    let mut most = 0;
+    for _ in 0..160 {
+        let before = begun(&fleet);
+        fleet.run_for(Duration::from_millis(400));
+        most = most.max(begun(&fleet) - before);
+    }
+    assert_eq!((begun(&fleet), left_out(&fleet)), (130, 0));
+    assert_eq!(most, 50);
+}
+
+#[test]
 fn a_job_is_stopped_at_its_deadline() {
     let mut fleet = fleet().node("fl-1");
     let mut job = program(&["steady"]);
