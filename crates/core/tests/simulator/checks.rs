@@ -217,7 +217,9 @@ impl World {
         }
         // What is paused keeps what it has in memory: an update waits for a place that it need not leave for, and a canary
         // proves nothing.
-        let paused = wished.run == RunState::Pause;
+        let old = || found.values().flatten().any(|copy| copy.2.part.generation != wished.generation);
+        let canary = || wished.spec.decode().is_ok_and(|spec| spec.update.canary().is_some());
+        let paused = wished.run == RunState::Pause && (old() || canary());
         let halted = failed || paused || self.is_halted(orch, wished, &found);
         for slot in &numbers {
             let copies = found.get(slot).map_or(&[][..], |all| all);

@@ -104,6 +104,26 @@ fn a_new_generation_of_a_job_runs_elsewhere_though_the_old_one_is_done() {
     }
 }
 
+/// The cluster took the new generation, and all that it could tell is what had become of the one before.
+#[test]
+fn what_is_known_of_an_older_generation_says_nothing_of_the_new_one() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+    let job = |words: &[&str]| {
+        let mut job = program(words);
+        job.0.kind = Kind::Job(Job::default());
+        job
+    };
+    fleet.apply(app("shop").service("import", job(&["job", "500"]), 1));
+    fleet.run_until_lines(&["import/0 COMPLETED vienna/fl-1"]);
+    fleet.cut("vienna/fl-1");
+    fleet.apply(app("shop").service("import", job(&["job", "700"]), 1));
+    fleet.run_secs(3);
+    fleet.cut("vienna");
+    fleet.run_until("it runs at the other one", |fleet| {
+        fleet.lines().contains(&"import/0 COMPLETED munich/fl-1".to_owned())
+    });
+}
+
 #[test]
 fn what_has_failed_stays_so_when_its_node_is_removed() {
     let mut fleet = fleet().node("fl-1").node("fl-2");

@@ -12,7 +12,7 @@ use holm_model::service::{RestartPolicy, Volume};
 use holm_model::view::people::Quota;
 
 use crate::fleet::{App, Spec, app, fleet, key, name, nodes, steady};
-use crate::world::World;
+use crate::world::{NodeAt, World};
 
 fn exposed(port: u16, at: &[ExposedAt]) -> Spec {
     let mut spec = steady().port("http", None);
@@ -46,18 +46,20 @@ fn refused(fleet: &mut World, application: App) -> String {
 
 /// All instances that run answer their check.
 fn answer(fleet: &mut World, generation: u64) {
-    for node in 0..fleet.nodes.len() {
-        let live = fleet.nodes[node]
-            .runtimes
-            .processes
-            .iter()
-            .filter(|(_, process)| process.is_live() && process.part.generation == generation);
-        let live: Vec<_> = live.map(|(id, process)| (*id, process.incarnation)).collect();
-        for (id, incarnation) in live {
-            let probed = Probed { good: true, answer: "connected".to_owned() };
-            let event = NodeEvent::Probed { id, incarnation, kind: CheckKind::Health, probed };
-            fleet.node_event(node, event);
-        }
+    (0..fleet.nodes.len()).for_each(|node| answer_on(fleet, node, generation));
+}
+
+fn answer_on(fleet: &mut World, node: NodeAt, generation: u64) {
+    let live = fleet.nodes[node]
+        .runtimes
+        .processes
+        .iter()
+        .filter(|(_, process)| process.is_live() && process.part.generation == generation);
+    let live: Vec<_> = live.map(|(id, process)| (*id, process.incarnation)).collect();
+    for (id, incarnation) in live {
+        let probed = Probed { good: true, answer: "connected".to_owned() };
+        let event = NodeEvent::Probed { id, incarnation, kind: CheckKind::Health, probed };
+        fleet.node_event(node, event);
     }
 }
 
@@ -347,9 +349,8 @@ fn a_port_is_one_services_and_one_of_those_that_are_granted() {
     fleet.apply(app("second").service("api", both(20_001), 1));
 }
 
-/// A cluster's word that the old copy is on its way out is no word that it serves nobody.
 #[test]
-fn the_root_leads_to_the_old_copy_until_the_new_one_is_ready() {
+fn the_root_leads_to_the_old_copy_of_an_update_until_the_new_one_is_ready() {
     let spec = |version: &str| healthy(exposed(20_001, &[ExposedAt::Root]).version(version));
     let mut fleet = fleet().cluster("vienna", nodes(2));
     fleet.apply(app("shop").service("web", spec("1"), 1));
@@ -367,5 +368,30 @@ fn the_root_leads_to_the_old_copy_until_the_new_one_is_ready() {
     fleet.migrate_at(1, "web/0", None).unwrap_err();
     answer(&mut fleet, 2);
     fleet.run_until("the new one takes over", |fleet| fleet.rows().len() == 1);
+    assert_eq!(targets(&fleet, "root"), [(20_001, 1)]);
+}
+
+/// A cluster's word that the old copy is on its way out, MIGRATING, is no word that it serves nobody.
+#[test]
+fn the_root_leads_to_what_a_cluster_moves_until_the_new_copy_is_ready() {
+    let mut fleet = fleet().cluster("vienna", nodes(2));
+    fleet.apply(app("shop").service("web", healthy(exposed(20_001, &[ExposedAt::Root])), 1));
+    fleet.run_until_running(1);
+    answer(&mut fleet, 1);
+    fleet.run_until("it is reached", |fleet| targets(fleet, "root") == [(20_001, 1)]);
+    let vienna = fleet.orch("vienna");
+    let old = fleet.nodes.iter().position(|site| !site.runtimes.processes.is_empty()).unwrap();
+    let member = fleet.member_id(&fleet.nodes[old].path.clone());
+    fleet.command(vienna, Command::Drain { member, lose_volumes: false }).unwrap();
+    fleet.run_until("it moves", |fleet| fleet.rows().iter().any(|row| row.state == "MIGRATING"));
+    for _ in 0..40 {
+        fleet.run_for(Duration::from_millis(500));
+        answer_on(&mut fleet, old, 1);
+        assert_eq!(targets(&fleet, "root"), [(20_001, 1)], "{:#?}", fleet.rows());
+    }
+    answer(&mut fleet, 1);
+    fleet.run_until("the new one takes over", |fleet| {
+        fleet.processes("web") == [fleet.nodes[1 - old].path.clone()]
+    });
     assert_eq!(targets(&fleet, "root"), [(20_001, 1)]);
 }
