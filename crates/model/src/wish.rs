@@ -1,10 +1,11 @@
 //! What somebody wants to run, versioned: the manifest plus what people did by hand.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
+use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest as _, Sha256};
 
 use crate::id::{Epoch, WishId};
@@ -99,8 +100,15 @@ pub struct RunOf {
 }
 
 /// A [`ServiceSpec`] as it was committed: bytes that are handed on unchanged.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SpecBytes(Arc<ByteBuf>);
+#[derive(Clone)]
+pub struct SpecBytes(Arc<Spec>);
+
+struct Spec {
+    bytes: ByteBuf,
+    /// The bytes as a string of JSON, once somebody wrote it: each placement's row has it, and escaping it each time was a
+    /// tenth of a decision.
+    text: OnceLock<Option<Box<RawValue>>>,
+}
 
 /// The bytes are not a specification that this version understands.
 #[derive(Debug, thiserror::Error)]
@@ -146,29 +154,49 @@ impl SpecBytes {
         // Serializing a plain data structure with string keys to memory cannot fail.
         #[expect(clippy::expect_used, reason = "see above")]
         let bytes = serde_json::to_vec(spec).expect("a specification is plain data");
-        Self(Arc::new(ByteBuf::from(bytes)))
+        Self::from(ByteBuf::from(bytes))
     }
 
     /// # Errors
     /// When the bytes were written by a version whose specifications this one does not understand.
     pub fn decode(&self) -> Result<ServiceSpec, SpecError> {
-        Ok(serde_json::from_slice(&self.0)?)
+        Ok(serde_json::from_slice(&self.0.bytes)?)
     }
 
     /// The start of the SHA-256 of the bytes, for comparing and showing.
     #[must_use]
     pub fn hash(&self) -> [u8; 16] {
-        short_hash(&self.0)
+        short_hash(&self.0.bytes)
+    }
+
+    /// `None`: a Holm did not write them.
+    fn text(&self) -> Option<&RawValue> {
+        let escape = || to_raw_value(std::str::from_utf8(&self.0.bytes).ok()?).ok();
+        self.0.text.get_or_init(escape).as_deref()
     }
 }
 
-/// Bytes on the wire. In the store, whose rows are JSON, they are a string: they are UTF-8 as long as a
-/// Holm wrote them; others stay bytes.
+impl From<ByteBuf> for SpecBytes {
+    fn from(bytes: ByteBuf) -> Self {
+        Self(Arc::new(Spec { bytes, text: OnceLock::new() }))
+    }
+}
+
+impl PartialEq for SpecBytes {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.bytes == other.0.bytes
+    }
+}
+
+impl Eq for SpecBytes {}
+
+/// Bytes on the wire. In the store, whose rows are JSON (no other text is made of them), they are a string: they are UTF-8
+/// as long as a Holm wrote them; others stay bytes.
 impl Serialize for SpecBytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(&self.0) {
-            Ok(text) if serializer.is_human_readable() => serializer.serialize_str(text),
-            _ => self.0.serialize(serializer),
+        match serializer.is_human_readable().then(|| self.text()).flatten() {
+            Some(text) => text.serialize(serializer),
+            None => self.0.bytes.serialize(serializer),
         }
     }
 }
@@ -176,13 +204,13 @@ impl Serialize for SpecBytes {
 impl<'de> Deserialize<'de> for SpecBytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Takes strings, bytes and sequences of bytes alike.
-        ByteBuf::deserialize(deserializer).map(|bytes| Self(Arc::new(bytes)))
+        ByteBuf::deserialize(deserializer).map(Self::from)
     }
 }
 
 impl std::fmt::Debug for SpecBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(&self.0.bytes))
     }
 }
 
@@ -206,6 +234,10 @@ mod tests {
         let bytes = SpecBytes::encode(&spec);
         let json = serde_json::to_string(&bytes).unwrap();
         assert!(json.starts_with("\"{"), "{json}");
+        let text = serde_json::to_vec(&spec).unwrap();
+        let text = std::str::from_utf8(&text).unwrap();
+        assert_eq!(json, serde_json::to_string(text).unwrap(), "as any other string");
+        assert_eq!(serde_json::to_value(&bytes).unwrap(), text, "not only when it is written as text");
         assert_eq!(serde_json::from_str::<SpecBytes>(&json).unwrap(), bytes);
         let mut cbor = Vec::new();
         ciborium::into_writer(&bytes, &mut cbor).unwrap();
@@ -215,7 +247,7 @@ mod tests {
 
     #[test]
     fn bytes_of_nobody_we_know_survive_the_store_too() {
-        let odd = SpecBytes(Arc::new(ByteBuf::from(vec![0xff, 0, 1])));
+        let odd = SpecBytes::from(ByteBuf::from(vec![0xff, 0, 1]));
         let json = serde_json::to_string(&odd).unwrap();
         assert_eq!(serde_json::from_str::<SpecBytes>(&json).unwrap(), odd);
     }

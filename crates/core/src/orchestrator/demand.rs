@@ -91,7 +91,7 @@ impl Demand {
         };
         Self {
             spec: specs.decode(&share.part.spec),
-            part: share.part.clone(),
+            part: Part { spec: specs.shared(&share.part.spec), ..share.part.clone() },
             slots,
             done: BTreeSet::new(),
             failed: BTreeSet::new(),

@@ -16,6 +16,13 @@ pub(super) struct Specs {
 const MOST: usize = 16;
 
 impl Specs {
+    /// The same bytes, kept once.
+    pub(super) fn shared(&mut self, bytes: &SpecBytes) -> SpecBytes {
+        self.decode(bytes);
+        let known = self.recent.iter().find(|(known, _)| known == bytes);
+        known.map_or_else(|| bytes.clone(), |(known, _)| known.clone())
+    }
+
     /// `None`: this version cannot read it.
     pub(super) fn decode(&mut self, bytes: &SpecBytes) -> Option<Arc<ServiceSpec>> {
         if let Some((_, spec)) = self.recent.iter().find(|(known, _)| known == bytes) {

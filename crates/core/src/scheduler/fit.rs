@@ -4,6 +4,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use holm_model::capability::Capability;
@@ -109,8 +110,8 @@ impl<'a> Ask<'a> {
 fn runtime_capability(runtime: &Name) -> Capability {
     // A constant that is a valid name.
     #[expect(clippy::expect_used, reason = "see above")]
-    let kind = Name::new("runtime").expect("a name");
-    Capability::new(kind, runtime.clone())
+    static KIND: LazyLock<Name> = LazyLock::new(|| Name::new("runtime").expect("a name"));
+    Capability::new(KIND.clone(), runtime.clone())
 }
 
 // === impl Candidate ===
