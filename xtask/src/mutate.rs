@@ -41,6 +41,8 @@ struct Workspace {
     sources: Vec<String>,
     /// Words for `cargo test`: which tests are asked; all without any.
     tests: &'static [&'static str],
+    /// [`SIM_RUNS`], if nobody has set it.
+    runs: Option<&'static str>,
 }
 
 /// One line, broken.
@@ -80,16 +82,20 @@ const SLOWER: u32 = 4;
 /// The simulator's seeds, without its stories.
 const SEEDS: &[&str] = &["--test", "simulator", "seeds::"];
 
+/// How many of each half of each kind of links, unless `HOLM_SIM_RUNS` says otherwise: a fifth of what the suite runs.
+const RUNS: &str = "50";
+const SIM_RUNS: &str = "HOLM_SIM_RUNS";
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.chosen { run_chosen() } else { run_random(options) }
 }
 
 fn run_chosen() -> Result<()> {
     let mut workspace = Workspace::copy("core")?;
-    workspace.tests = SEEDS;
+    (workspace.tests, workspace.runs) = (SEEDS, Some(RUNS));
     let limit = workspace.sound()?;
     let mut survivors = 0;
-    for chosen in CHOSEN {
+    for chosen in &CHOSEN {
         let (line, old, new) = chosen.find(&fs::read_to_string(workspace.dir.join(chosen.file))?)?;
         let mutation = Mutation { file: chosen.file.to_owned(), line, old, new };
         let outcome = workspace.try_out(&mutation, limit)?;
@@ -136,7 +142,8 @@ impl Workspace {
     fn copy(name: &str) -> Result<Self> {
         let root = tool::root();
         let dir = std::env::temp_dir().join(format!("holm-mutate-{}", std::process::id()));
-        let mut workspace = Self { dir, package: format!("holm-{name}"), sources: Vec::new(), tests: &[] };
+        let mut workspace =
+            Self { dir, package: format!("holm-{name}"), sources: Vec::new(), tests: &[], runs: None };
         let mut list = Command::new("git");
         list.current_dir(&root).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
         for file in output(&mut list)?.lines().filter(|file| root.join(file).is_file()) {
@@ -213,6 +220,9 @@ impl Workspace {
         let mut command = tool::cargo();
         command.current_dir(&self.dir).args(["test", "--quiet", "--package", &self.package]);
         command.args(self.tests);
+        if let Some(runs) = self.runs.filter(|_| std::env::var_os(SIM_RUNS).is_none()) {
+            command.env(SIM_RUNS, runs);
+        }
         command.env("CARGO_TARGET_DIR", self.dir.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
