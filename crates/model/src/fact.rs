@@ -78,6 +78,9 @@ pub struct InstanceStatus {
     /// In thousandths: what it tells of the metric by which its service is scaled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<u64>,
+    /// Of one that moves and has not started: a first copy of its named volumes is whole, of so many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<u64>,
 }
 
 /// A cluster's verdict on a share.

@@ -130,6 +130,21 @@ pub struct Assignment {
     pub slot: SlotIndex,
     /// Replaced but not yet given up: it goes on and gets no traffic.
     pub held: bool,
+    /// It moves, and its named volumes follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry: Option<Carry>,
+}
+
+/// What a copy has to do with the named volumes of a slot that moves; see
+/// [`READS_MOVING`](crate::message::READS_MOVING).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Carry {
+    /// To the new copy: before its first start it fetches them from this one, until that one has ended.
+    From(AssignmentId),
+    /// To the old copy, which is to stop: the new one fetches what differs.
+    Gives,
+    /// To the old copy: the new one is ready. With this one its volumes go.
+    Given,
 }
 
 /// Current addresses of a service's port.

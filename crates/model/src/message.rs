@@ -41,7 +41,8 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 /// golden sample of it. 0 is whoever says nothing, 1 passes over kinds that it does not know, 2 knows of
 /// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH), 4 of [healing](READS_HEALING) and of
 /// [units](READS_PLACING), 5 of [latency](READS_LATENCY), of
-/// [wiping](READS_WIPING) and of [steps before a start](READS_BEFORE), 6 of [retries](READS_RETRIES).
+/// [wiping](READS_WIPING) and of [steps before a start](READS_BEFORE), 6 of [retries](READS_RETRIES) and of
+/// [volumes that follow](READS_MOVING).
 pub const READS: u32 = 6;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
@@ -62,6 +63,8 @@ pub const READS_WIPING: u32 = 5;
 pub const READS_BEFORE: u32 = 5;
 /// From here on members count the `retries` of a job; before, they pass over them.
 pub const READS_RETRIES: u32 = 6;
+/// From here on a node knows what to do with the volumes of what moves.
+pub const READS_MOVING: u32 = 6;
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

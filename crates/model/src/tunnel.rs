@@ -58,6 +58,9 @@ pub enum Purpose {
     /// Upward, from the instance's node to its orchestrator. Granted: one frame, a
     /// [`crate::identity::Proof`].
     Identity { instance: AssignmentId, want: Want },
+    /// The named volumes of `instance`, for `to`, its successor: upward from the successor's node, then down to the
+    /// instance's. Granted: frames as the two nodes agree.
+    Volumes { instance: AssignmentId, to: AssignmentId },
 }
 
 /// Which lines of a log are wanted.

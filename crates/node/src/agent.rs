@@ -308,6 +308,9 @@ impl Agent {
             NodeEffect::Pause { id, incarnation } => self.workers.order(id, Order::Pause { incarnation }),
             NodeEffect::Resume { id, incarnation } => self.workers.order(id, Order::Resume { incarnation }),
             NodeEffect::Remove { id, incarnation } => self.workers.order(id, Order::Remove { incarnation }),
+            NodeEffect::Discard { id, wish, runtime, volumes } => {
+                self.workers.order(id, Order::Discard { wish, runtime, volumes });
+            }
             // Whatever changes addresses changes the list.
             NodeEffect::Endpoints { .. } => {}
             NodeEffect::Welcomed { member, name, path } => self.welcomed(&Place { member, name, path }),

@@ -66,6 +66,7 @@ mod scrape;
 mod tmpfs;
 mod tunnels;
 mod usage;
+mod volumes;
 mod wipe;
 mod workers;
 

@@ -287,7 +287,7 @@ impl Parts {
         peers: Peers,
         trust: Trust,
     ) -> Agent {
-        let notary = Arc::new(link.clone());
+        let (notary, upward) = (Arc::new(link.clone()), Arc::new(link.clone()));
         let identities = Identities::new(self.sockets, self.runtimes.clone(), trust, notary);
         let checks = Checks::new(shared.directory.clone(), shared.inputs.clone());
         let tools = Tools {
@@ -296,6 +296,7 @@ impl Parts {
             connections: shared.connections,
             ports: Mutex::new(Ports::default()),
             peers: peers.clone(),
+            upward,
             tmpfs: self.tmpfs,
             identities: identities.clone(),
             owner: Owner::of(&self.config.data_dir),

@@ -3,6 +3,7 @@
 //! ```text
 //! down:  us ──Request{path: [cluster, node]}──► cluster ──Request{path: [node]}──► node: Answer, bytes
 //! up:    node ──Request{path: [], Connect}──► us: may it? where? ── down, or to our parent ──►
+//!        node ──Request{path: [], Volumes}──► us: is it the successor's? ── down
 //!        node ──Request{path: [], Identity}─► us: see [`identity`](crate::identity)
 //! ```
 //!
@@ -149,10 +150,13 @@ impl Router {
         Ok(tunnel)
     }
 
-    /// Beside proofs, all that a member may ask for is a port that one of its instances connects to.
+    /// Beside proofs, all that a member may ask for is a port that one of its instances connects to, and the volumes of
+    /// one that moves to it.
     async fn up(&self, member: MemberId, request: Request) -> Result<Tunnel, TunnelError> {
-        let Purpose::Connect { instance, port } = request.purpose else {
-            return Err(TunnelError::Forbidden("members may ask for ports of instances only"));
+        let (instance, port) = match request.purpose {
+            Purpose::Connect { instance, port } => (instance, port),
+            Purpose::Volumes { instance, to } => return self.volumes(member, instance, to).await,
+            _ => return Err(TunnelError::Forbidden("members may ask for ports of instances only")),
         };
         if !request.path.is_empty() {
             return Err(TunnelError::Forbidden("the way to an instance is found by its orchestrator"));
@@ -165,6 +169,21 @@ impl Router {
             Some(path) => self.down(&path, Purpose::Connect { instance, port }).await,
             None => self.to_parent(instance, port).await,
         }
+    }
+
+    /// From the node that has an instance to the one that is to have it: both are ours.
+    async fn volumes(
+        &self,
+        member: MemberId,
+        instance: AssignmentId,
+        to: AssignmentId,
+    ) -> Result<Tunnel, TunnelError> {
+        let may = self.inputs.query(move |machine| machine.may_fetch(member, instance, to)).await;
+        if may != Some(true) {
+            return Err(TunnelError::Forbidden("no instance there is the successor of this one"));
+        }
+        let path = self.path(instance).await.ok_or(TunnelError::NoInstance(instance))?;
+        self.down(&path, Purpose::Volumes { instance, to }).await
     }
 
     async fn to_parent(&self, instance: AssignmentId, port: u16) -> Result<Tunnel, TunnelError> {

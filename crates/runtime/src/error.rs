@@ -24,6 +24,7 @@ pub enum Step {
     Logs,
     Exec,
     Copy,
+    Volume,
     Address,
 }
 
@@ -156,6 +157,7 @@ impl fmt::Display for Step {
             Self::Logs => "reading logs",
             Self::Exec => "exec",
             Self::Copy => "copying",
+            Self::Volume => "finding or removing a volume",
             Self::Address => "finding the bridge's address",
         })
     }

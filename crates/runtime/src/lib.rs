@@ -10,6 +10,7 @@
 //! | [`stream`] | logs and exec |
 //! | [`error`] | why something could not be done, and whether to try again |
 //! | [`archive`] | files as a tar stream |
+//! | [`volume`] | named volumes, listed and mirrored |
 //! | [`process`] | native programs, each under a supervisor that outlives the agent |
 //! | [`container`] | Docker's or Podman's engine over its Unix socket |
 //!
@@ -31,6 +32,7 @@ pub mod process;
 pub mod reading;
 pub mod runtime;
 pub mod stream;
+pub mod volume;
 
 pub use error::{RunError, Step};
 pub use event::{End, EventKind, Outcome, RuntimeEvent, Survivor, SurvivorState};

@@ -115,6 +115,21 @@ pub trait Runtime: Debug + Send + Sync {
     /// sees; relative ones begin at its working directory (`container`: at its root).
     fn copy(&self, id: AssignmentId, path: String, way: CopyWay) -> BoxFuture<'_, Result<Exec, RunError>>;
 
+    /// The directory on this machine where the files of a named volume ([`crate::volume::key`]) are; made if there is
+    /// none.
+    ///
+    /// # Errors
+    /// Where the agent may not look into the runtime's volumes.
+    fn volume(&self, _key: String) -> BoxFuture<'_, Result<PathBuf, RunError>> {
+        let (runtime, what) = (self.name(), "move volumes".to_owned());
+        Box::pin(std::future::ready(Err(RunError::Unsupported { runtime, what })))
+    }
+
+    /// Removes a named volume, which no instance uses any more.
+    fn discard(&self, _key: String) -> BoxFuture<'_, Result<(), RunError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Removes what it has brought to this machine beside instances, of which none is left: images that it pulled,
     /// volumes that it made. What others use stays, and is told.
     fn wipe(&self) -> BoxFuture<'_, WipeReport> {

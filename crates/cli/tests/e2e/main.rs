@@ -95,6 +95,7 @@ mod surface;
 mod uninstalling;
 mod users;
 mod voids;
+mod volumes;
 mod watching;
 mod ways_in;
 mod ways_in_cut;

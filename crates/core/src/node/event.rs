@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use holm_model::content::{Content, ContentKey};
-use holm_model::id::{AssignmentId, MemberId};
+use holm_model::id::{AssignmentId, MemberId, WishId};
 use holm_model::item::{EndpointsKey, ItemError, Part};
 use holm_model::member::{NodeFacts, Usage};
 use holm_model::message::{Down, Up};
@@ -80,6 +80,8 @@ pub enum RuntimeEvent {
     Preparing {
         progress: String,
     },
+    /// A first copy of the volumes that it fetches is whole, of so many bytes.
+    Copied(u64),
     /// It is about to start, with these ports on the node.
     Starting {
         ports: BTreeMap<Name, u16>,
@@ -181,6 +183,14 @@ pub enum NodeEffect {
         id: AssignmentId,
         incarnation: u32,
     },
+    /// The named volumes of this one went elsewhere, and nothing here uses them: remove them, after the instance. No
+    /// answer is waited for.
+    Discard {
+        id: AssignmentId,
+        wish: WishId,
+        runtime: Name,
+        volumes: Vec<String>,
+    },
     /// Addresses of these changed; see [`NodeMachine::consumers`](super::NodeMachine::consumers).
     Endpoints {
         changed: BTreeSet<EndpointsKey>,
@@ -229,6 +239,8 @@ pub struct Launch {
     pub contents: BTreeMap<ContentKey, Content>,
     /// Boot time at which it ends by itself, unless its lease is renewed.
     pub lease: Option<Duration>,
+    /// Its named volumes have to be fetched from this instance first.
+    pub fetch: Option<AssignmentId>,
 }
 
 // === impl NodeEvent ===

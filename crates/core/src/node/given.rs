@@ -121,6 +121,7 @@ impl NodeMachine {
             ports,
             contents,
             lease: None,
+            fetch: None,
         })));
     }
 }

@@ -45,6 +45,7 @@ impl NodeMachine {
         self.meet_wish(id, now);
         self.renumber(id);
         self.meet_deadline(id, now);
+        self.note_carried(id);
         for _ in 0..MOVES {
             match self.next_move(id, now) {
                 Move::Rest => return,
@@ -156,8 +157,8 @@ impl NodeMachine {
         let (slot, ports) = (record.identity.slot.clone(), record.ports.clone());
         self.become_state(id, InstanceState::Preparing, Cause::Node, &attempt, now);
         self.lives.insert(id, Life { doing: Doing::Launching, incarnation, ..Life::default() });
-        let lease = self.leases.get(id);
-        let launch = Launch { id, incarnation, part, slot, spec, ports, contents, lease };
+        let (lease, fetch) = (self.leases.get(id), self.fetches(id));
+        let launch = Launch { id, incarnation, part, slot, spec, ports, contents, lease, fetch };
         self.effects.push(NodeEffect::Launch(Box::new(launch)));
     }
 
@@ -192,6 +193,7 @@ impl NodeMachine {
         let incarnation = self.records.get(&id).map_or(0, |record| record.incarnation);
         self.lives.insert(id, Life { doing: Doing::Removing, incarnation, ..Life::default() });
         self.effects.push(NodeEffect::Remove { id, incarnation });
+        self.discard(id);
     }
 
     /// Nothing more is tried here: whoever assigned it may place it elsewhere.

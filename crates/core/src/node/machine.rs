@@ -99,6 +99,8 @@ pub(super) struct Life {
     pub(super) usage: Option<Usage>,
     /// In thousandths.
     pub(super) metric: Option<u64>,
+    /// Bytes of the first copy of its volumes, while it fetches them.
+    pub(super) copied: Option<u64>,
     pub(super) checkups: Checkups,
     /// How it ended before it is launched again; empty when nobody knows any more.
     pub(super) ended: String,

@@ -22,12 +22,14 @@
 //! | `machine` | loading, stepping, undoing, asking |
 //! | `instances` | carrying moves out |
 //! | `runtimes` | what runtimes tell: events and survivors |
+//! | `carrying` | named volumes of what moves |
 //! | `wiping` | a node that is decommissioned |
 //! | `deadlines` | jobs that take too long |
 //! | `pressure` | a disk that fills up |
 //! | `parent` | what the orchestrator tells, and what it is told |
 
 mod again;
+mod carrying;
 mod deadlines;
 mod decide;
 mod event;

@@ -145,8 +145,9 @@ impl NodeMachine {
             return;
         };
         let held = self.wanted.get(&id).is_some_and(|wanted| wanted.held);
-        let (usage, metric) = self.lives.get(&id).map_or((None, None), |life| (life.usage, life.metric));
-        let report = record.report(id, self.path(), held, (usage, metric));
+        let told = self.lives.get(&id);
+        let told = told.map_or((None, None, None), |life| (life.usage, life.metric, life.copied));
+        let report = record.report(id, self.path(), held, told);
         self.reporter.set(Fact::Instance(Box::new(report)));
     }
 }

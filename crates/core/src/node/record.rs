@@ -66,6 +66,12 @@ pub struct InstanceRecord {
     /// Of a job with a deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Begun>,
+    /// The named volumes of the copy before it are here: they are not fetched again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fetched: bool,
+    /// Its named volumes are elsewhere by now, and go with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discards: Vec<String>,
 }
 
 /// Why a state changed, for the history.
@@ -108,6 +114,8 @@ impl InstanceRecord {
             boot: String::new(),
             given: Vec::new(),
             begun: None,
+            fetched: false,
+            discards: Vec::new(),
         }
     }
 
@@ -196,7 +204,7 @@ impl InstanceRecord {
         id: AssignmentId,
         node: Vec<MemberId>,
         held: bool,
-        (usage, metric): (Option<Usage>, Option<u64>),
+        (usage, metric, copied): (Option<Usage>, Option<u64>, Option<u64>),
     ) -> InstanceReport {
         InstanceReport {
             id,
@@ -221,6 +229,7 @@ impl InstanceRecord {
                 usage: usage.filter(|_| self.state.is_live()),
                 readiness: self.readiness.clone().filter(|_| self.state == InstanceState::Running),
                 metric: metric.filter(|_| self.state == InstanceState::Running),
+                copied: copied.filter(|_| self.state == InstanceState::Preparing),
             },
         }
     }

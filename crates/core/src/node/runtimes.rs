@@ -59,8 +59,17 @@ impl NodeMachine {
             RuntimeEvent::Preparing { progress } => {
                 self.become_state(id, InstanceState::Preparing, Cause::Node, &progress, now);
             }
+            RuntimeEvent::Copied(bytes) => {
+                if let Some(life) = self.lives.get_mut(&id) {
+                    life.copied = Some(bytes);
+                }
+                let what = "a copy of its volumes is here; it waits for the old one to end";
+                self.become_state(id, InstanceState::Preparing, Cause::Node, what, now);
+            }
             RuntimeEvent::Starting { ports } => {
-                self.records.change(&mut self.journal, &id, |record| record.ports = ports);
+                self.records.change(&mut self.journal, &id, |record| {
+                    (record.ports, record.fetched) = (ports, true);
+                });
                 self.become_state(id, InstanceState::Starting, Cause::Node, "", now);
             }
             RuntimeEvent::LaunchFailed { reason, retry } => {

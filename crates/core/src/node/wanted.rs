@@ -1,7 +1,7 @@
 //! An assignment as the list has it, decoded as far as this version can.
 
 use holm_model::id::{AssignmentId, WishId};
-use holm_model::item::{Assignment, Item, ItemKey, PackedItem, Part};
+use holm_model::item::{Assignment, Carry, Item, ItemKey, PackedItem, Part};
 use holm_model::name::Name;
 use holm_model::service::{OnChange, ServiceSpec};
 use holm_model::slot::SlotIndex;
@@ -28,6 +28,7 @@ pub(super) struct Wanted {
     /// How often people asked for a restart.
     pub(super) restarts: u64,
     pub(super) held: bool,
+    pub(super) carry: Option<Carry>,
     /// What to launch, or why this version cannot tell.
     pub(super) order: Result<Order, String>,
 }
@@ -77,7 +78,7 @@ impl Wanted {
     }
 
     fn readable(assignment: Assignment) -> Self {
-        let Assignment { part, slot, held, .. } = assignment;
+        let Assignment { part, slot, held, carry, .. } = assignment;
         let identity =
             Identity { app: part.app.clone(), wish: part.wish, service: part.service.clone(), slot };
         let (generation, run, restarts) = (part.generation, part.run, part.restarts);
@@ -85,7 +86,7 @@ impl Wanted {
             Ok(spec) => Ok(Order { part, spec }),
             Err(error) => Err(error.to_string()),
         };
-        Self { identity: Some(identity), generation, run, restarts, held, order }
+        Self { identity: Some(identity), generation, run, restarts, held, carry, order }
     }
 
     fn unreadable(id: AssignmentId, item: &PackedItem, reason: String) -> Self {
@@ -99,7 +100,8 @@ impl Wanted {
             service: part.service,
             slot,
         });
-        Self { identity, generation, run: RunState::Unknown, restarts: 0, held, order: Err(reason) }
+        let order = Err(reason);
+        Self { identity, generation, run: RunState::Unknown, restarts: 0, held, carry: None, order }
     }
 
     /// It is left as it is: whoever is held is not started again, unless it is to be reached until its replacement is.

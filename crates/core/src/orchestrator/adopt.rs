@@ -224,6 +224,7 @@ impl Orchestrator {
             chosen: None,
             life: None,
             unleased: false,
+            carry: None,
         }
     }
 

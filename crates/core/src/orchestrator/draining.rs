@@ -70,7 +70,10 @@ impl Orchestrator {
         }
         let Some(spec) = demand.spec.clone() else { return false };
         match self.choose_elsewhere(slot_id, demand, &spec, member) {
-            Ok(target) => self.move_to(slot_id, demand, active, target),
+            Ok(target) => match self.cannot_carry(demand, active, target.0).filter(|_| !drain.lose_volumes) {
+                Some(why) => self.say(slot_id, why),
+                None => self.move_to(slot_id, demand, active, target, drain.lose_volumes),
+            },
             Err(nobody) => {
                 // Asked again when anything changes.
                 self.todo.unfilled.insert(slot_id.clone());

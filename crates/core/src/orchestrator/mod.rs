@@ -21,6 +21,7 @@
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
 //! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`scaling`], [`place`], [`choosing`], [`grouping`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`], [`draining`] | members come and go |
+//! | [`carrying`] | named volumes follow what moves |
 //! | [`moving`], [`leasing`] | copies go elsewhere; what may never run twice |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
@@ -43,6 +44,7 @@ mod advice;
 mod allowances;
 mod applications;
 mod awaited;
+mod carrying;
 mod choosing;
 mod claiming;
 pub mod command;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use holm_model::fact::InstanceReport;
 use holm_model::id::{AssignmentId, MemberId};
+use holm_model::item::Carry;
 use holm_model::name::Name;
 use holm_model::record::Change;
-use holm_model::service::{ServiceSpec, Volume};
+use holm_model::service::ServiceSpec;
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::{InstanceState, RunState};
 use holm_model::wish::AppKey;
@@ -31,6 +32,8 @@ pub(super) struct Moving {
     since: Duration,
     /// Boot time at which the old copy was found not to run, before the new one did.
     down: Option<Duration>,
+    /// Bytes of volumes that were copied while the old copy ran.
+    pub(super) copied: Option<u64>,
 }
 
 /// What a person asked for.
@@ -47,7 +50,7 @@ pub struct Migration {
 
 /// What becomes of the old copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(super) enum Next {
     Waits,
     /// The successor is ready: the old one goes.
     Goes,
@@ -92,6 +95,9 @@ impl Orchestrator {
         id: AssignmentId,
         active: Option<AssignmentId>,
     ) {
+        if self.has_given(slot_id, id) {
+            return;
+        }
         let Some(active) = active else { return self.set_phase(id, Phase::Active) };
         let (Some(placement), Some(successor)) = (self.placements.get(&id), self.placements.get(&active))
         else {
@@ -100,6 +106,9 @@ impl Orchestrator {
         let same = placement.part.generation == successor.part.generation;
         let (stops, paused) = (successor.part.run == RunState::Stop, successor.part.run == RunState::Pause);
         let standing = self.standing(active);
+        if successor.carry == Some(Carry::From(id)) {
+            return self.tidy_carried(slot_id, (id, active), next(&standing, same, paused || stops));
+        }
         match next(&standing, same, paused) {
             _ if stops => self.set_phase(id, Phase::Retiring),
             Next::Goes if self.succeeds(active, placement) => {
@@ -120,10 +129,18 @@ impl Orchestrator {
 
     /// The old copy fills the slot again. Whoever was to have it is not asked again at once, and the next of the service
     /// may move.
-    fn stay(&mut self, slot_id: &SlotId, id: AssignmentId, active: AssignmentId, successor: &Standing) {
+    pub(super) fn stay(
+        &mut self,
+        slot_id: &SlotId,
+        id: AssignmentId,
+        active: AssignmentId,
+        successor: &Standing,
+    ) {
         let Some(to) = self.placements.get(&active).cloned() else { return };
-        let lost = self.is_silent(active, &to);
+        // What has fetched volumes is behind those by now, and never serves.
+        let lost = self.is_silent(active, &to) && to.carry.is_none();
         self.set_phase(active, if lost { Phase::Superseded } else { Phase::Retiring });
+        self.carry(id, None);
         self.set_phase(id, Phase::Active);
         let why = match successor {
             Standing::Exhausted(why) => Some(format!("it failed there: {why}")),
@@ -164,8 +181,10 @@ impl Orchestrator {
         }
         let gap = match moving.down {
             None => "without a break".to_owned(),
-            Some(down) => format!("down for {}", seconds(self.now.boot.saturating_sub(down))),
+            Some(down) => format!("down for {} ms", self.now.boot.saturating_sub(down).as_millis()),
         };
+        let data =
+            moving.copied.map_or_else(String::new, |bytes| format!(", with {bytes} bytes of its volumes"));
         let (from, to) = (self.member_name(moving.from), self.member_name(placement.member));
         let took = seconds(self.now.boot.saturating_sub(moving.since));
         let instance = self.copies(active).next().map_or(active, |report| report.id);
@@ -179,7 +198,7 @@ impl Orchestrator {
             from: InstanceState::Migrating.word().to_owned(),
             to: "moved".to_owned(),
             cause: "scheduler".to_owned(),
-            reason: format!("from {from} to {to} in {took}, {gap}"),
+            reason: format!("from {from} to {to} in {took}, {gap}{data}"),
         };
         self.behind.change(change);
     }
@@ -234,13 +253,15 @@ impl Orchestrator {
         demand: &Demand,
         active: AssignmentId,
         (member, chosen): (MemberId, Option<Chosen>),
+        lose_volumes: bool,
     ) {
         let Some(from) = self.placements.get(&active).map(|placement| placement.member) else { return };
         let exclusive = demand.spec.as_ref().is_some_and(|spec| spec.healing.exclusive);
-        let placement = Placement { chosen, ..self.placement(slot_id, demand, member) };
+        let carry = (self.has_data(demand) && !lose_volumes).then_some(Carry::From(active));
+        let placement = Placement { chosen, carry, ..self.placement(slot_id, demand, member) };
         let id = AssignmentId(self.next_id());
         self.put_placement(id, placement);
-        let moving = Moving { from, since: self.now.boot, down: None };
+        let moving = Moving { from, since: self.now.boot, down: None, copied: None };
         if let Some(slot) = self.slots.get_mut(slot_id) {
             slot.moving = Some(moving);
         }
@@ -282,7 +303,10 @@ impl Orchestrator {
                 .choose_elsewhere(&slot_id, &demand, &spec, placement.member)
                 .map_err(|nobody| conflict(format!("cannot go anywhere else: {}", nobody.reason)))?,
         };
-        self.move_to(&slot_id, &demand, active, target);
+        if let Some(why) = self.cannot_carry(&demand, active, target.0).filter(|_| !asked.lose_volume) {
+            return Err(conflict(why));
+        }
+        self.move_to(&slot_id, &demand, active, target, asked.lose_volume);
         Ok(Reply::Done)
     }
 
@@ -330,15 +354,6 @@ impl Orchestrator {
         ))
     }
 
-    /// It has a volume there: why it stays with it.
-    pub(super) fn keeps_data(&self, demand: &Demand, member: MemberId) -> Option<String> {
-        let Volume { source, .. } = demand.spec.as_ref()?.volumes.iter().find(|volume| is_named(volume))?;
-        Some(format!(
-            "keeps data in the volume `{source}` on {}, and volumes do not move; `--lose-volume` leaves it there",
-            self.member_name(member)
-        ))
-    }
-
     /// Why the copy cannot be moved now, whoever would take it.
     pub(super) fn cannot_move(
         &self,
@@ -364,7 +379,7 @@ impl Orchestrator {
         if demand.quiet {
             return Some("is held back: by whoever gave it, or since nobody has confirmed it".to_owned());
         }
-        if let Some(why) = self.keeps_data(demand, placement.member).filter(|_| !lose_volume) {
+        if let Some(why) = self.cannot_give(demand, active).filter(|_| !lose_volume) {
             return Some(why);
         }
         match demand.part.run {
@@ -384,11 +399,6 @@ impl Orchestrator {
             )
         })
     }
-}
-
-/// A volume that the runtime keeps; anything else is a directory of the node.
-pub(super) fn is_named(volume: &Volume) -> bool {
-    !volume.source.starts_with('/')
 }
 
 /// For people.

@@ -295,6 +295,7 @@ impl Orchestrator {
             chosen: None,
             life: None,
             unleased: false,
+            carry: None,
         }
     }
 

@@ -195,6 +195,7 @@ mod tests {
             ports: BTreeMap::new(),
             readiness: None,
             metric: None,
+            copied: None,
             usage: None,
         }
     }

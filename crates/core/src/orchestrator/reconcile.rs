@@ -212,6 +212,9 @@ impl Orchestrator {
 
     fn keep(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
         let Some(placement) = self.placements.get(&active).cloned() else { return };
+        if self.breaks_off(slot_id, demand, active, &placement) {
+            return;
+        }
         if placement.part.generation != demand.part.generation {
             return self.update(slot_id, demand, active, &placement);
         }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::access::Grants;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
-use holm_model::item::{Assignment, Item, ItemKey, Obeyed, Part, Share, ShareSlots};
+use holm_model::item::{Assignment, Carry, Item, ItemKey, Obeyed, Part, Share, ShareSlots};
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
 use holm_model::project::ProjectReport;
 use holm_model::slot::SlotIndex;
+use holm_model::state::RunState;
 use holm_model::time::Time;
 use holm_model::view::TokenRole;
 use holm_model::wish::Wish;
@@ -129,6 +130,9 @@ pub struct Placement {
     /// A copy of it may run from before its service was exclusive: without a lease that would end it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unleased: bool,
+    /// It moves, and its named volumes follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carry: Option<Carry>,
 }
 
 /// One start of one instance.
@@ -263,7 +267,11 @@ impl Placement {
             }
             (Role::Node, index) => {
                 let slot = index.clone();
-                Item::Assignment(Assignment { id, part, slot, held })
+                let mut part = part;
+                if matches!(self.carry, Some(Carry::Gives | Carry::Given)) {
+                    part.run = RunState::Stop;
+                }
+                Item::Assignment(Assignment { id, part, slot, held, carry: self.carry })
             }
         })
     }

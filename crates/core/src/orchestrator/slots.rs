@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_model::id::{AssignmentId, MemberId};
-use holm_model::item::{Item, ItemKey};
+use holm_model::item::{Carry, Item, ItemKey};
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::time::Time;
 
@@ -183,7 +183,9 @@ impl Orchestrator {
         self.index.nodes_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
-        if let Some(slot) = self.slots.get_mut(&slot).filter(|slot| slot.active.is_none()) {
+        // What was on its way there was never whole, and what has gone from there is elsewhere.
+        let has_data = !matches!(old.carry, Some(Carry::From(_) | Carry::Given));
+        if let Some(slot) = self.slots.get_mut(&slot).filter(|slot| has_data && slot.active.is_none()) {
             slot.home = Some(old.member);
         }
         self.todo.slots.insert(slot);

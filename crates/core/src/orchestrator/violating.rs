@@ -154,7 +154,10 @@ impl Orchestrator {
             return Err(why);
         }
         let target = self.choose_elsewhere(slot_id, demand, spec, leaves).map_err(|nobody| nobody.reason)?;
-        self.move_to(slot_id, demand, active, target);
+        if let Some(why) = self.cannot_carry(demand, active, target.0) {
+            return Err(why);
+        }
+        self.move_to(slot_id, demand, active, target, false);
         Ok(())
     }
 

@@ -53,7 +53,7 @@ pub(crate) fn assignment(counter: u64) -> Assignment {
         restarts: 0,
         run_of: None,
     };
-    Assignment { id: id(counter), part, slot: SlotIndex::Number(0), held: false }
+    Assignment { id: id(counter), part, slot: SlotIndex::Number(0), held: false, carry: None }
 }
 
 pub(crate) fn pack(assignment: &Assignment) -> PackedItem {

@@ -10,6 +10,7 @@ use holm_model::item::Part;
 use holm_model::service::ServiceSpec;
 use holm_model::slot::SlotIndex;
 
+use crate::member::NodeSite;
 use crate::world::{Happening, NodeAt, World, trace};
 
 /// What becomes of a process.
@@ -55,6 +56,8 @@ pub(crate) struct Process {
     lease: Option<Duration>,
     /// It was asked to end, since its lease was not renewed in time.
     over: bool,
+    /// Whose volumes it fetches before it starts.
+    fetch: Option<AssignmentId>,
     ports: BTreeMap<holm_model::name::Name, u16>,
 }
 
@@ -108,7 +111,7 @@ impl Runtimes {
     }
 
     fn launch(&mut self, launch: Launch) {
-        let Launch { id, incarnation, part, slot, spec, ports, lease, .. } = launch;
+        let Launch { id, incarnation, part, slot, spec, ports, lease, fetch, .. } = launch;
         assert_eq!(
             lease.is_some(),
             spec.healing.exclusive,
@@ -125,8 +128,18 @@ impl Runtimes {
         }
         self.launches += 1;
         let (state, outcome) = (ProcessState::Launching, Outcome::default());
-        let process =
-            Process { incarnation, part, slot, state, spec, outcome, lease, over: false, ports: given };
+        let process = Process {
+            incarnation,
+            part,
+            slot,
+            state,
+            spec,
+            outcome,
+            lease,
+            over: false,
+            fetch,
+            ports: given,
+        };
         self.processes.insert(id, process);
     }
 }
@@ -323,6 +336,17 @@ impl World {
             let (incarnation, event) = (process.incarnation, RuntimeEvent::Exited(process.outcome.clone()));
             return self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
         }
+        if let Some(from) = process.fetch {
+            let incarnation = process.incarnation;
+            let gives = |site: &NodeSite| site.machine.as_ref().is_some_and(|machine| machine.gives(from));
+            if !self.nodes.iter().any(gives) {
+                let event = RuntimeEvent::Copied(1000);
+                self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
+                let stir = Stir { id, incarnation, what: What::ComesUp };
+                return self.plan(Duration::from_millis(100), Happening::Runtime(node, stir));
+            }
+        }
+        let Some(process) = self.nodes[node].runtimes.processes.get_mut(&id) else { return };
         process.state = ProcessState::Running;
         let (incarnation, ports) = (process.incarnation, process.ports.clone());
         // The program says how long it lives: `crash 300`, `job 500`; anything else goes on for ever.

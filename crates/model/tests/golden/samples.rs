@@ -13,8 +13,8 @@ use holm_model::health::{Check, Probe, Readiness};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::identity::{Proof, Want};
 use holm_model::item::{
-    Assignment, Digest, Endpoint, Endpoints, EndpointsKey, Item, ItemKey, Obeyed, PackedItem, Part, Share,
-    ShareSlots,
+    Assignment, Carry, Digest, Endpoint, Endpoints, EndpointsKey, Item, ItemKey, Obeyed, PackedItem, Part,
+    Share, ShareSlots,
 };
 use holm_model::member::{Aggregate, NodeClass, NodeFacts, NodeReport, Role, RuntimeFacts, Usage};
 use holm_model::message::{Down, Facts, FactsPart, Hello, LeaseGrant, LeaseRequest, ListChange, Up, Welcome};
@@ -178,6 +178,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("tunnel-request-terminal", request(Purpose::Exec { instance, command, terminal: Some(terminal()) })),
         ("tunnel-request-restart", request(Purpose::Restart { instance })),
+        ("tunnel-request-volumes", request(Purpose::Volumes { instance, to: AssignmentId(uid(6)) })),
         ("tunnel-request-connect", request(Purpose::Connect { instance, port: 8080 })),
         ("tunnel-request-search", request(Purpose::Search { instance, filter: log_filter() })),
         ("tunnel-request-read", request(Purpose::Copy { instance, path: path(), way: CopyWay::Read })),
@@ -316,6 +317,9 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
     };
     let unready = Endpoint { unready: true, ..endpoint.clone() };
     let located = Endpoint { coordinate: Some(coordinate()), ..endpoint.clone() };
+    let assigned = |carry| {
+        Item::Assignment(Assignment { id, part: part(), slot: slot.clone(), held: false, carry: Some(carry) })
+    };
     vec![
         (
             "item-share",
@@ -327,9 +331,21 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
         ),
         (
             "item-assignment",
-            Item::Assignment(Assignment { id, part: part(), slot: slot.clone(), held: false }),
+            Item::Assignment(Assignment { id, part: part(), slot: slot.clone(), held: false, carry: None }),
         ),
-        ("item-assignment-checked", Item::Assignment(Assignment { id, part: checked(), slot, held: false })),
+        (
+            "item-assignment-checked",
+            Item::Assignment(Assignment {
+                id,
+                part: checked(),
+                slot: slot.clone(),
+                held: false,
+                carry: None,
+            }),
+        ),
+        ("item-assignment-fetches", assigned(Carry::From(AssignmentId(uid(4))))),
+        ("item-assignment-gives", assigned(Carry::Gives)),
+        ("item-assignment-given", assigned(Carry::Given)),
         ("item-endpoints", Item::Endpoints(Endpoints { endpoints: vec![endpoint] })),
         ("item-endpoints-unready", Item::Endpoints(Endpoints { endpoints: vec![unready] })),
         ("item-endpoints-located", Item::Endpoints(Endpoints { endpoints: vec![located] })),
@@ -360,6 +376,7 @@ fn instance(readiness: Option<Readiness>) -> Fact {
         usage: Some(Usage { cpu_millis: 12, memory: 4096 }),
         readiness,
         metric: None,
+        copied: None,
     };
     Fact::Instance(Box::new(InstanceReport {
         id: AssignmentId(uid(5)),

@@ -21,6 +21,15 @@ impl Upward for Link {
         let purpose = Purpose::Connect { instance, port };
         async move { Ok(Box::new(self.ask(purpose).await?) as Box<dyn Duplex>) }.boxed()
     }
+
+    fn volumes(
+        &self,
+        from: AssignmentId,
+        to: AssignmentId,
+    ) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>> {
+        let purpose = Purpose::Volumes { instance: from, to };
+        async move { Ok(Box::new(self.ask(purpose).await?) as Box<dyn Duplex>) }.boxed()
+    }
 }
 
 impl Notary for Link {

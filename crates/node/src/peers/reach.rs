@@ -25,6 +25,13 @@ pub(crate) trait Upward: Debug + Send + Sync {
         instance: AssignmentId,
         port: u16,
     ) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>>;
+
+    /// A tunnel to the named volumes of `from`, whose successor `to` is ours.
+    fn volumes(
+        &self,
+        from: AssignmentId,
+        to: AssignmentId,
+    ) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>>;
 }
 
 /// No tunnel could be had.

@@ -95,6 +95,14 @@ impl Upward for Echo {
         }
         .boxed()
     }
+
+    fn volumes(
+        &self,
+        _: AssignmentId,
+        _: AssignmentId,
+    ) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>> {
+        async { Err(UpwardError::NoLink) }.boxed()
+    }
 }
 
 async fn ask(address: &str) -> String {

@@ -13,7 +13,7 @@
 pub mod consent;
 pub(crate) mod dial;
 mod exec;
-mod frames;
+pub(crate) mod frames;
 mod logs;
 mod shell;
 mod transcript;
@@ -27,7 +27,7 @@ use holm_model::id::AssignmentId;
 use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, LogFilter, Purpose, Request};
 use holm_model::usage::UsageHistory;
-use holm_runtime::{Exec, LogLines, LogOptions, RunError};
+use holm_runtime::{Exec, LogLines, LogOptions, RunError, volume};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -38,6 +38,7 @@ use crate::clock;
 use crate::connections::{Connections, Pass};
 use crate::directory::{Directory, Entry};
 use crate::history::History;
+use crate::volumes::{self, Offer};
 pub(crate) use shell::Machine;
 
 /// Serves tunnels.
@@ -86,6 +87,7 @@ enum Service {
     Logs(LogLines),
     Exec(Exec),
     Connect(TcpStream, Pass),
+    Volumes(Offer),
     /// One frame.
     Usage(UsageHistory),
     /// It is done.
@@ -137,6 +139,7 @@ impl Host {
                 frames::send(&mut sink, &history).await?;
                 Ok(sink.get_mut().shutdown().await?)
             }
+            Service::Volumes(offer) => Ok(volumes::give(tunnel, offer).await?),
             Service::Done => Ok(tunnel.shutdown().await?),
             Service::Connect(mut stream, _open) => {
                 copy_bidirectional_with_sizes(&mut tunnel, &mut stream, BUFFER, BUFFER).await?;
@@ -179,6 +182,7 @@ impl Host {
                 self.restart(instance).await?;
                 Ok(Service::Done)
             }
+            Purpose::Volumes { instance, .. } => Ok(Service::Volumes(self.volumes(instance).await?)),
             Purpose::Identity { .. } => Err(Refusal::NoNotary),
             Purpose::Connect { instance, port } => {
                 let entry = self.entry(instance).await?;
@@ -188,6 +192,22 @@ impl Host {
                 Ok(Service::Connect(stream, pass))
             }
         }
+    }
+
+    /// Where the volumes of an instance are, and whether it has ended for its successor.
+    async fn volumes(&self, id: AssignmentId) -> Result<Offer, Refusal> {
+        let entry = self.entry(id).await?;
+        let look = move |machine: &NodeMachine| {
+            let wish = machine.instance(id)?.identity.wish;
+            Some((volume::keys(wish, machine.spec(id)?), machine.gives(id)))
+        };
+        let found = Question::ask(&self.agent, look).await.ok_or(Refusal::Stopping)?;
+        let (keys, over) = found.ok_or(Refusal::NotHere(id))?;
+        let mut roots = Vec::new();
+        for key in keys {
+            roots.push(entry.runtime.volume(key).await?);
+        }
+        Ok(Offer { roots, over })
     }
 
     /// Returns once it is on the disk that the instance has to begin anew.

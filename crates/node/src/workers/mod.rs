@@ -9,6 +9,7 @@
 //! The runtime's events pass through the same queue, so that the end of a program that ended at once
 //! is told after its start. The agent never waits for a worker.
 
+mod carry;
 mod steps;
 mod worker;
 
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holm_core::node::{Launch, NodeEvent, RuntimeEvent, Survivor, SurvivorState};
-use holm_model::id::AssignmentId;
+use holm_model::id::{AssignmentId, WishId};
 use holm_model::name::Name;
 use holm_runtime::{EventKind, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -32,6 +33,7 @@ use crate::directory::{Directory, Entry};
 use crate::identity::Identities;
 use crate::launch::NodeSelf;
 use crate::peers::Peers;
+use crate::peers::reach::Upward;
 use crate::ports::Ports;
 use crate::runtimes::{self, Runtimes};
 use crate::tmpfs::Tmpfs;
@@ -45,6 +47,7 @@ pub(crate) struct Tools {
     pub(crate) connections: Connections,
     pub(crate) ports: Mutex<Ports>,
     pub(crate) peers: Peers,
+    pub(crate) upward: Arc<dyn Upward>,
     pub(crate) tmpfs: Tmpfs,
     pub(crate) identities: Identities,
     pub(crate) owner: Owner,
@@ -62,6 +65,7 @@ pub(crate) enum Order {
     Pause { incarnation: u32 },
     Resume { incarnation: u32 },
     Remove { incarnation: u32 },
+    Discard { wish: WishId, runtime: Name, volumes: Vec<String> },
     Happened { incarnation: u32, kind: EventKind },
 }
 

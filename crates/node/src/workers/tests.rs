@@ -123,6 +123,14 @@ impl Upward for NoLink {
     fn connect(&self, _: AssignmentId, _: u16) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>> {
         async { Err(UpwardError::NoLink) }.boxed()
     }
+
+    fn volumes(
+        &self,
+        _: AssignmentId,
+        _: AssignmentId,
+    ) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>> {
+        async { Err(UpwardError::NoLink) }.boxed()
+    }
 }
 
 fn name(text: &str) -> Name {

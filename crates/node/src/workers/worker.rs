@@ -23,7 +23,7 @@ use crate::{peers, ports, random, runtimes};
 
 pub(super) struct Worker {
     pub(super) id: AssignmentId,
-    tools: Arc<Tools>,
+    pub(super) tools: Arc<Tools>,
     launching: Arc<Mutex<BTreeMap<AssignmentId, u32>>>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     /// Taken from the queue while something else was under way.
@@ -77,6 +77,7 @@ impl Worker {
                 Order::Pause { incarnation } => self.pause(incarnation).await,
                 Order::Resume { incarnation } => self.resume(incarnation).await,
                 Order::Remove { incarnation } => self.remove(incarnation).await,
+                Order::Discard { wish, runtime, volumes } => self.discard(wish, &runtime, volumes).await,
                 Order::Happened { incarnation, kind } => self.happened(incarnation, kind).await,
             }
         }
@@ -130,6 +131,11 @@ impl Worker {
             Failure::lasting(format!("this node has no runtime `{wanted}`; it has {there}"))
         })?;
         tools.owner.agrees(&launch.spec).map_err(Failure::of)?;
+        if let Some(from) = launch.fetch
+            && matches!(self.fetch(from, &launch, &**runtime).await?, Prepared::Cancelled)
+        {
+            return Ok(Prepared::Cancelled);
+        }
         let ports = self.assign_ports(&launch)?;
         let mut launch = self.compose(launch, &ports, &**runtime).await?;
         if matches!(self.prepare(&launch, &**runtime).await?, Prepared::Cancelled) {
@@ -246,6 +252,24 @@ impl Worker {
                     self.pending.push_back(order);
                     if ends {
                         return Ok(Prepared::Cancelled);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `None`: something was ordered that makes the launch pointless, and the work was dropped.
+    pub(super) async fn unless_ended<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                Some(order) = self.orders.recv() => {
+                    let ends = order.ends_launch();
+                    self.pending.push_back(order);
+                    if ends {
+                        return None;
                     }
                 }
             }
@@ -394,7 +418,7 @@ impl Order {
 // === impl Failure ===
 
 impl Failure {
-    const fn lasting(reason: String) -> Self {
+    pub(super) const fn lasting(reason: String) -> Self {
         Self { reason, retry: false }
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn part(service: &str, spec: &ServiceSpec) -> Part {
 
 pub(crate) fn assignment(counter: u64, part: Part) -> PackedItem {
     let id = instance(counter);
-    let assignment = Assignment { id, part, slot: SlotIndex::Number(0), held: false };
+    let assignment = Assignment { id, part, slot: SlotIndex::Number(0), held: false, carry: None };
     Item::Assignment(assignment).pack(ItemKey::Assignment(id))
 }
 

@@ -195,6 +195,7 @@ impl Node {
             ports: ports.iter().map(|(port, number)| (name(port), *number)).collect(),
             readiness: None,
             metric: None,
+            copied: None,
             usage: None,
         };
         let report = InstanceReport {

@@ -18,6 +18,7 @@ mod spec;
 mod start;
 mod steps;
 mod usage;
+mod volume;
 mod wipe;
 
 use std::collections::BTreeMap;
@@ -266,6 +267,14 @@ impl Runtime for ContainerRuntime {
             }
         }
         .boxed()
+    }
+
+    fn volume(&self, key: String) -> BoxFuture<'_, Result<PathBuf, RunError>> {
+        async move { volume::place(&self.shared, key).await }.boxed()
+    }
+
+    fn discard(&self, key: String) -> BoxFuture<'_, Result<(), RunError>> {
+        async move { volume::discard(&self.shared, &key).await }.boxed()
     }
 
     fn wipe(&self) -> BoxFuture<'_, WipeReport> {

@@ -13,6 +13,7 @@ use super::ContainerConfig;
 use crate::error::RunError;
 use crate::given::Access;
 use crate::launch::{Launch, PortMap};
+use crate::volume;
 
 /// Where an instance finds [`Launch::files`].
 pub(super) const FILES: &str = "/run/holm";
@@ -74,9 +75,11 @@ pub(super) fn body(launch: &Launch, config: &ContainerConfig) -> Result<Containe
         image: Some(image),
         entrypoint,
         cmd,
-        env: Some(
-            launch.env.iter().chain(&launch.given.env).map(|(key, value)| format!("{key}={value}")).collect(),
-        ),
+        env: Some({
+            let given = launch.env.iter().chain(&launch.given.env);
+            let given = given.map(|(key, value)| format!("{key}={value}"));
+            volume_variables(launch).chain(given).collect()
+        }),
         user: spec.user.clone(),
         working_dir: spec.workdir.clone(),
         exposed_ports: Some(exposed),
@@ -125,9 +128,15 @@ fn binds(launch: &Launch) -> Vec<String> {
     volumes.chain(files).chain(given).collect()
 }
 
+/// Where named volumes are, as processes are told it, too.
+fn volume_variables(launch: &Launch) -> impl Iterator<Item = String> {
+    let named = launch.spec.volumes.iter().filter(|volume| volume::is_named(volume));
+    named.map(|volume| format!("{}={}", volume::variable(&volume.source), volume.target))
+}
+
 /// What the engine calls a named volume; `None`: it is a path of the node.
 fn named(launch: &Launch, volume: &Volume) -> Option<String> {
-    (!volume.source.starts_with('/')).then(|| format!("holm-{}-{}", launch.wish, volume.source))
+    volume::is_named(volume).then(|| volume::key(launch.wish, &volume.source))
 }
 
 /// Those that the engine makes if it has none of the name.
@@ -204,7 +213,7 @@ mod tests {
     fn everything_reaches_the_engine() {
         let launch = launch();
         let body = body(&launch, &ContainerConfig::new("/s".into(), "n1".into())).unwrap();
-        assert_eq!(body.env.unwrap(), ["A=1=2", "PASSWORD=hunter2"]);
+        assert_eq!(body.env.unwrap(), ["HOLM_VOLUME_DATA=/false", "A=1=2", "PASSWORD=hunter2"]);
         assert_eq!(body.cmd, None, "the image's own");
         let host = body.host_config.unwrap();
         assert_eq!((host.nano_cpus, host.memory), (Some(250_000_000), Some(32 << 20)));

@@ -131,6 +131,11 @@ impl ProcessConfig {
             pids_max: 4096,
         }
     }
+
+    /// Where a named volume is: beside the instances, which it outlives.
+    pub(crate) fn volume(&self, key: &str) -> PathBuf {
+        self.root.with_file_name("volumes").join(key)
+    }
 }
 
 // === impl ProcessRuntime ===
@@ -211,6 +216,28 @@ impl Runtime for ProcessRuntime {
         let launch = launch.clone();
         let check = move |shared: &Arc<Shared>| plan::task(shared, &launch, &work).map(drop);
         self.blocking(Step::Prepare, check).boxed()
+    }
+
+    fn volume(&self, key: String) -> BoxFuture<'_, Result<PathBuf, RunError>> {
+        self.blocking(Step::Volume, move |shared| {
+            let path = shared.config.volume(&key);
+            start::make_volume(&path).map_err(RunError::file(Step::Volume, &path))?;
+            Ok(path)
+        })
+        .boxed()
+    }
+
+    fn discard(&self, key: String) -> BoxFuture<'_, Result<(), RunError>> {
+        self.blocking(Step::Volume, move |shared| {
+            let path = shared.config.volume(&key);
+            match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(RunError::file(Step::Volume, &path)(error))
+                }
+                _ => Ok(()),
+            }
+        })
+        .boxed()
     }
 
     fn start<'a>(&'a self, launch: &'a Launch) -> BoxFuture<'a, Result<(), RunError>> {

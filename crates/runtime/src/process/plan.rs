@@ -13,6 +13,7 @@ use super::user::{self, Identity};
 use super::{ProcessConfig, Shared};
 use crate::error::RunError;
 use crate::launch::{Launch, PortMap};
+use crate::volume::{self, is_named};
 
 /// `plan.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,7 +60,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn task(shared: &Shared, launch: &Launch, work: &Path) -> Result<Task, RunError> {
     let spec = &launch.spec;
     let word = spec.command.first().ok_or(RunError::NoCommand)?;
-    if let Some(volume) = spec.volumes.iter().find(|volume| volume.source != volume.target) {
+    if let Some(volume) =
+        spec.volumes.iter().find(|volume| !is_named(volume) && volume.source != volume.target)
+    {
         let what = format!(
             "show `{}` at `{}`: a process sees the node's own files; use the same path, or a container",
             volume.source, volume.target
@@ -71,7 +74,7 @@ pub(super) fn task(shared: &Shared, launch: &Launch, work: &Path) -> Result<Task
         let source = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(RunError::WorkDir { path: workdir, source });
     }
-    let env = environment(launch, &workdir);
+    let env = environment(&shared.config, launch, &workdir);
     let program = super::program::find(word, &shared.config.executable, &env["PATH"], &workdir)?;
     Ok(Task {
         program,
@@ -89,12 +92,16 @@ pub(crate) fn limits(config: &ProcessConfig, launch: &Launch) -> Limits {
 }
 
 /// Nothing of the agent's own environment, which may hold its secrets.
-fn environment(launch: &Launch, home: &Path) -> BTreeMap<String, String> {
+fn environment(config: &ProcessConfig, launch: &Launch, home: &Path) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([
         ("PATH".to_owned(), PATH.to_owned()),
         ("HOME".to_owned(), home.display().to_string()),
         ("LANG".to_owned(), "C.UTF-8".to_owned()),
     ]);
+    for volume in launch.spec.volumes.iter().filter(|volume| is_named(volume)) {
+        let path = config.volume(&volume::key(launch.wish, &volume.source));
+        env.insert(volume::variable(&volume.source), path.display().to_string());
+    }
     env.extend(launch.env.clone());
     env
 }

@@ -22,6 +22,7 @@ use super::plan::{self, Plan, Task};
 use super::watch;
 use crate::error::{RunError, Step};
 use crate::launch::Launch;
+use crate::volume;
 
 /// A lock may be held for this time by a nursery that has just forked a supervisor, though that has ended.
 const LOCK_LIMIT: Duration = Duration::from_secs(1);
@@ -37,6 +38,13 @@ pub(super) fn start(shared: &Arc<Shared>, launch: &Launch) -> Result<(), RunErro
     let dir = shared.dir(launch.id);
     let task = plan::task(shared, launch, &dir.work())?;
     make_dirs(&dir, &task)?;
+    for key in volume::keys(launch.wish, &launch.spec) {
+        let path = shared.config.volume(&key);
+        let own = |user| handover::give(&path, user);
+        make_volume(&path)
+            .and_then(|()| task.identity.as_ref().map_or(Ok(()), own))
+            .map_err(RunError::file(Step::Start, &path))?;
+    }
     let lock = take_lock(&dir)?;
     for old in [dir.running(), dir.exit(), dir.lease()] {
         dir::forget(&old).map_err(RunError::file(Step::Start, &old))?;
@@ -84,6 +92,18 @@ fn make_dirs(dir: &InstanceDir, task: &Task) -> Result<(), RunError> {
             fs::set_permissions(&work, closed).map_err(failed(&work))
         }
     }
+}
+
+/// A named volume, if it is not there yet: nobody's but the agent's.
+pub(super) fn make_volume(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    if let Some(all) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o711).create(all)?;
+        fs::set_permissions(all, fs::Permissions::from_mode(0o711))?;
+    }
+    make(path, 0o700, None)
 }
 
 /// A directory of the agent's, with these rights whatever its umask is.

@@ -5,8 +5,9 @@ use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use holm_model::service::Volume;
 use holm_runtime::process::{LogLimits, ProcessUsers};
-use holm_runtime::{Access, End, Launch, LogOptions, Outcome, RunError, Runtime as _, SurvivorState};
+use holm_runtime::{Access, End, Launch, LogOptions, Outcome, RunError, Runtime as _, SurvivorState, volume};
 
 use crate::common::{
     self, Home, Processes, alive, exited, first_line, lines, notes, outputs, root, sh, until,
@@ -33,6 +34,28 @@ async fn environment_is_only_what_was_given() {
         seen,
         ["o GREETING=hello world", &home, "o LANG=C.UTF-8", path, &format!("o {work}"), "o 0022"]
     );
+}
+
+#[tokio::test]
+async fn a_named_volume_is_a_directory_that_outlives_instances_and_is_shared_by_those_of_the_application() {
+    let mut p = Processes::new();
+    let volume = |source: &str| Volume { source: source.into(), target: "/data".into(), read_only: false };
+    let mut write = sh("echo kept > $HOLM_VOLUME_MY_DATA/note");
+    write.spec.volumes.push(volume("my-data"));
+    p.runtime.start(&write).await.unwrap();
+    assert!(exited(&mut p.events, &write).await.succeeded());
+    p.runtime.remove(write.id).await.unwrap();
+    let mut read = sh("cat $HOLM_VOLUME_MY_DATA/note; cd $HOLM_VOLUME_MY_DATA; pwd");
+    (read.wish, read.spec.volumes) = (write.wish, write.spec.volumes.clone());
+    p.runtime.start(&read).await.unwrap();
+    exited(&mut p.events, &read).await;
+    let key = volume::key(read.wish, "my-data");
+    let path = p.runtime.volume(key.clone()).await.unwrap();
+    let seen = lines(&p.runtime, read.id, LogOptions::default()).await;
+    assert_eq!(seen, ["o kept", &format!("o {}", path.display())]);
+    p.runtime.discard(key.clone()).await.unwrap();
+    assert!(!path.exists());
+    p.runtime.discard(key).await.unwrap();
 }
 
 #[tokio::test]
@@ -438,10 +461,10 @@ fn a_command_that_was_paused_holds_no_agent_up() {
 async fn volumes_that_a_process_cannot_have_are_refused() {
     let p = Processes::new();
     let mut launch = sh("true");
-    let (source, target) = ("data".into(), "/data".into());
+    let (source, target) = ("/srv".into(), "/data".into());
     launch.spec.volumes.push(holm_model::service::Volume { source, target, read_only: false });
     let error = p.runtime.start(&launch).await.unwrap_err();
-    assert!(error.to_string().starts_with("runtime `process` cannot show `data` at `/data`"), "{error}");
+    assert!(error.to_string().starts_with("runtime `process` cannot show `/srv` at `/data`"), "{error}");
 }
 
 #[tokio::test]

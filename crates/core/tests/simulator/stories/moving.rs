@@ -6,6 +6,7 @@ use holm_model::expose::{Expose, ExposedAt};
 use holm_model::state::RunState;
 
 use crate::fleet::{app, fleet, key, name, nodes, program, sized, steady};
+use crate::runtime::ProcessState;
 use crate::world::{Who, World};
 
 fn drain(fleet: &mut World, member: &str) {
@@ -107,12 +108,6 @@ fn what_cannot_move_is_refused_with_the_reason_and_goes_on() {
             "node `fl-2` belongs to cluster `vienna`, which places its own work: ask that orchestrator, or name the \
              cluster",
         ),
-        (
-            0,
-            "store/0",
-            None,
-            "store/0 keeps data in the volume `data` on edge, and volumes do not move; `--lose-volume` leaves it there",
-        ),
         (0, "log/edge", None, "log/edge belongs to edge: the service has one on each node"),
     ] {
         assert_eq!(why(fleet.migrate_at(orch, slot, to)), reason);
@@ -207,7 +202,7 @@ fn the_only_node_keeps_what_has_no_other_place_and_says_so() {
     let reason = |slot: &str| &told.iter().find(|(of, _)| of == slot).unwrap().1;
     assert!(reason("web/0").starts_with("cannot go anywhere else: no place: edge: "), "{told:?}");
     assert_eq!(reason("log/edge"), "belongs to edge: the service has one on each node");
-    assert!(reason("store/0").contains("volumes do not move"), "{told:?}");
+    assert!(reason("store/0").starts_with("cannot go anywhere else: no place: edge: "), "{told:?}");
     assert_eq!(fleet.slot("web/0").reason, *reason("web/0"));
     assert_eq!(fleet.lines().len(), 3);
     // A wish that survives; another node is what it waits for.
@@ -442,4 +437,60 @@ fn one_that_had_to_end_first_and_fails_elsewhere_holds_nobody_up() {
     fleet.weather.launch_fails = 0;
     fleet.migrate("web/1", Some("other")).unwrap();
     fleet.run_until("it moves", |fleet| fleet.processes("web") == ["root/other"]);
+}
+
+/// A slot with a named volume on `edge`; `other` can take it.
+fn keeper() -> World {
+    let mut fleet = fleet().node("edge").node("other");
+    let (_, other) = place(&fleet, "root/other");
+    fleet.command(0, Command::Cordon { member: other, cordoned: true }).unwrap();
+    fleet.apply(app("shop").service("store", steady().volume("data"), 1));
+    fleet.run_until_lines(&["store/0 RUNNING edge"]);
+    fleet.command(0, Command::Cordon { member: other, cordoned: false }).unwrap();
+    fleet
+}
+
+#[test]
+fn a_volume_follows_and_no_two_copies_run_at_once() {
+    let mut fleet = keeper();
+    fleet.migrate("store/0", Some("other")).unwrap();
+    for _ in 0..200 {
+        fleet.run_for(std::time::Duration::from_millis(20));
+        let all = fleet.nodes.iter().flat_map(|site| site.runtimes.processes.values());
+        assert!(all.filter(|process| process.state == ProcessState::Running).count() <= 1, "never two");
+    }
+    fleet.run_until_lines(&["store/0 RUNNING other"]);
+    fleet.run_until("the old one is gone", |fleet| fleet.processes("store") == ["root/other"]);
+    fleet.run_secs(3);
+    let told = moved(&fleet, 0);
+    assert!(told.len() == 1 && told[0].contains(" ms, with 1000 bytes of its volumes"), "{told:?}");
+    assert!(told[0].contains(", down for "), "{told:?}");
+    // It is where its data is by now.
+    say(&mut fleet, RunState::Stop);
+    fleet.run_until_lines(&["store/0 STOPPED other"]);
+    say(&mut fleet, RunState::Run);
+    fleet.run_until_lines(&["store/0 RUNNING other"]);
+}
+
+#[test]
+fn a_move_with_a_volume_that_is_cut_or_countermanded_leaves_the_old_copy_with_its_data() {
+    for order in ["lost", "stopped", "updated"] {
+        let mut fleet = keeper();
+        fleet.migrate("store/0", Some("other")).unwrap();
+        fleet.run_until("it is on its way", |fleet| fleet.lines().len() == 2);
+        match order {
+            "lost" => fleet.cut("root/other"),
+            "stopped" => say(&mut fleet, RunState::Stop),
+            _ => fleet.apply(app("shop").service("store", steady().volume("data").version("2"), 1)),
+        }
+        let line = if order == "stopped" { "store/0 STOPPED edge" } else { "store/0 RUNNING edge" };
+        fleet.run_secs(30);
+        assert!(fleet.lines().contains(&line.to_owned()), "{order}: {:?}", fleet.lines());
+        if order == "lost" {
+            assert!(fleet.processes("store").contains(&"root/edge".to_owned()));
+            fleet.heal("root/other");
+        }
+        fleet.run_until_lines(&[line]);
+        assert_eq!(moved(&fleet, 0), [""; 0], "{order}");
+    }
 }
