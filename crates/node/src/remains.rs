@@ -248,6 +248,8 @@ mod tests {
             boot: String::new(),
             given: Vec::new(),
             begun: None,
+            fetched: false,
+            discards: Vec::new(),
         };
         let (store, _) = Store::open(dir.path(), Kind::Node).await.unwrap();
         let value = Some(serde_json::to_vec(&record).unwrap());

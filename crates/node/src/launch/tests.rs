@@ -36,6 +36,7 @@ fn order(spec: ServiceSpec) -> Launch {
         ports: BTreeMap::new(),
         contents: BTreeMap::new(),
         lease: None,
+        fetch: None,
     }
 }
 

@@ -53,7 +53,8 @@ pub(crate) async fn take<T: AsyncRead + AsyncWrite + Send + Unpin>(
         return Err(TakeError::Nonsense);
     }
     let mut mirrors = Vec::new();
-    for root in roots.iter().cloned() {
+    for root in roots {
+        let root = root.clone();
         let mirror = on_disk(move || Mirror::open(&root)).await.map_err(TakeError::Volume)?;
         mirrors.push(Arc::new(mirror));
     }

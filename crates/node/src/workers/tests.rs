@@ -172,6 +172,7 @@ fn launch_of(incarnation: u32, spec: ServiceSpec) -> Order {
         ports,
         contents: BTreeMap::new(),
         lease: None,
+        fetch: None,
     }))
 }
 
@@ -200,6 +201,7 @@ impl Bench {
             identities: crate::identity::tests::none(),
             owner: Owner::of(dir.path()),
             peers: Peers::start(dir.path().to_owned(), Arc::new(NoLink)),
+            upward: Arc::new(NoLink),
             node: node_seen,
             inputs,
         };
