@@ -108,7 +108,7 @@ impl Orchestrator {
             cause: "policy".to_owned(),
             reason: why.to_owned(),
         });
-        self.move_to(slot_id, &demand, active, target);
+        self.move_to(slot_id, &demand, active, target, false);
         true
     }
 }
