@@ -12,6 +12,7 @@ from sea import HOLM, PROCESS, Sea, rollup, whole_sea
 LIMIT = 1500
 GOALS = {"root": 20, "cluster": 12, "node": 5}
 DIST = os.environ.get("HOLM_DIST")
+AGENT = os.environ.get("HOLM_DIST_AGENT")
 MEMBERS = 20 if QUICK else 500
 REST = 5 if QUICK else 30
 MINUTE = 10 if QUICK else 60
@@ -47,6 +48,19 @@ def idle(report, profile, binary):
             report.row(f"{profile}: supervisor of one process, PSS", "KiB", [found["Pss"]])
             report.row(f"{profile}: supervisor of one process, private", "KiB", [private])
         sea.delete("one")
+
+
+def agent_alone(report):
+    """The node of a program that holds nothing else."""
+    with Sea(DIST) as sea:
+        sea.root().cluster()
+        sea.binary = AGENT
+        sea.node()
+        report.say(f"the agent alone: at rest for {REST} s")
+        time.sleep(REST)
+        pss, rss = sea.daemons["node"].memory()
+        report.row("dist, the agent alone: node, idle, PSS", "MiB", [pss], GOALS["node"])
+        report.row("dist, the agent alone: node, idle, RSS", "MiB", [rss])
 
 
 def traffic(report, sea):
@@ -89,6 +103,8 @@ def main():
         idle(report, "release", HOLM)
         if DIST and pathlib.Path(DIST).exists():
             idle(report, "dist", DIST)
+            if AGENT and pathlib.Path(AGENT).exists():
+                agent_alone(report)
         else:
             report.note("the `dist` binary was not measured: HOLM_DIST names none")
         for orchestrator, kind in (("root", "node"), ("root", "cluster"), ("cluster", "node")):

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::engine::Engine;
-use crate::packages;
 use crate::tool::{cargo, root, run as run_tool, target};
+use crate::{dist, packages};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -171,9 +171,10 @@ impl Bench {
 }
 
 /// Who sets one of these measures that binary, and nothing is built for it.
-const BUILT: [(&str, &str); 4] = [
+const BUILT: [(&str, &str); 5] = [
     ("HOLM_BIN", "release/holm"),
-    ("HOLM_DIST", "dist/holm"),
+    ("HOLM_DIST", "dist-programs/program-holm"),
+    ("HOLM_DIST_AGENT", "dist-programs/program-holm-agent"),
     ("HOLM_FLEET", "release/examples/fleet"),
     ("HOLM_PLAIN", "release/examples/plain"),
 ];
@@ -186,7 +187,7 @@ fn build(parts: &[Part]) -> Result<()> {
         run_tool(cargo().args(["build", "--release", "--package", "holm-cli"]))?;
     }
     if wanted(Part::uses_dist, "HOLM_DIST") {
-        run_tool(cargo().args(["build", "--profile", "dist", "--package", "holm-cli"]))?;
+        dist::programs()?;
     }
     if wanted(Part::uses_fleet, "HOLM_FLEET") {
         let example = ["build", "--release", "--package", "holm-orchestrator", "--example", "fleet"];

@@ -7,11 +7,13 @@
 //! | [`tree`] | files with modes, packed always the same |
 //! | [`deb`] | Debian packages |
 //! | [`image`] | container images |
+//! | [`order`] | where functions lie in the program |
 //! | [`sums`] | digests, and whose they are |
 
 mod content;
 mod deb;
 mod image;
+mod order;
 mod sums;
 mod tree;
 
@@ -48,6 +50,9 @@ pub(crate) struct Options {
     /// Another version than the workspace's
     #[arg(long)]
     version: Option<String>,
+    /// Make nothing, but find out anew which functions daemons at rest use, and write packaging/order.txt (takes valgrind)
+    #[arg(long)]
+    learn_order: bool,
 }
 
 /// What all files of a release share.
@@ -74,6 +79,9 @@ struct Machine {
 const SCRIPT: &str = "install.sh";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.learn_order {
+        return order::learn(&packaging(order::FILE));
+    }
     let release = Release::new(options)?;
     fs::create_dir_all(release.work())?;
     let made = release.make(options);
@@ -156,20 +164,36 @@ impl Release {
         Ok(vec![full, self.build(Kind::Agent, &options.profile)?])
     }
 
-    /// Both are called `holm`: each is put aside before the next one is built.
     fn build(&self, kind: Kind, profile: &str) -> Result<Program> {
-        let mut command = cargo();
-        command.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", profile]);
-        if kind == Kind::Agent {
-            command.arg("--no-default-features");
-        }
-        tool::run(&mut command)?;
-        let dir = if profile == "dev" { "debug" } else { profile };
-        let built = tool::target().join(dir).join("holm");
-        let file = self.work().join(format!("program-{}", kind.name()));
-        fs::copy(&built, &file).with_context(|| format!("cannot copy {}", built.display()))?;
-        Ok(Program { kind, file })
+        build(kind, profile, &self.work())
     }
+}
+
+/// Both are called `holm`: each is put aside, into `work`, before the next one is built.
+fn build(kind: Kind, profile: &str, work: &Path) -> Result<Program> {
+    let mut command = cargo();
+    command.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", profile]);
+    if kind == Kind::Agent {
+        command.arg("--no-default-features");
+    }
+    match profile {
+        // In a hurry, nobody looks at memory.
+        "dev" | "release" => tool::run(&mut command)?,
+        _ => order::build(&mut command, work, &packaging(order::FILE))?,
+    }
+    let dir = if profile == "dev" { "debug" } else { profile };
+    let built = tool::target().join(dir).join("holm");
+    let file = work.join(format!("program-{}", kind.name()));
+    fs::copy(&built, &file).with_context(|| format!("cannot copy {}", built.display()))?;
+    Ok(Program { kind, file })
+}
+
+/// The programs as people get them, for benchmarks: the full one and the agent alone.
+pub(crate) fn programs() -> Result<[PathBuf; 2]> {
+    let work = tool::target().join("dist-programs");
+    fs::create_dir_all(&work)?;
+    let made = |kind| build(kind, "dist", &work).map(|program| program.file);
+    Ok([made(Kind::Full)?, made(Kind::Agent)?])
 }
 
 // === impl Machine ===
@@ -254,6 +278,7 @@ mod tests {
             quick: true,
             sign_key: None,
             version: Some("1.2.3".to_owned()),
+            learn_order: false,
         };
         run(&options).unwrap();
         fs::read_to_string(out.join(sums::FILE)).unwrap()

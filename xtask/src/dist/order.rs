@@ -1,0 +1,132 @@
+//! The order of functions in the program: what a daemon at rest uses lies together.
+//!
+//! The kernel maps a program in pieces of 64 KiB. A daemon at rest uses some hundred KiB of code, which lie in nearly
+//! every piece when the compiler chooses their places. `packaging/order.txt` lists what is used, without the part of
+//! each name that changes from build to build; `cargo xtask dist --learn-order` writes it. The program is linked once to
+//! learn what its functions are called this time, and once more in that order. A name that is gone costs nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::tool;
+
+/// Beside the packages: one function a line.
+pub(super) const FILE: &str = "order.txt";
+
+/// Builds with `build`, twice, and with the linker that rustc brings along; elsewhere once, as it comes.
+pub(super) fn build(build: &mut Command, work: &Path, wanted: &Path) -> Result<()> {
+    if cfg!(not(target_arch = "x86_64")) {
+        return tool::run(build);
+    }
+    let (order, map) = (Order::at(work), work.join("link.map"));
+    build.env("HOLM_LINK_ORDER", &order.0).env("HOLM_LINK_MAP", &map);
+    order.write("")?;
+    tool::run(build)?;
+    let read =
+        |file: &Path| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    order.write(&ordered(&read(&map)?, &read(wanted)?))?;
+    tool::run(build)
+}
+
+/// Writes the names of what daemons at rest use, from a program of the same profile that has kept its symbols.
+pub(super) fn learn(list: &Path) -> Result<()> {
+    let mut build = tool::cargo();
+    build.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", "dist"]);
+    tool::run(build.env("CARGO_PROFILE_DIST_STRIP", "none"))?;
+    let used = tool::target().join("order.raw");
+    let mut watch = Command::new("python3");
+    watch.arg(tool::root().join("bench/order.py")).arg(&used).current_dir(tool::root());
+    tool::run(watch.env("HOLM_BIN", tool::target().join("dist/holm")).env("PYTHONDONTWRITEBYTECODE", "1"))?;
+    let used = fs::read_to_string(&used).with_context(|| format!("cannot read {}", used.display()))?;
+    fs::write(list, names(&used)).with_context(|| format!("cannot write {}", list.display()))
+}
+
+/// Each once, and only what is a name: what has none is called by its address.
+fn names(used: &str) -> String {
+    let symbols = used.lines().filter(|name| !name.starts_with(['(', '0']));
+    let lasting: BTreeSet<_> = symbols.map(lasting).collect();
+    lasting.iter().flat_map(|name| [name.as_str(), "\n"]).collect()
+}
+
+/// What the linker reads.
+struct Order(PathBuf);
+
+// === impl Order ===
+
+impl Order {
+    fn at(work: &Path) -> Self {
+        Self(work.join("link.order"))
+    }
+
+    fn write(&self, text: &str) -> Result<()> {
+        fs::write(&self.0, text).with_context(|| format!("cannot write {}", self.0.display()))
+    }
+}
+
+/// The functions of a linker's map whose names are wanted, one a line, in the order of the map.
+fn ordered(map: &str, wanted: &str) -> String {
+    let wanted: BTreeSet<_> = wanted.lines().collect();
+    let functions = map.lines().filter_map(function);
+    let chosen = functions.filter(|function| wanted.contains(lasting(function).as_str()));
+    chosen.flat_map(|function| [function, "\n"]).collect()
+}
+
+/// `… program.o:(.text._ZN4holm4main17h0123456789abcdefE)`: each function has a section of its own.
+fn function(line: &str) -> Option<&str> {
+    let (_, section) = line.rsplit_once(":(.text.")?;
+    let name = section.strip_suffix(')')?;
+    Some(name.strip_prefix("unlikely.").unwrap_or(name))
+}
+
+/// A name without what changes from build to build: the hash at the end, and what tells two crates of one name apart.
+fn lasting(symbol: &str) -> String {
+    let symbol = symbol.split(".llvm.").next().unwrap_or(symbol);
+    let hashed = symbol.rsplit_once("17h").filter(|(_, hash)| symbol.starts_with("_ZN") && hash.len() == 17);
+    if let Some((name, _)) = hashed {
+        return name.to_owned();
+    }
+    if !symbol.starts_with("_R") {
+        return symbol.to_owned();
+    }
+    let mut parts = symbol.split("Cs");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.split_once('_').filter(|(id, _)| id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        kept.push('C');
+        kept.push_str(rest.map_or(part, |(_, rest)| rest));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_last_over_builds() {
+        assert_eq!(lasting("_ZN4holm4main17h0123456789abcdefE"), "_ZN4holm4main");
+        assert_eq!(lasting("_ZN4holm4main17h0123456789abcdefE.llvm.42"), "_ZN4holm4main");
+        assert_eq!(lasting("_RNvNtCsgEmfK2I1SDS_4core3fmt5write"), "_RNvNtC4core3fmt5write");
+        assert_eq!(lasting("sqlite3_step"), "sqlite3_step");
+        let used = "(below main)\n0x1ab70\nb\n_ZN1a17h0123456789abcdefE\n_ZN1a17hfedcba9876543210E\n";
+        assert_eq!(names(used), "_ZN1a\nb\n");
+    }
+
+    #[test]
+    fn what_is_wanted_comes_under_the_name_of_this_build() {
+        let map = "\
+  VMA  LMA  Size Align Out     In      Symbol
+  12f0 12f0  10   16           a.o:(.text._ZN4holm4main17h0123456789abcdefE)
+  12f0 12f0  10    1                   _ZN4holm4main17h0123456789abcdefE
+  1300 1300  10   16           a.o:(.text._ZN4holm4rare17h0123456789abcdefE)
+  1310 1310  10   16           b.o:(.text.unlikely.sqlite3_step)
+  1320 1320  10   16           b.o:(.rodata.x)
+";
+        let chosen = ordered(map, "_ZN4holm4gone\n_ZN4holm4main\nsqlite3_step\n");
+        assert_eq!(chosen, "_ZN4holm4main17h0123456789abcdefE\nsqlite3_step\n");
+    }
+}
