@@ -71,6 +71,7 @@ mod wipe;
 mod workers;
 
 pub use config::{NodeConfig, RuntimesConfig};
+pub use holm_core::node::Limit;
 pub use holm_runtime::process::{ProcessUsers, UserRange};
 pub use link::{AskError, LinkStatus, LinkTimes, ask};
 pub use local_api::SOCKET;

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
-use holm_core::node::Limit;
+
 use holm_model::amendment::{Amendment, AmendmentError};
 use holm_model::duration::Span;
 use holm_model::resources::Resources;
-use holm_node::{Ended, NodeConfig, NodeError, ProcessUsers};
+use holm_node::{Ended, Limit, NodeConfig, NodeError, ProcessUsers};
 
 use super::options::{Label, NodeOptions};
 use super::{Setup, data_dir, memory, notify, stopped_by_signal};
