@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
-
 use holm_model::amendment::{Amendment, AmendmentError};
 use holm_model::duration::Span;
 use holm_model::resources::Resources;
