@@ -133,13 +133,13 @@ async fn list(driver: &Arc<dyn Runtime>) -> Option<Vec<Survivor>> {
 
 pub(crate) fn survivor(survivor: &Survivor) -> core::Survivor {
     let state = match &survivor.state {
+        SurvivorState::Created => core::SurvivorState::Created,
         SurvivorState::Running => core::SurvivorState::Running,
         SurvivorState::Paused => core::SurvivorState::Paused,
         SurvivorState::Exited(how) => core::SurvivorState::Exited(outcome(how)),
     };
     let ports = survivor.ports.iter().map(|(name, map)| (name.clone(), map.host)).collect();
-    // What has ended runs no longer by its lease.
-    let lease = survivor.lease.filter(|_| !matches!(survivor.state, SurvivorState::Exited(_)));
+    let lease = survivor.lease.filter(|_| state.is_alive());
     core::Survivor { id: survivor.id, incarnation: survivor.incarnation, state, ports, lease }
 }
 

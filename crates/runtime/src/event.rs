@@ -61,6 +61,8 @@ pub struct Survivor {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SurvivorState {
+    /// Made, and never started.
+    Created,
     Running,
     Paused,
     Exited(Outcome),

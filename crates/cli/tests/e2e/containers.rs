@@ -175,7 +175,9 @@ fn steps_of_containers_run_before_each_start_and_leave_nothing_needs_engine() {
 
     let fails = "before: [ { command: [\"true\"] }, { command: [sh, -c, 'echo why; exit 3'] } ]";
     sea.apply(&manifest("bad", "echo serving", &[fails, "restart: { attempts: 2, backoff: 50ms..100ms }"]));
-    let all = sea.until("bad", "FAILED", |all| all.iter().any(|i| i.state == "FAILED"));
+    let all = sea.until("bad", "its last attempt has failed", |all| {
+        all.iter().any(|i| i.state == "FAILED" && i.reason.contains("no attempt is left"))
+    });
     assert!(all[0].reason.contains("step 2 of 2") && all[0].reason.contains("code 3"), "{all:#?}");
     let said = sea.holm(&["logs", "bad"]).done().stdout;
     assert!(said.contains("why") && !said.contains("serving"), "{said}");
@@ -189,6 +191,8 @@ fn a_step_of_a_container_ends_with_its_instance_and_with_a_lost_agent_needs_engi
     let steps =
         "before: [ { command: [sh, -c, 'echo waits; until [ -e /gate/open ]; do sleep 0.1; done'] } ]";
     let volume = format!("volumes: [ \"{}:/gate\" ]", gate.display());
+    let (path, dir) = (gate.display().to_string(), sea.data("fl-1").display().to_string());
+    sea.holm(&["node", "consent", "paths", &path, "--data-dir", &dir]).done();
     sea.apply(&manifest(
         "shop",
         "echo serving; exec sleep 1000",

@@ -142,9 +142,19 @@ pub struct Survivor {
 pub enum SurvivorState {
     /// A launch is under way; its events follow.
     Launching,
+    /// It was made, and never started.
+    Created,
     Running,
     Paused,
     Exited(Outcome),
+}
+
+impl SurvivorState {
+    /// Whether it runs, or will; what does not, holds no lease.
+    #[must_use]
+    pub const fn is_alive(&self) -> bool {
+        !matches!(self, Self::Created | Self::Exited(_))
+    }
 }
 
 /// Output of the machine; carried out in order, after the journal was committed.

@@ -94,7 +94,7 @@ impl NodeMachine {
             stray.asked = true;
             let incarnation = stray.survivor.incarnation;
             self.effects.push(match stray.survivor.state {
-                SurvivorState::Exited(_) => NodeEffect::Remove { id, incarnation },
+                SurvivorState::Created | SurvivorState::Exited(_) => NodeEffect::Remove { id, incarnation },
                 _ => NodeEffect::Halt { id, incarnation, drain: Duration::ZERO, grace: ServiceSpec::GRACE },
             });
         }

@@ -219,6 +219,8 @@ impl NodeMachine {
         self.lives.insert(id, Life { incarnation, up_since, ..Life::default() });
         match state {
             SurvivorState::Exited(_) if outdated => self.missing(id, now),
+            // Its launch was interrupted, which is no failure.
+            SurvivorState::Created => self.missing(id, now),
             SurvivorState::Exited(outcome) => {
                 if before == InstanceState::Stopping {
                     // It ended as it was asked to.

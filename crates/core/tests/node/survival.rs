@@ -1,7 +1,7 @@
 //! What the node machine makes of agents that restart, machines that reboot, strays, frozen lists and
 //! commits that fail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holm_core::node::{NodeEffect, NodeEvent, Outcome, RuntimeEvent, Space, Survivor, SurvivorState};
 use holm_model::fact::Fact;
@@ -64,6 +64,25 @@ fn an_interrupted_launch_is_launched_anew_and_one_under_way_is_awaited() {
     assert!(node.orders().is_empty());
     node.run(2, 1);
     assert_eq!(node.state(2), I::Running);
+}
+
+#[test]
+fn what_was_made_and_never_started_has_cost_no_attempt() {
+    let (mut node, mut parent) = running(&assignment(1));
+    let once = with_policy(RestartPolicy::Never);
+    change(&mut parent, &mut node, &Assignment { id: id(2), ..once });
+    node.runtime(2, 1, RuntimeEvent::Starting { ports: BTreeMap::new() });
+    let found = vec![survivor(1, 1, SurvivorState::Running), survivor(2, 1, SurvivorState::Created)];
+    let mut node = node.restart("boot-1", found);
+    assert_eq!(node.launched().incarnation, 2);
+}
+
+#[test]
+fn what_nobody_wishes_and_was_never_started_is_removed() {
+    let (node, _) = running(&assignment(1));
+    let found = vec![survivor(1, 1, SurvivorState::Running), survivor(9, 1, SurvivorState::Created)];
+    let mut node = node.restart("boot-1", found);
+    assert_eq!(node.orders(), [NodeEffect::Remove { id: id(9), incarnation: 1 }]);
 }
 
 #[test]

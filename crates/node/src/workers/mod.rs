@@ -123,7 +123,7 @@ impl Workers {
                 let state = SurvivorState::Launching;
                 found.insert(id, Survivor { id, incarnation, state, ports, lease: None });
             }
-            let alive = |survivor: &&Survivor| !matches!(survivor.state, SurvivorState::Exited(_));
+            let alive = |survivor: &&Survivor| survivor.state.is_alive();
             if of.is_none() && silent.is_empty() {
                 tools.tmpfs.keep_only(&found.values().filter(alive).map(|survivor| survivor.id).collect());
             }
@@ -189,7 +189,7 @@ impl Tools {
         let mut found = BTreeMap::new();
         for (runtime, survivor) in there {
             let survivor = runtimes::survivor(&survivor);
-            let alive = !matches!(survivor.state, SurvivorState::Exited(_));
+            let alive = survivor.state.is_alive();
             self.ports().adopt(survivor.id, survivor.ports.values().copied());
             let ports = survivor.ports.clone();
             let entry = Entry { runtime, incarnation: survivor.incarnation, alive, ports };

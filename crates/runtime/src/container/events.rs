@@ -256,7 +256,7 @@ async fn survivor(shared: &Shared, labels: Labels, found: Found) -> Result<Survi
             None => adopt(shared, id, incarnation, found == Found::Paused).await?,
         },
         Found::Ended => SurvivorState::Exited(inspect(shared, id).await?),
-        Found::Created => SurvivorState::Exited(Outcome::lost("it was created and never started")),
+        Found::Created => SurvivorState::Created,
     };
     Ok(Survivor { id, incarnation, state, ports, lease: None })
 }
