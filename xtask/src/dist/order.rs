@@ -32,15 +32,23 @@ pub(super) fn build(build: &mut Command, work: &Path, wanted: &Path) -> Result<(
     tool::run(build)
 }
 
-/// Writes the names of what daemons at rest use, from a program of the same profile that has kept its symbols.
+/// Writes the names of what daemons at rest use, from programs of the same profile that have kept their symbols.
 pub(super) fn learn(list: &Path) -> Result<()> {
-    let mut build = tool::cargo();
-    build.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", "dist"]);
-    tool::run(build.env("CARGO_PROFILE_DIST_STRIP", "none"))?;
+    let program = |words: &[&str], name: &str| -> Result<PathBuf> {
+        let mut build = tool::cargo();
+        build.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", "dist"]).args(words);
+        tool::run(build.env("CARGO_PROFILE_DIST_STRIP", "none"))?;
+        let (built, kept) = (tool::target().join("dist/holm"), tool::target().join(name));
+        fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;
+        Ok(kept)
+    };
+    let agent = program(&["--no-default-features"], "order-agent")?;
+    let full = program(&[], "order-holm")?;
     let used = tool::target().join("order.raw");
     let mut watch = Command::new("python3");
     watch.arg(tool::root().join("bench/order.py")).arg(&used).current_dir(tool::root());
-    tool::run(watch.env("HOLM_BIN", tool::target().join("dist/holm")).env("PYTHONDONTWRITEBYTECODE", "1"))?;
+    watch.env("HOLM_BIN", full).env("HOLM_DIST_AGENT", agent).env("PYTHONDONTWRITEBYTECODE", "1");
+    tool::run(&mut watch)?;
     let used = fs::read_to_string(&used).with_context(|| format!("cannot read {}", used.display()))?;
     fs::write(list, names(&used)).with_context(|| format!("cannot write {}", list.display()))
 }

@@ -117,6 +117,11 @@ Anonymous:             0 kB
             let rss = ours.find(|line| line.starts_with("Rss:")).unwrap().to_owned();
             rss.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
         };
+        // All that is used below is mapped; and then what a start needs.
+        resident();
+        give_back();
+        let help = <crate::args::Cli as clap::CommandFactory>::command().render_long_help();
+        assert!(!help.to_string().is_empty());
         let before = resident();
         give_back();
         let after = resident();

@@ -172,7 +172,7 @@ async fn a_socket_is_for_its_instance_alone_and_goes_with_it() {
     let sockets = Sockets::below(base.path());
     let (_first, at) = sockets.open(id(1), Access::Shared { owner: None }).unwrap();
     let run = at.path.parent().unwrap();
-    assert_eq!((mode(&at.path), mode(run), mode(run.parent().unwrap())), (0o600, 0o755, 0o711));
+    assert_eq!((mode(&at.path), mode(run), mode(run.parent().unwrap())), (0o600, 0o755, 0o700));
     // Another agent, in the same place.
     let inode = run.metadata().unwrap().ino();
     let (_second, again) = sockets.open(id(1), Access::Shared { owner: None }).unwrap();

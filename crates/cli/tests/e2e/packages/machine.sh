@@ -55,7 +55,7 @@ Y
 holm apply --wait /tmp/hello.yaml | cat
 pid=$(program)
 lives "$pid"
-[ "$(stat -c %U "/proc/$pid")" = nobody ]
+[ "$(stat -c %u "/proc/$pid")" -ge 2010000000 ]
 grep -E '^0::/holm/[0-9a-f]+/' "/proc/$pid/cgroup"
 group=/sys/fs/cgroup$(cut -d: -f3 "/proc/$pid/cgroup")
 [ "$(cat "$group/memory.max")" = 33554432 ]
