@@ -16,7 +16,7 @@ pub struct Entry {
     #[serde(with = "serde_bytes")]
     pub path: Vec<u8>,
     pub kind: Kind,
-    /// Permissions, with set-id and sticky bits; set-id bits are not taken over.
+    /// Permissions, with set-id and sticky bits; those of a file are not all taken over.
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,

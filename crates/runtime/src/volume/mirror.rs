@@ -178,14 +178,15 @@ impl Mirror {
         rustix::fs::unlinkat(&self.tree.root, STAGE, AtFlags::REMOVEDIR)
     }
 
-    /// Whoever sent it may be no friend of this machine: no set-id bits travel.
+    /// Whoever sent it may be no friend of this machine: a program comes without set-id bits.
     fn dress(&self, parent: &OwnedFd, name: &OsStr, entry: &Entry) -> io::Result<()> {
         if self.gives {
             let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
             rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if !matches!(entry.kind, Kind::Link(_)) {
-            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode & 0o1777), AtFlags::empty())?;
+            let taken = if entry.kind == Kind::Dir { 0o3777 } else { 0o1777 };
+            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode & taken), AtFlags::empty())?;
         }
         let at = Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() };
         let times = Timestamps { last_access: at, last_modification: at };
@@ -300,6 +301,7 @@ mod tests {
         }
         fs::set_permissions(from.join("a/two"), fs::Permissions::from_mode(0o640)).unwrap();
         fs::set_permissions(from.join("a"), fs::Permissions::from_mode(0o2750)).unwrap();
+        fs::set_permissions(from.join("one"), fs::Permissions::from_mode(0o6755)).unwrap();
         symlink("/etc/passwd", from.join("link")).unwrap();
         fs::create_dir(to.join("one")).unwrap();
         fs::write(to.join("one/in the way"), "x").unwrap();
@@ -309,6 +311,7 @@ mod tests {
         assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("/etc/passwd"));
         assert_eq!(fs::metadata(to.join("a/two")).unwrap().mode() & 0o7777, 0o640);
         assert_eq!(fs::metadata(to.join("a")).unwrap().mode() & 0o7777, 0o2750);
+        assert_eq!(fs::metadata(to.join("one")).unwrap().mode() & 0o7777, 0o755);
         let mtimes = [&from, &to].map(|root| fs::metadata(root.join("a")).unwrap().modified().unwrap());
         assert_eq!(mtimes[0], mtimes[1]);
         assert!(!to.join("surplus").exists() && !to.join(STAGE).exists());
