@@ -1,6 +1,6 @@
 //! Waiting until an application is as it was wished, with what happens meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_client::Client;
@@ -52,9 +52,9 @@ pub(crate) struct Patience {
     pub(crate) stable: Duration,
 }
 
-/// What was printed of each slot, so that only changes are.
+/// What was printed of each instance of a slot, so that only changes are: a slot has two while one replaces the other.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(BTreeMap<String, String>);
+pub(crate) struct Seen(BTreeMap<(String, Option<String>), String>);
 
 // === impl Seen ===
 
@@ -62,13 +62,16 @@ impl Seen {
     /// What is new of each slot since the last call; slots with the same reason share a line.
     pub(crate) fn changes(&mut self, instances: &[InstanceView]) -> Vec<String> {
         let (mut lines, mut with_reason) = (Vec::new(), Vec::new());
+        let mut there = BTreeSet::new();
         for instance in instances {
             let text = line(instance);
-            let key = format!("{}/{}", instance.application, instance.slot);
+            let slot = format!("{}/{}", instance.application, instance.slot);
+            let key = (slot.clone(), instance.id.clone());
+            there.insert(key.clone());
             if self.0.get(&key) == Some(&text) {
                 continue;
             }
-            let told = (key.clone(), text.clone());
+            let told = (slot, text.clone());
             if instance.reason.is_empty() {
                 lines.extend(slots::grouped([told]));
             } else {
@@ -76,6 +79,7 @@ impl Seen {
             }
             self.0.insert(key, text);
         }
+        self.0.retain(|key, _| there.contains(key));
         lines.extend(slots::grouped(with_reason));
         lines
     }
@@ -394,6 +398,10 @@ mod tests {
         let mut one = instance("1-aa-1", "web/0");
         assert_eq!(seen.changes(&[one.clone()]), ["building/web/0  RUNNING on vienna/fl-1"]);
         assert!(seen.changes(&[one.clone()]).is_empty());
+        let mut next = instance("1-aa-2", "web/0");
+        next.state = "STARTING".to_owned();
+        assert_eq!(seen.changes(&[one.clone(), next.clone()]), ["building/web/0  STARTING on vienna/fl-1"]);
+        assert!(seen.changes(&[one.clone(), next]).is_empty(), "old and new copy do not take turns");
         one.state = "FAILED".to_owned();
         one.reason = "exit code 1".to_owned();
         assert_eq!(seen.changes(&[one.clone()]), ["building/web/0  FAILED on vienna/fl-1: exit code 1"]);
