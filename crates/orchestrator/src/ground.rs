@@ -164,6 +164,7 @@ async fn reign(
         location: config.location,
         advertise: config.advertise(),
         generations: config.limits.generations,
+        volumes_follow: config.volumes_follow,
         expose: config.expose,
         schedulers: Schedulers {
             names: config.schedulers.endpoints.keys().cloned().collect(),

@@ -51,8 +51,17 @@ fn moved_to(sea: &Sea, from: &str, to: &str) {
 }
 
 #[test]
-fn what_a_service_wrote_moves_with_it_and_not_a_line_is_lost() {
+fn a_volume_stays_where_nobody_said_that_it_follows() {
     let sea = sea().node("n1").node("n2").start();
+    sea.deploy(&diary(1));
+    let to = other(sea.instances("shop")[0].node());
+    let refused = sea.holm(&["migrate", "shop/web/0", "--to", to]);
+    assert!(refused.code != 0 && refused.stderr.contains("`--volumes-follow`"), "{}", refused.stderr);
+}
+
+#[test]
+fn what_a_service_wrote_moves_with_it_and_not_a_line_is_lost() {
+    let sea = sea().node("n1").node("n2").words("root", &["--volumes-follow"]).start();
     sea.deploy(&diary(1));
     let from = sea.instances("shop")[0].node().to_owned();
     let to = other(&from);
@@ -69,7 +78,7 @@ fn what_a_service_wrote_moves_with_it_and_not_a_line_is_lost() {
 
 #[test]
 fn a_copy_that_is_cut_goes_on_and_meanwhile_the_old_one_does() {
-    let mut sea = sea().node("n1").node("n2").start();
+    let mut sea = sea().node("n1").node("n2").words("root", &["--volumes-follow"]).start();
     sea.deploy(&diary(256));
     let from = sea.instances("shop")[0].node().to_owned();
     let to = other(&from);

@@ -35,7 +35,9 @@ impl Orchestrator {
     pub(super) fn cannot_give(&self, demand: &Demand, active: AssignmentId) -> Option<String> {
         let placement = self.placements.get(&active)?;
         let data = self.keeps_data(demand, placement.member)?;
-        let why = if placement.role == Role::Cluster {
+        let why = if !self.config.volumes_follow {
+            "none follows without `--volumes-follow` of the orchestrator".to_owned()
+        } else if placement.role == Role::Cluster {
             "volumes move between nodes of one orchestrator".to_owned()
         } else if demand.spec.as_ref().is_some_and(|spec| spec.healing.exclusive) {
             "the volumes of exclusive services do not move".to_owned()
@@ -51,7 +53,9 @@ impl Orchestrator {
     pub(super) fn cannot_carry(&self, demand: &Demand, active: AssignmentId, to: MemberId) -> Option<String> {
         let data = self.keeps_data(demand, self.placements.get(&active)?.member)?;
         let name = self.member_name(to);
-        let why = if self.members.get(&to)?.role == Role::Cluster {
+        let why = if !self.config.volumes_follow {
+            "none follows without `--volumes-follow` of the orchestrator".to_owned()
+        } else if self.members.get(&to)?.role == Role::Cluster {
             format!("{name} is a cluster: volumes move between nodes of one orchestrator")
         } else if let Some(other) = self.shares_data(demand, to, active) {
             format!("{other} has one of the same application on {name}")

@@ -96,6 +96,9 @@ impl Orchestrator {
         let Some(demand) = self.demands.get(&slot_id.0).cloned() else { return false };
         let Some(spec) = demand.spec.clone() else { return false };
         let Ok(target) = self.choose_elsewhere(slot_id, &demand, &spec, leaves) else { return false };
+        if self.cannot_carry(&demand, active, target.0).is_some() {
+            return false;
+        }
         let instance = self.copies(active).next().map_or(active, |report| report.id);
         self.behind.change(Change {
             at: self.now.wall,

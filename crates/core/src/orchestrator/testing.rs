@@ -27,6 +27,7 @@ impl Root {
             location: None,
             advertise: None,
             generations: 10,
+            volumes_follow: true,
             expose: None,
             schedulers: Default::default(),
         };

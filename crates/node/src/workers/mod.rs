@@ -142,10 +142,12 @@ impl Workers {
         let tools = Arc::clone(&self.tools);
         self.tasks.spawn(async move {
             let images = tools.runtimes.clean().await;
-            tracing::warn!(
-                removed = images.join(", "),
-                "The disk fills up: images that nothing uses were removed."
-            );
+            if images.is_empty() {
+                tracing::warn!("The disk fills up, and there is no image that nothing uses.");
+            } else {
+                let removed = images.join(", ");
+                tracing::warn!(removed, "The disk fills up: images that nothing uses were removed.");
+            }
             tools.tell(NodeEvent::Cleaned { images }).await;
         });
     }
