@@ -1,11 +1,12 @@
 //! The order of functions in the program: what a daemon at rest uses lies together.
 //!
 //! The kernel maps a program in pieces of 64 KiB. A daemon at rest uses some hundred KiB of code, which lie in nearly
-//! every piece when the compiler chooses their places. `packaging/order.txt` lists what is used, without the part of
+//! every piece when the compiler chooses their places. `packaging/order.txt` lists what is used, that of the agent alone
+//! first, without the part of
 //! each name that changes from build to build; `cargo xtask dist --learn-order` writes it. The program is linked once to
 //! learn what its functions are called this time, and once more in that order. A name that is gone costs nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,8 +57,9 @@ pub(super) fn learn(list: &Path) -> Result<()> {
 /// Each once, and only what is a name: what has none is called by its address.
 fn names(used: &str) -> String {
     let symbols = used.lines().filter(|name| !name.starts_with(['(', '0']));
-    let lasting: BTreeSet<_> = symbols.map(lasting).collect();
-    lasting.iter().flat_map(|name| [name.as_str(), "\n"]).collect()
+    let mut seen = BTreeSet::new();
+    let lasting = symbols.map(lasting).filter(|name| seen.insert(name.clone()));
+    lasting.map(|name| name + "\n").collect()
 }
 
 /// What the linker reads.
@@ -75,12 +77,14 @@ impl Order {
     }
 }
 
-/// The functions of a linker's map whose names are wanted, one a line, in the order of the map.
+/// The functions of a linker's map whose names are wanted, one a line, in the order in which those are.
 fn ordered(map: &str, wanted: &str) -> String {
-    let wanted: BTreeSet<_> = wanted.lines().collect();
+    let places: BTreeMap<_, _> = wanted.lines().enumerate().map(|(place, name)| (name, place)).collect();
     let functions = map.lines().filter_map(function);
-    let chosen = functions.filter(|function| wanted.contains(lasting(function).as_str()));
-    chosen.flat_map(|function| [function, "\n"]).collect()
+    let mut chosen: Vec<_> =
+        functions.filter_map(|it| Some((*places.get(lasting(it).as_str())?, it))).collect();
+    chosen.sort_by_key(|(place, _)| *place);
+    chosen.into_iter().flat_map(|(_, function)| [function, "\n"]).collect()
 }
 
 /// `… program.o:(.text._ZN4holm4main17h0123456789abcdefE)`: each function has a section of its own.
@@ -121,7 +125,7 @@ mod tests {
         assert_eq!(lasting("_RNvNtCsgEmfK2I1SDS_4core3fmt5write"), "_RNvNtC4core3fmt5write");
         assert_eq!(lasting("sqlite3_step"), "sqlite3_step");
         let used = "(below main)\n0x1ab70\nb\n_ZN1a17h0123456789abcdefE\n_ZN1a17hfedcba9876543210E\n";
-        assert_eq!(names(used), "_ZN1a\nb\n");
+        assert_eq!(names(used), "b\n_ZN1a\n");
     }
 
     #[test]
@@ -134,7 +138,7 @@ mod tests {
   1310 1310  10   16           b.o:(.text.unlikely.sqlite3_step)
   1320 1320  10   16           b.o:(.rodata.x)
 ";
-        let chosen = ordered(map, "_ZN4holm4gone\n_ZN4holm4main\nsqlite3_step\n");
-        assert_eq!(chosen, "_ZN4holm4main17h0123456789abcdefE\nsqlite3_step\n");
+        let chosen = ordered(map, "_ZN4holm4gone\nsqlite3_step\n_ZN4holm4main\n");
+        assert_eq!(chosen, "sqlite3_step\n_ZN4holm4main17h0123456789abcdefE\n");
     }
 }
