@@ -45,6 +45,9 @@ pub(super) struct Users {
 #[serde(deny_unknown_fields)]
 struct Given {
     projects: BTreeMap<Name, u32>,
+    /// Of projects that have another since the range was changed: files may be left.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    former: BTreeSet<u32>,
 }
 
 /// Where a root agent may become none of the usual range: it sees a part of the machine's users only.
@@ -93,7 +96,8 @@ impl Users {
         range::usable(range)?;
         let live = running();
         let taken = |user| {
-            known.projects.values().any(|other| *other == user) || live.contains(&user) || known_here(user)
+            let given = known.projects.values().chain(&known.former).any(|other| *other == user);
+            given || live.contains(&user) || known_here(user)
         };
         #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
         let word = RandomState::new().hash_one(project) as u32;
@@ -102,7 +106,7 @@ impl Users {
             reason: "each of them is given to a project; start the agent with a larger range".to_owned(),
         })?;
         let mut next = known.clone();
-        next.projects.insert(project.clone(), user);
+        next.former.extend(next.projects.insert(project.clone(), user));
         // Nothing runs as a user that might be given once more after a crash.
         write(&self.file, &next).map_err(|source| self.failed(source))?;
         *known = next;
@@ -171,6 +175,17 @@ mod tests {
         let error = again.of(&name("black"), range).unwrap_err();
         assert!(error.to_string().contains("start the agent with a larger range"), "{error}");
         assert_eq!(again.of(&name("blue"), range).unwrap(), blue, "whatever was refused");
+    }
+
+    #[test]
+    fn what_a_project_had_in_another_range_is_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, other] =
+            ["1900000000-1900000000", "1900000001-1900000002"].map(|range| range.parse().unwrap());
+        let users = users(dir.path());
+        users.of(&name("blue"), one).unwrap();
+        users.of(&name("blue"), other).unwrap();
+        assert!(users.of(&name("red"), one).is_err(), "blue had the only one");
     }
 
     #[test]

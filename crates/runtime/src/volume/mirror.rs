@@ -185,8 +185,12 @@ impl Mirror {
             rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         if !matches!(entry.kind, Kind::Link(_)) {
-            let taken = if entry.kind == Kind::Dir { 0o3777 } else { 0o1777 };
-            rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode & taken), AtFlags::empty())?;
+            let is_dir = entry.kind == Kind::Dir;
+            let (kind, taken) = if is_dir { (OFlags::DIRECTORY, 0o3777) } else { (OFlags::NONBLOCK, 0o1777) };
+            // By descriptor: what has this name now may be a link that leads elsewhere.
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | kind;
+            let there = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+            rustix::fs::fchmod(&there, Mode::from_raw_mode(entry.mode & taken))?;
         }
         let at = Timespec { tv_sec: entry.mtime.0, tv_nsec: entry.mtime.1.into() };
         let times = Timestamps { last_access: at, last_modification: at };
@@ -320,6 +324,22 @@ mod tests {
         fs::remove_dir_all(from.join("a/b")).unwrap();
         assert_eq!(mirror(&from, &to), 1);
         assert_eq!(fs::read_to_string(to.join("a/two")).unwrap(), "other");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_leads_no_mode_elsewhere() {
+        let (dir, from, to) = two();
+        fs::create_dir(from.join("a")).unwrap();
+        let secret = dir.path().join("secret");
+        fs::write(&secret, "x").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut entries = Tree::open(&from).unwrap().list().unwrap();
+        for entry in &mut entries {
+            entry.mode = 0o777;
+        }
+        symlink(&secret, to.join("a")).unwrap();
+        assert!(Mirror::open(&to).unwrap().finish(&entries).is_err());
+        assert_eq!(fs::metadata(&secret).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]
