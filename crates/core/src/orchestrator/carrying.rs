@@ -20,6 +20,8 @@ use super::demand::{Demand, SlotId};
 use super::moving::Next;
 use super::rows::{Phase, Placement};
 
+const CONTAINER: &str = "container";
+
 impl Orchestrator {
     pub(super) fn has_data(&self, demand: &Demand) -> bool {
         demand.spec.as_ref().is_some_and(|spec| spec.volumes.iter().any(is_named))
@@ -37,6 +39,9 @@ impl Orchestrator {
         let data = self.keeps_data(demand, placement.member)?;
         let why = if !self.config.volumes_follow {
             "none follows without `--volumes-follow` of the orchestrator".to_owned()
+        } else if demand.spec.as_ref().is_some_and(|spec| spec.runtime.as_str() == CONTAINER) {
+            // Two agents at one engine would have one volume: the first copy would change it under the program.
+            "those of containers do not follow yet".to_owned()
         } else if placement.role == Role::Cluster {
             "volumes move between nodes of one orchestrator".to_owned()
         } else if demand.spec.as_ref().is_some_and(|spec| spec.healing.exclusive) {
