@@ -14,6 +14,7 @@
 
 mod behind;
 mod kept;
+mod overheard;
 mod row;
 
 use std::collections::BTreeSet;

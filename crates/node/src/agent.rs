@@ -8,7 +8,7 @@
 //!
 //! Inputs that come during a commit are taken together afterwards and share the next one. Nothing is
 //! obeyed or started before it is on the disk; while that takes no writes ([`Backlog`]), what happens is
-//! told all the same.
+//! told all the same, and what is deleted ends ([`Note`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,6 +19,7 @@ use holm_core::node::{Farewell, NodeEffect, NodeEvent, NodeMachine, RuntimeEvent
 use holm_core::revocation::Void;
 use holm_core::table::LoadError;
 use holm_link::revocation::Revocations;
+use holm_model::id::AssignmentId;
 use holm_model::item::{Item, ItemKey};
 use holm_model::message::Down;
 use holm_model::name::Name;
@@ -34,6 +35,7 @@ use crate::health::Checks;
 use crate::identity::{self, Identities};
 use crate::launch::NodeSelf;
 use crate::link::{Line, Link, Order as LinkOrder};
+use crate::note::Note;
 use crate::peers::Peers;
 use crate::peers::plan::{Consumer, Wish};
 use crate::place::Place;
@@ -73,6 +75,8 @@ pub(crate) struct Question(Box<dyn FnOnce(&NodeMachine) + Send>);
 pub(crate) struct Agent {
     pub(crate) machine: NodeMachine,
     pub(crate) store: Store,
+    /// None where it could not be made.
+    pub(crate) note: Option<Note>,
     pub(crate) data_dir: PathBuf,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) workers: Workers,
@@ -224,6 +228,8 @@ impl Agent {
     fn step(&mut self, event: NodeEvent) {
         if let NodeEvent::Runtime { id, event: RuntimeEvent::Removed, .. } = &event {
             self.workers.dismiss(*id);
+            // There may be room now.
+            self.memory.backlog.hurry(Instant::now());
         }
         self.machine.step(clock::now(), event);
     }
@@ -320,6 +326,7 @@ impl Agent {
             NodeEffect::Certificate { chain } => self.link.order(LinkOrder::Certificate(chain)),
             NodeEffect::Refused { reason } => self.link.order(LinkOrder::Refused(reason)),
             NodeEffect::Reconnect => self.link.order(LinkOrder::Reconnect),
+            NodeEffect::Withdrawn(ids) => self.note(&ids),
             NodeEffect::Clean => self.workers.clean(),
             NodeEffect::Wipe => self.workers.wipe(self.data_dir.clone()),
             NodeEffect::ListSurvivors => self.list_survivors(None),
@@ -331,6 +338,17 @@ impl Agent {
         self.memory.asked += 1;
         self.memory.listing = true;
         self.workers.list_survivors(self.memory.asked, of);
+    }
+
+    fn note(&mut self, withdrawn: &BTreeSet<AssignmentId>) {
+        let Some(note) = &mut self.note else { return };
+        if let Err(error) = note.write(withdrawn) {
+            tracing::warn!(
+                %error, instances = withdrawn.len(),
+                "Cannot note what was deleted while the disk is full; an agent that starts again with room, before \
+                 its orchestrator answers, starts it once more."
+            );
+        }
     }
 
     fn welcomed(&self, place: &Place) {

@@ -1,7 +1,7 @@
 //! What waits for a disk that takes no writes, and when it is tried again.
 //!
 //! ```text
-//! sound ──a commit fails──▶ in trouble: facts are kept here, nothing is obeyed or launched
+//! sound ──a commit fails──▶ in trouble: facts are kept here, nothing is obeyed but ends, or launched
 //!   ▲                           │ tried after 1 s, 2 s, … 30 s
 //!   └──the backlog is written───┘
 //! ```
@@ -80,6 +80,13 @@ impl Backlog {
     pub(crate) fn failed_again(&mut self, now: Instant) {
         let why = self.trouble.take().map(|trouble| trouble.why).unwrap_or_default();
         self.failed(why, now);
+    }
+
+    /// Something happened that may have made room: the disk is tried at once.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry = trouble.retry.min(now);
+        }
     }
 
     /// Everything that was kept is written.

@@ -55,6 +55,7 @@ mod local_api;
 mod locating;
 mod membership;
 mod metrics;
+mod note;
 mod observe;
 mod peers;
 mod place;

@@ -39,6 +39,7 @@ use crate::link::{Link, Settings};
 use crate::local_api::{self, LocalApi};
 use crate::locating::Locating;
 use crate::membership::{Applicant, MembershipError};
+use crate::note::Note;
 use crate::peers::Peers;
 use crate::place::Place;
 use crate::ports::Ports;
@@ -47,7 +48,7 @@ use crate::tmpfs::Tmpfs;
 use crate::tunnels::{Host, Machine};
 use crate::usage::Meter;
 use crate::workers::{Tools, Workers};
-use crate::{clock, drivers, observe, scrape, wipe};
+use crate::{clock, drivers, note, observe, scrape, wipe};
 
 /// The node cannot run, or not any more.
 #[derive(Debug, thiserror::Error)]
@@ -153,13 +154,40 @@ where
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let machine =
         MachineConfig { name: name.clone(), version, boot_id: facts.boot_id.clone(), disk: config.disk };
-    let machine = NodeMachine::load(&mut snapshot, machine)?;
+    let mut machine = NodeMachine::load(&mut snapshot, machine)?;
+    let note = open_note(&config.data_dir, &mut machine);
     let label = drivers::label(&config.data_dir);
     let label = label.map_err(|source| NodeError::DataDir { path: config.data_dir.clone(), source })?;
     let (tmpfs, sockets, events) = (Tmpfs::new(&label), Sockets::new(&label), events_seen);
-    let parts =
-        Parts { config, store, machine, runtimes, tmpfs, sockets, events, detector, narrator, facts, name };
+    let parts = Parts {
+        config,
+        store,
+        machine,
+        note,
+        runtimes,
+        tmpfs,
+        sockets,
+        events,
+        detector,
+        narrator,
+        facts,
+        name,
+    };
     Ok(Some((parts, credentials, clock)))
+}
+
+/// What an earlier run was told to end and could not write down is not started.
+fn open_note(data_dir: &Path, machine: &mut NodeMachine) -> Option<Note> {
+    match Note::open(data_dir) {
+        Ok((note, withdrawn)) => {
+            machine.step(clock::now(), NodeEvent::Withdrawn(withdrawn));
+            Some(note)
+        }
+        Err(error) => {
+            tracing::warn!(%error, file = note::FILE, "Cannot make the file that remembers deletes on a full disk.");
+            None
+        }
+    }
 }
 
 /// Everything that was opened before the node starts to work.
@@ -167,6 +195,7 @@ struct Parts {
     config: NodeConfig,
     store: Store,
     machine: NodeMachine,
+    note: Option<Note>,
     runtimes: Runtimes,
     tmpfs: Tmpfs,
     sockets: Sockets,
@@ -307,6 +336,7 @@ impl Parts {
         Agent {
             machine: self.machine,
             store: self.store,
+            note: self.note,
             data_dir: self.config.data_dir,
             inputs: inbox,
             workers: Workers::new(Arc::new(tools)),

@@ -484,6 +484,63 @@ async fn a_full_disk_starts_nothing_and_forgets_nothing_needs_root() {
     node.end().await;
 }
 
+/// A delete needs no room and makes some; it is kept over a crash, also when nobody answers after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_ends_what_is_deleted_and_never_starts_it_again_needs_root() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("skipped: no tmpfs can be mounted here");
+        return;
+    };
+    let dir = disk.0.path();
+    let parent = Parent::start().await;
+    parent.admit(dir, HOUR);
+    let service = |name: &str| part(name, &shell("exec sleep 1000"));
+    parent.list([assignment(9, service("web")), assignment(10, service("other"))]);
+    let node = Node::start(config(dir, &parent));
+    parent.report(instance(9), runs).await;
+    parent.report(instance(10), runs).await;
+    disk.fill();
+    let large = shell(&format!("exec sleep 1000 # {}", "x".repeat(100_000)));
+    parent.list([
+        assignment(9, service("web")),
+        assignment(10, service("other")),
+        assignment(11, part("late", &large)),
+    ]);
+    parent.session_after(parent.sessions()).await;
+    parent.list([assignment(10, service("other"))]);
+    parent.gone(instance(9)).await;
+    parent.report(instance(10), |r| runs(r) && r.status.incarnation == 1).await;
+
+    // As after a crash: what waited for room is lost. There is room now, and no link.
+    let kept = std::fs::read(dir.join("withdrawn")).unwrap();
+    assert!(kept.len() == 64 * 1024 && kept[0] != 0, "noted before it was ended");
+    node.end().await;
+    disk.free();
+    std::fs::write(dir.join("withdrawn"), &kept).unwrap();
+    parent.cut();
+    let node = Node::start(config(dir, &parent));
+    let all = async || {
+        let all = ask(dir, "/instances").await;
+        let all = all.as_array().into_iter().flatten();
+        all.map(|i| (i["slot"].clone(), i["state"].clone())).collect::<Vec<_>>()
+    };
+    let known = async {
+        while !dir.join(holm_node::SOCKET).exists()
+            || !all().await.contains(&("other/0".into(), "RUNNING".into()))
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(known).await;
+    let deleted = all().await.into_iter().find(|(slot, _)| slot == "web/0");
+    assert!(deleted.as_ref().is_none_or(|(_, state)| state == "TERMINATED"), "{deleted:?}");
+    parent.mend();
+    parent.report(instance(10), |r| runs(r) && r.status.incarnation == 1).await;
+    parent.list([]);
+    parent.gone(instance(10)).await;
+    node.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_agent_on_the_same_directory_is_refused() {
     let (parent, dir) = parent_and_dir().await;

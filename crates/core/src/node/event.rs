@@ -64,11 +64,13 @@ pub enum NodeEvent {
     Cleaned {
         images: Vec<String>,
     },
-    /// Why the disk takes no writes, or that it takes them again. Meanwhile nothing new is obeyed or
-    /// launched; what happens is told all the same, and whatever the journal holds waits.
+    /// Why the disk takes no writes, or that it takes them again. Meanwhile nothing is obeyed but what ends
+    /// something, and nothing launched; what happens is told all the same, and whatever the journal holds waits.
     Disk {
         trouble: Option<String>,
     },
+    /// What [`NodeEffect::Withdrawn`] noted last, in the run before: to be told before [`NodeEvent::Survivors`].
+    Withdrawn(BTreeSet<AssignmentId>),
     /// [`NodeMachine::next_deadline`](super::NodeMachine::next_deadline) has passed.
     Tick,
 }
@@ -231,6 +233,9 @@ pub enum NodeEffect {
     Wipe,
     /// Send [`NodeEvent::SilentTold`]: these could not tell, and may be able to now. All others go on meanwhile.
     AskSilent(BTreeSet<Name>),
+    /// All that was withdrawn while the disk takes no writes; to be noted where that needs no room, before what
+    /// follows.
+    Withdrawn(BTreeSet<AssignmentId>),
     /// Close the link and open it anew: after an undo, answers are missing on it.
     Reconnect,
 }

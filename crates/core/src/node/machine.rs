@@ -23,6 +23,7 @@ use super::pressure::{DiskLimits, Pressure};
 use super::record::InstanceRecord;
 use super::wanted::Wanted;
 use super::wiping::Wiping;
+use super::withdrawn::Withdrawn;
 use crate::held::Held;
 use crate::report::Reporter;
 use crate::revocation::{Void, told};
@@ -70,6 +71,7 @@ pub struct NodeMachine {
     pub(super) wiping: Wiping,
     /// Why the disk takes no writes, if it does not.
     pub(super) trouble: Option<String>,
+    pub(super) withdrawn: Withdrawn,
     pub(super) pressure: Pressure,
     /// Instances to look at before the step ends.
     pub(super) touched: BTreeSet<AssignmentId>,
@@ -146,6 +148,7 @@ impl NodeMachine {
             deadlines: Deadlines::default(),
             wiping: Wiping::default(),
             trouble: None,
+            withdrawn: Withdrawn::default(),
             pressure: Pressure::default(),
             touched: BTreeSet::new(),
         };
@@ -156,6 +159,7 @@ impl NodeMachine {
     /// What follows from the rows.
     fn derive(&mut self) {
         self.wanted = self.held.items().filter_map(Wanted::of).collect();
+        self.wanted.retain(|id, _| !self.withdrawn.contains(*id));
         self.derive_stamps();
         self.report_all();
     }
@@ -189,6 +193,7 @@ impl NodeMachine {
             NodeEvent::Cleaned { images } => self.cleaned(&images, now),
             NodeEvent::Disk { trouble } => self.disk(trouble),
             NodeEvent::Wiped(report) => self.wiped(report),
+            NodeEvent::Withdrawn(ids) => self.withdrawn_before(ids),
             NodeEvent::Tick => {}
         }
         if self.asking.at().is_some_and(|at| at <= now.boot) {
@@ -245,6 +250,7 @@ impl NodeMachine {
         self.touched.clear();
         self.ready = false;
         self.asking = Asking::No;
+        self.withdrawn.undo();
         self.reporter = Reporter::default();
         if self.wiping == Wiping::Asked {
             self.wiping = Wiping::Not;

@@ -26,6 +26,7 @@
 //! | `wiping` | a node that is decommissioned |
 //! | `deadlines` | jobs that take too long |
 //! | `pressure` | a disk that fills up |
+//! | `withdrawn` | ends that are told while the disk takes no writes |
 //! | `parent` | what the orchestrator tells, and what it is told |
 
 mod again;
@@ -45,6 +46,7 @@ mod restart;
 mod runtimes;
 mod wanted;
 mod wiping;
+mod withdrawn;
 
 pub use again::RestartError;
 pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};

@@ -35,7 +35,7 @@ impl NodeMachine {
         let obeys =
             matches!(down, Down::Change(_) | Down::Catalog { .. } | Down::Alive { .. } | Down::Thaw { .. });
         if obeys && self.trouble.is_some() {
-            return;
+            return self.overhear(&down);
         }
         if let Down::Lease(grant) = &down {
             return self.take_lease(grant, now);
@@ -47,6 +47,7 @@ impl NodeMachine {
             self.welcomed(welcome);
         }
         self.take_in(&received.put, &received.removed);
+        self.forget_withdrawn();
         match down {
             Down::Certificate { chain } => {
                 let chain = chain.into_iter().map(serde_bytes::ByteBuf::into_vec).collect();
@@ -79,7 +80,8 @@ impl NodeMachine {
             match key {
                 ItemKey::Assignment(id) => {
                     self.wanted.remove(id);
-                    self.wanted.extend(self.held.get(key).and_then(Wanted::of));
+                    let item = self.held.get(key).filter(|_| !self.withdrawn.contains(*id));
+                    self.wanted.extend(item.and_then(Wanted::of));
                     self.touched.insert(*id);
                 }
                 ItemKey::Endpoints(key) => {

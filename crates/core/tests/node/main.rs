@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod deadlines;
+mod full_disk;
 mod given;
 mod health;
 mod held;
