@@ -70,6 +70,13 @@ const fn held_up(frozen: bool, unconfirmed: bool) -> Option<Why> {
     }
 }
 
+/// Why none of a node's runtimes takes anything new, if that is so.
+pub(crate) fn takes_nothing(node: &NodeView) -> Option<&str> {
+    let mut reasons = node.facts.runtimes.iter().map(|runtime| runtime.unavailable.as_deref());
+    let first = reasons.next()??;
+    reasons.all(|reason| reason.is_some()).then_some(first)
+}
+
 fn waits(name: &str, why: Option<Why>) -> Vec<Waiting> {
     why.map(|why| Waiting { name: name.to_owned(), why }).into_iter().collect()
 }
@@ -143,6 +150,7 @@ impl Listed for NodeView {
         C::wide("SYSTEM", |n, _| n.facts.os_version.clone()),
         C::wide("VERSION", |n, _| n.facts.version.clone()),
         C::known("HEARD", |n, now| heard(n.last_heard, now)),
+        C::known("NOT READY", |n, _| takes_nothing(n).unwrap_or_default().to_owned()),
     ];
 
     fn names(&self) -> Vec<String> {

@@ -77,6 +77,44 @@ fn a_full_disk_at_a_node_harms_no_program_and_is_told_needs_root() {
     sea.deploy(&manifest("more", SLEEP));
 }
 
+/// Who deletes in order to make room; and whoever starts again before there is any, starts nothing of it.
+#[test]
+fn a_node_with_a_full_disk_ends_what_is_deleted_and_says_what_is_wrong_needs_root() {
+    let disk = Disk::mount("24m");
+    let data = disk.path().join("fl-1");
+    let mut sea = sea().cluster("vienna", &["fl-1"]).data_dir("fl-1", &data).start();
+    // So that its supervisor writes nothing: what fills the disk is somebody else.
+    sea.deploy(&manifest("gone", SLEEP));
+    sea.deploy(&manifest("stays", SLEEP));
+    disk.fill();
+    // Too large for pages that the store has left.
+    let large = format!("[sh, -c, 'exec sleep 1000 # {}']", "x".repeat(500_000));
+    sea.apply(&manifest("large", &large));
+    let told = || sea.holm(&["status"]).done().stdout;
+    let told = wait_for("it is told", || {
+        Some(told()).filter(|text| text.contains("vienna/fl-1 takes nothing new: "))
+    });
+    assert!(told.contains("disk"), "{told}");
+    assert!(sea.holm(&["get", "nodes"]).done().stdout.contains("NOT READY"));
+    let before = crate::harness::proc::programs(&data);
+    sea.holm(&["delete", "application", "gone"]).done();
+    let left = wait_for("it has ended", || {
+        let left = crate::harness::proc::programs(&data);
+        (left.len() == 1 && before.len() == 2).then_some(left)
+    });
+    sea.kill("fl-1");
+    sea.start("fl-1");
+    crate::harness::holds_for(std::time::Duration::from_secs(3), "nothing of it starts", || {
+        crate::harness::proc::programs(&data) == left
+    });
+    disk.free();
+    sea.holm(&["delete", "application", "large"]).done();
+    sea.deploy(&manifest("more", SLEEP));
+    sea.running("stays", 1);
+    assert_eq!(sea.instances("gone").len(), 0);
+    assert!(left.iter().all(crate::harness::proc::Program::lives));
+}
+
 #[test]
 fn a_disk_that_stays_full_takes_nothing_new_and_lets_the_least_important_go_needs_root() {
     let disk = Disk::mount("64m");
