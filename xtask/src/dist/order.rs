@@ -2,9 +2,12 @@
 //!
 //! The kernel maps a program in pieces of 64 KiB. A daemon at rest uses some hundred KiB of code, which lie in nearly
 //! every piece when the compiler chooses their places. `packaging/order.txt` lists what is used, that of the agent alone
-//! first, without the part of
-//! each name that changes from build to build; `cargo xtask dist --learn-order` writes it. The program is linked once to
-//! learn what its functions are called this time, and once more in that order. A name that is gone costs nothing.
+//! first, without the part of each name that changes from build to build; `cargo xtask dist --learn-order` writes it. The
+//! program is linked once to learn what its functions are called this time, and once more in that order. A name that is
+//! gone costs nothing.
+//!
+//! Names are mangled as `v0` does, with the types for which a generic function was made: the older way names all its
+//! instances alike, and hundreds would come for the one that is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,10 +16,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use super::sums;
 use crate::tool;
 
 /// Beside the packages: one function a line.
 pub(super) const FILE: &str = "order.txt";
+
+/// For cargo: how functions are named in these builds.
+const MANGLED: [&str; 2] = ["--config", "build.rustflags=['-Csymbol-mangling-version=v0']"];
+/// Longer names are cut and told apart by a digest: types make kilobytes of some.
+const LONGEST: usize = 100;
 
 /// Builds with `build`, twice, and with the linker that rustc brings along; elsewhere once, as it comes.
 pub(super) fn build(build: &mut Command, work: &Path, wanted: &Path) -> Result<()> {
@@ -24,7 +33,7 @@ pub(super) fn build(build: &mut Command, work: &Path, wanted: &Path) -> Result<(
         return tool::run(build);
     }
     let (order, map) = (Order::at(work), work.join("link.map"));
-    build.env("HOLM_LINK_ORDER", &order.0).env("HOLM_LINK_MAP", &map);
+    build.args(MANGLED).env("HOLM_LINK_ORDER", &order.0).env("HOLM_LINK_MAP", &map);
     order.write("")?;
     tool::run(build)?;
     let read =
@@ -37,7 +46,8 @@ pub(super) fn build(build: &mut Command, work: &Path, wanted: &Path) -> Result<(
 pub(super) fn learn(list: &Path) -> Result<()> {
     let program = |words: &[&str], name: &str| -> Result<PathBuf> {
         let mut build = tool::cargo();
-        build.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", "dist"]).args(words);
+        build.args(["build", "--package", "holm-cli", "--bin", "holm", "--profile", "dist"]);
+        build.args(MANGLED).args(words);
         tool::run(build.env("CARGO_PROFILE_DIST_STRIP", "none"))?;
         let (built, kept) = (tool::target().join("dist/holm"), tool::target().join(name));
         fs::copy(&built, &kept).with_context(|| format!("cannot copy {}", built.display()))?;
@@ -94,8 +104,20 @@ fn function(line: &str) -> Option<&str> {
     Some(name.strip_prefix("unlikely.").unwrap_or(name))
 }
 
-/// A name without what changes from build to build: the hash at the end, and what tells two crates of one name apart.
+/// A name without what changes from build to build, and not too long.
 fn lasting(symbol: &str) -> String {
+    let name = plain(symbol);
+    match name.get(..LONGEST) {
+        Some(begin) if name.len() > LONGEST => {
+            let digest = sums::of(name.as_bytes());
+            format!("{begin}~{}", &digest[..16])
+        }
+        _ => name,
+    }
+}
+
+/// Without the hash at the end, and what tells two crates of one name apart.
+fn plain(symbol: &str) -> String {
     let symbol = symbol.split(".llvm.").next().unwrap_or(symbol);
     let hashed = symbol.rsplit_once("17h").filter(|(_, hash)| symbol.starts_with("_ZN") && hash.len() == 17);
     if let Some((name, _)) = hashed {
@@ -124,6 +146,9 @@ mod tests {
         assert_eq!(lasting("_ZN4holm4main17h0123456789abcdefE.llvm.42"), "_ZN4holm4main");
         assert_eq!(lasting("_RNvNtCsgEmfK2I1SDS_4core3fmt5write"), "_RNvNtC4core3fmt5write");
         assert_eq!(lasting("sqlite3_step"), "sqlite3_step");
+        let long = format!("_RINvC4core{}", "x".repeat(100));
+        let others = [format!("{long}y"), format!("{long}z")].map(|name| lasting(&name));
+        assert!(others[0] != others[1] && others[0].len() == LONGEST + 17, "{others:?}");
         let used = "(below main)\n0x1ab70\nb\n_ZN1a17h0123456789abcdefE\n_ZN1a17hfedcba9876543210E\n";
         assert_eq!(names(used), "b\n_ZN1a\n");
     }
