@@ -3,9 +3,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::doctor::{self, Doctor};
+use crate::environment::empty_says_nothing;
 use crate::failure::Failure;
 use crate::roles::node::NodeDaemon;
 use crate::run;
@@ -35,7 +36,8 @@ impl Cli {
     /// The words on the command line; ends the program when they make no sense.
     #[cfg_attr(feature = "full", expect(dead_code, reason = "only tested there"))]
     pub(crate) fn read() -> Self {
-        Self::parse()
+        let read = empty_says_nothing(Self::command()).try_get_matches();
+        read.and_then(|matches| Self::from_arg_matches(&matches)).unwrap_or_else(|error| error.exit())
     }
 }
 

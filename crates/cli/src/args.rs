@@ -12,6 +12,7 @@ use crate::commands::{
     token, top, version, whoami,
 };
 use crate::connect::At;
+use crate::environment::empty_says_nothing;
 use crate::failure::Failure;
 use crate::roles::node::NodeDaemon;
 use crate::roles::orchestrator::{ClusterDaemon, RootDaemon};
@@ -208,7 +209,7 @@ pub(crate) fn words() -> clap::Command {
     fn quiet(command: clap::Command) -> clap::Command {
         command.mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(quiet)
     }
-    quiet(Cli::command())
+    quiet(empty_says_nothing(Cli::command()))
 }
 
 /// Does what was asked.

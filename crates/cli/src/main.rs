@@ -33,6 +33,7 @@ mod contexts;
 #[cfg(feature = "full")]
 mod demo;
 mod doctor;
+mod environment;
 mod failure;
 mod holder;
 #[cfg(feature = "full")]

@@ -143,8 +143,8 @@ impl Role {
     fn parent(self, file: &ConfigFile) -> Option<String> {
         match self {
             Self::Root => None,
-            Self::Cluster => file.cluster.as_ref()?.parent.clone(),
-            Self::Node => file.node.as_ref()?.parent.clone(),
+            Self::Cluster => file.cluster.as_ref()?.parent.clone().map(|parent| parent.0),
+            Self::Node => file.node.as_ref()?.parent.clone().map(|parent| parent.0),
         }
     }
 

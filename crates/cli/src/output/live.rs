@@ -2,53 +2,59 @@
 
 use std::io::IsTerminal as _;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::{Term, truncate_str};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::say;
 use crate::failure::Failure;
 
-/// Lines at the end of the terminal that are replaced as a whole.
+/// Lines at the end of the terminal that are replaced as a whole, by one write, and only when they differ.
 #[derive(Debug)]
 pub(crate) struct Live {
     /// None: not a terminal.
-    screen: Option<MultiProgress>,
-    lines: Vec<ProgressBar>,
+    term: Option<Term>,
+    drawn: Option<Drawn>,
+}
+
+#[derive(Debug)]
+struct Drawn {
+    bar: ProgressBar,
+    text: String,
 }
 
 // === impl Live ===
 
 impl Live {
     pub(crate) fn new() -> Self {
-        let terminal = std::io::stdout().is_terminal();
-        let screen = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout()));
-        Self { screen, lines: Vec::new() }
+        let term = std::io::stdout().is_terminal().then(Term::stdout);
+        Self { term, drawn: None }
     }
 
     pub(crate) const fn is_terminal(&self) -> bool {
-        self.screen.is_some()
+        self.term.is_some()
     }
 
     /// Replaces what was drawn; of no effect where there is no terminal.
     pub(crate) fn draw(&mut self, text: &str) {
-        let Some(screen) = &self.screen else { return };
-        let wanted: Vec<_> = text.lines().collect();
-        for line in self.lines.drain(wanted.len().min(self.lines.len())..) {
-            screen.remove(&line);
-        }
-        for (i, text) in wanted.into_iter().enumerate() {
-            if i == self.lines.len() {
-                self.lines.push(screen.add(ProgressBar::new_spinner().with_style(style())));
-            }
-            self.lines[i].set_message(text.to_owned());
-            self.lines[i].tick();
+        let Some(term) = &self.term else { return };
+        let width = usize::from(term.size().1);
+        // Cut at the edge of the terminal: a line that goes on in the next would not be taken away as a whole.
+        let cut: Vec<_> = text.lines().map(|line| truncate_str(line, width, "")).collect();
+        let text = cut.join("\n");
+        let drawn = self.drawn.get_or_insert_with(Drawn::new);
+        if drawn.text != text {
+            drawn.bar.set_message(text.clone());
+            drawn.bar.tick();
+            drawn.text = text;
         }
     }
 
     /// A line that stays.
     pub(crate) fn note(&self, text: &str) -> Result<(), Failure> {
-        match &self.screen {
-            Some(screen) => {
-                screen.println(text).map_err(|e| Failure::from_error("cannot write the output", &e))
+        match &self.drawn {
+            Some(drawn) => {
+                drawn.bar.println(text);
+                Ok(())
             }
             None => say(text),
         }
@@ -56,7 +62,9 @@ impl Live {
 
     /// Takes away what was drawn.
     pub(crate) fn clear(&mut self) {
-        self.draw("");
+        if let Some(drawn) = self.drawn.take() {
+            drawn.bar.finish_and_clear();
+        }
     }
 }
 
@@ -66,7 +74,13 @@ impl Drop for Live {
     }
 }
 
-/// One line of text, cut at the edge of the terminal.
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+// === impl Drawn ===
+
+impl Drawn {
+    fn new() -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
+        let style =
+            ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        Self { bar: bar.with_style(style), text: String::new() }
+    }
 }

@@ -94,7 +94,18 @@ impl Why {
 
 /// Each kind once: who, what that means, and what to do. Empty when nobody waits.
 pub(crate) fn explain(waiting: &[Waiting]) -> String {
-    ALL.iter().filter_map(|why| paragraph(*why, &who(waiting, *why))).collect()
+    let (members, applications): (Vec<Why>, Vec<Why>) =
+        ALL.into_iter().partition(|why| *why != Why::Restored);
+    let about = |why: &Why| paragraph(*why, &who(waiting, *why));
+    let members: String = members.iter().filter_map(about).collect();
+    let applications: String = applications.iter().filter_map(about).collect();
+    let order = match (members.as_str(), applications.as_str()) {
+        ("", _) | (_, "") => "",
+        _ => {
+            "  Decide about the members above first: what they run may be of it, and until then this is refused.\n"
+        }
+    };
+    members + &applications + order
 }
 
 fn paragraph(why: Why, who: &[&str]) -> Option<String> {
@@ -158,7 +169,10 @@ mod tests {
         assert!(below.contains("frozen: vienna/fl-1") && below.contains("`holm adopt fl-1`"), "{below}");
         let restored = explain(&[waiting("blue/shop", Why::Restored)]);
         assert!(restored.contains("`holm confirm shop -p blue`"), "{restored}");
-        assert!(explain(&[waiting("default/shop", Why::Restored)]).contains("`holm confirm shop`"));
+        let alone = explain(&[waiting("default/shop", Why::Restored)]);
+        assert!(alone.contains("`holm confirm shop`") && !alone.contains("members above"), "{alone}");
+        let both = explain(&[waiting("default/shop", Why::Restored), waiting("vienna", Why::Frozen)]);
+        assert!(both.ends_with("until then this is refused.\n"), "{both}");
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     let executable =
         std::env::current_exe().map_err(|e| Failure::from_error("our own program cannot be found", &e))?;
     let data_dir = data_dir(options.data_dir, "node")?;
-    let mut config = NodeConfig::new(data_dir, parent, executable);
+    let mut config = NodeConfig::new(data_dir, parent.0, executable);
     config.ready = notify::ready;
     config.token = secret::given_or_in(options.token, options.token_file.as_deref())?;
     config.rejoin = options.rejoin.unwrap_or_default();

@@ -33,6 +33,10 @@ pub(crate) struct OwnScheduler {
     pub(crate) url: String,
 }
 
+/// Where an orchestrator is, `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parent(pub(crate) String);
+
 /// The strategy of an orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UsualStrategy(pub(crate) Strategy);
@@ -95,6 +99,35 @@ impl std::str::FromStr for Label {
 }
 
 impl<'de> Deserialize<'de> for Label {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+// === impl Parent ===
+
+impl std::str::FromStr for Parent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            |why: &str| format!("`{text}` is no address of an orchestrator, {why}: write `host:port`");
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| wrong("a port is missing"))?;
+        let whole = host.starts_with('[') == host.ends_with(']');
+        if host.is_empty() || text.contains(['/', ' ']) {
+            return Err(wrong("it is more or less than a host"));
+        }
+        if !whole || (host.contains(':') && !host.starts_with('[')) {
+            return Err(wrong("IPv6 stands in brackets, as in `[::1]:7700`"));
+        }
+        match port.parse::<u16>() {
+            Ok(1..) => Ok(Self(text.to_owned())),
+            _ => Err(wrong("its port is none")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Parent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
@@ -233,7 +266,7 @@ options!(
     /// Of a cluster orchestrator.
     ClusterOptions {
         /// The orchestrator above, `host:port`
-        parent: String = (env = "HOLM_PARENT", value_name = "ADDRESS");
+        parent: Parent = (env = "HOLM_PARENT", value_name = "ADDRESS");
         /// A join token, for the first start; better by the environment or a file, which `ps` does not show
         token: String = (env = "HOLM_TOKEN", hide_env_values = true);
         /// A file that holds the join token
@@ -307,7 +340,7 @@ options!(
     /// Of a node.
     NodeOptions {
         /// The orchestrator above, `host:port`
-        parent: String = (env = "HOLM_PARENT", value_name = "ADDRESS");
+        parent: Parent = (env = "HOLM_PARENT", value_name = "ADDRESS");
         /// A join token, for the first start; better by the environment or a file, which `ps` does not show
         token: String = (env = "HOLM_TOKEN", hide_env_values = true);
         /// A file that holds the join token
@@ -376,5 +409,24 @@ mod tests {
         }
         let options = ProxyOptions { proxy: None, proxy_credentials_file: Some("file".into()) };
         assert!(options.rules().unwrap_err().to_string().contains("no proxy"));
+    }
+
+    #[test]
+    fn a_parent_is_a_host_and_a_port() {
+        for good in ["root.example:7700", "127.0.0.1:1", "[::1]:7700", "[fe80::1%eth0]:7700"] {
+            assert_eq!(good.parse(), Ok(Parent(good.to_owned())));
+        }
+        for (bad, why) in [
+            ("127.0.0.1", "a port is missing"),
+            ("root:", "its port is none"),
+            ("root:0", "its port is none"),
+            ("root:70000", "its port is none"),
+            (":7700", "more or less than a host"),
+            ("https://root:7700", "more or less than a host"),
+            ("::1:7700", "brackets"),
+        ] {
+            let said = bad.parse::<Parent>().unwrap_err();
+            assert!(said.contains(why) && said.contains("`host:port`"), "{said}");
+        }
     }
 }

@@ -112,7 +112,7 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let token = secret::given_or_in(options.token, options.token_file.as_deref())?;
     let token = token.as_deref().map(join_token).transpose()?;
     let data_dir = data_dir(options.data_dir, "cluster")?;
-    let config = Config::new(data_dir, name, Role::Cluster { parent, token });
+    let config = Config::new(data_dir, name, Role::Cluster { parent: parent.0, token });
     let config = Config { advertise: options.advertise, ..config };
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let config = keeping(config, options.keep_generations)?;

@@ -371,8 +371,11 @@ impl Orchestrator {
 
     pub(super) fn say(&mut self, slot_id: &SlotId, reason: String) {
         if let Some(slot) = self.slots.get_mut(slot_id).filter(|slot| slot.reason != reason) {
+            // Numbers in it change all the time; how long it waits goes on.
+            if slot.reason.is_empty() || reason.is_empty() {
+                slot.since = self.now.wall;
+            }
             slot.reason = reason;
-            slot.since = self.now.wall;
         }
     }
 }

@@ -30,6 +30,13 @@ fn a_slot_without_a_place_says_why_for_each_member() {
     let row = fleet.slot("web/0");
     assert_eq!((row.state.as_str(), row.id), ("REQUESTED", None));
     assert_eq!(row.reason, "no place: fl-1: 64MiB free, 128MiB asked; fl-2: 64MiB free, 128MiB asked");
+    // It waits since then, whatever the numbers are meanwhile.
+    fleet.run_secs(5);
+    fleet.apply(app("tiny").service("tiny", steady().memory("32Mi"), 1));
+    fleet.run_secs(5);
+    let later = fleet.slot("web/0");
+    assert_eq!(later.reason, "no place: fl-1: 32MiB free, 128MiB asked; fl-2: 64MiB free, 128MiB asked");
+    assert_eq!(later.since, row.since);
 }
 
 #[test]
