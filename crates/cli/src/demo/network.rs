@@ -1,6 +1,7 @@
 //! `--isolated`: a network namespace for each node. Nothing comes in; what goes out reaches the
 //! orchestrators over a bridge. Made with `ip`, removed by the names in the demo's record.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -77,6 +78,11 @@ impl Network {
 
 /// Removes what a record names.
 pub(super) fn remove(record: &Record) {
+    // The kernel empties a namespace in its own time; with one end of a cable goes the other at once.
+    let ports = record.bridge.iter().flat_map(|bridge| fs::read_dir(format!("/sys/class/net/{bridge}/brif")));
+    for port in ports.flatten().flatten() {
+        let _ = ip(&format!("link delete {}", port.file_name().to_string_lossy()));
+    }
     for namespace in &record.namespaces {
         // Not there: removed before, or never made.
         let _ = ip(&format!("netns delete {namespace}"));
