@@ -17,10 +17,11 @@ use super::wait::{self, Wanted};
 use super::{Project, events, slots};
 use crate::connect::At;
 use crate::failure::Failure;
+use crate::output::services::Service;
 use crate::output::spark::{bytes, spark_up_to};
 use crate::output::time::{age, local, now};
 use crate::output::{Output, notes, rows, stdout_ink, table};
-use crate::resolve;
+use crate::resolve::{self, Target};
 
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
@@ -34,6 +35,16 @@ enum What {
     #[command(visible_aliases = ["app", "applications"])]
     Application {
         name: String,
+        #[command(flatten)]
+        project: Project,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// A service: what is wished, and its instances
+    #[command(visible_aliases = ["svc", "services"])]
+    Service {
+        #[arg(value_name = "APPLICATION/SERVICE")]
+        name: Target,
         #[command(flatten)]
         project: Project,
         #[command(flatten)]
@@ -73,6 +84,9 @@ pub(crate) async fn run(At { args, connect }: At<Describe>) -> Result<(), Failur
         What::Application { name, project, output } => {
             application(&client, project.of(&connect)?.as_str(), name, *output).await
         }
+        What::Service { name, project, output } => {
+            service(&client, project.of(&connect)?.as_str(), name, *output).await
+        }
         What::Instance { name, project, output } => {
             instance(&client, &project.of(&connect)?, name, *output).await
         }
@@ -101,6 +115,27 @@ async fn application(client: &Client, project: &str, name: &str, output: Output)
             happened(&events),
         ]
         .concat()
+    })
+}
+
+async fn service(client: &Client, project: &str, target: &Target, output: Output) -> Result<(), Failure> {
+    let Target { application, service } = target;
+    let all: Vec<_> = Service::of(client.application(project, application).await?).collect();
+    let names: Vec<_> = all.iter().map(|one| one.view.name.clone()).collect();
+    let wanted = |one: &Service| service.as_ref().is_none_or(|name| *name == one.view.name);
+    let mut found: Vec<_> = all.into_iter().filter(wanted).collect();
+    let (Some(one), true) = (found.pop(), found.is_empty()) else {
+        let asked =
+            service.as_deref().map_or("which service?".to_owned(), |name| format!("no service `{name}`"));
+        let hint = format!("it has {}; write `{application}/SERVICE`", names.join(", "));
+        return Err(Failure::new(format!("{application}: {asked}")).hint(hint));
+    };
+    let mut instances = wait::instances(client, Wanted { project, name: application, generation: 0 }).await?;
+    instances.retain(|instance| instance.service == one.view.name);
+    output.print(&one, || {
+        let spec = serde_json::to_string_pretty(&one.view.spec).unwrap_or_default();
+        let about = section("service", std::slice::from_ref(&one));
+        format!("{}{}\nspecification\n{spec}\n", about.trim_start(), section("instances", &instances))
     })
 }
 

@@ -12,6 +12,7 @@ use super::pulse::Pulse;
 use crate::connect::{At, Connect};
 use crate::failure::Failure;
 use crate::output;
+use crate::output::services::Service;
 use crate::output::table::Listed;
 use crate::output::time::now;
 use crate::output::{Format, Output, stdout_ink, table};
@@ -41,6 +42,14 @@ enum What {
     /// Applications
     #[command(visible_aliases = ["application", "apps", "app", "a"])]
     Applications {
+        #[command(flatten)]
+        projects: Projects,
+        #[command(flatten)]
+        list: List,
+    },
+    /// Services of applications
+    #[command(visible_aliases = ["service", "svc"])]
+    Services {
         #[command(flatten)]
         projects: Projects,
         #[command(flatten)]
@@ -155,6 +164,17 @@ pub(crate) async fn run(At { args: Get { what }, connect }: At<Get>) -> Result<(
                 list.show(&connect, async |client: &Client| client.applications_of(&project).await).await
             }
         },
+        What::Services { projects, list } => {
+            let project = projects.one(&connect)?;
+            let fetch = async |client: &Client| {
+                let applications = match &project {
+                    None => client.applications().await?,
+                    Some(project) => client.applications_of(project).await?,
+                };
+                Ok(applications.into_iter().flat_map(Service::of).collect())
+            };
+            list.show(&connect, fetch).await
+        }
         What::Members(list) => list.show(&connect, async |client: &Client| client.members().await).await,
         What::Exposures(list) => list.show(&connect, async |client: &Client| client.exposures().await).await,
         What::Tokens(list) => list.show(&connect, async |client: &Client| client.tokens().await).await,

@@ -26,6 +26,8 @@ pub(crate) mod rows;
 #[cfg(all(test, feature = "full"))]
 pub(crate) mod samples;
 #[cfg(feature = "full")]
+pub(crate) mod services;
+#[cfg(feature = "full")]
 pub(crate) mod spark;
 #[cfg(feature = "full")]
 pub(crate) mod table;

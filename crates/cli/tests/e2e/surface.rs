@@ -103,9 +103,17 @@ fn json_has_the_documented_fields() {
             .is_empty()
     );
     sea.holm(&["get", "nodes", "atlantis"]).refused(1, &["atlantis"]);
-    for what in ["applications", "members", "tokens", "audit"] {
+    for what in ["applications", "services", "members", "tokens", "audit"] {
         assert!(!get(what).is_empty(), "{what}");
     }
+    let service = &get("services")[0];
+    let target =
+        format!("{}/{}", service["application"].as_str().unwrap(), service["name"].as_str().unwrap());
+    let told = sea.holm(&["describe", "service", &target]).done().stdout;
+    for part in ["service", "instances", "specification", "web/0", "\"runtime\": \"process\""] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    sea.holm(&["describe", "service", &format!("{target}-not")]).refused(1, &["no service", "it has web"]);
 }
 
 #[test]
