@@ -109,8 +109,10 @@ impl Keys {
             return Some("not yet supported by this version".to_owned());
         }
         let hint = nearest(key, self.known.iter().chain(self.later).copied());
-        let hint = hint.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
-        Some(format!("unknown key{hint} (known: {})", self.known.join(", ")))
+        Some(match hint {
+            Some(name) => format!("unknown key; did you mean `{name}`?"),
+            None => format!("unknown key (known: {})", self.known.join(", ")),
+        })
     }
 }
 
@@ -120,9 +122,14 @@ pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>)
         return None;
     }
     let allowed = (text.chars().count() / 3).clamp(1, 3);
+    let text = text.to_lowercase();
+    // As in `environment` for `env`.
+    let begins = |candidate: &str| {
+        text.len().min(candidate.len()) >= 3 && (text.starts_with(candidate) || candidate.starts_with(&*text))
+    };
     candidates
-        .map(|candidate| (distance(&text.to_lowercase(), candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .map(|candidate| (distance(&text, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed || begins(candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -152,9 +159,13 @@ mod tests {
 
     #[test]
     fn typing_errors_have_a_nearest_key() {
-        for (typed, meant) in
-            [("replcas", "replicas"), ("comand", "command"), ("Image", "image"), ("prots", "ports")]
-        {
+        for (typed, meant) in [
+            ("replcas", "replicas"),
+            ("comand", "command"),
+            ("Image", "image"),
+            ("prots", "ports"),
+            ("environment", "env"),
+        ] {
             assert_eq!(nearest(typed, SERVICE.known.iter().copied()), Some(meant));
         }
         assert_eq!(nearest("banana", SERVICE.known.iter().copied()), None);

@@ -38,10 +38,7 @@ const KEYS: &[(&str, &str)] = &[
         "    replicas: 010\n",
         "app.yaml:7:15: services.web.replicas: expected a number from 0 to 10000 or `per-node`, found `010`",
     ),
-    (
-        "    replcas: 2\n",
-        "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`? (known: runtime, command, before, image, env, secrets, files, on-change, registry, identity, workdir, user, volumes, kind, replicas, ports, resources, placement, priority, restart, health, ready, stop, expose, connects, update, on-node-loss, reconcile, exclusive, scale)",
-    ),
+    ("    replcas: 2\n", "app.yaml:7:5: services.web.replcas: unknown key; did you mean `replicas`?"),
     (
         "    replicas: { total: 3 }\n",
         "app.yaml:7:5: services.web.replicas: `per-cluster` is missing: how many each cluster has, as in `per-cluster: { min: 1, max: 3 }`",
@@ -172,7 +169,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "    stop: { gracee: 1s, grace: 1s }\n",
-        "app.yaml:7:13: services.web.stop.gracee: unknown key; did you mean `grace`? (known: grace, drain)",
+        "app.yaml:7:13: services.web.stop.gracee: unknown key; did you mean `grace`?",
     ),
     (
         "    placement: { where: x }\n",
