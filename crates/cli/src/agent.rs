@@ -58,9 +58,14 @@ mod tests {
     #[test]
     fn the_agent_alone_finds_out_why_it_has_no_link() {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("credentials.pem"), "damaged").unwrap();
         let dir = dir.path().display().to_string();
         let words = ["holm", "doctor", "-o", "json", "--data-dir", &dir];
         let unhealthy = run(Cli::try_parse_from(words).unwrap()).unwrap();
-        assert_eq!(format!("{unhealthy:?}"), format!("{:?}", ExitCode::FAILURE), "it has not joined");
+        assert_eq!(
+            format!("{unhealthy:?}"),
+            format!("{:?}", ExitCode::FAILURE),
+            "its certificate cannot be read"
+        );
     }
 }

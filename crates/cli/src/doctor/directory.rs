@@ -30,10 +30,11 @@ pub(super) fn clock(dir: &Path) -> Clock {
 pub(super) fn place(subject: &Subject, report: &mut Report) {
     let dir = subject.dir.display();
     if let Err(error) = std::fs::read_dir(&subject.dir) {
-        let todo = match error.kind() {
-            std::io::ErrorKind::NotFound => "start the daemon once, or name its directory with --data-dir",
-            _ => "run this as the user of the daemon, or as root",
-        };
+        if error.kind() == std::io::ErrorKind::NotFound {
+            let todo = "the first start makes it; if there was one, name its directory with --data-dir";
+            return report.next(DIRECTORY, format!("{dir} is not there yet"), todo);
+        }
+        let todo = "run this as the user of the daemon, or as root";
         return report.fail(DIRECTORY, format!("{dir} cannot be read: {error}"), todo);
     }
     match &subject.daemon {
@@ -68,9 +69,15 @@ pub(super) fn certificate(subject: &Subject, clock: &Clock, report: &mut Report)
         }
         Ok(None) => {
             let role = if subject.role == Role::Cluster { "cluster" } else { "node" };
-            let todo =
-                format!("start the daemon with a token; `holm token create --role {role}` above makes one");
-            report.fail(CERTIFICATE, "this machine has not joined yet", todo);
+            let says = "this machine has not joined yet";
+            if matches!(subject.daemon, Daemon::Absent) {
+                let todo = format!(
+                    "start the daemon with a token; `holm token create --role {role}` above makes one"
+                );
+                report.next(CERTIFICATE, says, todo);
+            } else {
+                report.fail(CERTIFICATE, says, "its daemon runs: what is said below, or its log, tells why");
+            }
             None
         }
         Err(error) => {

@@ -42,11 +42,7 @@ pub(super) async fn check(subject: &Subject, report: &mut Report) {
 /// Which limits the agent can set; found as it finds them.
 fn processes(dir: &Path, report: &mut Report) {
     let Ok(label) = std::fs::read_to_string(dir.join("label")) else {
-        return report.warn(
-            PROCESSES,
-            "limits are not known before the first start",
-            "start the daemon once",
-        );
+        return report.next(PROCESSES, "limits are not known yet", "the first start finds out");
     };
     let enforced = Cgroups::detect(label.trim()).enforces();
     let missing: Vec<_> =
@@ -99,7 +95,9 @@ async fn ping(socket: &Path) -> io::Result<()> {
 }
 
 fn disk(dir: &Path, report: &mut Report) {
-    let stat = match statvfs(dir) {
+    // Before the first start: where it will be.
+    let there = dir.ancestors().find(|path| path.exists()).unwrap_or(dir);
+    let stat = match statvfs(there) {
         Ok(stat) => stat,
         Err(error) => {
             return report.fail(DISK, format!("it cannot be looked at: {error}"), "check the directory");

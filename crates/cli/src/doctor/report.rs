@@ -25,6 +25,8 @@ struct Check {
 #[serde(rename_all = "lowercase")]
 enum State {
     Ok,
+    /// Not there yet, and nothing is wrong: what comes next.
+    Next,
     /// Works, or could not be looked at.
     Warn,
     Fail,
@@ -39,6 +41,10 @@ impl Report {
 
     pub(super) fn ok(&mut self, check: &'static str, says: impl Into<String>) {
         self.add(check, State::Ok, says.into(), None);
+    }
+
+    pub(super) fn next(&mut self, check: &'static str, says: impl Into<String>, todo: impl Into<String>) {
+        self.add(check, State::Next, says.into(), Some(todo.into()));
     }
 
     pub(super) fn warn(&mut self, check: &'static str, says: impl Into<String>, todo: impl Into<String>) {
@@ -77,6 +83,7 @@ impl State {
     const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Next => "next",
             Self::Warn => "warn",
             Self::Fail => "FAIL",
         }
