@@ -30,7 +30,7 @@ use super::slots::Slot;
 use super::standing::Standing;
 
 /// A slot has its first assignment and one other, then it is FAILED.
-const ASSIGNMENTS: u32 = 2;
+pub(super) const ASSIGNMENTS: u32 = 2;
 
 impl Orchestrator {
     /// All slots of an origin: those wanted are looked at, the others are given up.

@@ -88,7 +88,8 @@ impl Orchestrator {
         let name = self.member_name(placement.member);
         let about = (placement.part.restarts, placement.part.generation);
         let job = placement.part.spec.decode().ok().filter(|spec| spec.kind.job().is_some());
-        let once = job.is_some_and(|spec| spec.fails_once());
+        // Whether its cluster had another node for it is known by what was told before.
+        let once = job.is_some_and(|spec| spec.fails_once() || failed && self.is_done(share, &spec));
         self.drop_placement(share);
         let (now, deadlines) = (self.now.boot, &self.config.deadlines);
         if let Some(slot) = self.slots.get_mut(&slot_id) {
