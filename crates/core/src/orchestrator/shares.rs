@@ -35,6 +35,7 @@ impl Orchestrator {
         };
         match report.verdict {
             Verdict::Taken => {
+                self.reserved_below(report.id, &placement, report.reserved);
                 let news = if report.unfilled.is_empty() {
                     self.index.unfilled_below.remove(&report.id).is_some()
                 } else {
@@ -51,8 +52,13 @@ impl Orchestrator {
                 }
             }
             Verdict::Refused { done: true, .. } => self.share_done(report.id, &placement),
-            Verdict::Refused { reason, failed, .. } => {
-                self.share_refused(report.id, &placement, &reason, failed);
+            Verdict::Refused { reason, failed, together, .. } => {
+                let no = match (failed, together) {
+                    (true, _) => No::Failed,
+                    (false, true) => No::Together,
+                    (false, false) => No::Place,
+                };
+                self.share_refused(report.id, &placement, &reason, no);
             }
         }
     }
@@ -83,7 +89,8 @@ impl Orchestrator {
         self.drop_placement(share);
     }
 
-    fn share_refused(&mut self, share: AssignmentId, placement: &Placement, reason: &str, failed: bool) {
+    fn share_refused(&mut self, share: AssignmentId, placement: &Placement, reason: &str, no: No) {
+        let failed = no == No::Failed;
         let slot_id = Self::slot_of(placement);
         let name = self.member_name(placement.member);
         let about = (placement.part.restarts, placement.part.generation);
@@ -93,7 +100,6 @@ impl Orchestrator {
         self.drop_placement(share);
         let (now, deadlines) = (self.now.boot, &self.config.deadlines);
         if let Some(slot) = self.slots.get_mut(&slot_id) {
-            let no = if failed { No::Failed } else { No::NoPlace };
             slot.refuse(placement.member, no, reason.to_owned(), now, deadlines);
             slot.tried = about;
             if failed {
