@@ -101,6 +101,18 @@ pub struct ShareReport {
     /// There is room for it, which is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Reserved>,
+    /// It runs, is to leave, and has no other place here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Leaves>,
+}
+
+/// Why a share is to leave its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaves {
+    /// How often that was asked for: each time, a place is looked for once.
+    pub times: u32,
+    /// In words.
+    pub reason: String,
 }
 
 /// Room that a cluster keeps for a share.

@@ -36,6 +36,7 @@ impl Orchestrator {
         match report.verdict {
             Verdict::Taken => {
                 self.reserved_below(report.id, &placement, report.reserved);
+                self.leaves_below(report.id, &placement, report.leaves);
                 let news = if report.unfilled.is_empty() {
                     self.index.unfilled_below.remove(&report.id).is_some()
                 } else {

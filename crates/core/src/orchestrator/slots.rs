@@ -183,6 +183,7 @@ impl Orchestrator {
         self.set_item(old.member, old.key(id), None);
         self.index.unfilled_below.remove(&id);
         self.reserving.forget(id);
+        self.violations.forget(id);
         self.index.nodes_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);

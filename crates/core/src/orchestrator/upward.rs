@@ -138,7 +138,8 @@ impl Orchestrator {
         if let Some(verdict) = self.verdicts.get(&id).cloned() {
             let (unfilled, nodes) = (self.unfilled_of(id), self.nodes_of(id));
             let reserved = self.reserved_for(id);
-            self.report_fact(Fact::Share(ShareReport { id, verdict, unfilled, nodes, reserved }));
+            let leaves = self.leaves_of(id);
+            self.report_fact(Fact::Share(ShareReport { id, verdict, unfilled, nodes, reserved, leaves }));
         }
     }
 

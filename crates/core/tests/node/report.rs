@@ -13,6 +13,7 @@ fn fact(counter: u64) -> Fact {
         unfilled: Vec::new(),
         nodes: None,
         reserved: None,
+        leaves: None,
     })
 }
 

@@ -8,7 +8,9 @@ use holm_model::amendment::{Amendment, Amendments};
 use holm_model::capability::Capability;
 use holm_model::coordinate::{Coordinate, Landmark};
 use holm_model::expose::{Expose, ExposedAt};
-use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, Reserved, ShareReport, Verdict};
+use holm_model::fact::{
+    Fact, FactKey, InstanceReport, InstanceStatus, Leaves, Reserved, ShareReport, Verdict,
+};
 use holm_model::health::{Check, Probe, Readiness};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::identity::{Proof, Want};
@@ -434,9 +436,16 @@ pub(crate) fn later_facts() -> Vec<(&'static str, Fact)> {
         unfilled: Vec::new(),
         nodes: None,
         reserved: Some(reserved),
+        leaves: None,
     };
+    let reason = "35.2ms to `db` by estimate, 10ms at most".to_owned();
+    let leaving = ShareReport { reserved: None, leaves: Some(Leaves { times: 2, reason }), ..share.clone() };
     let asked_fact = Fact::Project(ProjectReport { project: name("blue"), applications: 2, asked });
-    vec![("fact-project", asked_fact), ("fact-share-reserved", Fact::Share(share))]
+    vec![
+        ("fact-project", asked_fact),
+        ("fact-share-reserved", Fact::Share(share)),
+        ("fact-share-leaves", Fact::Share(leaving)),
+    ]
 }
 
 fn facts() -> Facts {
@@ -453,6 +462,7 @@ fn facts() -> Facts {
             unfilled: Vec::new(),
             nodes: None,
             reserved: None,
+            leaves: None,
         })
     };
     let gone = vec![
