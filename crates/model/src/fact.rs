@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::coordinate::Coordinate;
 use crate::health::Readiness;
 use crate::id::{AssignmentId, MemberId, WishId};
+use crate::item::Reserve;
 use crate::member::{Aggregate, NodeReport, Usage};
 use crate::name::Name;
 use crate::newer::Kinds;
@@ -96,6 +98,31 @@ pub struct ShareReport {
     /// Of a per-node share: how many nodes it is for; `None`: not known, or not told by older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<u32>,
+    /// There is room for it, which is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Reserved>,
+    /// It runs, is to leave, and has no other place here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<Leaves>,
+}
+
+/// Why a share is to leave its cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaves {
+    /// How often that was asked for: each time, a place is looked for once.
+    pub times: u32,
+    /// In words.
+    pub reason: String,
+}
+
+/// Room that a cluster keeps for a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserved {
+    /// As it was asked to.
+    pub reserve: Reserve,
+    /// Where the node is in the network, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinate: Option<Coordinate>,
 }
 
 /// A slot that a cluster made and cannot fill.
@@ -125,6 +152,9 @@ pub enum Verdict {
         /// It has completed, and where it ran is no member any more: it is not done again elsewhere.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         done: bool,
+        /// By itself it would have a place: it is the others of its group that have none beside it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        together: bool,
     },
 }
 

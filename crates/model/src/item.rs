@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
@@ -111,7 +112,22 @@ pub struct Share {
     pub failures: u32,
     /// A replacement elsewhere is about to take over: keep what runs, start nothing anew.
     pub held: bool,
+    /// Keep room for it, and start nothing before this is gone; see [`READS_RESERVING`](crate::message::READS_RESERVING).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<Reserve>,
 }
+
+/// How room is kept for a part of a group that goes to several members: all of it starts, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reserve {
+    /// Whether all have room is not known yet: after [`RESERVED_FOR`] the member refuses it.
+    Asked,
+    /// All have room. It is kept until the orchestrator says more.
+    Kept,
+}
+
+/// How long a member keeps room that it is only asked for, by its own boot clock. Whoever asks gives up earlier.
+pub const RESERVED_FOR: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShareSlots {

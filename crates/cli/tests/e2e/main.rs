@@ -9,6 +9,7 @@
 //! | [`losses`] | nodes, clusters and the root away for a while, or for ever |
 //! | [`lifecycle`] | restart policies, and what people can do with a service |
 //! | [`steps`] | steps before a start |
+//! | [`scaling`] | services that scale by themselves under a real load |
 //! | [`health`] | programs that do not answer, or are not ready |
 //! | [`exposing`] | services reached through their orchestrator while they change |
 //! | [`restarting`] | one instance that begins anew alone |
@@ -88,6 +89,7 @@ mod projects;
 mod proxy;
 mod registries;
 mod restarting;
+mod scaling;
 mod schemas;
 mod steps;
 mod streams;

@@ -225,6 +225,7 @@ impl Orchestrator {
             life: None,
             unleased: false,
             carry: None,
+            reservation: None,
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct NoPlace {
     pub(super) reason: String,
     /// It may have one as soon as this is over.
     pub(super) waits: Option<Awaits>,
+    /// By itself it would have one: it is the others of its group that have none beside it.
+    pub(super) together: bool,
     /// How many members have a reason of each class.
     pub(super) classes: BTreeMap<&'static str, u64>,
 }
@@ -240,6 +242,7 @@ impl Orchestrator {
                 best.ok_or_else(|| self.refusals(ask)).map(|(id, chosen)| (id, Some(chosen)))
             };
         let found = found.map_err(|reasons| NoPlace {
+            together: false,
             waits: reasons
                 .iter()
                 .any(|(_, reason)| self.is_awaited_here(demand, reason))
@@ -346,12 +349,12 @@ impl Orchestrator {
         let Some(reason) = reason else { return Ok((home, None)) };
         let data = self.keeps_data(demand, home).unwrap_or_default();
         let classes = classes([&reason].into_iter());
-        Err(NoPlace { reason: format!("{data}: {reason}"), waits: None, classes })
+        Err(NoPlace { together: false, reason: format!("{data}: {reason}"), waits: None, classes })
     }
 
     /// The member that a per-node slot is for. What was there may be there again though it is cordoned or tainted.
     fn on_its_node(&self, ask: &Ask<'_>, slot_id: &SlotId, name: Option<&Name>) -> Choice {
-        let nobody = |reason, classes| NoPlace { reason, waits: None, classes };
+        let nobody = |reason, classes| NoPlace { together: false, reason, waits: None, classes };
         let of_name = |member: &Candidate<'_>| Some(member.name) == name;
         let member = self.candidates(None).find(of_name);
         let mut member = member.ok_or_else(|| nobody("its node has left".to_owned(), BTreeMap::new()))?;

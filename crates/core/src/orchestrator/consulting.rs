@@ -323,6 +323,7 @@ impl Orchestrator {
     fn required(&self, scheduler: &Name) -> NoPlace {
         let why = self.consulting.down(scheduler).unwrap_or("it gave no answer of use");
         NoPlace {
+            together: false,
             reason: format!("takes nothing new: its scheduler `{scheduler}` is required, and {why}"),
             waits: None,
             classes: BTreeMap::from([("scheduler", 1)]),
@@ -345,7 +346,12 @@ fn once_each(mut ranking: Vec<MemberId>) -> Vec<MemberId> {
 
 fn waits(scheduler: &Name) -> NoPlace {
     let reason = format!("waits for the scheduler `{scheduler}`");
-    NoPlace { reason, waits: Some(Awaits::Answer), classes: BTreeMap::from([("consulting", 1)]) }
+    NoPlace {
+        together: false,
+        reason,
+        waits: Some(Awaits::Answer),
+        classes: BTreeMap::from([("consulting", 1)]),
+    }
 }
 
 fn candidate_view(member: &Candidate<'_>, own: u32) -> CandidateView {

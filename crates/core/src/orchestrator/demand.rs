@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use holm_model::id::AssignmentId;
-use holm_model::item::{Part, Share, ShareSlots};
+use holm_model::item::{Part, Reserve, Share, ShareSlots};
 use holm_model::service::{Replicas, ServiceSpec};
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::RunState;
@@ -39,6 +39,8 @@ pub(super) struct Demand {
     pub(super) promoted: bool,
     /// Nothing new is placed: restored and unconfirmed, or held by the parent.
     pub(super) quiet: bool,
+    /// Room is kept for it, and nothing starts.
+    pub(super) reserve: Option<Reserve>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +81,8 @@ impl Demand {
             let promoted = service.promoted >= service.generation;
             let Work { done, failed, .. } = service.work.clone();
             let quiet = wish.unconfirmed;
-            (Origin::Own(key), Self { part, spec, slots, done, failed, failures: 0, promoted, quiet })
+            let (failures, reserve) = (0, None);
+            (Origin::Own(key), Self { part, spec, slots, done, failed, failures, promoted, quiet, reserve })
         })
     }
 
@@ -99,6 +102,7 @@ impl Demand {
             // Of one slot: its owner waits for the canary.
             promoted: true,
             quiet: share.held,
+            reserve: share.reserve,
         }
     }
 

@@ -168,7 +168,7 @@ impl Orchestrator {
             Origin::Share(share) => {
                 let how = if well { "completed" } else { "failed" };
                 let reason = format!("it has {how}, and where it ran is no member any more");
-                let verdict = Verdict::Refused { reason, failed: !well, done: well };
+                let verdict = Verdict::Refused { reason, failed: !well, done: well, together: false };
                 self.verdicts.put(&mut self.journal, *share, verdict);
                 self.tell_verdict(*share);
             }

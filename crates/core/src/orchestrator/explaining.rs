@@ -14,6 +14,7 @@ use holm_model::wish::{AppKey, Wish};
 
 use super::Orchestrator;
 use super::demand::{Demand, Origin};
+use super::grouping::{TOO_OLD, can_reserve, is_of_group};
 use super::rows::{Chosen, Placement};
 use super::slots::Slot;
 use crate::scheduler::score::Words;
@@ -47,7 +48,15 @@ impl Orchestrator {
                 _ => member,
             })
         };
-        let (members, more) = self.opinions(strategy, explain(&ask, strategy, members, TOLD));
+        let (mut members, more) = self.opinions(strategy, explain(&ask, strategy, members, TOLD));
+        if placed.is_none() && is_of_group(&found.reason) {
+            for member in members.iter_mut().filter(|member| member.place.is_some()) {
+                let old =
+                    self.candidates(None).any(|it| it.name.as_str() == member.member && !can_reserve(&it));
+                let why = if old { format!(": {TOO_OLD}") } else { String::new() };
+                member.reason = format!("{}; but not with the others of its group{why}", member.reason);
+            }
+        }
         Some(ExplainView {
             project: app.project.to_string(),
             application: app.application.to_string(),

@@ -10,7 +10,7 @@ use holm_model::wish::AppKey;
 
 use super::*;
 use crate::orchestrator::command::{Command, Expected};
-use crate::orchestrator::event::{Event, LinkId};
+use crate::orchestrator::event::{Effect, Event, LinkId};
 use crate::orchestrator::testing::Root;
 
 fn name(text: &str) -> Name {
@@ -148,4 +148,46 @@ fn what_became_of_a_port_is_heard_of_whoever_has_it_now() {
         root.step(Event::Exposed { port: 20_001, leads_to: leads_to(application), outcome: Ok(()) });
         assert_eq!(root.0.exposures()[0].outcome, outcome);
     }
+}
+
+/// Sends facts as they stand; whether the link is closed for that.
+fn send(root: &mut Root, link: u64, (session, sequence): (u64, u64), gone: Vec<FactKey>) -> bool {
+    let facts = Facts { session, sequence, part: FactsPart::Change, revision: 0, put: Vec::new(), gone };
+    let effects = root.step(Event::LinkMessage { link: LinkId(link), message: Up::Facts(facts) });
+    effects.iter().any(|effect| matches!(effect, Effect::Close { .. }))
+}
+
+#[test]
+fn facts_of_another_session_doubled_or_out_of_order_change_nothing_and_a_gap_ends_the_link() {
+    let (mut root, [_, vienna], [_, shop]) = sea();
+    let honest = report(&root, shop, of(shop, 1_000), "vienna");
+    say(&mut root, vienna, honest);
+    let (session, sequence) = (root.0.live[&vienna].session, root.0.live[&vienna].sequence);
+    let gone = || vec![FactKey::Instance(of(shop, 1_000))];
+    for odd in [(session - 1, sequence + 1), (session + 1, sequence + 1), (session, sequence), (session, 0)] {
+        assert!(!send(&mut root, 2, odd, gone()), "{odd:?}");
+        assert_eq!(targets(&root), [of(shop, 1_000)], "{odd:?}");
+    }
+    // Nobody knows what was between.
+    assert!(send(&mut root, 2, (session, sequence + 2), gone()));
+    assert!(root.0.instances.contains(&of(shop, 1_000)));
+}
+
+#[test]
+fn a_snapshot_ends_what_it_does_not_tell_of_when_it_is_whole() {
+    let (mut root, [_, vienna], [_, shop]) = sea();
+    let honest = report(&root, shop, of(shop, 1_000), "vienna");
+    say(&mut root, vienna, honest);
+    let mut tell = |part, there: bool| {
+        let live = &root.0.live[&vienna];
+        let (session, sequence) = (live.session, live.sequence + 1);
+        let put = vec![Fact::Instance(Box::new(report(&root, shop, of(shop, 1_001), "vienna")))];
+        let facts = Facts { session, sequence, part, revision: 0, put, gone: Vec::new() };
+        root.step(Event::LinkMessage { link: LinkId(2), message: Up::Facts(facts) });
+        assert_eq!(root.0.instances.contains(&of(shop, 1_000)), there, "{part:?}");
+        assert!(root.0.instances.contains(&of(shop, 1_001)), "{part:?}");
+    };
+    tell(FactsPart::Begin, true);
+    tell(FactsPart::More, true);
+    tell(FactsPart::End, false);
 }

@@ -7,19 +7,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use holm_model::id::{AssignmentId, MemberId, WishId};
+use holm_model::item::Reserve;
+use holm_model::message::READS_RESERVING;
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
 use holm_model::service::{Connect, ServiceSpec};
 use holm_model::state::RunState;
 
 use super::Orchestrator;
-use super::choosing::{NoPlace, classes};
+use super::choosing::{Awaits, NoPlace, classes};
 use super::demand::{Demand, Origin, SlotId, Wanted};
 use super::place::few;
-use super::rows::{Chosen, Phase, Placement};
-use crate::scheduler::group::{Apart, Group, MOST_PARTS, Part, Places, Tie, together};
+use super::rows::{Chosen, Phase, Placement, Reservation};
+use crate::scheduler::across::{Across, across};
+use crate::scheduler::group::{Apart, Group, MOST_PARTS, Part, Places, Tie};
 use crate::scheduler::reason::EXPOSED;
-use crate::scheduler::{Candidate, Score, Target};
+use crate::scheduler::{Candidate, Kind, Score, Target};
 
 /// A slot that has no place.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ struct Unplaced {
 pub(super) struct Nowhere {
     wish: WishId,
     services: BTreeSet<Name>,
+    /// Those of them that would have one by themselves.
+    alone: BTreeSet<Name>,
     nobody: NoPlace,
 }
 
@@ -44,7 +49,27 @@ pub(super) struct BoundWish {
     origins: Vec<Origin>,
 }
 
+/// Places for all of a group, in the order of its parts.
+struct Found {
+    chosen: Vec<(MemberId, Chosen)>,
+    /// Each member has to keep room before anything starts.
+    several: bool,
+}
+
+/// How the reason of a group begins.
+const NOWHERE: &str = "no place for all of";
+pub(super) const TOO_OLD: &str =
+    "its program is too old to keep room for a part of a group; upgrade holm there";
+
 pub(super) type BoundWishes = BTreeMap<WishId, BoundWish>;
+
+// === impl Nowhere ===
+
+impl Nowhere {
+    fn for_service(&self, service: &Name) -> NoPlace {
+        NoPlace { together: self.alone.contains(service), ..self.nobody.clone() }
+    }
+}
 
 // === impl Orchestrator ===
 
@@ -64,13 +89,24 @@ impl Orchestrator {
         let (wish, service) = (demand.part.wish, &demand.part.service);
         let known = |n: &&Nowhere| n.wish == wish && n.services.contains(service);
         if let Some(nowhere) = self.this_step.nowhere.iter().find(known) {
-            return Some(Err(nowhere.nobody.clone()));
+            return Some(Err(nowhere.for_service(service)));
+        }
+        if matches!(slot_id.0, Origin::Own(_)) && self.reserving.has(wish) && self.is_bound(wish, service) {
+            return Some(Err(waits_for_group()));
         }
         let parts = self.group_of(wish, service)?;
         match self.find_together(&parts) {
-            Ok(chosen) => {
-                let ids = parts.iter().zip(chosen).map(|(part, chosen)| self.put_part(part, chosen));
-                let ids: Vec<_> = ids.collect();
+            Ok(Found { chosen, several }) => {
+                let ids: Vec<_> = parts.iter().map(|_| AssignmentId(self.next_id())).collect();
+                let group = ids.first().copied().filter(|_| several);
+                let reservation = group.map(|group| Reservation {
+                    group,
+                    parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
+                    reserve: Reserve::Asked,
+                });
+                for ((id, part), chosen) in ids.iter().zip(&parts).zip(chosen) {
+                    self.put_part(*id, part, chosen, reservation);
+                }
                 // Of many, it comes after the first ones, and near them.
                 let own = parts.iter().position(|part| part.slot == *slot_id)?;
                 Some(Ok(ids[own]))
@@ -78,7 +114,11 @@ impl Orchestrator {
             Err(nobody) => {
                 self.tally.refused(&nobody.classes);
                 let services = parts.iter().map(|part| part.demand.part.service.clone()).collect();
-                self.this_step.nowhere.push(Nowhere { wish, services, nobody: nobody.clone() });
+                let alone = parts.iter().filter(|part| self.fits_somewhere(part));
+                let alone = alone.map(|part| part.demand.part.service.clone()).collect();
+                let nowhere = Nowhere { wish, services, alone, nobody };
+                let nobody = nowhere.for_service(service);
+                self.this_step.nowhere.push(nowhere);
                 // It is said of each; shares are handed back together.
                 let others = parts.into_iter().map(|part| part.slot).filter(|slot| slot != slot_id);
                 self.todo.slots.extend(others);
@@ -87,14 +127,24 @@ impl Orchestrator {
         }
     }
 
-    fn put_part(&mut self, part: &Unplaced, (member, chosen): (MemberId, Chosen)) -> AssignmentId {
+    fn put_part(
+        &mut self,
+        id: AssignmentId,
+        part: &Unplaced,
+        (member, chosen): (MemberId, Chosen),
+        shared: Option<Reservation>,
+    ) {
         self.tally.placed(chosen.strategy.word());
-        let placement =
-            Placement { chosen: Some(chosen), ..self.placement(&part.slot, &part.demand, member) };
-        let id = AssignmentId(self.next_id());
-        self.put_placement(id, placement);
+        let placement = self.placement(&part.slot, &part.demand, member);
+        let reservation = shared.or(placement.reservation);
+        self.put_placement(id, Placement { chosen: Some(chosen), reservation, ..placement });
         self.unsay(&part.slot);
-        id
+    }
+
+    fn fits_somewhere(&self, part: &Unplaced) -> bool {
+        let refused = self.refused(&part.slot);
+        let ask = self.ask(&part.slot, &part.demand, &part.spec, &refused);
+        self.candidates(None).any(|member| member.refuses(&ask).is_none())
     }
 
     /// The first unplaced slot of each of several services that are tied to each other.
@@ -115,6 +165,16 @@ impl Orchestrator {
         all.retain(|part| services.insert(part.demand.part.service.clone()));
         all.truncate(MOST_PARTS);
         (all.len() > 1).then_some(all)
+    }
+
+    /// It has to be near something of its application, or something near it.
+    fn is_bound(&mut self, wish: WishId, service: &Name) -> bool {
+        self.find_bound_wishes();
+        let bound = self.this_step.bound.as_ref().and_then(|bound| bound.get(&wish));
+        bound.is_some_and(|bound| {
+            let names = |ties: &Vec<Connect>| ties.iter().any(|connect| connect.service == *service);
+            bound.ties.iter().any(|(from, ties)| from == service || names(ties))
+        })
     }
 
     fn find_bound_wishes(&mut self) {
@@ -162,7 +222,10 @@ impl Orchestrator {
         }
         let clears = |id: &AssignmentId| {
             self.placements.get(id).is_some_and(|p| {
-                p.phase == Phase::Retiring && !self.is_silent(*id, p) && !self.is_gone(*id, p)
+                p.phase == Phase::Retiring
+                    && p.reservation.is_none()
+                    && !self.is_silent(*id, p)
+                    && !self.is_gone(*id, p)
             })
         };
         let free = self.slots.get(slot_id).is_none_or(|slot| {
@@ -191,11 +254,17 @@ impl Orchestrator {
         matches!(self.connected(wish, connect), Target::Service { at, .. } if at.is_empty())
     }
 
-    fn find_together(&self, parts: &[Unplaced]) -> Result<Vec<(MemberId, Chosen)>, NoPlace> {
+    fn find_together(&self, parts: &[Unplaced]) -> Result<Found, NoPlace> {
         if let Some(reason) = parts.iter().find_map(|part| self.cannot_expose(&part.demand, &part.spec)) {
-            return Err(NoPlace { reason, waits: None, classes: BTreeMap::from([(EXPOSED, 1)]) });
+            let classes = BTreeMap::from([(EXPOSED, 1)]);
+            return Err(NoPlace { reason, waits: None, together: false, classes });
         }
-        let refused: Vec<_> = parts.iter().map(|part| self.refused(&part.slot)).collect();
+        let mut refused: Vec<_> = parts.iter().map(|part| self.refused(&part.slot)).collect();
+        let mut alone = BTreeSet::new();
+        for (part, refused) in parts.iter().zip(&mut refused) {
+            let Some(slot) = self.slots.get(&part.slot) else { continue };
+            alone.extend(refused.extract_if(.., |by, _| slot.may_be_alone_at(by)).map(|(by, _)| by));
+        }
         let ask = |(part, refused)| {
             let Unplaced { slot, demand, spec }: &Unplaced = part;
             Part { ask: self.ask(slot, demand, spec, refused) }
@@ -204,17 +273,21 @@ impl Orchestrator {
             parts: parts.iter().zip(&refused).map(ask).collect(),
             ties: self.ties(parts),
             apart: apart(parts),
+            alone,
         };
         let members: Vec<Candidate<'_>> = self.candidates(None).collect();
-        let Some(Places { members: places, fitting, cost }) = together(&group, &members) else {
-            return Err(self.nobody_for(parts, &group));
-        };
+        let (several, Places { members: places, fitting, cost }) =
+            match across(&group, &members, |member| can_reserve(member)) {
+                Some(Across::One(places)) => (false, places),
+                Some(Across::Several(places)) => (true, places),
+                None => return Err(self.nobody_for(parts)),
+            };
         let score = Score { unmet: u32::try_from(cost.unmet).unwrap_or(u32::MAX), rank: cost.latency };
         let chosen = |(at, fitting): (usize, usize)| {
             let of = u32::try_from(fitting).unwrap_or(u32::MAX);
             (members[at].id, Chosen { strategy: Strategy::Latency, score, of, scheduler: None })
         };
-        Ok(places.into_iter().zip(fitting).map(chosen).collect())
+        Ok(Found { chosen: places.into_iter().zip(fitting).map(chosen).collect(), several })
     }
 
     fn ties(&self, parts: &[Unplaced]) -> Vec<Tie> {
@@ -235,31 +308,57 @@ impl Orchestrator {
     }
 
     /// Of each part, who refuses it, or that it is the others that are too far.
-    fn nobody_for(&self, parts: &[Unplaced], group: &Group<'_>) -> NoPlace {
+    fn nobody_for(&self, parts: &[Unplaced]) -> NoPlace {
         let name = |part: &Unplaced| format!("{}/{}", part.demand.part.service, part.slot.1);
         let mut counted = BTreeMap::new();
         let all = self.candidates(None).count();
-        let why = |(part, asked): (&Unplaced, &Part<'_>)| {
-            let reasons = self.refusals(&asked.ask);
+        let why = |part: &Unplaced| {
+            // What clusters said, also those that may have a place for one of them.
+            let refused = self.refused(&part.slot);
+            let reasons = self.refusals(&self.ask(&part.slot, &part.demand, &part.spec, &refused));
             if reasons.len() < all {
                 return format!("{} fits {} of {all} members by itself", name(part), all - reasons.len());
             }
             counted.extend(classes(reasons.iter().map(|(_, reason)| reason)));
             format!("{}: {}", name(part), self.nobody(&reasons))
         };
-        let whys: Vec<_> = parts.iter().zip(&group.parts).map(why).collect();
+        let whys: Vec<_> = parts.iter().map(why).collect();
         if counted.is_empty() {
             counted.insert("latency", 1);
         }
         let names = few(parts.iter().map(name), parts.len(), ", ");
         let whys = few(whys.into_iter(), parts.len(), "; ");
-        let reason = format!("no place for all of {names} as near to each other as they must be: {whys}");
-        NoPlace { reason, waits: None, classes: counted }
+        let old = self.candidates(None).filter(|member| !can_reserve(member));
+        let old: Vec<_> = old.map(|member| format!("{}: {TOO_OLD}", member.name)).collect();
+        let whys =
+            [whys].into_iter().chain((!old.is_empty()).then(|| few(old.iter().cloned(), old.len(), "; ")));
+        let whys = whys.collect::<Vec<_>>().join("; ");
+        let reason = format!("{NOWHERE} {names} as near to each other as they must be: {whys}");
+        NoPlace { reason, waits: None, together: false, classes: counted }
     }
 }
 
+/// It can keep room for a part of a group that several members share; for our own nodes we do.
+pub(super) fn can_reserve(member: &Candidate<'_>) -> bool {
+    match member.kind {
+        Kind::Node { .. } => true,
+        Kind::Cluster { reads, .. } => reads.is_some_and(|reads| reads >= READS_RESERVING),
+    }
+}
+
+/// Whether a slot is said to have no place since its group has none.
+pub(super) fn is_of_group(reason: &str) -> bool {
+    reason.starts_with(NOWHERE)
+}
+
+fn waits_for_group() -> NoPlace {
+    let reason = "waits until all of its group have room".to_owned();
+    let classes = BTreeMap::from([("group", 1)]);
+    NoPlace { reason, waits: Some(Awaits::Company), together: false, classes }
+}
+
 /// What a service must be near to.
-fn required(spec: &ServiceSpec) -> impl Iterator<Item = &Connect> {
+pub(super) fn required(spec: &ServiceSpec) -> impl Iterator<Item = &Connect> {
     spec.connects.iter().filter(|connect| connect.bound.is_some_and(|bound| bound.weight.is_none()))
 }
 

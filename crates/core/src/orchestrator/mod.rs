@@ -19,7 +19,7 @@
 //! | [`kept`] | what a run keeps beside it |
 //! | [`demand`], [`slots`] | what is wanted here, slot by slot |
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
-//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`scaling`], [`place`], [`choosing`], [`grouping`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
+//! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`scaling`], [`place`], [`choosing`], [`grouping`], [`reserving`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`], [`draining`] | members come and go |
 //! | [`carrying`] | named volumes follow what moves |
 //! | [`moving`], [`leasing`] | copies go elsewhere; what may never run twice |
@@ -95,6 +95,7 @@ mod reading;
 mod reconcile;
 mod reigns;
 mod removal;
+mod reserving;
 pub mod restored;
 mod returning;
 mod reunion;
@@ -158,6 +159,7 @@ use members::Live;
 use people::Person;
 use place::Load;
 use projects::Project;
+use reserving::Reserving;
 use rollouts::Rollout;
 use rows::{Member, Placement, Reign, Revocation, Seen, Token, WishRow};
 use scaling::Scaling;
@@ -227,6 +229,7 @@ pub struct Orchestrator {
     consulting: Consulting,
     leases: Leases,
     violations: Violations,
+    reserving: Reserving,
     crowded: Crowded,
     now: Now,
     ticked: Duration,
@@ -313,6 +316,7 @@ impl Orchestrator {
             consulting: Consulting::default(),
             leases: Leases::default(),
             violations: Violations::default(),
+            reserving: Reserving::default(),
             crowded: Crowded::default(),
             now: Now::default(),
             ticked: Duration::ZERO,

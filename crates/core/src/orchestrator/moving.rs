@@ -376,6 +376,9 @@ impl Orchestrator {
         if placement.part.generation != demand.part.generation {
             return Some("is being updated; it can move after that".to_owned());
         }
+        if placement.reservation.is_some() {
+            return Some("waits until all of its group have room".to_owned());
+        }
         if demand.quiet {
             return Some("is held back: by whoever gave it, or since nobody has confirmed it".to_owned());
         }

@@ -20,7 +20,9 @@ pub(super) struct Patience {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum No {
     /// It has no place: may change with what it has.
-    NoPlace,
+    Place,
+    /// As that, but by itself it would have one: it is the others of its group that have none beside it.
+    Together,
     /// The slot failed there.
     Failed,
 }
@@ -57,9 +59,14 @@ impl Slot {
         self.patience.clear();
     }
 
+    /// It may have a place there without the others of its group.
+    pub(super) fn may_be_alone_at(&self, member: &MemberId) -> bool {
+        self.patience.get(member).is_some_and(|patience| patience.no == No::Together)
+    }
+
     fn forgives(&self, member: MemberId) -> bool {
         self.refused.contains_key(&member)
-            && self.patience.get(&member).is_none_or(|patience| patience.no == No::NoPlace)
+            && self.patience.get(&member).is_none_or(|patience| patience.no != No::Failed)
     }
 }
 

@@ -259,7 +259,12 @@ impl Orchestrator {
         spec: &ServiceSpec,
     ) -> Result<AssignmentId, NoPlace> {
         if let Some(reason) = self.cannot_expose(demand, spec) {
-            return Err(NoPlace { reason, waits: None, classes: BTreeMap::from([(EXPOSED, 1)]) });
+            return Err(NoPlace {
+                together: false,
+                reason,
+                waits: None,
+                classes: BTreeMap::from([(EXPOSED, 1)]),
+            });
         }
         if let Some(placed) = self.place_together(slot_id, demand) {
             return placed;
@@ -296,6 +301,7 @@ impl Orchestrator {
             life: None,
             unleased: false,
             carry: None,
+            reservation: Self::reservation_of(origin, demand),
         }
     }
 

@@ -65,7 +65,7 @@ impl Orchestrator {
     }
 
     /// For how long its state is known to be what it is.
-    fn unchanged(&self, report: &InstanceReport) -> Duration {
+    pub(super) fn unchanged(&self, report: &InstanceReport) -> Duration {
         let changed = self.index.changed.get(&report.id).copied().unwrap_or_default();
         self.now.boot.saturating_sub(changed.max(self.gathering.started()))
     }

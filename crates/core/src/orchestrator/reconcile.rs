@@ -30,7 +30,7 @@ use super::slots::Slot;
 use super::standing::Standing;
 
 /// A slot has its first assignment and one other, then it is FAILED.
-const ASSIGNMENTS: u32 = 2;
+pub(super) const ASSIGNMENTS: u32 = 2;
 
 impl Orchestrator {
     /// All slots of an origin: those wanted are looked at, the others are given up.
@@ -161,7 +161,10 @@ impl Orchestrator {
     fn fill(&mut self, slot_id: &SlotId, demand: &Demand) {
         let Some(slot) = self.slots.get(slot_id) else { return };
         let clearing = slot.others.iter().any(|id| {
-            self.placements.get(id).is_some_and(|p| p.phase == Phase::Retiring && !self.is_silent(*id, p))
+            self.placements.get(id).is_some_and(|p| {
+                // For what was only reserved, nothing was started.
+                p.phase == Phase::Retiring && p.reservation.is_none() && !self.is_silent(*id, p)
+            })
         });
         let (class, reason) = if let Some(failed) = &slot.failed {
             ("failed", failed.clone())
@@ -192,8 +195,13 @@ impl Orchestrator {
                 }
                 Some(spec) => match self.place(slot_id, demand, &spec) {
                     Ok(_) => return self.unsay(slot_id),
-                    Err(NoPlace { reason, waits: None, .. })
-                        if !self.is_gathering() && self.hand_back(slot_id, &reason, false) =>
+                    Err(NoPlace { reason, waits: None, together, .. })
+                        if !self.is_gathering()
+                            && self.hand_back(
+                                slot_id,
+                                &reason,
+                                if together { No::Together } else { No::Place },
+                            ) =>
                     {
                         return;
                     }
@@ -212,6 +220,9 @@ impl Orchestrator {
 
     fn keep(&mut self, slot_id: &SlotId, demand: &Demand, active: AssignmentId) {
         let Some(placement) = self.placements.get(&active).cloned() else { return };
+        if placement.reservation.is_some() {
+            return self.keep_reserved(slot_id, demand, active, &placement);
+        }
         if self.breaks_off(slot_id, demand, active, &placement) {
             return;
         }
@@ -334,23 +345,29 @@ impl Orchestrator {
             Ok(_) => self.set_phase(active, Phase::Retiring),
             // It is looked at again when the answer comes.
             Err(NoPlace { waits: Some(_), .. }) => {}
-            Err(_) if self.hand_back(slot_id, &format!("{name}: {why}"), true) => {}
+            Err(_) if self.hand_back(slot_id, &format!("{name}: {why}"), No::Failed) => {}
             // Nowhere else to go: it stays where people can look at it.
             Err(_) => {}
         }
     }
 
     /// A share that cannot be filled here is refused, once and for ever, while the parent listens.
-    fn hand_back(&mut self, slot_id: &SlotId, reason: &str, failed: bool) -> bool {
+    fn hand_back(&mut self, slot_id: &SlotId, reason: &str, no: No) -> bool {
         let Origin::Share(share) = slot_id.0 else { return false };
         if !self.parent.open || matches!(slot_id.1, SlotIndex::Node(_)) {
             return false;
         }
-        let verdict = Verdict::Refused { reason: reason.to_owned(), failed, done: false };
+        self.refuse_share(slot_id, share, reason, no);
+        true
+    }
+
+    /// This id is never started again.
+    pub(super) fn refuse_share(&mut self, slot_id: &SlotId, share: AssignmentId, reason: &str, no: No) {
+        let (failed, together) = (no == No::Failed, no == No::Together);
+        let verdict = Verdict::Refused { reason: reason.to_owned(), failed, done: false, together };
         self.verdicts.put(&mut self.journal, share, verdict);
         self.give_up(slot_id);
         self.tell_verdict(share);
-        true
     }
 
     pub(super) fn is_refused(&self, origin: &Origin) -> bool {
@@ -358,7 +375,7 @@ impl Orchestrator {
     }
 
     /// Takes every placement of a slot off the lists.
-    fn give_up(&mut self, slot_id: &SlotId) {
+    pub(super) fn give_up(&mut self, slot_id: &SlotId) {
         let Some(slot) = self.slots.get_mut(slot_id) else { return };
         slot.wanted = false;
         let all: Vec<AssignmentId> = slot.active.iter().chain(&slot.others).copied().collect();

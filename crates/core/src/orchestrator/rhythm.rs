@@ -51,6 +51,7 @@ impl Orchestrator {
         self.look_at_runs();
         self.look_at_scales();
         self.look_at_bounds();
+        self.look_at_reservations();
         self.relieve_disks();
         self.forget_last_words();
         self.tidy_tally();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::access::Grants;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
-use holm_model::item::{Assignment, Carry, Item, ItemKey, Obeyed, Part, Share, ShareSlots};
+use holm_model::item::{Assignment, Carry, Item, ItemKey, Obeyed, Part, Reserve, Share, ShareSlots};
 use holm_model::member::{NodeFacts, Role};
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
@@ -133,6 +133,19 @@ pub struct Placement {
     /// It moves, and its named volumes follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carry: Option<Carry>,
+    /// Its member keeps room for it and starts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reservation: Option<Reservation>,
+}
+
+/// A part of a group that several members share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// That of its first part.
+    pub group: AssignmentId,
+    /// How many there are, over all members.
+    pub parts: u32,
+    pub reserve: Reserve,
 }
 
 /// One start of one instance.
@@ -252,9 +265,11 @@ impl Placement {
     /// The item for the member's list, or `None` when it is off the list.
     #[must_use]
     pub fn item(&self, id: AssignmentId) -> Option<Item> {
-        if self.phase == Phase::Retiring {
+        // Nodes keep no room: we do that for them.
+        if self.phase == Phase::Retiring || (self.role == Role::Node && self.reservation.is_some()) {
             return None;
         }
+        let reserve = self.reservation.map(|reservation| reservation.reserve);
         let held = self.phase == Phase::Superseded;
         let (part, failures) = (self.part.clone(), self.failures);
         Some(match (self.role, &self.index) {
@@ -263,7 +278,7 @@ impl Placement {
                     SlotIndex::Number(number) if !self.per_node => ShareSlots::Number(*number),
                     _ => ShareSlots::PerNode,
                 };
-                Item::Share(Share { id, part, slots, failures, held })
+                Item::Share(Share { id, part, slots, failures, held, reserve })
             }
             (Role::Node, index) => {
                 let slot = index.clone();

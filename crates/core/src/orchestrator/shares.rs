@@ -35,6 +35,8 @@ impl Orchestrator {
         };
         match report.verdict {
             Verdict::Taken => {
+                self.reserved_below(report.id, &placement, report.reserved);
+                self.leaves_below(report.id, &placement, report.leaves);
                 let news = if report.unfilled.is_empty() {
                     self.index.unfilled_below.remove(&report.id).is_some()
                 } else {
@@ -51,8 +53,13 @@ impl Orchestrator {
                 }
             }
             Verdict::Refused { done: true, .. } => self.share_done(report.id, &placement),
-            Verdict::Refused { reason, failed, .. } => {
-                self.share_refused(report.id, &placement, &reason, failed);
+            Verdict::Refused { reason, failed, together, .. } => {
+                let no = match (failed, together) {
+                    (true, _) => No::Failed,
+                    (false, true) => No::Together,
+                    (false, false) => No::Place,
+                };
+                self.share_refused(report.id, &placement, &reason, no);
             }
         }
     }
@@ -83,16 +90,17 @@ impl Orchestrator {
         self.drop_placement(share);
     }
 
-    fn share_refused(&mut self, share: AssignmentId, placement: &Placement, reason: &str, failed: bool) {
+    fn share_refused(&mut self, share: AssignmentId, placement: &Placement, reason: &str, no: No) {
+        let failed = no == No::Failed;
         let slot_id = Self::slot_of(placement);
         let name = self.member_name(placement.member);
         let about = (placement.part.restarts, placement.part.generation);
         let job = placement.part.spec.decode().ok().filter(|spec| spec.kind.job().is_some());
-        let once = job.is_some_and(|spec| spec.fails_once());
+        // Whether its cluster had another node for it is known by what was told before.
+        let once = job.is_some_and(|spec| spec.fails_once() || failed && self.is_done(share, &spec));
         self.drop_placement(share);
         let (now, deadlines) = (self.now.boot, &self.config.deadlines);
         if let Some(slot) = self.slots.get_mut(&slot_id) {
-            let no = if failed { No::Failed } else { No::NoPlace };
             slot.refuse(placement.member, no, reason.to_owned(), now, deadlines);
             slot.tried = about;
             if failed {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::{Carry, Item, ItemKey};
+use holm_model::member::Role;
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::time::Time;
 
@@ -142,6 +143,7 @@ impl Orchestrator {
         self.load.clear();
         self.placed.clear();
         self.violations.clear();
+        self.reserving.clear();
         self.rankings.clear();
         self.index.consumers.clear();
         self.index.readers.clear();
@@ -180,6 +182,8 @@ impl Orchestrator {
         self.exposing.touch(&service_of(&old));
         self.set_item(old.member, old.key(id), None);
         self.index.unfilled_below.remove(&id);
+        self.reserving.forget(id);
+        self.violations.forget(id);
         self.index.nodes_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
@@ -209,6 +213,7 @@ impl Orchestrator {
         let takes = Takes::of(placement, spec.as_deref(), self.takes_nothing(id, placement));
         let followers = self.placed.add(placement, spec.as_ref());
         self.violations.add(id, placement, spec.as_deref());
+        self.reserving.add(id, placement);
         if !followers.is_empty() {
             self.this_step.full = None;
             self.todo.slots.extend(followers);
@@ -241,6 +246,7 @@ impl Orchestrator {
         }
         self.placed.take(placement);
         self.violations.take(id);
+        self.reserving.take(id, placement);
         self.rankings.touch(placement.member);
         self.this_step.full = None;
         self.aggregate_stale = true;
@@ -256,6 +262,10 @@ impl Orchestrator {
         let Some(mut placement) = self.placements.get(&id).cloned() else { return };
         if placement.phase == phase {
             return;
+        }
+        if phase == Phase::Retiring && placement.role == Role::Node && placement.reservation.is_some() {
+            // Its node was told nothing.
+            return self.drop_placement(id);
         }
         let migrated = [placement.phase, phase].contains(&Phase::Migrating);
         placement.phase = phase;

@@ -6,9 +6,11 @@ use holm_model::fact::{InstanceReport, UnfilledSlot};
 use holm_model::id::AssignmentId;
 use holm_model::member::Role;
 use holm_model::service::ServiceSpec;
+use holm_model::slot::SlotIndex;
 use holm_model::state::{InstanceState, MemberState, RunState};
 
 use super::Orchestrator;
+use super::reconcile::ASSIGNMENTS;
 use super::rows::Placement;
 
 /// How a placement stands, from the facts of its member.
@@ -71,13 +73,23 @@ impl Orchestrator {
         let over = |report: &InstanceReport| match report.status.state {
             _ if report.generation != placement.part.generation => false,
             InstanceState::Completed => true,
-            InstanceState::Failed => spec.fails_once(),
+            InstanceState::Failed => {
+                spec.fails_once() || spec.kind.job().is_some() && self.has_used_up(report, placement)
+            }
             _ => false,
         };
-        let shared = self.index.by_share.get(&id).into_iter().flatten();
-        let mut copies = shared.chain([&id]).filter_map(|id| self.instances.get(id)).peekable();
+        let mut copies = self.copies(id).peekable();
         let nobody = placement.per_node && self.index.nodes_below.get(&id) == Some(&0);
         (copies.peek().is_some() || nobody) && copies.all(over)
+    }
+
+    /// All attempts on its node, and there is no other one that it may be tried on. Of that a cluster tells a moment later.
+    fn has_used_up(&self, report: &InstanceReport, placement: &Placement) -> bool {
+        let tried = match placement.role {
+            Role::Node => placement.failures + 1 >= ASSIGNMENTS,
+            Role::Cluster => self.unchanged(report) >= self.config.deadlines.steady,
+        };
+        report.status.exhausted && (tried || matches!(placement.index, SlotIndex::Node(_)))
     }
 
     /// Of a per-node share: its cluster has told of as many instances as it has nodes for it, or why there are fewer.

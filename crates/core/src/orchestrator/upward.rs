@@ -137,7 +137,9 @@ impl Orchestrator {
     pub(super) fn tell_verdict(&mut self, id: AssignmentId) {
         if let Some(verdict) = self.verdicts.get(&id).cloned() {
             let (unfilled, nodes) = (self.unfilled_of(id), self.nodes_of(id));
-            self.report_fact(Fact::Share(ShareReport { id, verdict, unfilled, nodes }));
+            let reserved = self.reserved_for(id);
+            let leaves = self.leaves_of(id);
+            self.report_fact(Fact::Share(ShareReport { id, verdict, unfilled, nodes, reserved, leaves }));
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holm_model::duration::Span;
+use holm_model::fact::Leaves;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Role;
 use holm_model::placement::{Consequence, Violated};
@@ -14,7 +15,7 @@ use holm_model::service::ServiceSpec;
 use holm_model::slot::SlotIndex;
 
 use super::Orchestrator;
-use super::demand::{Demand, SlotId};
+use super::demand::{Demand, Origin, SlotId};
 use super::rows::{Phase, Placement};
 use super::standing::Standing;
 use crate::scheduler::latency::{Estimate, too_slow};
@@ -25,17 +26,30 @@ use crate::scheduler::{Around, Ask};
 pub(super) struct Violations {
     bound: BTreeMap<AssignmentId, SlotId>,
     broken: BTreeMap<AssignmentId, Broken>,
+    /// Shares that their clusters want to be rid of: how often that was said.
+    below: BTreeMap<AssignmentId, u32>,
     /// Boot time of the last look.
     looked: Duration,
 }
 
 /// A bound that is broken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Broken {
     /// Boot time.
     since: Duration,
     /// When that was said, or something was done, last.
     told: Option<Duration>,
+    /// Our parent was asked for another place.
+    above: Option<Leaves>,
+}
+
+/// Why an instance stays where its bound is broken; for people.
+#[derive(Debug, thiserror::Error)]
+enum Stays {
+    #[error("it stays: {0}")]
+    Held(String),
+    #[error("it stays: {0}")]
+    NoPlace(String),
 }
 
 /// What is to be said of an instance.
@@ -67,6 +81,11 @@ impl Violations {
         self.bound.remove(&id);
     }
 
+    /// The placement is no more.
+    pub(super) fn forget(&mut self, id: AssignmentId) {
+        self.below.remove(&id);
+    }
+
     pub(super) fn clear(&mut self) {
         self.bound.clear();
     }
@@ -76,7 +95,7 @@ impl Violations {
         if !broken {
             return self.broken.remove(&id)?.told.map(|_| News::Kept);
         }
-        let known = self.broken.entry(id).or_insert(Broken { since: now, told: None });
+        let known = self.broken.entry(id).or_insert(Broken { since: now, told: None, above: None });
         let news = if known.told.is_none() { News::Violated } else { News::Lasts };
         let due = now.saturating_sub(known.told.unwrap_or(known.since)) >= lasting;
         due.then(|| {
@@ -113,6 +132,8 @@ impl Orchestrator {
         let broken = self.broken_bound(&placement, &spec);
         let Violated { lasting, then } = spec.placement.violated;
         let Some(news) = self.violations.found(id, broken.is_some(), lasting, self.now.boot) else { return };
+        // What was asked of our parent, or is not any more.
+        self.todo.shares.extend(placement.share);
         let Some(estimate) = broken.filter(|_| news != News::Kept) else {
             return self.tell_bound(
                 id,
@@ -123,10 +144,13 @@ impl Orchestrator {
         };
         let stays = match then {
             Consequence::Event => None,
-            Consequence::Migrate => self.move_nearer(slot_id, &demand, &spec, id, placement.member).err(),
+            Consequence::Migrate => match self.move_nearer(slot_id, &demand, &spec, id, placement.member) {
+                Err(Stays::NoPlace(why)) => Some(self.ask_above(id, &placement, &estimate, why)),
+                other => other.err().map(|stays| stays.to_string()),
+            },
         };
         if news == News::Violated {
-            let stays = stays.map(|why| format!("; it stays: {why}")).unwrap_or_default();
+            let stays = stays.map(|why| format!("; {why}")).unwrap_or_default();
             let why = format!("{estimate}, for {}{stays}", Span(lasting));
             self.tell_bound(id, &placement, ("kept", "violated"), &why);
         }
@@ -140,6 +164,49 @@ impl Orchestrator {
         too_slow(&ask, &self.candidate(placement.member)?)
     }
 
+    /// No node of ours keeps the bound: whoever gave us the share may know another cluster.
+    fn ask_above(
+        &mut self,
+        id: AssignmentId,
+        placement: &Placement,
+        broken: &Estimate,
+        why: String,
+    ) -> String {
+        let known = self.violations.broken.get_mut(&id).filter(|_| placement.share.is_some());
+        let Some(known) = known else { return Stays::NoPlace(why).to_string() };
+        let times = known.above.as_ref().map_or(0, |before| before.times).saturating_add(1);
+        known.above = Some(Leaves { times, reason: broken.to_string() });
+        format!("another cluster is asked for, since here is {why}")
+    }
+
+    /// For our parent: see [`holm_model::fact::ShareReport::leaves`].
+    pub(super) fn leaves_of(&self, share: AssignmentId) -> Option<Leaves> {
+        let id = self.slots.of(&Origin::Share(share)).find_map(|(_, slot)| slot.active)?;
+        self.violations.broken.get(&id)?.above.clone()
+    }
+
+    /// A cluster says that a share is to leave it. The old copy stays until the new one is ready.
+    pub(super) fn leaves_below(
+        &mut self,
+        share: AssignmentId,
+        placement: &Placement,
+        leaves: Option<Leaves>,
+    ) {
+        let Some(Leaves { times, reason }) = leaves else { return self.violations.forget(share) };
+        let before = self.violations.below.insert(share, times);
+        if before == Some(times) || placement.phase != Phase::Active {
+            return;
+        }
+        let slot_id = Self::slot_of(placement);
+        let Some(demand) = self.demands.get(&slot_id.0).cloned() else { return };
+        let same = placement.part.generation == demand.part.generation;
+        let Some(spec) = demand.spec.clone().filter(|_| same && !demand.rests()) else { return };
+        let outcome = self.move_nearer(&slot_id, &demand, &spec, share, placement.member);
+        if let (Err(stays), None) = (outcome, before) {
+            self.tell_bound(share, placement, ("kept", "violated"), &format!("{reason}; {stays}"));
+        }
+    }
+
     /// # Errors
     /// Why it stays, for people.
     fn move_nearer(
@@ -149,13 +216,15 @@ impl Orchestrator {
         spec: &ServiceSpec,
         active: AssignmentId,
         leaves: MemberId,
-    ) -> Result<(), String> {
+    ) -> Result<(), Stays> {
         if let Some(why) = self.cannot_move(slot_id, demand, active, false) {
-            return Err(why);
+            return Err(Stays::Held(why));
         }
-        let target = self.choose_elsewhere(slot_id, demand, spec, leaves).map_err(|nobody| nobody.reason)?;
+        let target = self
+            .choose_elsewhere(slot_id, demand, spec, leaves)
+            .map_err(|nobody| Stays::NoPlace(nobody.reason))?;
         if let Some(why) = self.cannot_carry(demand, active, target.0) {
-            return Err(why);
+            return Err(Stays::Held(why));
         }
         self.move_to(slot_id, demand, active, target, false);
         Ok(())

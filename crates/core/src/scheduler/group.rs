@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use holm_model::coordinate::{Latency, Region};
+use holm_model::id::MemberId;
 use holm_model::placement::Scope;
 use holm_model::resources::Resources;
 use holm_model::units::Units;
@@ -44,6 +45,8 @@ pub struct Group<'a> {
     pub parts: Vec<Part<'a>>,
     pub ties: Vec<Tie>,
     pub apart: Vec<Apart>,
+    /// Clusters that found no place for several of these parts beside each other: they take one at most.
+    pub alone: BTreeSet<MemberId>,
 }
 
 /// How good a member is for a part, or all members for all: less is better.
@@ -232,7 +235,8 @@ impl Search<'_, '_> {
         let Some(here) = self.fit(part).map(|fit| fit.member) else { return false };
         let beside = |other: &usize| *other != part && self.fit(*other).is_some_and(|f| f.member == here);
         let others: Vec<_> = (0..self.at.len()).filter(beside).map(|at| &self.group.parts[at].ask).collect();
-        others.is_empty() || fits_beside(&self.group.parts[part].ask, &others, &self.members[here])
+        let alone = self.group.alone.contains(&self.members[here].id);
+        others.is_empty() || !alone && fits_beside(&self.group.parts[part].ask, &others, &self.members[here])
     }
 }
 

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 
 use holm_model::capability::Capability;
-use holm_model::coordinate::Coordinate;
+use holm_model::coordinate::{Coordinate, Region};
 use holm_model::id::MemberId;
+use holm_model::member::{Aggregate, NodeClass};
+use holm_model::message::READS_RESERVING;
 use holm_model::name::Name;
 use holm_model::resources::{Cpu, Memory};
 use holm_model::service::{Port, ServiceSpec};
@@ -10,6 +12,7 @@ use holm_model::state::MemberState;
 use holm_model::taint::Taints;
 use proptest::prelude::*;
 
+use super::super::across::{Across, across};
 use super::*;
 
 /// A node at so many milliseconds along a line, with so many MiB.
@@ -85,7 +88,7 @@ fn place(sites: &[Site], specs: &[ServiceSpec], ties: &[Tie], apart: &[Apart]) -
     let refused = BTreeMap::new();
     let members: Vec<_> = sites.iter().map(Site::candidate).collect();
     let parts = specs.iter().map(|spec| Part { ask: Ask::new(spec, &refused) }).collect();
-    together(&Group { parts, ties: ties.to_vec(), apart: apart.to_vec() }, &members)
+    together(&Group { parts, ties: ties.to_vec(), apart: apart.to_vec(), alone: BTreeSet::new() }, &members)
 }
 
 fn on(sites: &[Site], specs: &[ServiceSpec], ties: &[Tie]) -> Option<Vec<usize>> {
@@ -198,5 +201,109 @@ proptest! {
         let costs = found.map(|found| (found.cost.latency, cost(&sites, &mib, &ties, &found.members)));
         let right = cheapest(&sites, &mib, &ties);
         prop_assert_eq!(costs, right.map(|cost| (cost, Some(cost))));
+    }
+}
+
+// --- one member, or several ---
+
+/// A cluster of some nodes as its parent sees it.
+struct Isle {
+    site: Site,
+    aggregate: Aggregate,
+    reads: u32,
+}
+
+fn isles(all: &[(i32, u64, bool)]) -> Vec<Isle> {
+    let places: Vec<_> = all.iter().map(|(at, mib, _)| (*at, *mib)).collect();
+    let isle = |(site, (at, mib, old)): (Site, &(i32, u64, bool))| {
+        let room = Resources::new(Cpu(4_000), Memory(mib << 20));
+        let there = Coordinate { at: [at * 1_000, 0, 0], height: 0, error: 100 };
+        let class = NodeClass {
+            nodes: 1,
+            capabilities: site.capabilities.clone(),
+            total: room,
+            free: room,
+            largest: room,
+            region: Region::around(&[there]),
+            ..NodeClass::default()
+        };
+        let aggregate = Aggregate { nodes: 1, online: 1, classes: vec![class], landmark: None };
+        Isle { site, aggregate, reads: if *old { READS_RESERVING - 1 } else { READS_RESERVING } }
+    };
+    sites(&places).into_iter().zip(all).map(isle).collect()
+}
+
+fn reads(member: &Candidate<'_>) -> bool {
+    matches!(member.kind, Kind::Cluster { reads: Some(reads), .. } if reads >= READS_RESERVING)
+}
+
+proptest! {
+    /// Beside nodes of our own, each cluster has one node here, so that what is right can be told of all by the same rule.
+    #[test]
+    fn one_member_if_it_can_be_and_else_the_shortest_over_several_that_can_keep_room(
+        nodes in prop::collection::vec((0..60_i32, 10..100_u64), 0..3),
+        clusters in prop::collection::vec((0..60_i32, 10..100_u64, any::<bool>()), 1..4),
+        mib in prop::collection::vec(5..60_u64, 2..4),
+        ends in prop::collection::vec((0..3_usize, 0..3_usize, 1..40_u32), 1..4),
+        alone in any::<bool>(),
+    ) {
+        let specs: Vec<_> = mib.iter().map(|mib| spec(*mib)).collect();
+        let ends = ends.into_iter().map(|(from, to, millis)| (from % mib.len(), to % mib.len(), millis));
+        let ties: Vec<Tie> =
+            ends.filter(|(from, to, _)| from != to).map(|(from, to, millis)| tie(from, to, millis)).collect();
+        // All in one row: nodes first, then clusters.
+        let isles = isles(&clusters);
+        let all: Vec<(i32, u64)> =
+            nodes.iter().copied().chain(clusters.iter().map(|(at, mib, _)| (*at, *mib))).collect();
+        let all_sites = sites(&all);
+        let none = BTreeMap::new();
+        let names = BTreeSet::new();
+        let mut members: Vec<Candidate<'_>> = all_sites[..nodes.len()].iter().map(Site::candidate).collect();
+        for (isle, site) in isles.iter().zip(&all_sites[nodes.len()..]) {
+            let kind = Kind::Cluster {
+                aggregate: &isle.aggregate,
+                debit: Resources::default(),
+                taken: Units::NONE,
+                nodes: &names,
+                reports: &none,
+                reads: Some(isle.reads),
+            };
+            let Site { id, .. } = site;
+            members.push(Candidate { id: *id, name: &isle.site.name, kind, ..site.candidate() });
+        }
+        // The first cluster said that it has no place for several.
+        let single: BTreeSet<MemberId> =
+            members.get(nodes.len()).filter(|_| alone).map(|member| member.id).into_iter().collect();
+        let refused = BTreeMap::new();
+        let parts = specs.iter().map(|spec| Part { ask: Ask::new(spec, &refused) }).collect();
+        let group = Group { parts, ties: ties.clone(), apart: Vec::new(), alone: single.clone() };
+        let found = across(&group, &members, reads);
+
+        // What is right: every possibility.
+        let count = all.len().pow(u32::try_from(mib.len()).unwrap());
+        let ours = |at: &[usize]| at.iter().all(|site| *site < nodes.len());
+        let one = |at: &[usize]| ours(at) || at.iter().all(|site| *site == at[0] && !single.contains(&members[*site].id));
+        let several = |at: &[usize]| at.iter().enumerate().all(|(part, site)| {
+            let beside = at.iter().enumerate().any(|(other, there)| other != part && there == site);
+            *site < nodes.len() || reads(&members[*site]) && !(beside && single.contains(&members[*site].id))
+        });
+        let best = |may: &dyn Fn(&[usize]) -> bool| {
+            let ways = (0..count).map(|code| digits(code, &all_sites, &mib)).filter(|at| may(at));
+            ways.filter_map(|at| cost(&all_sites, &mib, &ties, &at)).min()
+        };
+        let (whole, shared) = (best(&one), best(&several));
+        match found {
+            Some(Across::One(places)) => {
+                prop_assert!(one(&places.members));
+                prop_assert_eq!(Some(places.cost.latency), whole);
+            }
+            Some(Across::Several(places)) => {
+                prop_assert_eq!(whole, None);
+                prop_assert!(several(&places.members));
+                prop_assert_eq!(Some(places.cost.latency), shared);
+                prop_assert_eq!(cost(&all_sites, &mib, &ties, &places.members), shared);
+            }
+            None => prop_assert_eq!((whole, shared), (None, None)),
+        }
     }
 }

@@ -15,6 +15,7 @@
 //! A strategy: a module with one pure function from what is asked and a member that fits to a number (less is
 //! better), its line in [`score`], and its word in `holm_model::placement::Strategy`.
 
+pub mod across;
 pub mod best_fit;
 pub mod company;
 pub mod explain;

@@ -147,6 +147,22 @@ fn a_change_is_applied_once() {
     assert_eq!((member.keys(), member.held.revision()), (vec![key(2)], 3));
 }
 
+/// It came as it should, and what there is now is not what the parent has.
+#[test]
+fn a_change_that_makes_another_list_than_the_parents_leads_to_a_sync() {
+    let (mut member, mut parent) = synced(&[1, 2]);
+    let before = member.held.revision();
+    let Down::Change(mut change) = parent.put(item(3)) else { panic!("a change") };
+    change.put = vec![item(9)];
+    let received = member.receive(&Down::Change(change));
+    assert!(matches!(received.replies[..], [Up::Sync { .. }]), "{:?}", received.replies);
+    assert!(!member.held.is_current());
+    assert_eq!(member.held.revision(), before, "it says that it obeyed nothing new");
+    member.talk(&mut parent, received.replies);
+    assert_eq!(member.keys(), [key(1), key(2), key(3)]);
+    assert!(member.held.is_current());
+}
+
 #[test]
 fn a_missed_change_leads_to_a_sync() {
     let (mut member, mut parent) = synced(&[1]);

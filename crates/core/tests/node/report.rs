@@ -7,7 +7,14 @@ use holm_model::message::{Facts, FactsPart, READS, Up};
 use crate::support::id;
 
 fn fact(counter: u64) -> Fact {
-    Fact::Share(ShareReport { id: id(counter), verdict: Verdict::Taken, unfilled: Vec::new(), nodes: None })
+    Fact::Share(ShareReport {
+        id: id(counter),
+        verdict: Verdict::Taken,
+        unfilled: Vec::new(),
+        nodes: None,
+        reserved: None,
+        leaves: None,
+    })
 }
 
 fn take(reporter: &mut Reporter) -> Vec<Facts> {

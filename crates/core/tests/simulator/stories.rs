@@ -25,6 +25,7 @@ mod placing;
 mod projects;
 mod refusing;
 mod removing;
+mod reserving;
 mod reunion;
 mod roles;
 mod running;

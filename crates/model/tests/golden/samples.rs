@@ -8,13 +8,15 @@ use holm_model::amendment::{Amendment, Amendments};
 use holm_model::capability::Capability;
 use holm_model::coordinate::{Coordinate, Landmark};
 use holm_model::expose::{Expose, ExposedAt};
-use holm_model::fact::{Fact, FactKey, InstanceReport, InstanceStatus, ShareReport, Verdict};
+use holm_model::fact::{
+    Fact, FactKey, InstanceReport, InstanceStatus, Leaves, Reserved, ShareReport, Verdict,
+};
 use holm_model::health::{Check, Probe, Readiness};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::identity::{Proof, Want};
 use holm_model::item::{
     Assignment, Carry, Digest, Endpoint, Endpoints, EndpointsKey, Item, ItemKey, Obeyed, PackedItem, Part,
-    Share, ShareSlots,
+    Reserve, Share, ShareSlots,
 };
 use holm_model::member::{Aggregate, NodeClass, NodeFacts, NodeReport, Role, RuntimeFacts, Usage};
 use holm_model::message::{Down, Facts, FactsPart, Hello, LeaseGrant, LeaseRequest, ListChange, Up, Welcome};
@@ -323,11 +325,36 @@ pub(crate) fn items() -> Vec<(&'static str, Item)> {
     vec![
         (
             "item-share",
-            Item::Share(Share { id, part: part(), slots: ShareSlots::Number(2), failures: 1, held: false }),
+            Item::Share(Share {
+                id,
+                part: part(),
+                slots: ShareSlots::Number(2),
+                failures: 1,
+                held: false,
+                reserve: None,
+            }),
         ),
         (
             "item-share-per-node",
-            Item::Share(Share { id, part: part(), slots: ShareSlots::PerNode, failures: 0, held: true }),
+            Item::Share(Share {
+                id,
+                part: part(),
+                slots: ShareSlots::PerNode,
+                failures: 0,
+                held: true,
+                reserve: None,
+            }),
+        ),
+        (
+            "item-share-reserved",
+            Item::Share(Share {
+                id,
+                part: part(),
+                slots: ShareSlots::Number(2),
+                failures: 0,
+                held: false,
+                reserve: Some(Reserve::Asked),
+            }),
         ),
         (
             "item-assignment",
@@ -402,14 +429,41 @@ fn allowance() -> Allowance {
 /// Kinds that came later than the messages that hold them.
 pub(crate) fn later_facts() -> Vec<(&'static str, Fact)> {
     let asked = Asked { cpu: 1500, memory: 32 << 20, instances: 3, ports: 1 };
-    vec![("fact-project", Fact::Project(ProjectReport { project: name("blue"), applications: 2, asked }))]
+    let reserved = Reserved { reserve: Reserve::Kept, coordinate: Some(coordinate()) };
+    let share = ShareReport {
+        id: AssignmentId(uid(6)),
+        verdict: Verdict::Taken,
+        unfilled: Vec::new(),
+        nodes: None,
+        reserved: Some(reserved),
+        leaves: None,
+    };
+    let reason = "35.2ms to `db` by estimate, 10ms at most".to_owned();
+    let leaving = ShareReport { reserved: None, leaves: Some(Leaves { times: 2, reason }), ..share.clone() };
+    let asked_fact = Fact::Project(ProjectReport { project: name("blue"), applications: 2, asked });
+    vec![
+        ("fact-project", asked_fact),
+        ("fact-share-reserved", Fact::Share(share)),
+        ("fact-share-leaves", Fact::Share(leaving)),
+    ]
 }
 
 fn facts() -> Facts {
-    let refused =
-        Verdict::Refused { reason: "64 MiB free, 128 MiB asked".to_owned(), failed: false, done: false };
+    let refused = Verdict::Refused {
+        reason: "64 MiB free, 128 MiB asked".to_owned(),
+        failed: false,
+        done: false,
+        together: false,
+    };
     let share = |verdict| {
-        Fact::Share(ShareReport { id: AssignmentId(uid(6)), verdict, unfilled: Vec::new(), nodes: None })
+        Fact::Share(ShareReport {
+            id: AssignmentId(uid(6)),
+            verdict,
+            unfilled: Vec::new(),
+            nodes: None,
+            reserved: None,
+            leaves: None,
+        })
     };
     let gone = vec![
         FactKey::Node(vec![member(3)]),

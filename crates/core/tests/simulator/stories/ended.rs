@@ -142,3 +142,110 @@ fn what_has_failed_stays_so_when_its_node_is_removed() {
         fleet.crash(root, false);
     }
 }
+
+/// It fails on both nodes that it may be tried on.
+fn fails_everywhere() -> Spec {
+    let mut job = program(&["crash", "500"]);
+    job.0.kind = Kind::Job(Job::default());
+    job.0.update.on_failure = holm_model::update::OnFailure::Halt;
+    job
+}
+
+#[test]
+fn a_job_whose_attempts_are_used_up_is_not_tried_again_when_its_cluster_or_its_node_is_lost() {
+    for lost in ["vienna", "vienna/fl-2"] {
+        let mut fleet = fleet().cluster("vienna", nodes(2)).cluster("munich", nodes(1));
+        fleet.apply(app("shop").service("import", fails_everywhere(), 1));
+        fleet.run_until_lines(&["import/0 FAILED vienna/fl-2"]);
+        fleet.run_until("its attempts are used up", |fleet| fleet.nodes[1].runtimes.launches == 3);
+        fleet.run_secs(5);
+        fleet.cut(lost);
+        for _ in 0..90 {
+            fleet.run_secs(1);
+            assert_eq!(fleet.lines(), ["import/0 FAILED vienna/fl-2"], "{lost}");
+        }
+        assert_eq!(fleet.nodes[2].runtimes.launches, 0, "{lost}");
+    }
+}
+
+#[test]
+fn a_job_whose_attempts_are_used_up_is_not_tried_again_when_its_member_is_removed() {
+    for removed in ["vienna", "vienna/fl-2"] {
+        let mut fleet = fleet().cluster("vienna", nodes(3)).cluster("munich", nodes(1));
+        fleet.apply(app("shop").service("import", fails_everywhere(), 1));
+        fleet.run_until_lines(&["import/0 FAILED vienna/fl-2"]);
+        fleet.run_until("its attempts are used up", |fleet| fleet.nodes[1].runtimes.launches == 3);
+        fleet.run_secs(5);
+        let member = fleet.member_id(removed);
+        let owner = if removed == "vienna" { 0 } else { 1 };
+        fleet.command(owner, Command::RemoveMember { member }).unwrap();
+        for _ in 0..2 {
+            fleet.run_secs(60);
+            assert_eq!(fleet.lines(), ["import/0 FAILED"], "{removed}");
+            assert_eq!(fleet.nodes[2].runtimes.launches + fleet.nodes[3].runtimes.launches, 0, "{removed}");
+            fleet.crash(fleet.who("root"), false);
+        }
+    }
+}
+
+/// What has used up its attempts on one node only has its other one, wherever the first has gone.
+#[test]
+fn a_job_that_was_tried_once_has_its_other_node_when_the_first_is_lost() {
+    for removed in [false, true] {
+        let mut fleet = fleet().node("fl-1");
+        fleet.apply(app("shop").service("import", fails_everywhere(), 1));
+        fleet.run_until("its attempts are used up", |fleet| fleet.nodes[0].runtimes.launches == 3);
+        fleet.run_secs(5);
+        fleet.cut("root/fl-1");
+        fleet = fleet.node("fl-2");
+        if removed {
+            let member = fleet.member_id("root/fl-1");
+            fleet.command(0, Command::RemoveMember { member }).unwrap();
+        }
+        fleet.run_until("it is tried there", |fleet| fleet.nodes[1].runtimes.launches == 3);
+        fleet.run_secs(60);
+        assert_eq!(fleet.nodes[1].runtimes.launches, 3, "removed: {removed}");
+    }
+}
+
+/// Its node has not heard yet that it is to run again: what it tells of the run before gives no room away.
+#[test]
+fn what_is_asked_for_again_has_its_room_before_its_node_hears_of_it() {
+    let mut fleet = fleet().cluster("vienna", crate::fleet::sized(&[100]));
+    let mut job = program(&["job", "500"]).memory("100Mi");
+    job.0.kind = Kind::Job(Job::default());
+    fleet.apply(app("shop").service("import", job, 1));
+    fleet.run_until_lines(&["import/0 COMPLETED vienna/fl-1"]);
+    fleet.run_secs(2);
+    fleet.pause(fleet.who("vienna/fl-1"), std::time::Duration::from_secs(2));
+    let (app_key, expected) = (crate::fleet::key("shop"), Expected::Anything);
+    let again =
+        Command::Patch { app: app_key, service: None, replicas: None, run: None, restart: true, expected };
+    fleet.command(0, again).unwrap();
+    fleet.run_for(std::time::Duration::from_millis(200));
+    fleet.apply(app("other").service("web", crate::fleet::steady().memory("100Mi"), 1));
+    let together = |fleet: &World| (fleet.processes("import").len(), fleet.processes("web").len()) == (1, 1);
+    for _ in 0..100 {
+        fleet.run_for(std::time::Duration::from_millis(100));
+        assert!(!together(&fleet), "more than the node has: {:#?}", fleet.lines());
+    }
+    fleet.run_until("it has ended, and left its room", |fleet| fleet.processes("web") == ["vienna/fl-1"]);
+    assert_eq!(fleet.nodes[0].runtimes.launches, 3, "twice the job, once the other");
+}
+
+/// Its node has not said yet whether it started it: what comes instead waits.
+#[test]
+fn nothing_starts_elsewhere_before_a_node_has_obeyed_that_it_has_it_no_more() {
+    let mut fleet = fleet().node("fl-1").node("fl-2");
+    let on = |node: &str| app("shop").service("web", crate::fleet::steady().on_node(node), 1);
+    fleet.pause(fleet.who("root/fl-1"), std::time::Duration::from_secs(2));
+    fleet.apply(on("fl-1"));
+    fleet.run_for(std::time::Duration::from_millis(100));
+    fleet.apply(on("fl-2"));
+    for _ in 0..300 {
+        fleet.run_for(std::time::Duration::from_millis(50));
+        let copies = fleet.processes("web");
+        assert!(copies.len() < 2, "{copies:?}");
+    }
+    assert_eq!(fleet.processes("web"), ["root/fl-2"]);
+}

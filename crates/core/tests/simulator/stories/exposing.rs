@@ -395,3 +395,15 @@ fn the_root_leads_to_what_a_cluster_moves_until_the_new_copy_is_ready() {
     });
     assert_eq!(targets(&fleet, "root"), [(20_001, 1)]);
 }
+
+/// Nothing before it runs: it is as with any other service.
+#[test]
+fn what_is_exposed_for_the_first_time_and_fails_is_tried_on_one_other_node() {
+    let mut fleet = fleet().node("fl-1").node("fl-2").node("fl-3");
+    let mut broken = exposed(20001, &[ExposedAt::Root]);
+    broken.0.command = vec!["crash".to_owned(), "500".to_owned()];
+    fleet.apply(app("shop").service("web", broken, 1));
+    fleet.run_secs(60);
+    let launches: Vec<_> = fleet.nodes.iter().map(|node| node.runtimes.launches).collect();
+    assert_eq!(launches, [3, 3, 0]);
+}

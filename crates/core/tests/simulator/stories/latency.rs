@@ -103,9 +103,52 @@ fn a_service_stays_where_nobody_else_is_nearer_and_says_why() {
     shift(&mut fleet, "vienna/fl-1", 40);
     fleet.run_for(Duration::from_secs(200));
     let said = said_of_bounds(&fleet);
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert!(said[0].2.contains("; it stays: no place: fl-1: "), "{said:?}");
+    assert_eq!(said.len(), 2, "the cluster, and the root: {said:?}");
+    assert!(said[0].2.ends_with("; it stays: no place: vienna: has it now"), "{said:?}");
+    assert!(said[1].2.contains("here is no place: fl-1: "), "{said:?}");
     assert!(runs_on(&fleet, "web/0", "vienna/fl-2"));
+}
+
+/// `web` runs 5 ms from `db`, and goes where `db` has gone to.
+fn follows() -> Spec {
+    let mut web = web(10);
+    web.0.placement.violated.then = Consequence::Migrate;
+    web.0.placement.apart.push(Company { service: name("db"), on: Scope::Node, weight: None });
+    web
+}
+
+#[test]
+fn where_no_node_of_the_cluster_is_near_enough_the_root_finds_another_cluster() {
+    let mut fleet = fleet().cluster("vienna", along(&[0, 5])).cluster("linz", along(&[45]));
+    let db = db().on_node("fl-1").in_cluster("vienna");
+    fleet.apply(app("shop").service("db", db, 1).service("web", follows(), 1));
+    fleet.run_until_running(2);
+    assert!(runs_on(&fleet, "web/0", "vienna/fl-2"), "{:?}", fleet.lines());
+    shift(&mut fleet, "vienna/fl-1", 40);
+    for _ in 0..1_200 {
+        fleet.run_for(Duration::from_millis(100));
+        assert!(!fleet.processes("web").is_empty(), "the old one goes when the new one is ready");
+    }
+    assert_eq!(fleet.processes("web"), ["linz/fl-1"], "{:?}", said_of_bounds(&fleet));
+    let said = said_of_bounds(&fleet);
+    assert!(said.len() == 1 && said[0].2.contains("another cluster is asked for"), "{said:?}");
+}
+
+#[test]
+fn what_no_cluster_keeps_stays_and_moves_when_one_comes() {
+    let mut fleet = fleet().cluster("vienna", along(&[0, 5])).cluster("linz", along(&[90]));
+    let db = db().on_node("fl-1").in_cluster("vienna");
+    fleet.apply(app("shop").service("db", db, 1).service("web", follows(), 1));
+    fleet.run_until_running(2);
+    shift(&mut fleet, "vienna/fl-1", 40);
+    fleet.run_secs(200);
+    assert_eq!(fleet.processes("web"), ["vienna/fl-2"]);
+    let told = &fleet.orchestrators[0].disk.history;
+    let stays =
+        told.iter().filter(|change| change.to == "violated" && change.reason.contains("it stays: no place"));
+    assert_eq!(stays.count(), 1, "once, at the root: {:?}", said_of_bounds(&fleet));
+    shift(&mut fleet, "linz/fl-1", 45);
+    fleet.run_until("it is near again", |fleet| fleet.processes("web") == ["linz/fl-1"]);
 }
 
 #[test]
