@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -98,6 +98,19 @@ pub enum JoinError {
     Unreachable(#[from] ConnectError),
     #[error("`{address}` is not the orchestrator that made the token; nothing was sent to it")]
     WrongServer { address: String, source: VerifyError },
+    /// Nothing was sent. A clock that is wrong may be set right at any time.
+    #[error(
+        "here it is {today}, and `{address}` shows a certificate that is not of that time: set the clock of this \
+         machine (NTP); only if it is right, look at the orchestrator"
+    )]
+    Dates { address: String, today: time::Date, source: VerifyError },
+    /// The token is used up, and the orchestrator knows the machine.
+    #[error(
+        "here it is {today}, and the certificate that was just made for this machine is not of that time: set the \
+         clock of this machine (NTP), remove it above (`holm node remove`, `holm cluster remove`), and join with a new \
+         token"
+    )]
+    Ahead { today: time::Date, source: VerifyError },
     #[error("no TLS connection to the orchestrator")]
     Handshake(#[source] DialError),
     #[error("the orchestrator refused ({status}): {reason}")]
@@ -169,6 +182,10 @@ pub async fn join_by(
     let config = tls::pinned_client(pinned, clock).map_err(JoinError::Tls)?;
     let stream = secured(config.into(), address, proxies, JOIN_TIME).await.map_err(|e| match e {
         DialError::Connect(error) => JoinError::Unreachable(error),
+        DialError::Untrusted {
+            address,
+            source: source @ (VerifyError::Expired { .. } | VerifyError::NotYetValid { .. }),
+        } => JoinError::Dates { address, today: day(clock.now()), source },
         DialError::Untrusted { address, source } => JoinError::WrongServer { address, source },
         other => JoinError::Handshake(other),
     })?;
@@ -176,6 +193,11 @@ pub async fn join_by(
     let late = || JoinError::Late { address: address.to_owned(), limit: JOIN_TIME };
     let answer = timeout(JOIN_TIME, post(address, stream, &request)).await.map_err(|_| late())??;
     keys.install(token, answer, clock)
+}
+
+fn day(now: UnixTime) -> time::Date {
+    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    time::OffsetDateTime::from_unix_timestamp(seconds).map_or(time::Date::MAX, time::OffsetDateTime::date)
 }
 
 impl Keys {
@@ -214,7 +236,12 @@ impl Keys {
         if *credentials.identity() != answer.identity {
             return Err(JoinError::Answer("certificate and answer name different identities"));
         }
-        prove(&credentials, &token.orchestrator, clock)?;
+        prove(&credentials, &token.orchestrator, clock).map_err(|error| match error {
+            source @ (VerifyError::Expired { .. } | VerifyError::NotYetValid { .. }) => {
+                JoinError::Ahead { today: day(clock.now()), source }
+            }
+            other => other.into(),
+        })?;
         let authority = match (self.authority, answer.authority_chain) {
             (None, _) => None,
             (Some(_), None) => return Err(JoinError::Answer("it has no authority for the cluster")),

@@ -175,7 +175,7 @@ impl fmt::Debug for Applicant {
 /// Whether the same token may be taken later: nothing was sent, or the orchestrator said so.
 fn is_passing(error: &JoinError) -> bool {
     match error {
-        JoinError::Unreachable(_) => true,
+        JoinError::Unreachable(_) | JoinError::Dates { .. } => true,
         JoinError::Handshake(error) => matches!(error, DialError::Handshake { .. } | DialError::Late { .. }),
         JoinError::Refused { status, .. } => *status == 429 || *status >= 500,
         _ => false,

@@ -79,6 +79,31 @@ fn doctor(sea: &Sea, time: &str) -> String {
     found.lines().find(|line| line.contains("clock")).unwrap_or_default().to_owned()
 }
 
+/// It is told whose clock it is, and joins as soon as that is right.
+#[test]
+fn a_new_node_that_is_months_ahead_is_told_to_set_its_clock_needs_clock() {
+    let sea = sea().start();
+    let plan = plan(&sea, "+120d");
+    let token = sea.token("root", &["--role", "node"]);
+    let node = Daemon::start(&plan, Some(&token));
+    let log = |plan: &Plan| fs::read_to_string(&plan.log).unwrap_or_default();
+    let said = wait_for("it is told", || Some(log(&plan)).filter(|log| log.contains("Cannot join yet")));
+    assert!(said.contains("set the clock of this machine") && said.contains("here it is 20"), "{said}");
+    assert!(!said.contains("not the orchestrator that made the token"), "{said}");
+    drop(node);
+    // The orchestrator's own certificate lasts longer than that of a member.
+    let plan = self::plan(&sea, "+60d");
+    let other = sea.token("root", &["--role", "node"]);
+    let _node = Daemon::start(&plan, Some(&other));
+    let said =
+        wait_for("it is told", || Some(log(&plan)).filter(|log| log.contains("just made for this machine")));
+    assert!(said.contains("set the clock of this machine") && said.contains("holm node remove"), "{said}");
+    sea.holm(&["node", "remove", NAME]).done();
+    let plan = self::plan(&sea, "+0d");
+    let _node = Daemon::start(&plan, Some(&token));
+    wait_for("it joins with the same token", || log(&plan).contains("This node has joined").then_some(()));
+}
+
 #[test]
 fn a_node_that_is_weeks_ahead_renews_its_certificate_once_and_is_told_so_needs_clock() {
     let sea = sea().start();
