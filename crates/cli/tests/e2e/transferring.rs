@@ -1,8 +1,10 @@
 //! Nodes that go to another cluster, with real processes.
 
 use std::fs;
+use std::time::Duration;
 
-use crate::harness::{Node, Running, Sea, sea, wait_for};
+use crate::harness::delay::far;
+use crate::harness::{Node, Running, Sea, sea, wait_for, wait_within};
 
 const SHOP: &str = "holm: v1
 application: shop
@@ -97,22 +99,67 @@ fn a_node_that_cannot_go_stays_and_says_why() {
     assert!(audit.contains("node.move") && audit.contains("stays where it is"), "{audit}");
 }
 
-#[test]
-fn a_node_killed_on_its_way_ends_in_exactly_one_of_both() {
+/// One way: what a test does in between is not overtaken.
+const FAR: Duration = Duration::from_millis(300);
+
+/// `fl-1` of vienna, killed when it was a member of graz, too, with the credentials of the one or of the other in use.
+fn killed_between(new_in_use: bool) -> Sea {
     let mut sea = sea().cluster("vienna", &["fl-1"]).cluster("graz", &["gr-1"]).start();
-    let graz = sea.address("graz").to_owned();
+    let used = sea.data("fl-1").join("credentials.pem");
+    let other = sea.data("fl-1").join("other-membership/credentials.pem");
+    let old = fs::read(&used).unwrap();
+    let graz = far(sea.address("graz"), FAR).to_string();
     let words = ["node", "move", "fl-1", "--to", "graz", "--address", &*graz, "--deadline", "2s"];
     let asked = Running::start(sea.call_at("root", &words));
-    let other = sea.data("fl-1").join("other-membership/credentials.pem");
     wait_for("it has two memberships", || other.exists().then_some(()));
     sea.kill("fl-1");
     drop(asked);
+    // It was killed before the exchange, or after: here it is said which.
+    if (fs::read(&used).unwrap() != old) != new_in_use {
+        let between = used.with_extension("between");
+        fs::rename(&used, &between).unwrap();
+        fs::rename(&other, &used).unwrap();
+        fs::rename(&between, &other).unwrap();
+    }
+    sea
+}
+
+fn is_in_only(sea: &Sea, here: &str, there: &str) -> Option<()> {
+    let gone = state_at(sea, there, "fl-1").is_none();
+    (gone && state_at(sea, here, "fl-1").as_deref() == Some("online")).then_some(())
+}
+
+fn has_one_membership(sea: &Sea) -> Option<()> {
+    (!sea.data("fl-1").join("other-membership").exists()).then_some(())
+}
+
+#[test]
+fn a_node_killed_before_it_uses_the_new_membership_is_where_it_was() {
+    let mut sea = killed_between(false);
     sea.start("fl-1");
-    wait_for("the other one is left", || (!fs::exists(&other).unwrap()).then_some(()));
-    // As the clusters themselves say: the root hears it later.
-    wait_for("it is in exactly one of both", || {
-        let known = ["vienna", "graz"].map(|cluster| state_at(&sea, cluster, "fl-1"));
-        matches!(&known, [Some(one), None] | [None, Some(one)] if one == "online").then_some(())
-    });
-    wait_for("the root says the same", || only_one(&sea, "fl-1"));
+    wait_for("it is in vienna only", || is_in_only(&sea, "vienna", "graz"));
+    wait_for("nothing is left of the other", || has_one_membership(&sea));
+    wait_for("the root says the same", || only_one(&sea, "fl-1").filter(|at| at == "vienna"));
+}
+
+#[test]
+fn a_node_killed_after_that_is_where_it_goes() {
+    let mut sea = killed_between(true);
+    sea.start("fl-1");
+    wait_for("it is in graz only", || is_in_only(&sea, "graz", "vienna"));
+    wait_for("nothing is left of the other", || has_one_membership(&sea));
+    wait_for("the root says the same", || only_one(&sea, "fl-1").filter(|at| at == "graz"));
+}
+
+#[test]
+fn a_node_that_does_not_reach_its_new_cluster_goes_back_and_leaves_it_later() {
+    let mut sea = killed_between(true);
+    sea.kill("graz");
+    sea.start("fl-1");
+    let limit = Duration::from_secs(100);
+    wait_within(limit, "it gives up", || sea.log("fl-1").contains("does not take the node").then_some(()));
+    wait_within(limit, "it is back", || (state_at(&sea, "vienna", "fl-1")? == "online").then_some(()));
+    sea.start("graz");
+    wait_within(limit, "it is in vienna only", || is_in_only(&sea, "vienna", "graz"));
+    wait_within(limit, "nothing is left of the other", || has_one_membership(&sea));
 }

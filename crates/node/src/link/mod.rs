@@ -141,7 +141,7 @@ struct Caller {
 }
 
 /// Of two memberships, one whose orchestrator is not reached for so long gives way to the other.
-const UNHEARD: Duration = Duration::from_secs(60);
+const UNHEARD: Duration = Duration::from_secs(30);
 
 // === impl Link ===
 
