@@ -107,6 +107,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::POST, "/nodes/{id}/uncordon", Sea(Members)),
     (Method::POST, "/nodes/{id}/drain", Sea(Members)),
     (Method::POST, "/nodes/{id}/decommission", Sea(Members)),
+    (Method::POST, "/nodes/{id}/move", Sea(Members)),
     (Method::GET, "/clusters", Sea(Read)),
     (Method::GET, "/clusters/{id}", Sea(Read)),
     (Method::DELETE, "/clusters/{id}", Sea(Members)),

@@ -25,6 +25,7 @@ mod sockets;
 mod straight;
 mod system;
 mod tokens;
+mod transferring;
 mod usage;
 
 use axum::extract::DefaultBodyLimit;
@@ -72,6 +73,7 @@ const ANSWERS: &[Routes] = &[
     sessions::ROUTES,
     identities::ROUTES,
     tokens::ROUTES,
+    transferring::ROUTES,
     history::ROUTES,
     audit::ROUTES,
 ];

@@ -18,6 +18,7 @@ use holm_metrics::Family;
 use holm_model::id::{AssignmentId, Epoch, MemberId};
 use holm_model::name::Name;
 use holm_model::service::Application;
+use holm_model::transfer::{Emptied, Invitation};
 use holm_model::tunnel::Purpose;
 use holm_model::view::expose::ExposureView;
 use holm_model::view::{
@@ -27,6 +28,7 @@ use holm_orchestrator::handle::{CreateTokenError, Handle};
 use holm_orchestrator::identity::VerifyIdentityError;
 use holm_orchestrator::joining::JoinError;
 use holm_orchestrator::people::token::Claims;
+use holm_orchestrator::transfers::TransferError;
 use holm_orchestrator::tunnels::TunnelError;
 use holm_store::{AuditFilter, ChangeFilter, Proof, ReadError};
 use tokio::sync::broadcast;
@@ -359,6 +361,37 @@ impl Api {
     /// A tunnel to the node itself, granted by it.
     pub(crate) async fn node_tunnel(&self, node: MemberId, purpose: Purpose) -> Result<Tunnel, Fault> {
         self.shared.handle.open_node_tunnel(node, purpose).await.map_err(no_tunnel)
+    }
+
+    /// Empties the node at the end of this path, for another cluster.
+    pub(crate) async fn empty(
+        &self,
+        path: &[MemberId],
+        lose_volumes: bool,
+        actor: Actor,
+    ) -> Result<Emptied, Fault> {
+        self.shared.handle.empty(path, lose_volumes, actor).await.map_err(no_transfer)
+    }
+
+    /// Has the cluster invite a node of this name.
+    pub(crate) async fn invite(
+        &self,
+        cluster: MemberId,
+        node: Name,
+        who: String,
+    ) -> Result<Invitation, Fault> {
+        self.shared.handle.invite(cluster, node, who).await.map_err(no_transfer)
+    }
+}
+
+fn no_transfer(error: TransferError) -> Fault {
+    match error {
+        TransferError::Refused(refusal) => refusal.into(),
+        // In the words of the cluster.
+        TransferError::Tunnel(error @ TunnelError::Refused(_)) => Fault::new(Kind::Conflict, error),
+        TransferError::Tunnel(error) => no_tunnel(error),
+        TransferError::Answer(_) => Fault::new(Kind::Unreachable, error),
+        TransferError::Random(_) => Fault::new(Kind::Internal, error),
     }
 }
 

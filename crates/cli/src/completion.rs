@@ -88,6 +88,8 @@ const ARGUMENTS: &[(&str, &str, Names)] = &[
     ("node uncordon", "name", Names::Nodes),
     ("node drain", "name", Names::Nodes),
     ("node decommission", "name", Names::Nodes),
+    ("node move", "name", Names::Nodes),
+    ("node move", "to", Names::Clusters),
     ("capability add", "node", Names::Nodes),
     ("capability rm", "node", Names::Nodes),
     ("capability ls", "node", Names::Nodes),

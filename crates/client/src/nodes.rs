@@ -5,7 +5,9 @@ use holm_model::capability::Capability;
 use holm_model::units::Counted;
 use holm_model::usage::UsageHistory;
 use holm_model::view::amendment::{CapabilityView, LabelValue, LabelView, TaintView};
-use holm_model::view::drain::{DecommissionRequest, DecommissionView, DrainRequest, MigrateRequest};
+use holm_model::view::drain::{
+    DecommissionRequest, DecommissionView, DrainRequest, MigrateRequest, TransferRequest, TransferView,
+};
 
 use crate::Client;
 use crate::error::Error;
@@ -44,6 +46,12 @@ impl Client {
         request: &DecommissionRequest,
     ) -> Result<DecommissionView, Error> {
         let call = Call::new(Method::POST, path(&["nodes", node, "decommission"]));
+        self.http.json(json(call, request)).await
+    }
+
+    /// Gives a node to another cluster; asked again until it has gone.
+    pub async fn transfer(&self, node: &str, request: &TransferRequest) -> Result<TransferView, Error> {
+        let call = Call::new(Method::POST, path(&["nodes", node, "move"]));
         self.http.json(json(call, request)).await
     }
 

@@ -154,6 +154,14 @@ impl Held {
         self.phase = Phase::Down;
     }
 
+    /// From now on somebody else is the parent, who need not know what was obeyed here: the items stay until his whole
+    /// list has come.
+    pub fn resettle(&mut self, journal: &mut Journal) {
+        self.phase = Phase::Down;
+        self.obeyed.remove(journal, &OBEYED.to_owned());
+        self.derive();
+    }
+
     /// Takes a message of the parent; those that are not about the list change nothing.
     pub fn receive(&mut self, down: &Down, journal: &mut Journal) -> Received {
         let mut received = Received::default();

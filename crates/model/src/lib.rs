@@ -76,6 +76,7 @@ pub mod state;
 pub mod taint;
 pub mod template;
 pub mod time;
+pub mod transfer;
 pub mod tunnel;
 pub mod units;
 pub mod update;

@@ -42,7 +42,8 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 /// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH), 4 of [healing](READS_HEALING) and of
 /// [units](READS_PLACING), 5 of [latency](READS_LATENCY), of
 /// [wiping](READS_WIPING) and of [steps before a start](READS_BEFORE), 6 of [retries](READS_RETRIES) and of
-/// [volumes that follow](READS_MOVING), 7 of [reservations](READS_RESERVING).
+/// [volumes that follow](READS_MOVING), 7 of [reservations](READS_RESERVING) and of
+/// [nodes that change their orchestrator](READS_TRANSFERS).
 pub const READS: u32 = 7;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
@@ -65,7 +66,8 @@ pub const READS_BEFORE: u32 = 5;
 pub const READS_RETRIES: u32 = 6;
 /// From here on a node knows what to do with the volumes of what moves.
 pub const READS_MOVING: u32 = 6;
-
+/// From here on clusters invite nodes and let them go, and nodes go where they are told.
+pub const READS_TRANSFERS: u32 = 7;
 /// From here on a cluster keeps room for parts of groups; before, it would start them at once.
 pub const READS_RESERVING: u32 = 7;
 
@@ -98,7 +100,7 @@ pub enum Up {
     },
     /// A node that is decommissioned has wiped all but its keys and its store, which go when its certificate is void.
     Wiped(WipeReport),
-    /// The member leaves for good.
+    /// The member leaves for good: its certificates are void from now on.
     Leave,
     /// How long does an answer take? The link's own business: machines never see it.
     Ping {

@@ -10,6 +10,7 @@ use crate::id::{AssignmentId, MemberId};
 use crate::identity::Want;
 use crate::name::Name;
 use crate::time::Time;
+use crate::transfer::Secret;
 
 /// What a tunnel is wanted for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,20 @@ pub enum Purpose {
     /// The named volumes of `instance`, for `to`, its successor: upward from the successor's node, then down to the
     /// instance's. Granted: frames as the two nodes agree.
     Volumes { instance: AssignmentId, to: AssignmentId },
+    /// For a cluster itself, from its parent: a node of this name is to come. Granted: one frame, a
+    /// [`crate::transfer::Invitation`].
+    Invite {
+        node: Name,
+        /// For whom, as the parent knows it: for the audit log.
+        who: String,
+    },
+    /// For a cluster itself, from its parent: its node is to go, and is emptied. Granted: one frame, a
+    /// [`crate::transfer::Emptied`].
+    Empty { node: MemberId, lose_volumes: bool, who: String },
+    /// For a node, which is empty: it joins the orchestrator at `address` (`host:port`) with this join token. Granted:
+    /// it is a member there, leaves its orchestrator as soon as it was heard there, and comes back if it is not. No
+    /// bytes follow.
+    Transfer { address: String, token: Secret },
 }
 
 /// Which lines of a log are wanted.

@@ -54,6 +54,7 @@ mod link;
 mod local_api;
 mod locating;
 mod membership;
+mod memberships;
 mod metrics;
 mod note;
 mod observe;

@@ -149,7 +149,7 @@ impl Applicant {
         }
     }
 
-    fn proposal(&self) -> Proposal {
+    pub(crate) fn proposal(&self) -> Proposal {
         let details = message::Proposal {
             role: member::Role::Node,
             name: self.name.clone(),

@@ -39,13 +39,14 @@ use crate::link::{Link, Settings};
 use crate::local_api::{self, LocalApi};
 use crate::locating::Locating;
 use crate::membership::{Applicant, MembershipError};
+use crate::memberships::{Memberships, Other};
 use crate::note::Note;
 use crate::peers::Peers;
 use crate::place::Place;
 use crate::ports::Ports;
 use crate::runtimes::Runtimes;
 use crate::tmpfs::Tmpfs;
-use crate::tunnels::{Host, Machine};
+use crate::tunnels::{Host, Machine, Transfer};
 use crate::usage::Meter;
 use crate::workers::{Tools, Workers};
 use crate::{clock, drivers, note, observe, scrape, wipe};
@@ -147,6 +148,7 @@ where
     let name = name(&config, &facts)?;
     let applicant = applicant(&config, &name, &facts);
     let clock = Clock::open(&config.data_dir, config.clock.clone());
+    let memberships = Memberships::new(config.data_dir.clone(), config.orchestrator.clone());
     let credentials = tokio::select! {
         () = stop.cancelled() => return Ok(None),
         credentials = applicant.credentials(&clock) => credentials?,
@@ -156,6 +158,11 @@ where
         MachineConfig { name: name.clone(), version, boot_id: facts.boot_id.clone(), disk: config.disk };
     let mut machine = NodeMachine::load(&mut snapshot, machine)?;
     let note = open_note(&config.data_dir, &mut machine);
+    let other = memberships.other().map_err(MembershipError::from)?.map(Arc::new);
+    if other.is_some() {
+        // Which of both was obeyed is not known: whoever is called sends his whole list.
+        machine.step(clock::now(), NodeEvent::Resettled);
+    }
     let label = drivers::label(&config.data_dir);
     let label = label.map_err(|source| NodeError::DataDir { path: config.data_dir.clone(), source })?;
     let (tmpfs, sockets, events) = (Tmpfs::new(&label), Sockets::new(&label), events_seen);
@@ -164,6 +171,8 @@ where
         store,
         machine,
         note,
+        memberships,
+        other,
         runtimes,
         tmpfs,
         sockets,
@@ -196,6 +205,8 @@ struct Parts {
     store: Store,
     machine: NodeMachine,
     note: Option<Note>,
+    memberships: Memberships,
+    other: Option<Arc<Other>>,
     runtimes: Runtimes,
     tmpfs: Tmpfs,
     sockets: Sockets,
@@ -271,17 +282,25 @@ impl Parts {
     }
 
     fn link_settings(
-        &self,
+        &mut self,
         credentials: Credentials,
         clock: Clock,
         shared: &Shared,
         published: &Published,
     ) -> Settings {
+        let memberships = self.memberships.clone();
+        let orders = mpsc::unbounded_channel();
+        let applicant = applicant(&self.config, &self.name, &self.facts);
+        let transfer =
+            Transfer { applicant: applicant.clone(), clock: clock.clone(), link: orders.0.clone() };
         Settings {
-            orchestrator: self.config.orchestrator.clone(),
+            orchestrator: memberships.address(&credentials),
+            memberships,
+            other: self.other.take(),
+            orders,
             data_dir: self.config.data_dir.clone(),
             credentials,
-            applicant: applicant(&self.config, &self.name, &self.facts),
+            applicant,
             revocations: shared.revocations.clone(),
             clock,
             times: self.config.link.clone(),
@@ -295,6 +314,7 @@ impl Parts {
                 history: shared.history.clone(),
                 narrator: self.narrator.clone(),
                 machine: Machine::of(&self.config),
+                transfer,
                 agent: shared.inputs.clone(),
             }),
         }

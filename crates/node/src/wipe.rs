@@ -20,7 +20,7 @@ use crate::runtimes::Runtimes;
 use crate::tmpfs::Tmpfs;
 
 /// Needed until the certificate is void.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 10] = [
     "credentials.pem",
     "decommission.json",
     "holm.db",
@@ -28,6 +28,7 @@ const KEPT: [&str; 9] = [
     "label",
     "lock",
     "node.sock",
+    "orchestrators.json",
     "platform-time",
     "seal.key",
 ];

@@ -18,7 +18,9 @@ use holm_link::token::{JoinToken, Role as JoinRole};
 use holm_metrics::{Family, Process};
 use holm_model::access::{Grants, Role};
 use holm_model::id::{AssignmentId, MemberId};
+use holm_model::name::Name;
 use holm_model::time::Time;
+use holm_model::transfer::{Emptied, Invitation};
 use holm_model::tunnel::Purpose;
 use holm_model::view::expose::ExposureView;
 use holm_model::view::{EventView, StatusView, TokenCreated, TokenRequest, TokenRole};
@@ -38,6 +40,7 @@ use crate::metrics::{self, Disk, Surroundings};
 use crate::owner::{Input, Queued, Waiter};
 use crate::people::login::{Desk, random_id};
 use crate::people::token::Kind;
+use crate::transfers::TransferError;
 use crate::tunnels::{Router, TunnelError};
 use crate::uplink::Uplink;
 use crate::watch::{Watch, event_view};
@@ -234,6 +237,32 @@ impl Handle {
     /// See [`TunnelError`].
     pub async fn open_node_tunnel(&self, node: MemberId, purpose: Purpose) -> Result<Tunnel, TunnelError> {
         self.shared.router.to_node(node, purpose).await
+    }
+
+    /// Empties one of our clusters' nodes, or ours, so that it can go to another cluster.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub async fn empty(
+        &self,
+        path: &[MemberId],
+        lose_volumes: bool,
+        actor: Actor,
+    ) -> Result<Emptied, TransferError> {
+        self.shared.router.empty(path, lose_volumes, actor).await
+    }
+
+    /// Has the cluster invite a node of this name.
+    ///
+    /// # Errors
+    /// See [`TransferError`].
+    pub async fn invite(
+        &self,
+        cluster: MemberId,
+        node: Name,
+        who: String,
+    ) -> Result<Invitation, TransferError> {
+        self.shared.router.invite(cluster, node, who).await
     }
 
     /// Ports of this orchestrator that lead to services, and what became of them.

@@ -61,6 +61,7 @@ pub mod scheduler;
 pub mod serve;
 mod session;
 pub mod shell;
+pub mod transfers;
 pub mod tunnels;
 mod upkeep;
 mod uplink;

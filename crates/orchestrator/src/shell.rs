@@ -39,6 +39,7 @@ use crate::people::token::TokenSigner;
 use crate::renewals::Renewals;
 use crate::scheduler::{Consultants, TrustError};
 use crate::serve::{self, BindError, Doors, OnHttp};
+use crate::transfers::Transfers;
 use crate::tunnels::Router;
 use crate::upkeep;
 use crate::uplink::Uplink;
@@ -174,6 +175,7 @@ impl Shell {
             uplink.clone(),
             inputs.clone(),
             Arc::clone(&notary),
+            Transfers::new(inputs.clone(), Arc::clone(&signer)),
             rooms.clone(),
         );
         let balancer = Balancer::new(config.expose_address, inputs.clone(), router.clone(), rooms);

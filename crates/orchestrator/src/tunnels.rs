@@ -23,6 +23,7 @@ use crate::expose::rooms::{PASSING, Rooms};
 use crate::handle::Inputs;
 use crate::identity::Notary;
 use crate::links::Links;
+use crate::transfers::Transfers;
 use crate::uplink::Uplink;
 
 /// Opens tunnels and passes on those of others.
@@ -33,6 +34,7 @@ pub(crate) struct Router {
     uplink: Option<Arc<Uplink>>,
     inputs: Inputs,
     notary: Arc<Notary>,
+    transfers: Transfers,
     rooms: Rooms,
 }
 
@@ -75,9 +77,10 @@ impl Router {
         uplink: Option<Arc<Uplink>>,
         inputs: Inputs,
         notary: Arc<Notary>,
+        transfers: Transfers,
         rooms: Rooms,
     ) -> Self {
-        Self { links, uplink, inputs, notary, rooms }
+        Self { links, uplink, inputs, notary, transfers, rooms }
     }
 
     /// A tunnel to the instance, granted by its node.
@@ -94,6 +97,10 @@ impl Router {
     pub(crate) async fn to_node(&self, node: MemberId, purpose: Purpose) -> Result<Tunnel, TunnelError> {
         let path = self.inputs.query(move |machine| machine.way_to(node)).await.flatten();
         self.granted(&path.ok_or(TunnelError::NoNode(node))?, purpose).await
+    }
+
+    pub(crate) const fn transfers(&self) -> &Transfers {
+        &self.transfers
     }
 
     /// A tunnel to an instance at the end of this path, granted by its node.
@@ -121,6 +128,11 @@ impl Router {
     pub(crate) async fn serve_parent(&self, mut tunnel: Tunnel) {
         let mut room = None;
         let next = match read_header::<_, Request>(&mut tunnel).await {
+            Ok(Request { path, purpose: purpose @ (Purpose::Invite { .. } | Purpose::Empty { .. }) })
+                if path.is_empty() =>
+            {
+                return self.transfers.serve(purpose, tunnel).await;
+            }
             Ok(Request { path, purpose }) => match (path.first(), &purpose) {
                 (None, _) => Err(TunnelError::NoPath),
                 // As those of our own ports: logs and shells need room, too.

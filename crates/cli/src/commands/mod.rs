@@ -48,6 +48,7 @@ pub(crate) mod status;
 mod steady;
 pub(crate) mod token;
 pub(crate) mod top;
+pub(crate) mod transfer;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod when;

@@ -1,10 +1,10 @@
-//! `holm node ls|remove|revoke|cordon|uncordon|drain|decommission` and `holm cluster ls|remove|revoke|cordon|uncordon|drain`.
+//! `holm node ls|remove|revoke|cordon|uncordon|drain|decommission|move` and `holm cluster ls|remove|revoke|cordon|uncordon|drain`.
 
 use clap::{Args, Subcommand};
 use holm_model::view::RemovalView;
 
 use super::amend::{CapabilityAction, LabelAction, TaintAction};
-use super::{consent, decommission, get, moving};
+use super::{consent, decommission, get, moving, transfer};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::{Output, clean};
@@ -34,6 +34,8 @@ pub(crate) enum NodeAction {
     Drain(At<moving::Drain>),
     /// Take a node out of service: empty it, have it wipe itself, forget it
     Decommission(At<decommission::Decommission>),
+    /// Give a node to another cluster: empty it, have it join there, and leave the old one; asked at the root
+    Move(At<transfer::Transfer>),
     /// On the machine itself, as its owner: whether people may open a shell there
     Consent(consent::Consent),
     /// Say what a node can do, for services that require it
@@ -81,6 +83,7 @@ impl NodeAction {
             Self::Uncordon(at) => cordon("nodes", at, false).await,
             Self::Drain(at) => moving::drain("nodes", at).await,
             Self::Decommission(at) => decommission::run(at).await,
+            Self::Move(at) => transfer::run(at).await,
             Self::Remove(At { args, connect }) => {
                 let removal = connect.client()?.remove_node(&args.name).await?;
                 tell("node", &args, &removal)

@@ -94,6 +94,7 @@ mod schemas;
 mod steps;
 mod streams;
 mod surface;
+mod transferring;
 mod uninstalling;
 mod users;
 mod voids;

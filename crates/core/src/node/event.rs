@@ -23,6 +23,9 @@ pub enum NodeEvent {
     LinkUp,
     LinkDown,
     Received(Down),
+    /// From now on another orchestrator is called: what the old one had on its list goes on until the new one's list
+    /// is here.
+    Resettled,
     /// All that the runtimes still have of this node: once at the start, before which nothing is
     /// launched, and as the answer to [`NodeEffect::ListSurvivors`]. What [`NodeEvent::Runtime`] tells of an
     /// instance while [`NodeMachine::awaits_survivor`](super::NodeMachine::awaits_survivor) is to be fed after it.

@@ -171,6 +171,7 @@ impl NodeMachine {
             NodeEvent::LinkUp => self.link_up(now),
             NodeEvent::LinkDown => self.link_down(),
             NodeEvent::Received(down) => self.received(down, now),
+            NodeEvent::Resettled => self.held.resettle(&mut self.journal),
             NodeEvent::Survivors { found, silent } => self.survivors(found, silent, now),
             NodeEvent::SilentTold { asked, found, silent } => self.silent_told(&asked, found, silent, now),
             NodeEvent::Runtime { id, incarnation, event } => self.runtime(id, incarnation, event, now),

@@ -64,16 +64,30 @@ impl Orchestrator {
                 let (who, uses_left) = (actor.who.clone(), uses);
                 self.create_token(
                     id,
-                    Token { role, secret_hash, expires, uses_left, revoked: false, who, grants },
+                    Token {
+                        role,
+                        secret_hash,
+                        expires,
+                        uses_left,
+                        revoked: false,
+                        who,
+                        grants,
+                        invites: None,
+                    },
                 )
+            }
+            Command::Invite { id, secret_hash, name, expires } => {
+                self.invite(actor, id, secret_hash, name, expires)
             }
             Command::RevokeToken { id } => self.revoke_token(id),
             Command::People(command) => self.people_command(command),
             Command::Project(command) => self.project_command(command),
             Command::Content(command) => self.content_command(command),
-            Command::LoggedIn | Command::Backup | Command::Way { .. } | Command::Restart { .. } => {
-                Ok(Reply::Done)
-            }
+            Command::LoggedIn
+            | Command::Backup
+            | Command::Way { .. }
+            | Command::Restart { .. }
+            | Command::Transfer { .. } => Ok(Reply::Done),
             Command::Amend { amendment, .. } => match amendment.check() {
                 Ok(()) => Ok(Reply::Done),
                 Err(error) => Err(Refusal::Invalid(error.to_string())),
@@ -153,6 +167,7 @@ fn words(command: &Command) -> (&'static str, String) {
             (verb, format!("application {app}{service}{number}"))
         }
         Command::CreateToken { id, .. } => ("token.create", format!("token {id}")),
+        Command::Invite { id, name, .. } => ("node.invite", format!("node {name} with token {id}")),
         Command::RevokeToken { id } => ("token.revoke", format!("token {id}")),
         Command::People(command) => {
             let (verb, name) = command.words();
@@ -181,6 +196,7 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::Backup => ("backup", String::new()),
         Command::Restart { app, slot } => ("restart", format!("application {app}/{slot}")),
         Command::Way { way, subject } => (way.verb(), subject.clone()),
+        Command::Transfer { node, to } => ("node.move", format!("node {node} to cluster {to}")),
         Command::Amend { node, amendment } => amended(node, amendment),
         Command::LogOut { session } => ("log-out", format!("session {session}")),
         Command::Denied { .. } => ("", String::new()),

@@ -78,6 +78,13 @@ pub enum Command {
         /// What an API token allows.
         grants: Option<Grants>,
     },
+    /// A node of another orchestrator is to become a member here: a join token for it alone.
+    Invite {
+        id: String,
+        secret_hash: String,
+        name: Name,
+        expires: Time,
+    },
     RevokeToken {
         id: String,
     },
@@ -95,6 +102,11 @@ pub enum Command {
     Amend {
         node: String,
         amendment: Amendment,
+    },
+    /// A node is given to another cluster. For the audit log.
+    Transfer {
+        node: String,
+        to: Name,
     },
     /// One instance begins anew, as its node was told. For the audit log.
     Restart {

@@ -95,7 +95,7 @@ impl Orchestrator {
     }
 
     /// What is there belongs to the node, or has ended for good.
-    fn has_only_its_own(&self, id: MemberId) -> bool {
+    pub(super) fn has_only_its_own(&self, id: MemberId) -> bool {
         self.placements_on(id).into_iter().all(|placed| {
             let placement = self.placements.get(&placed);
             placement.is_none_or(|placement| {

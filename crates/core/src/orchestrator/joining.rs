@@ -22,7 +22,7 @@ impl Orchestrator {
         facts: Option<Box<NodeFacts>>,
     ) -> Result<Reply, Refusal> {
         let key = token.to_owned();
-        if let Some(why) = self.token_refuses(&key, secret_hash, role) {
+        if let Some(why) = self.token_refuses(&key, secret_hash, role, &name) {
             return Err(Refusal::Forbidden(why.to_owned()));
         }
         if let Some(known) = self.members.values().find(|member| member.name == name) {
@@ -34,7 +34,10 @@ impl Orchestrator {
         self.tokens.change(&mut self.journal, &key, |token| {
             token.uses_left = token.uses_left.map(|uses| uses.saturating_sub(1));
         });
+        let invited = self.tokens.get(&key).filter(|token| token.invites.is_some());
+        let expected = invited.map(|token| token.expires);
         let member = self.add_member(role, name.clone(), facts);
+        self.members.change(&mut self.journal, &member, |member| member.expected = expected);
         Ok(Reply::Joined { member, name })
     }
 
@@ -55,7 +58,13 @@ impl Orchestrator {
     }
 
     /// Why the token does not let anybody join; nothing in it helps to guess a secret.
-    fn token_refuses(&self, token: &String, secret_hash: &str, role: Role) -> Option<&'static str> {
+    fn token_refuses(
+        &self,
+        token: &String,
+        secret_hash: &str,
+        role: Role,
+        name: &Name,
+    ) -> Option<&'static str> {
         let Some(known) = self.tokens.get(token).filter(|t| same(&t.secret_hash, secret_hash)) else {
             return Some("this token is not known here; create one with `holm token create`");
         };
@@ -71,6 +80,8 @@ impl Orchestrator {
             Some("this token has expired; create a new one")
         } else if known.uses_left == Some(0) {
             Some("this token is used up; create a new one")
+        } else if known.invites.as_ref().is_some_and(|invited| invited != name) {
+            Some("this token is for another node")
         } else {
             None
         }

@@ -241,7 +241,7 @@ impl Orchestrator {
             }
             Up::Lease(request) => self.lease_asked(id, request),
             Up::Wiped(report) => self.wiped(id, &report),
-            Up::Leave => self.member_leaves(link, id),
+            Up::Leave => self.member_leaves(id),
             Up::Holding { .. } | Up::Hello(_) | Up::Renew { .. } | Up::Ping { .. } => {}
         }
         self.remember_from_time_to_time(id);
@@ -259,6 +259,7 @@ impl Orchestrator {
         if member.role != hello.role {
             return self.close(link, "its certificate belongs to another role");
         }
+        self.members.change(&mut self.journal, &id, |member| member.expected = None);
         let welcome = self.welcome(protocol, id, member.name);
         let behind = hello.obeyed.is_some_and(|obeyed| !covers(&welcome, &obeyed));
         let decided = behind && member.thawed == hello.obeyed;
@@ -323,11 +324,6 @@ impl Orchestrator {
             reigns: self.reigns.iter().map(|(epoch, reign)| (*epoch, reign.last_revision)).collect(),
             reads: READS,
         }
-    }
-
-    fn member_leaves(&mut self, link: LinkId, id: MemberId) {
-        self.forget_member(id);
-        self.close(link, "it left");
     }
 
     /// The member is no more: its placements are free to go elsewhere.

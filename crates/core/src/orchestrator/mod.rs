@@ -114,6 +114,7 @@ pub mod tally;
 #[cfg(test)]
 mod testing;
 mod timing;
+pub mod transferring;
 mod updating;
 mod upward;
 mod views;

@@ -78,6 +78,7 @@ mod tests {
             revoked,
             who: String::new(),
             grants: None,
+            invites: None,
         };
         let row = |id: &str, revoked| (id.to_owned(), serde_json::to_vec(&token(revoked)).unwrap());
         let snapshot = Snapshot::from([(Table::Token, vec![row("a", false), row("b", true)])]);

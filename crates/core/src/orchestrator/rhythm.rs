@@ -35,6 +35,7 @@ impl Orchestrator {
     pub(super) fn tick(&mut self) {
         self.ticked = self.now.boot;
         self.look_at_members();
+        self.forget_who_did_not_come();
         self.hear_what_was_said();
         self.answer_leases();
         self.ask_again();

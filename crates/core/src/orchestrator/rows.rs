@@ -56,6 +56,9 @@ pub struct Member {
     /// People take it out of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decommission: Option<Decommission>,
+    /// It came from another orchestrator and was not heard yet: at this time it is forgotten, since it stayed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Time>,
 }
 
 /// People take a node out of service: it is emptied, wipes itself, and is forgotten.
@@ -193,6 +196,9 @@ pub struct Token {
     /// What an API token allows.
     #[serde(default)]
     pub grants: Option<Grants>,
+    /// Only the node of this name joins by it, which comes from another orchestrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invites: Option<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +228,7 @@ impl Member {
             cordoned: false,
             draining: None,
             decommission: None,
+            expected: None,
         }
     }
 

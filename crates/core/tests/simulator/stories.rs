@@ -32,6 +32,7 @@ mod running;
 mod scaling;
 mod taking_back;
 mod telling;
+mod transferring;
 mod updating;
 mod voiding;
 mod watching;

@@ -52,6 +52,32 @@ pub struct MigrateRequest {
     pub lose_volume: bool,
 }
 
+/// Gives a node to another cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransferRequest {
+    /// The cluster.
+    #[schema(value_type = String)]
+    pub to: Name,
+    /// What has named volumes leaves the node, too, and leaves its data behind.
+    #[serde(default)]
+    pub lose_volumes: bool,
+    /// Where the node calls that cluster, `host:port`; without it, at the address that the cluster tells.
+    #[serde(default)]
+    #[schema(max_length = 300)]
+    pub address: Option<String>,
+}
+
+/// How far a node is on its way to another cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransferView {
+    /// `true`: it is a member of the other cluster, and leaves the old one as soon as it was heard there. `false`: it is
+    /// emptied; ask again.
+    pub moved: bool,
+    /// What is still there, and why.
+    pub stays: Vec<StaysView>,
+}
+
 /// Takes a node out of service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -27,6 +27,7 @@ use holm_model::service::{Connect, Placement, Port, Replicas, Restart, RestartPo
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::state::{InstanceState, MemberState, RunState};
 use holm_model::time::Time;
+use holm_model::transfer::Secret;
 use holm_model::tunnel::{
     Answer, CopyWay, ExecIn, ExecOut, LogFilter, LogLine, LogStream, Purpose, Request, Terminal, WindowSize,
 };
@@ -214,6 +215,18 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
                 key: "dedicated".to_owned(),
                 value: Some(String::new()),
             })),
+        ),
+        ("tunnel-request-invite", request(Purpose::Invite { node: name("fl-1"), who: "ada".to_owned() })),
+        (
+            "tunnel-request-empty",
+            request(Purpose::Empty { node: MemberId(uid(7)), lose_volumes: true, who: "ada".to_owned() }),
+        ),
+        (
+            "tunnel-request-transfer",
+            request(Purpose::Transfer {
+                address: "192.0.2.7:7700".to_owned(),
+                token: Secret("holm-join.x".to_owned()),
+            }),
         ),
         ("tunnel-request-shell", request(Purpose::Shell { terminal: terminal(), who: "ada".to_owned() })),
         (

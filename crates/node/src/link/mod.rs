@@ -5,13 +5,14 @@
 //!   Down ────────────→ LinkUp(line) ───────────────────────────────→ …
 //!     ▲  ◄─ back-off      │ vanished, silent, refused, told to reconnect
 //!     ├──────────── LinkDown ◄─┘
-//!     └─ joined anew ◄─ revoked, and there is a new token
+//!     └─ joined anew ◄─ revoked, and there is a new token; or the other membership, where there are two
 //! ```
 //!
 //! The session's messages go to the agent, which owns the machine; keep-alives, certificates and
 //! tunnels are the link's own business, so that a slow disk never looks like a lost node.
 
 mod ask;
+mod parting;
 mod session;
 mod upward;
 
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holm_core::node::Farewell;
+use holm_core::node::{Farewell, NodeEvent};
 use holm_link::backoff::Backoff;
 use holm_link::certificate::SeaRoot;
 use holm_link::clock::Clock;
@@ -31,8 +32,9 @@ use holm_link::proxy::Proxies;
 use holm_link::revocation::Revocations;
 use holm_model::time::Time;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::ask::{AskError, ask};
@@ -41,6 +43,7 @@ pub(crate) use self::session::Line;
 use crate::agent::Input;
 use crate::locating::Locating;
 use crate::membership::Applicant;
+use crate::memberships::{Memberships, Other};
 use crate::tunnels::Host;
 use crate::{clock, random};
 
@@ -75,6 +78,8 @@ pub(crate) enum Order {
     Refused(String),
     /// Close and open anew: answers are missing on it.
     Reconnect,
+    /// From the next session on, this membership is used.
+    Transfer { other: Box<Other>, done: oneshot::Sender<Result<(), String>> },
 }
 
 /// How a link is, for people.
@@ -96,6 +101,11 @@ pub struct LinkStatus {
 pub(crate) struct Settings {
     /// `host:port`
     pub(crate) orchestrator: String,
+    pub(crate) memberships: Memberships,
+    /// A membership beside the one that is used, which is left as soon as we are welcome.
+    pub(crate) other: Option<Arc<Other>>,
+    /// Of the link that is started.
+    pub(crate) orders: (mpsc::UnboundedSender<Order>, mpsc::UnboundedReceiver<Order>),
     /// Where renewed credentials are kept.
     pub(crate) data_dir: PathBuf,
     pub(crate) credentials: Credentials,
@@ -118,21 +128,26 @@ const FORGOTTEN: &str = "this node was forgotten while it wipes itself; it ends 
 /// The task.
 struct Caller {
     settings: Settings,
-    orders: mpsc::UnboundedReceiver<Order>,
     status: watch::Sender<LinkStatus>,
     lane: watch::Sender<Option<Arc<Lane>>>,
     /// Of the sea that the credentials are of.
     root: watch::Sender<SeaRoot>,
     /// Counts sessions.
     line: u64,
+    /// The membership that is in use on the disk already: from the next session on.
+    next: Option<Box<Other>>,
+    /// Since when the orchestrator has not been heard under this membership.
+    unheard: Option<Instant>,
 }
+
+/// Of two memberships, one whose orchestrator is not reached for so long gives way to the other.
+const UNHEARD: Duration = Duration::from_secs(30);
 
 // === impl Link ===
 
 impl Link {
     /// Dials until `stop`; then the session is closed and the task ends.
     pub(crate) fn start(settings: Settings, stop: CancellationToken) -> (Self, JoinHandle<()>) {
-        let (orders, inbox) = mpsc::unbounded_channel();
         let proxies = Proxies::of_process();
         let proxy = proxies.for_address(&settings.orchestrator).map(ToString::to_string);
         let (status, status_seen) = watch::channel(LinkStatus {
@@ -145,7 +160,9 @@ impl Link {
         });
         let (lane, lane_seen) = watch::channel(None);
         let (root, root_seen) = watch::channel(settings.credentials.root().clone());
-        let caller = Caller { settings, orders: inbox, status, lane, root, line: 0 };
+        let orders = settings.orders.0.clone();
+        let caller =
+            Caller { settings, status, lane, root, line: 0, next: None, unheard: Some(Instant::now()) };
         let task = tokio::spawn(caller.run(stop));
         (Self { orders, status: status_seen, lane: lane_seen, root: root_seen }, task)
     }
@@ -184,6 +201,7 @@ impl Caller {
     async fn run(mut self, stop: CancellationToken) {
         let mut backoff = self.settings.times.backoff.clone();
         loop {
+            self.change_over().await;
             let end = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -196,6 +214,10 @@ impl Caller {
             let wait = match end {
                 End::Stopped => return,
                 End::Renewed => continue,
+                End::Revoked | End::Broken(_) | End::Refused(_) if self.gives_way(&end) => {
+                    self.go_back(&end);
+                    backoff.failed(random())
+                }
                 End::Broken(reason) => self.down(&reason, backoff.failed(random())),
                 // It was probably forgotten: to know that surely takes one more call.
                 End::Refused(reason) if self.farewell() == Farewell::Wiped => {
@@ -217,6 +239,62 @@ impl Caller {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// What is in use on the disk is used.
+    async fn change_over(&mut self) {
+        let Some(next) = self.next.take() else { return };
+        let Other { credentials, address } = *next;
+        let credentials = std::mem::replace(&mut self.settings.credentials, credentials);
+        let address = std::mem::replace(&mut self.settings.orchestrator, address);
+        self.settings.other = Some(Arc::new(Other { credentials, address }));
+        self.unheard = Some(Instant::now());
+        self.certificate_changed();
+        let orchestrator = &self.settings.orchestrator;
+        self.status.send_modify(|status| status.orchestrator.clone_from(orchestrator));
+        tracing::info!(%orchestrator, identity = %self.settings.credentials.identity(), "This node changes its orchestrator.");
+        self.tell(Input::Machine(NodeEvent::Resettled)).await;
+    }
+
+    /// Whether the other membership, if there is one, is to be used.
+    fn gives_way(&self, end: &End) -> bool {
+        let late = self.unheard.is_some_and(|since| since.elapsed() >= UNHEARD);
+        self.next.is_none() && self.settings.other.is_some() && (late || matches!(end, End::Revoked))
+    }
+
+    fn go_back(&mut self, end: &End) {
+        let orchestrator = &self.settings.orchestrator;
+        let reason = match end {
+            End::Broken(reason) | End::Refused(reason) => reason,
+            _ => "it has forgotten this node",
+        };
+        tracing::warn!(%orchestrator, reason, "This orchestrator does not take the node; it goes to the one of its other membership.");
+        let memberships = &self.settings.memberships;
+        match memberships.exchange().and_then(|()| Ok(memberships.used()?)) {
+            Ok(used) => self.next = used.map(Box::new),
+            Err(error) => tracing::error!(error = chain(&error), "It stays with this one."),
+        }
+    }
+
+    /// The new membership is in use on the disk; until the session ends, the old one is here.
+    fn take_over(&mut self, other: Box<Other>) -> Result<(), String> {
+        let Settings { credentials, orchestrator, memberships, .. } = &self.settings;
+        if self.settings.other.is_some() || self.next.is_some() {
+            return Err("it has not left its orchestrator before this one yet; try again later".to_owned());
+        }
+        if self.farewell() != Farewell::Stays {
+            return Err("it is being decommissioned".to_owned());
+        }
+        if other.credentials.root().fingerprint() != credentials.root().fingerprint() {
+            return Err("the invitation is of another sea".to_owned());
+        }
+        let kept = memberships.keep((credentials, orchestrator), &other);
+        if let Err(error) = kept.and_then(|()| memberships.exchange()) {
+            memberships.drop_other();
+            return Err(chain(&error));
+        }
+        self.next = Some(other);
+        Ok(())
     }
 
     fn farewell(&self) -> Farewell {

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::parting::leave;
 use super::{Caller, Order, Settings, chain};
 use crate::agent::Input;
 use crate::tunnels::Host;
@@ -63,6 +64,8 @@ struct Talk {
     /// When the ways are measured next; far away while the orchestrator answers no pings.
     measure_at: Instant,
     measuring: JoinSet<()>,
+    /// Leaving the other membership.
+    parting: JoinSet<()>,
 }
 
 /// So many unreadable messages in a row are no accident.
@@ -73,7 +76,7 @@ const QUEUE: usize = 1024;
 /// Longer than any session.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// The TLS alert for a certificate that was revoked.
-const REVOKED: &str = "CertificateRevoked";
+pub(super) const REVOKED: &str = "CertificateRevoked";
 
 // === impl End ===
 
@@ -127,9 +130,20 @@ impl Caller {
         serving.spawn(accept(incoming, Arc::clone(&self.settings.host)));
         let number = line.number;
         self.tell(Input::LinkUp(line.clone())).await;
-        let (measure_at, measuring) = (Instant::now() + NEVER, JoinSet::new());
-        let mut talk =
-            Talk { line, receiver, silent, garbled: 0, renewal, peer, lane, serving, measure_at, measuring };
+        let (measure_at, measuring, parting) = (Instant::now() + NEVER, JoinSet::new(), JoinSet::new());
+        let mut talk = Talk {
+            line,
+            receiver,
+            silent,
+            garbled: 0,
+            renewal,
+            peer,
+            lane,
+            serving,
+            measure_at,
+            measuring,
+            parting,
+        };
         let end = self.talk(&mut talk, stop, backoff).await;
         self.lane.send_replace(None);
         talk.line.sender.close();
@@ -163,7 +177,7 @@ impl Caller {
                         return end;
                     }
                 }
-                Some(order) = self.orders.recv() => {
+                Some(order) = self.settings.orders.1.recv() => {
                     if let Some(end) = self.obey(talk, order) {
                         return end;
                     }
@@ -177,6 +191,11 @@ impl Caller {
                 () = sleep_until(talk.measure_at) => {
                     talk.measure_at = self.settings.locating.round(&talk.line, &mut talk.measuring);
                 }
+                Some(_) = talk.parting.join_next() => {
+                    tracing::info!("This node has left its other orchestrator.");
+                    self.settings.memberships.drop_other();
+                    self.settings.other = None;
+                }
                 () = sleep_until(talk.silent) => {
                     return End::Broken("the orchestrator is silent".to_owned());
                 }
@@ -184,7 +203,7 @@ impl Caller {
         }
     }
 
-    async fn received(&self, talk: &mut Talk, frame: &[u8], backoff: &mut Backoff) -> Option<End> {
+    async fn received(&mut self, talk: &mut Talk, frame: &[u8], backoff: &mut Backoff) -> Option<End> {
         let down: Down = match cbor::decode(frame, usize::MAX) {
             Ok(down) => down,
             Err(error) => {
@@ -221,6 +240,8 @@ impl Caller {
             }
             talk.renewal.welcomed();
             backoff.succeeded();
+            self.unheard = None;
+            self.part(talk);
             if self.set_status(true, "") {
                 tracing::info!(orchestrator = %self.settings.orchestrator, "Linked to the orchestrator.");
             }
@@ -229,9 +250,25 @@ impl Caller {
         None
     }
 
+    /// We are welcome here: the other membership ends.
+    fn part(&self, talk: &mut Talk) {
+        let Some(other) = self.settings.other.clone().filter(|_| talk.parting.is_empty()) else { return };
+        let Settings { applicant, revocations, clock, .. } = &self.settings;
+        talk.parting.spawn(leave(other, applicant.name.clone(), revocations.clone(), clock.clone()));
+    }
+
     fn obey(&mut self, talk: &mut Talk, order: Order) -> Option<End> {
         match order {
+            // It would be kept in place of the membership that comes next.
+            Order::Certificate(_) if self.next.is_some() => None,
             Order::Certificate(chain) => self.install(talk, chain),
+            Order::Transfer { other, done } => {
+                // Nobody waits any more: then it is not done.
+                if !done.is_closed() {
+                    let _ = done.send(self.take_over(other));
+                }
+                None
+            }
             Order::Refused(reason) => Some(End::Refused(reason)),
             // One from before this session is as good: it costs one more handshake.
             Order::Reconnect => Some(End::Broken("answers were lost here; asking anew".to_owned())),
@@ -287,7 +324,7 @@ impl Caller {
     }
 }
 
-fn limits() -> Limits {
+pub(super) fn limits() -> Limits {
     Limits { queue: QUEUE, ..Limits::default() }
 }
 

@@ -6,6 +6,7 @@
 //! | [`dial`] | connecting to an instance on this machine |
 //! | [`shell`], [`consent`] | a shell on the machine itself, and its owner's word on it |
 //! | [`transcript`] | what a shell has shown, kept on the machine |
+//! | [`transfer`] | joining another orchestrator |
 //! | [`frames`] | how it is cut into frames |
 //!
 //! Everything is read no faster than the other end takes it, and ends when the tunnel does.
@@ -17,6 +18,7 @@ pub(crate) mod frames;
 mod logs;
 mod shell;
 mod transcript;
+mod transfer;
 
 use std::io;
 
@@ -40,6 +42,7 @@ use crate::directory::{Directory, Entry};
 use crate::history::History;
 use crate::volumes::{self, Offer};
 pub(crate) use shell::Machine;
+pub(crate) use transfer::Transfer;
 
 /// Serves tunnels.
 #[derive(Debug)]
@@ -49,6 +52,7 @@ pub(crate) struct Host {
     pub(crate) history: History,
     pub(crate) narrator: Narrator,
     pub(crate) machine: Machine,
+    pub(crate) transfer: Transfer,
     /// Knows why what is assigned has not started.
     pub(crate) agent: mpsc::Sender<Input>,
 }
@@ -62,6 +66,10 @@ enum Refusal {
     NoNotary,
     #[error(transparent)]
     Shell(#[from] shell::ShellError),
+    #[error(transparent)]
+    Transfer(#[from] transfer::TransferError),
+    #[error("this is a node; it has no nodes of its own")]
+    NoCluster,
     #[error(transparent)]
     Amend(#[from] AmendError),
     #[error(transparent)]
@@ -92,6 +100,8 @@ enum Service {
     Usage(UsageHistory),
     /// It is done.
     Done,
+    /// The node goes as soon as that was heard.
+    Transfer,
 }
 
 /// A tunnel ended before its end; nobody is left to be told.
@@ -140,6 +150,10 @@ impl Host {
                 Ok(sink.get_mut().shutdown().await?)
             }
             Service::Volumes(offer) => Ok(volumes::give(tunnel, offer).await?),
+            Service::Transfer => {
+                self.transfer.go(tunnel).await;
+                Ok(())
+            }
             Service::Done => Ok(tunnel.shutdown().await?),
             Service::Connect(mut stream, _open) => {
                 copy_bidirectional_with_sizes(&mut tunnel, &mut stream, BUFFER, BUFFER).await?;
@@ -178,6 +192,11 @@ impl Host {
                 self.narrator.amend(amendment, &self.agent).await?;
                 Ok(Service::Done)
             }
+            Purpose::Transfer { address, token } => {
+                self.transfer.prepare(address, &token).await?;
+                Ok(Service::Transfer)
+            }
+            Purpose::Invite { .. } | Purpose::Empty { .. } => Err(Refusal::NoCluster),
             Purpose::Restart { instance } => {
                 self.restart(instance).await?;
                 Ok(Service::Done)

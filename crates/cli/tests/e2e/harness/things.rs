@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) state: String,
     pub(crate) runtimes: Vec<String>,
     pub(crate) frozen: bool,
+    #[serde(default)]
+    pub(crate) cluster: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
