@@ -34,6 +34,7 @@
 //! | [`member`] | what a node or a cluster says about itself |
 //! | [`fact`] | what somebody observed |
 //! | [`message`] | the messages of a link, one enum per direction |
+//! | [`pace`] | how often something may be asked |
 //! | [`newer`] | what a newer version sends and this one cannot read |
 //! | [`tunnel`] | the first frame of a tunnel: what the stream is for |
 //! | [`project`] | what orchestrators tell each other of projects |
@@ -64,6 +65,7 @@ pub mod member;
 pub mod message;
 pub mod name;
 pub mod newer;
+pub mod pace;
 pub mod placement;
 pub mod priority;
 pub mod project;

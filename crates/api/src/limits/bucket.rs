@@ -1,17 +1,16 @@
-//! Token buckets, one for each caller who asked of late. Pure.
+//! A [pace](Pace) for each caller who asked of late.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use holm_model::pace::Pace;
+
 /// How much each caller may still ask at once.
 #[derive(Debug)]
 pub(crate) struct Buckets<K> {
-    /// Until one more request is allowed.
-    step: Duration,
-    /// Until a bucket is full again.
-    depth: Duration,
+    pace: Pace,
     /// When each bucket will be full again. A full one is as good as none.
     full_at: HashMap<K, Instant>,
 }
@@ -24,13 +23,12 @@ const MOST: usize = 4_096;
 impl<K: Eq + Hash> Buckets<K> {
     /// So many requests per second on average; at once what `patience` would bring.
     pub(crate) fn new(rate: u32, patience: Duration) -> Self {
-        let step = Duration::from_secs(1) / rate.max(1);
-        Self { step, depth: patience.max(step), full_at: HashMap::new() }
+        Self { pace: Pace::per_second(rate, patience), full_at: HashMap::new() }
     }
 
     /// One request per `step` on average; at once as many as `burst`.
     pub(crate) fn every(step: Duration, burst: u32) -> Self {
-        Self { step, depth: step * burst.max(1), full_at: HashMap::new() }
+        Self { pace: Pace::every(step, burst), full_at: HashMap::new() }
     }
 
     /// One request.
@@ -62,11 +60,7 @@ impl<K: Eq + Hash> Buckets<K> {
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let full_at = self.full_at.get(caller).map_or(now, |at| (*at).max(now)) + self.step;
-        match full_at.checked_duration_since(now + self.depth).filter(|wait| !wait.is_zero()) {
-            Some(wait) => Err(wait),
-            None => Ok(full_at),
-        }
+        self.pace.ask(self.full_at.get(caller).copied(), now)
     }
 
     /// The fuller half goes when there is no other way: who asks most is remembered.
@@ -91,30 +85,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_burst_then_the_rate() {
+    fn each_caller_has_a_pace_of_his_own() {
         let (mut buckets, start) = (Buckets::<u8>::new(2, 5 * SECOND), Instant::now());
         let taken = (0..100).filter(|_| buckets.take(&1, start).is_ok()).count();
         assert_eq!(taken, 10);
         assert_eq!(buckets.take(&1, start), Err(SECOND / 2));
         assert_eq!(buckets.take(&2, start), Ok(()), "another is not concerned");
-        let later = start + 3 * SECOND;
-        assert_eq!((0..100).filter(|_| buckets.take(&1, later).is_ok()).count(), 6);
-        let much_later = start + 3600 * SECOND;
-        assert_eq!((0..100).filter(|_| buckets.take(&1, much_later).is_ok()).count(), 10);
-    }
-
-    #[test]
-    fn who_waits_as_told_is_served() {
-        let (mut buckets, mut now) = (Buckets::<u8>::new(3, SECOND), Instant::now());
-        for _ in 0..50 {
-            match buckets.take(&1, now) {
-                Ok(()) => {}
-                Err(wait) => {
-                    now += wait;
-                    assert_eq!(buckets.take(&1, now), Ok(()));
-                }
-            }
-        }
     }
 
     #[test]
@@ -126,11 +102,5 @@ mod tests {
         }
         assert!(buckets.full_at.len() <= MOST);
         assert!(buckets.take(&0, now).is_err(), "the busiest was forgotten");
-    }
-
-    #[test]
-    fn a_rate_of_nothing_lets_one_a_second_pass() {
-        let mut buckets = Buckets::<u8>::new(0, SECOND);
-        assert_eq!(buckets.take(&1, Instant::now()), Ok(()));
     }
 }

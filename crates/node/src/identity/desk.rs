@@ -10,7 +10,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use holm_link::certificate::SeaRoot;
@@ -21,16 +21,15 @@ use holm_link::workload::{Workload, token};
 use holm_model::duration::Span;
 use holm_model::id::AssignmentId;
 use holm_model::identity::{CERTIFICATE_LIFE, Proof, TOKEN_LIFE, Want};
+use holm_model::pace::Pace;
 use holm_model::time::Time;
 use http::{Method, StatusCode, header, request};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::Who;
-use super::bucket::Bucket;
 use crate::local_api::{Answer, json, problem, response};
 use crate::peers::reach::UpwardError;
 
@@ -54,7 +53,8 @@ pub(super) struct Desk {
     who: Who,
     trust: Trust,
     notary: Arc<dyn Notary>,
-    bucket: Mutex<Bucket>,
+    /// What [`Pace`] answered last.
+    rested: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +88,10 @@ struct VerifyRequest {
     audience: Option<String>,
 }
 
+/// Questions at once, and the time between two when they are used up.
+const BURST: u32 = 20;
+const PACE: Duration = Duration::from_millis(200);
+
 const PEM: &str = "application/pem-certificate-chain";
 const KNOWN: &str =
     "known are GET /v1/identity and /v1/bundle, POST /v1/token, /v1/certificate and /v1/verify";
@@ -103,7 +107,7 @@ type Outcome = Result<Answer, Refused>;
 
 impl Desk {
     pub(super) fn new(who: Who, trust: Trust, notary: Arc<dyn Notary>) -> Self {
-        Self { who, trust, notary, bucket: Mutex::new(Bucket::new(Instant::now())) }
+        Self { who, trust, notary, rested: Mutex::new(None) }
     }
 
     pub(super) async fn answer(&self, head: &request::Parts, body: &[u8]) -> Answer {
@@ -126,7 +130,9 @@ impl Desk {
 
     fn take(&self) -> Result<(), Duration> {
         // Nothing that holds the lock can panic half-way.
-        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now())
+        let mut rested = self.rested.lock().unwrap_or_else(PoisonError::into_inner);
+        *rested = Some(Pace::every(PACE, BURST).ask(*rested, Instant::now())?);
+        Ok(())
     }
 
     fn workload(&self) -> Result<Workload, Refused> {

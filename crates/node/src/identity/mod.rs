@@ -9,11 +9,9 @@
 //! | [`socket`] | where sockets lie, and who may open them |
 //! | [`serve`] | HTTP over them, within limits |
 //! | [`desk`] | what is asked there, and the answers |
-//! | [`bucket`] | how often may be asked; pure |
 //!
 //! Whose socket it is says who asks: nothing of a request does.
 
-mod bucket;
 mod desk;
 mod serve;
 mod socket;
