@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bollard::models::ContainerSummaryStateEnum;
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::models::{ContainerCreateBody, ContainerSummaryStateEnum};
+use bollard::query_parameters::{CreateContainerOptionsBuilder, ListContainersOptionsBuilder};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use holm_model::id::AssignmentId;
 use holm_model::name::Name;
@@ -250,6 +250,33 @@ async fn runtime_of(socket: &Path, id: AssignmentId) -> String {
     there.config.unwrap().labels.unwrap()["holm.node"].clone()
 }
 
+/// Its agent died between making the container and starting it.
+async fn what_was_made_and_never_started_is_told_so_and_starts(socket: PathBuf) {
+    let (runtime, _events) = driver(socket.clone());
+    let mut launch = sh("exec sleep 1000");
+    runtime.start(&launch).await.unwrap();
+    let client = Docker::connect_with_unix(&socket.display().to_string(), 30, API_DEFAULT_VERSION).unwrap();
+    let name = format!("holm-{}", launch.id);
+    let config = client.inspect_container(&name, None).await.unwrap().config.unwrap();
+    runtime.remove(launch.id).await.unwrap();
+    let options = CreateContainerOptionsBuilder::new().name(&name).build();
+    let body = ContainerCreateBody {
+        image: config.image,
+        cmd: config.cmd,
+        labels: config.labels,
+        ..Default::default()
+    };
+    client.create_container(Some(options), body).await.unwrap();
+    let survivors = runtime.survivors().await.unwrap();
+    let told: Vec<_> = survivors.iter().map(|one| (one.id, one.incarnation, &one.state)).collect();
+    assert_eq!(told, [(launch.id, launch.incarnation, &SurvivorState::Created)]);
+    launch.incarnation += 1;
+    runtime.start(&launch).await.unwrap();
+    assert_eq!(containers(&socket, launch.id).await.1, 1);
+    runtime.remove(launch.id).await.unwrap();
+    assert_eq!(containers(&socket, launch.id).await, (0, 0));
+}
+
 macro_rules! with_each_engine {
     ($($check:ident)*) => {
         checks! { docker_needs_engine, crate::common::docker(), $($check)* }
@@ -268,6 +295,7 @@ with_each_engine! {
     steps_are_containers_of_their_own_in_the_instances_log
     a_step_is_halted_as_the_instance_would_be
     a_step_of_an_agent_that_died_is_ended_and_no_instance
+    what_was_made_and_never_started_is_told_so_and_starts
 }
 
 /// Answers as an engine that has nothing, until it is aborted.
