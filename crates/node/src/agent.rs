@@ -247,7 +247,7 @@ impl Agent {
         } else if let Err(error) = self.store.commit(&batch).await {
             self.failed(&error)?;
         }
-        self.machine.journal_mut().committed();
+        self.machine.committed();
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use holm_model::member::{self, NodeFacts};
 use holm_model::message;
 use holm_model::name::Name;
 
+use crate::memberships::Memberships;
 use crate::random;
 
 /// This machine is no member and cannot become one as it was started.
@@ -100,6 +101,13 @@ impl Applicant {
             tracing::info!("This node is a member already; the token is not needed.");
             return Ok(None);
         }
+        if own.as_ref().is_some_and(|own| self.memberships().led_to(own)) {
+            tracing::warn!(
+                "This node was moved since it was configured: the token of its orchestrator before is left alone. Take it \
+                 out of the configuration, or say --rejoin."
+            );
+            return Ok(None);
+        }
         let own = own.unwrap_or_else(|| credentials.identity().clone()).to_string();
         Err(MembershipError::Elsewhere { own, other: token.orchestrator, name: self.name.clone() })
     }
@@ -110,6 +118,10 @@ impl Applicant {
             Some(token) if token.role != Role::Node => Err(MembershipError::Role),
             token => Ok(token),
         }
+    }
+
+    fn memberships(&self) -> Memberships {
+        Memberships::new(self.data_dir.clone(), self.orchestrator.clone())
     }
 
     /// None, too, when it cannot be read: then the orchestrator says whether it was used.

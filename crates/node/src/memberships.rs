@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use holm_link::credentials::{Credentials, LoadCredentialsError};
 use holm_link::identity::Identity;
@@ -71,6 +72,15 @@ impl Memberships {
         self.load(&self.dir.join(OTHER))
     }
 
+    /// As [`Memberships::other`]; one that cannot be read is of no use, and keeps nobody from working.
+    pub(crate) fn other_if_sound(&self) -> Option<Arc<Other>> {
+        let read = self.other();
+        let read = read.inspect_err(
+            |error| tracing::warn!(%error, "The other membership cannot be read; it is left alone."),
+        );
+        read.ok().flatten().map(Arc::new)
+    }
+
     /// The membership that is in use, as far as the disk goes.
     pub(crate) fn used(&self) -> Result<Option<Other>, LoadCredentialsError> {
         self.load(&self.dir)
@@ -99,13 +109,18 @@ impl Memberships {
         other.credentials.save(&dir).map_err(|error| self.unkept(&error))
     }
 
-    /// What was the other is in use, and the other way round; after a power cut, too, one of them is.
+    /// What was the other is in use, and the other way round; after a power cut, too, one of them is. Fails before
+    /// anything was exchanged, or not at all.
     pub(crate) fn exchange(&self) -> Result<(), MembershipsError> {
         let (used, other) = (self.dir.join(CREDENTIALS), self.dir.join(OTHER));
         renameat2(AT_FDCWD, &used, AT_FDCWD, &other.join(CREDENTIALS), RenameFlags::RENAME_EXCHANGE)
             .map_err(|errno| self.unkept(&io::Error::from(errno)))?;
-        let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
-        synced.and_then(|()| File::open(&other)?.sync_all()).map_err(|error| self.unkept(&error))
+        for dir in [&self.dir, &other] {
+            if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
+                tracing::warn!(%error, dir = %dir.display(), "That the membership has changed is not known to be on the disk.");
+            }
+        }
+        Ok(())
     }
 
     /// The other one is void, or was never used.
@@ -116,6 +131,11 @@ impl Memberships {
             }
             _ => {}
         }
+    }
+
+    /// Whether it is here that the node was led from the orchestrator of its configuration.
+    pub(crate) fn led_to(&self, orchestrator: &Identity) -> bool {
+        self.known().of.contains_key(&key(orchestrator))
     }
 
     /// None when it cannot be read, too: then the address is that of the start.

@@ -158,7 +158,7 @@ where
         MachineConfig { name: name.clone(), version, boot_id: facts.boot_id.clone(), disk: config.disk };
     let mut machine = NodeMachine::load(&mut snapshot, machine)?;
     let note = open_note(&config.data_dir, &mut machine);
-    let other = memberships.other().map_err(MembershipError::from)?.map(Arc::new);
+    let other = memberships.other_if_sound();
     if other.is_some() {
         // Which of both was obeyed is not known: whoever is called sends his whole list.
         machine.step(clock::now(), NodeEvent::Resettled);

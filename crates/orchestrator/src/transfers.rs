@@ -86,10 +86,17 @@ impl Transfers {
         member: MemberId,
         lose_volumes: bool,
     ) -> Result<Emptied, TransferError> {
-        let look = move |machine: &Orchestrator| (machine.may_let_go(member), machine.still_on(member));
-        let (may, stays) = self.inputs.query(look).await.ok_or(TunnelError::NoNode(member))?;
+        let look = move |machine: &Orchestrator| {
+            (
+                machine.may_let_go(member),
+                machine.still_on(member),
+                machine.drain_view(member).is_some_and(|drain| drain.lose_volumes),
+            )
+        };
+        let (may, stays, loses) = self.inputs.query(look).await.ok_or(TunnelError::NoNode(member))?;
         may?;
-        if let Some(stays) = stays {
+        // Asked once more, now ready to lose them: the drain is told.
+        if let Some(stays) = stays.filter(|_| !lose_volumes || loses) {
             return Ok(Emptied { stays });
         }
         self.inputs.command(actor, Command::Drain { member, lose_volumes }).await?;

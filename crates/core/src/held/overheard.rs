@@ -31,7 +31,12 @@ impl Held {
             Down::Catalog { revision, entries } if *revision >= self.revision => {
                 let listed: BTreeSet<&ItemKey> = entries.iter().map(|(key, _)| key).collect();
                 let removed = self.kept.keys().filter(|key| !listed.contains(key)).cloned().collect();
-                Overheard { removed, put: &[], reply: Some(Up::Want { keys: Vec::new() }) }
+                // Of what is here already it may have been said that it shall stop.
+                let changed =
+                    |key: &ItemKey, hash: &[u8]| self.get(key).is_some_and(|item| item.hash() != hash);
+                let keys =
+                    entries.iter().filter(|(key, hash)| changed(key, hash)).map(|(key, _)| key.clone());
+                Overheard { removed, put: &[], reply: Some(Up::Want { keys: keys.collect() }) }
             }
             Down::Change(change)
                 if (change.store, change.epoch) == (parent.store, parent.epoch)

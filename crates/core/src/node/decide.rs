@@ -66,12 +66,17 @@ pub(super) struct Situation<'a> {
     /// Why the disk takes no writes.
     pub(super) trouble: Option<&'a str>,
     pub(super) lease: Lease,
+    /// Another copy of the slot, which is not wished any more, has not ended yet.
+    pub(super) beside: bool,
     /// Its deadline, if that has passed.
     pub(super) late: Option<Duration>,
 }
 
 /// Why something is stopped that would have started while it is paused.
 const PAUSED: &str = "paused; it starts when it is resumed";
+
+/// Why the copy that another orchestrator wishes does not start yet: it has the same volumes and ports.
+const BESIDE: &str = "waits for the end of the copy before it";
 
 /// Why something exclusive does not start yet.
 const NO_LEASE: &str = "exclusive: waits for its lease, since another copy may still run";
@@ -185,8 +190,10 @@ fn launch(at: Situation<'_>, wanted: &Wanted) -> Move {
             // A launch has to be on the disk before it happens.
             let trouble = at.trouble.map(|trouble| format!("not started: {}", no_writes(trouble)));
             let waits = || (at.lease == Lease::Missing).then(|| NO_LEASE.to_owned());
+            let beside = || at.beside.then(|| BESIDE.to_owned());
             trouble
                 .or_else(|| at.given.lacking())
+                .or_else(beside)
                 .or_else(waits)
                 .map_or(Move::Launch, |reason| hold_back(record, reason))
         }

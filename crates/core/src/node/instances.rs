@@ -46,6 +46,7 @@ impl NodeMachine {
         self.renumber(id);
         self.meet_deadline(id, now);
         self.note_carried(id);
+        self.queue(id);
         for _ in 0..MOVES {
             match self.next_move(id, now) {
                 Move::Rest => return,
@@ -65,6 +66,7 @@ impl NodeMachine {
     fn next_move(&self, id: AssignmentId, now: Now) -> Move {
         let Some(record) = self.records.get(&id) else { return Move::Rest };
         let life = self.lives.get(&id);
+        let idle = life.is_none_or(|life| life.doing == Doing::Idle);
         decide(Situation {
             wanted: self.wanted.get(&id),
             record,
@@ -76,7 +78,31 @@ impl NodeMachine {
             trouble: self.trouble.as_deref(),
             lease: self.lease(id, now),
             late: self.deadlines.late(id),
+            beside: idle && self.copies_that_end(id).next().is_some(),
         })
+    }
+
+    /// Looked at in each step until nothing is in its way: a copy ends in many ways.
+    fn queue(&mut self, id: AssignmentId) {
+        let waits = self.wanted.contains_key(&id) && self.copies_that_end(id).next().is_some();
+        if waits {
+            self.queued.insert(id);
+        } else {
+            self.queued.remove(&id);
+        }
+    }
+
+    /// Others of the same slot that are not on the list, and execute still. After the node has gone to another
+    /// orchestrator, that wishes slots of the node under ids of its own.
+    fn copies_that_end(&self, id: AssignmentId) -> impl Iterator<Item = AssignmentId> {
+        let identity = self.records.get(&id).map(|record| &record.identity);
+        let executes = |other: &AssignmentId| {
+            self.lives.get(other).is_some_and(|life| !matches!(life.doing, Doing::Idle | Doing::Removing))
+        };
+        let same = self.records.iter().filter(move |(other, record)| {
+            **other != id && identity == Some(&record.identity) && !self.wanted.contains_key(other)
+        });
+        same.map(|(other, _)| *other).filter(executes)
     }
 
     /// What runs without a record is adopted when the list has it, and ended when a valid list does not.

@@ -73,6 +73,8 @@ pub struct NodeMachine {
     pub(super) trouble: Option<String>,
     pub(super) withdrawn: Withdrawn,
     pub(super) pressure: Pressure,
+    /// Instances that wait for the end of a copy before them.
+    pub(super) queued: BTreeSet<AssignmentId>,
     /// Instances to look at before the step ends.
     pub(super) touched: BTreeSet<AssignmentId>,
 }
@@ -150,6 +152,7 @@ impl NodeMachine {
             trouble: None,
             withdrawn: Withdrawn::default(),
             pressure: Pressure::default(),
+            queued: BTreeSet::new(),
             touched: BTreeSet::new(),
         };
         machine.derive();
@@ -206,6 +209,10 @@ impl NodeMachine {
                 self.reconcile(id, now);
                 self.report(id);
             }
+            for id in self.queued.clone() {
+                self.reconcile(id, now);
+                self.report(id);
+            }
         }
         self.ask_for_leases(now);
         self.wipe_when_empty();
@@ -229,6 +236,12 @@ impl NodeMachine {
 
     pub const fn journal_mut(&mut self) -> &mut Journal {
         &mut self.journal
+    }
+
+    /// What the journal held is on disk, or is kept for it.
+    pub fn committed(&mut self) {
+        self.journal.committed();
+        self.withdrawn.committed();
     }
 
     /// The commit failed: everything since the last one did not happen. What the runtimes and the

@@ -32,6 +32,11 @@ impl Withdrawn {
         self.ids.contains(&id)
     }
 
+    /// They did happen.
+    pub(super) fn committed(&mut self) {
+        self.forgotten.clear();
+    }
+
     /// The steps that forgot some did not happen.
     pub(super) fn undo(&mut self) {
         self.ids.append(&mut self.forgotten);

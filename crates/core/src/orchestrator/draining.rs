@@ -118,7 +118,8 @@ impl Orchestrator {
     }
 
     /// What is still there, and why, for people.
-    pub(super) fn drain_view(&self, id: MemberId) -> Option<DrainView> {
+    #[must_use]
+    pub fn drain_view(&self, id: MemberId) -> Option<DrainView> {
         let drain = self.members.get(&id)?.draining?;
         let stays = self.placements_on(id).into_iter().filter_map(|placed| {
             let placement = self.placements.get(&placed)?;

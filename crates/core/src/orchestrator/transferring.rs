@@ -118,6 +118,10 @@ impl Orchestrator {
                 "{name} cannot be told anything now: it is silent, or frozen; try again when it is online"
             )));
         }
+        if self.reads_of(id).is_some_and(|reads| reads < READS_TRANSFERS) {
+            let reason = format!("the program of {name} is too old to go; upgrade holm there");
+            return Err(Refusal::Conflict(reason));
+        }
         Ok(())
     }
 

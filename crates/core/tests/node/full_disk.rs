@@ -9,7 +9,7 @@ use holm_model::message::Up;
 use holm_model::service::{Restart, RestartPolicy};
 use holm_model::state::{InstanceState as I, RunState};
 
-use crate::support::{Disk, Node, Parent, assignment, change, id, spec, survivor};
+use crate::support::{Disk, Node, Parent, assignment, change, id, pack, spec, survivor};
 
 /// With two running instances; then its disk takes no writes. What it held until then is the last.
 fn full() -> (Node, Parent, Disk) {
@@ -193,4 +193,33 @@ fn whoever_is_behind_ends_nothing() {
     node.down(removed);
     assert_eq!(notes_and_halts(&node.take()), Vec::<String>::new());
     assert_eq!((node.state(1), node.state(2)), (I::Running, I::Running));
+}
+
+#[test]
+fn what_was_stopped_before_the_session_began_is_stopped() {
+    let (mut node, mut parent, _) = full();
+    node.step(NodeEvent::LinkDown);
+    let mut stopped = always(1);
+    stopped.part.run = RunState::Stop;
+    parent.put(pack(&stopped));
+    node.step(NodeEvent::LinkUp);
+    node.talk(&mut parent);
+    assert_eq!(notes_and_halts(&node.take()), ["halt 1"]);
+}
+
+/// It was adopted again, long after; a step that fails then ends nothing.
+#[test]
+fn what_was_forgotten_and_written_is_not_withdrawn_by_a_later_undo() {
+    let (mut node, mut parent, _) = full();
+    delete(&mut parent, &mut node, 1);
+    node.runtime(1, 1, RuntimeEvent::Exited(Outcome::exited(0)));
+    node.runtime(1, 1, RuntimeEvent::Removed);
+    node.step(NodeEvent::Disk { trouble: None });
+    node.step(NodeEvent::LinkDown);
+    node.step(NodeEvent::LinkUp);
+    node.talk(&mut parent);
+    change(&mut parent, &mut node, &always(1));
+    node.run(1, 1);
+    node.machine.undo().unwrap();
+    assert!(node.machine.spec(id(1)).is_some(), "it is wished");
 }

@@ -274,6 +274,26 @@ fn a_raised_restart_counter_restarts_and_revives() {
     assert!(!node.machine.instance(id(1)).unwrap().exhausted);
 }
 
+/// After the node has gone to another orchestrator: the same slot of the node under another id.
+#[test]
+fn a_copy_of_the_same_slot_waits_until_the_one_that_is_not_wished_has_ended() {
+    let (mut node, mut parent) = running(&assignment(1));
+    parent.items.clear();
+    parent.items.insert(ItemKey::Assignment(id(2)), pack(&assignment(2)));
+    parent.revision += 1;
+    let list = parent.change(None, vec![pack(&assignment(2))], vec![ItemKey::Assignment(id(1))]);
+    node.down(list);
+    node.talk(&mut parent);
+    assert!(matches!(&node.orders()[..], [NodeEffect::Halt { id: halted, .. }] if *halted == id(1)));
+    assert_eq!(node.reason(2), "waits for the end of the copy before it");
+    node.exit(1, 1, 0);
+    let orders = node.orders();
+    assert!(
+        matches!(&orders[..], [NodeEffect::Remove { id: gone, .. }, NodeEffect::Launch(launch)] if *gone == id(1) && launch.id == id(2)),
+        "{orders:#?}"
+    );
+}
+
 #[test]
 fn another_specification_replaces_the_running_one() {
     let (mut node, mut parent) = running(&assignment(1));

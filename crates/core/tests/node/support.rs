@@ -207,6 +207,7 @@ impl Node {
     pub(crate) fn step(&mut self, event: NodeEvent) {
         self.machine.step(self.now, event);
         let batch = self.disk.commit(self.machine.journal_mut());
+        self.machine.committed();
         self.batches.push(batch);
         self.effects.extend(self.machine.take_effects());
     }

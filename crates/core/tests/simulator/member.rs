@@ -147,7 +147,7 @@ impl World {
             effects = machine.take_effects();
         } else {
             site.disk.commit(batch);
-            machine.journal_mut().committed();
+            machine.committed();
         }
         if let Some(at) = machine.next_deadline() {
             let after = at.saturating_sub(now.boot) + Duration::from_millis(1);

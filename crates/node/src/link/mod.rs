@@ -245,9 +245,8 @@ impl Caller {
     async fn change_over(&mut self) {
         let Some(next) = self.next.take() else { return };
         let Other { credentials, address } = *next;
-        let credentials = std::mem::replace(&mut self.settings.credentials, credentials);
-        let address = std::mem::replace(&mut self.settings.orchestrator, address);
-        self.settings.other = Some(Arc::new(Other { credentials, address }));
+        (self.settings.credentials, self.settings.orchestrator) = (credentials, address);
+        self.settings.other = self.settings.memberships.other_if_sound();
         self.unheard = Some(Instant::now());
         self.certificate_changed();
         let orchestrator = &self.settings.orchestrator;
@@ -259,7 +258,8 @@ impl Caller {
     /// Whether the other membership, if there is one, is to be used.
     fn gives_way(&self, end: &End) -> bool {
         let late = self.unheard.is_some_and(|since| since.elapsed() >= UNHEARD);
-        self.next.is_none() && self.settings.other.is_some() && (late || matches!(end, End::Revoked))
+        let free = self.next.is_none() && self.farewell() == Farewell::Stays;
+        free && self.settings.other.is_some() && (late || matches!(end, End::Revoked))
     }
 
     fn go_back(&mut self, end: &End) {
@@ -271,7 +271,13 @@ impl Caller {
         tracing::warn!(%orchestrator, reason, "This orchestrator does not take the node; it goes to the one of its other membership.");
         let memberships = &self.settings.memberships;
         match memberships.exchange().and_then(|()| Ok(memberships.used()?)) {
-            Ok(used) => self.next = used.map(Box::new),
+            Ok(used) => {
+                self.next = used.map(Box::new);
+                if matches!(end, End::Revoked) {
+                    // Void: nobody goes back to it, and there is nothing to leave.
+                    memberships.drop_other();
+                }
+            }
             Err(error) => tracing::error!(error = chain(&error), "It stays with this one."),
         }
     }

@@ -191,7 +191,7 @@ impl Caller {
                 () = sleep_until(talk.measure_at) => {
                     talk.measure_at = self.settings.locating.round(&talk.line, &mut talk.measuring);
                 }
-                Some(_) = talk.parting.join_next() => {
+                Some(Ok(_)) = talk.parting.join_next() => {
                     tracing::info!("This node has left its other orchestrator.");
                     self.settings.memberships.drop_other();
                     self.settings.other = None;

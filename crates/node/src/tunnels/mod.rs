@@ -140,7 +140,13 @@ impl Host {
                 return Ok(tunnel.shutdown().await?);
             }
         };
-        write_header(&mut tunnel, &Answer::Granted).await?;
+        let granted = write_header(&mut tunnel, &Answer::Granted).await;
+        if matches!(service, Service::Transfer) {
+            // The new membership is in use on the disk, whether or not anybody still listens.
+            self.transfer.go(tunnel).await;
+            return Ok(());
+        }
+        granted?;
         match service {
             Service::Logs(lines) => logs::serve(tunnel, lines).await,
             Service::Exec(command) => exec::serve(tunnel, command).await,
@@ -150,11 +156,7 @@ impl Host {
                 Ok(sink.get_mut().shutdown().await?)
             }
             Service::Volumes(offer) => Ok(volumes::give(tunnel, offer).await?),
-            Service::Transfer => {
-                self.transfer.go(tunnel).await;
-                Ok(())
-            }
-            Service::Done => Ok(tunnel.shutdown().await?),
+            Service::Done | Service::Transfer => Ok(tunnel.shutdown().await?),
             Service::Connect(mut stream, _open) => {
                 copy_bidirectional_with_sizes(&mut tunnel, &mut stream, BUFFER, BUFFER).await?;
                 Ok(())

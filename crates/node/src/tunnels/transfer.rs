@@ -35,8 +35,9 @@ pub(crate) enum TransferError {
     Stays(String),
 }
 
-/// For joining as a whole: whoever asks waits.
-const LIMIT: Duration = Duration::from_secs(20);
+/// For joining as a whole. Whoever asks waits ten seconds for the first word: he must hear that the node stays before
+/// he takes it for lost, or it would go after it was said to have refused.
+const LIMIT: Duration = Duration::from_secs(6);
 /// Until whoever asked has heard the answer.
 const HEARD: Duration = Duration::from_secs(5);
 
