@@ -118,7 +118,8 @@ fn lasting(symbol: &str) -> String {
 
 /// Without the hash at the end, and what tells two crates of one name apart.
 fn plain(symbol: &str) -> String {
-    let symbol = symbol.split(".llvm.").next().unwrap_or(symbol);
+    // Copies that link-time optimization made have numbers: `name.llvm.7`, `name.1750`.
+    let symbol = symbol.split('.').next().unwrap_or(symbol);
     let hashed = symbol.rsplit_once("17h").filter(|(_, hash)| symbol.starts_with("_ZN") && hash.len() == 17);
     if let Some((name, _)) = hashed {
         return name.to_owned();
@@ -131,11 +132,12 @@ fn plain(symbol: &str) -> String {
     let back = without(&crates, "B", "B", 3);
     // At the end stands the crate for which a generic function was made: of equal ones, the linker takes any.
     let path = back.strip_suffix("B").unwrap_or(&back);
-    let end = path.rfind("EC").filter(|at| path[at + 2..].starts_with(|first: char| first.is_ascii_digit()));
-    match end {
-        Some(at) if !path[at + 2..].contains(|c: char| c.is_ascii_uppercase()) => path[..=at].to_owned(),
-        _ => path.to_owned(),
-    }
+    let named = |rest: &str| {
+        let name = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        rest[..rest.len() - name.len()].parse() == Ok(name.len())
+    };
+    let end = path.rsplit_once('C').filter(|(_, rest)| named(rest));
+    end.map_or(path, |(path, _)| path).to_owned()
 }
 
 /// With `tag` in place of each `mark` that is followed by a number of base 62, not longer than `most`, and `_`.
@@ -169,6 +171,7 @@ mod tests {
         assert_eq!(lasting(one), "_RINvNtC4core3ptr13drop_in_placeINtNtB6option6OptionbEE");
         assert_eq!(lasting(&one.replace("Cs1IyRRwSxgIH_9holm_node", "Cs0_3nix")), lasting(one));
         assert_eq!(lasting(&one.replace("Cs1IyRRwSxgIH_9holm_node", "B1c_")), lasting(one));
+        assert_eq!(lasting(&format!("{one}.1750")), lasting(one));
         assert_ne!(lasting(&one.replace("OptionbEE", "OptioncEE")), lasting(one));
         let long = format!("_RINvC4core{}", "x".repeat(100));
         let others = [format!("{long}y"), format!("{long}z")].map(|name| lasting(&name));
