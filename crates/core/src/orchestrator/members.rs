@@ -176,7 +176,7 @@ impl Orchestrator {
         self.links.open.insert(link, id);
         self.leases.forget_asked(id);
         if let Some(live) = self.live.get_mut(&id) {
-            live.heard = self.now.boot;
+            // Heard is who says something: one whose disk takes no writes opens links, and does not get to greet.
             live.from = from.map(|ip| ip.to_canonical());
         }
         let serial = serial.to_owned();
@@ -438,3 +438,7 @@ fn common_protocol((least, most): (u16, u16)) -> Result<u16, String> {
         "no common protocol version: {least}..{most} offered, {lowest}..{highest} spoken; upgrade the older side"
     ))
 }
+
+#[cfg(test)]
+#[path = "members_tests.rs"]
+mod tests;

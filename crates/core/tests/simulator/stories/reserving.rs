@@ -173,6 +173,8 @@ fn whatever_breaks_nothing_starts_before_all_have_room() {
         }
         fleet.weather = Weather::default();
         fleet.heal("vienna");
+        // Whoever has crashed comes back.
+        fleet.run_secs(30);
         fleet.run_until_running(2);
     }
     assert!(halves > 0);
