@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::fs::{DirBuilder, Permissions};
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -429,22 +429,8 @@ async fn supervise(
 /// Others may pass through, to reach what belongs to their instances; secrets are in files of their own.
 fn create_data_dir(path: &Path) -> Result<(), NodeError> {
     let failed = |source| NodeError::DataDir { path: path.to_owned(), source };
-    make_passable(path).map_err(failed)?;
+    holm_store::make_passable(path).map_err(failed)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o711)).map_err(failed)
-}
-
-/// Those above that we make as well, whatever our umask is; those that are there stay as they are.
-fn make_passable(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o711).create(path) {
-        Ok(()) => std::fs::set_permissions(path, Permissions::from_mode(0o711)),
-        Err(_) if path.is_dir() => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let above = path.parent().filter(|above| !above.as_os_str().is_empty()).ok_or(error)?;
-            make_passable(above)?;
-            make_passable(path)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 fn detector(config: &NodeConfig) -> Detector {
@@ -482,26 +468,4 @@ fn name(config: &NodeConfig, facts: &NodeFacts) -> Result<Name, NodeError> {
     }
     let host = facts.hostname.split('.').next().unwrap_or_default().to_ascii_lowercase().replace('_', "-");
     Name::new(&host).map_err(|_| NodeError::NoName(facts.hostname.clone()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use nix::sys::stat::{Mode, umask};
-
-    /// Each test has a process of its own, and a umask.
-    #[test]
-    fn users_of_instances_pass_whatever_the_umask_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("a/b/node");
-        let before = umask(Mode::from_bits_truncate(0o077));
-        super::create_data_dir(&data).unwrap();
-        umask(before);
-        for made in ["a", "a/b", "a/b/node"] {
-            let mode = dir.path().join(made).metadata().unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode, 0o711, "{made}");
-        }
-        super::create_data_dir(&data).unwrap();
-    }
 }

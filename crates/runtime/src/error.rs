@@ -57,6 +57,10 @@ pub enum RunError {
     #[error("the users {range} (`--process-users`) cannot be used: {reason}")]
     UserRange { range: String, reason: String },
 
+    /// Somebody has closed a directory above those of instances.
+    #[error("users of instances cannot pass through `{dir}`: `chmod o+x {dir}` lets them", dir = dir.display())]
+    Closed { dir: PathBuf },
+
     #[error("which user each project has is not known: `{path}`: {source}", path = path.display())]
     UserFile { path: PathBuf, source: io::Error },
 

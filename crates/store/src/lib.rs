@@ -44,6 +44,7 @@ mod writer;
 
 pub use chain::{Break, Proof};
 pub use error::{CommitError, CopyError, OpenError, ReadError};
+pub use file::make_passable;
 pub use history::{AuditFilter, ChangeFilter, MAX_PAGE, Numbered, Order};
 pub use lock::Holder;
 pub use open::Snapshot;

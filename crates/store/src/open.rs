@@ -4,15 +4,13 @@
 //! one is a loss, never a first start.
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use holm_model::record::Table;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::error::{Cause, OpenError};
-use crate::file::{private, remove, sync, sync_parent, with_suffix};
+use crate::file::{make_private, private, remove, sync, sync_parent, with_suffix};
 use crate::lock::Lock;
 use crate::schema::{self, Kind};
 use crate::seal::{Seal, is_secret};
@@ -33,10 +31,7 @@ pub(crate) async fn open(
 ) -> Result<(Store, Snapshot), OpenError> {
     let failed = |source| OpenError::Directory { dir: dir.to_owned(), source };
     // Files are touched without leaving the async thread: only here, before anything runs.
-    if !dir.try_exists().map_err(failed)? {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-        sync_parent(dir).map_err(failed)?;
-    }
+    make_private(dir).map_err(failed)?;
     let lock = Lock::acquire(dir)?;
     let path = dir.join(FILE);
     if !path.try_exists().map_err(failed)? {

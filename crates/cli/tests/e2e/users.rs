@@ -1,7 +1,8 @@
 //! Users of projects: what processes of two projects on one node can see of each other.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -113,6 +114,46 @@ fn processes_of_two_projects_on_one_node_see_nothing_of_each_other_needs_root() 
         inside(&sea, "red", "id -u; id -g; id -G; cat note").done().stdout,
         format!("{red}\n{red}\n{red}\nprivate\n")
     );
+}
+
+const NOTE: &str = "holm: v1
+application: notes
+services:
+  web: { runtime: process, command: [sh, -c, 'echo one > note; cat note; exec sleep 100000'] }
+";
+
+/// As on a fresh machine: below `/var/lib/holm`, which the root is the first to make.
+#[test]
+fn a_root_does_not_close_the_way_to_what_is_a_nodes_beside_it_needs_root() {
+    if !root() {
+        return;
+    }
+    let machine = tempfile::tempdir().unwrap();
+    fs::set_permissions(machine.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let all = machine.path().join("lib/holm");
+    let mut sea = sea()
+        .cluster("vienna", &["fl-1"])
+        .data_dir("root", &all.join("root"))
+        .data_dir("vienna", &all.join("cluster"))
+        .data_dir("fl-1", &all.join("node"))
+        .start();
+    run(sea.call_at("root", &["apply", "--wait=60s", "--stable=0s", "-"]), NOTE).done();
+    assert!(sea.holm(&["logs", "notes"]).done().stdout.contains("one"));
+    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
+    assert_eq!((mode(&all), mode(&all.join("root")), mode(&all.join("cluster"))), (0o711, 0o700, 0o700));
+
+    // Closed by somebody later: said, with what to do, and nothing new is placed there.
+    sea.holm(&["delete", "app", "notes", "--wait=60s"]).done();
+    fs::set_permissions(&all, fs::Permissions::from_mode(0o700)).unwrap();
+    sea.kill("fl-1");
+    sea.start("fl-1");
+    sea.all_connected();
+    run(sea.call_at("root", &["apply", "-"]), NOTE).done();
+    wait_for("the reason", || {
+        let said = sea.holm(&["describe", "service", "notes/web"]).done().stdout;
+        said.contains(&format!("chmod o+x {}", all.display())).then_some(())
+    });
+    fs::set_permissions(&all, fs::Permissions::from_mode(0o711)).unwrap();
 }
 
 #[test]

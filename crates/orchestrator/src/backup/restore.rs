@@ -63,7 +63,7 @@ pub async fn restore(file: &Path, dir: &Path, lock: &Lock) -> Result<Restored, R
         return Err(RestoreError::NotEmpty(dir.to_owned()));
     }
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(place(parent))?;
+    holm_store::make_passable(parent).map_err(place(parent))?;
     let mut unfinished = tempfile::Builder::new();
     unfinished.prefix(".restoring-").permissions(Permissions::from_mode(0o700));
     let unfinished = unfinished.tempdir_in(parent).map_err(place(parent))?;

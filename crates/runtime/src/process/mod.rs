@@ -393,7 +393,7 @@ impl Shared {
     fn usable(&self) -> Result<(), RunError> {
         let (supervisor, _) = &self.config.supervisor;
         supervisor.metadata().map(drop).map_err(RunError::file(Step::Start, supervisor))?;
-        user::usable(&self.users)
+        user::usable(&self.users, &self.config.root)
     }
 
     fn remove(&self, id: AssignmentId) -> Result<(), RunError> {

@@ -43,6 +43,10 @@ impl Default for UserRange {
 }
 
 impl UserRange {
+    pub(super) const fn first(&self) -> u32 {
+        self.first
+    }
+
     #[must_use]
     pub const fn contains(&self, user: u32) -> bool {
         self.first <= user && user <= self.last

@@ -1,6 +1,9 @@
 //! Under which user a program runs.
 
 use std::ffi::CString;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use holm_model::name::Name;
 use nix::unistd::{Gid, Uid, User, getgrouplist};
@@ -43,13 +46,26 @@ pub(super) fn identity(
 }
 
 /// # Errors
-/// When no program can be started without `user:`.
-pub(super) fn usable(users: &Users) -> Result<(), RunError> {
-    match &users.choice {
-        _ if !Uid::effective().is_root() => Ok(()),
-        ProcessUsers::One(user) => find(user).map(drop),
-        ProcessUsers::Each(range) => range::usable(*range),
-    }
+/// When no program can be started without `user:`, or could not reach its own directory below `root`.
+pub(super) fn usable(users: &Users, root: &Path) -> Result<(), RunError> {
+    let identity = match &users.choice {
+        _ if !Uid::effective().is_root() => return Ok(()),
+        ProcessUsers::One(user) => find(user)?,
+        ProcessUsers::Each(range) => {
+            range::usable(*range)?;
+            Identity::alone(range.first())
+        }
+    };
+    closed(root, &identity).map_or(Ok(()), |dir| Err(RunError::Closed { dir }))
+}
+
+/// The highest directory above `root` that `user` cannot pass through, by its mode alone.
+fn closed(root: &Path, user: &Identity) -> Option<PathBuf> {
+    // The directory of all instances is made with the first of them.
+    let data_dir = fs::canonicalize(root.parent()?).ok()?;
+    let above: Vec<_> = data_dir.ancestors().collect();
+    let closed = |dir: &&&Path| fs::metadata(dir).is_ok_and(|found| !user.passes(&found));
+    above.iter().rev().find(closed).map(|dir| dir.to_path_buf())
 }
 
 fn named(user: &str, users: &Users) -> Result<Identity, RunError> {
@@ -96,11 +112,57 @@ impl Identity {
     const fn alone(user: u32) -> Self {
         Self { uid: user, gid: user, groups: Vec::new() }
     }
+
+    fn passes(&self, dir: &Metadata) -> bool {
+        let bit = if self.uid == dir.uid() {
+            0o100
+        } else if self.gid == dir.gid() || self.groups.contains(&dir.gid()) {
+            0o010
+        } else {
+            0o001
+        };
+        self.uid == 0 || dir.mode() & bit != 0
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_closed_directory_above_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("a/node");
+        fs::create_dir_all(&data).unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let (above, root) = (dir.path().join("a"), data.join("instances"));
+        let stranger = Identity::alone(2_010_000_000);
+        let ours = above.metadata().unwrap();
+        let member = Identity { groups: vec![ours.gid()], ..stranger };
+        let owner = Identity { uid: ours.uid(), ..stranger.clone() };
+        mode(dir.path(), 0o711);
+        mode(&above, 0o711);
+        assert_eq!(closed(&root, &stranger), None);
+        mode(&above, 0o710);
+        assert_eq!(closed(&root, &stranger), Some(above.canonicalize().unwrap()));
+        assert_eq!(closed(&root, &member), None);
+        mode(&above, 0o701);
+        assert_eq!(
+            closed(&root, &member),
+            Some(above.canonicalize().unwrap()),
+            "the group counts before others"
+        );
+        assert_eq!(closed(&root, &stranger), None);
+        mode(dir.path(), 0o700);
+        assert_eq!(
+            closed(&root, &stranger),
+            Some(dir.path().canonicalize().unwrap()),
+            "the highest is named"
+        );
+        assert_eq!(closed(&root, &owner), None);
+    }
 
     #[test]
     fn names_and_numbers() {
