@@ -89,6 +89,8 @@ class Sea:
     def __init__(self, binary=HOLM):
         self.binary = binary
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="holm-bench-"))
+        # Instances run as users of their own.
+        self.dir.chmod(0o711)
         self.daemons = {}
         self.ports = {}
 

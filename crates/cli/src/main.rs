@@ -13,6 +13,7 @@
 //! | [`demo`] | a whole sea on one machine |
 //! | [`programs`] | what the demo runs: a sensor collector and the building's page |
 //! | [`failure`], [`logging`], [`run`] | errors for people; the log; the async runtime |
+//! | [`memory`] | freed memory and unused pages: kept, given back |
 //! | [`doctor`] | why a member has no link, or runs nothing |
 //! | [`uninstall`], [`holder`] | taking a node off its machine; which process has a directory |
 //! | [`secret`], [`prompt`] | secrets that people give; questions on the terminal |
@@ -39,6 +40,7 @@ mod holder;
 #[cfg(feature = "full")]
 mod leading;
 mod logging;
+mod memory;
 mod output;
 #[cfg(feature = "full")]
 mod programs;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == "__supervise") {
         holm_runtime::process::supervise::main(words)
     }
+    memory::keep_freed();
     // Fails only when it was installed before, which nothing does.
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[cfg(feature = "full")]

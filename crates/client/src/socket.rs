@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ::http::{HeaderValue, header};
+use bytes::BytesMut;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 use holm_model::tunnel::{CopyWay, ExecIn, ExecOut, Terminal, WindowSize};
@@ -234,11 +235,12 @@ async fn pump(socket: Socket, stream: DuplexStream) {
     let (mut sink, mut messages) = socket.split();
     let (mut reader, mut writer) = tokio::io::split(stream);
     let up = async {
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = BytesMut::new();
         loop {
+            buffer.reserve(BUFFER);
             // The empty message at the end says that nothing more comes.
-            let n = reader.read(&mut buffer).await.unwrap_or(0);
-            let sent = sink.send(Message::binary(buffer[..n].to_vec())).await;
+            let n = reader.read_buf(&mut buffer).await.unwrap_or(0);
+            let sent = sink.send(Message::Binary(buffer.split().freeze())).await;
             if sent.is_err() || n == 0 {
                 return sent.map(|()| sink);
             }

@@ -11,7 +11,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::Uri;
 use axum::response::Response;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 use holm_core::orchestrator::command::Way;
@@ -346,12 +346,12 @@ async fn bytes_down<T: Stream>(
     mut reader: ReadHalf<T>,
     sink: &mut SplitSink<WebSocket, Message>,
 ) -> Result<(), Broken> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = BytesMut::new();
     loop {
-        let n = reader.read(&mut buffer).await.map_err(|_| Broken)?;
+        buffer.reserve(BUFFER);
+        let n = reader.read_buf(&mut buffer).await.map_err(|_| Broken)?;
         // The empty message at the end says that nothing more comes.
-        let message = Message::Binary(Bytes::copy_from_slice(&buffer[..n]));
-        sink.send(message).await.map_err(|_| Broken)?;
+        sink.send(Message::Binary(buffer.split().freeze())).await.map_err(|_| Broken)?;
         if n == 0 {
             return Ok(());
         }

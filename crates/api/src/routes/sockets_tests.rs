@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::get;
+use bytes::Bytes;
 use holm_client::Client;
 use holm_model::tunnel::{ExecIn, ExecOut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};

@@ -8,10 +8,8 @@
 //! | [`setup_link`] | how the first administrator comes in |
 //! | [`node`] | running the agent of a node |
 //! | [`notify`] | what a service manager is told |
-//! | [`memory`] | giving back what only the start needed |
 
 pub(crate) mod file;
-mod memory;
 pub(crate) mod node;
 mod notify;
 #[cfg_attr(not(feature = "full"), expect(dead_code, reason = "one file configures every role"))]

@@ -10,7 +10,7 @@ use holm_model::resources::Resources;
 use holm_node::{Ended, Limit, NodeConfig, NodeError, ProcessUsers};
 
 use super::options::{Label, NodeOptions};
-use super::{Setup, data_dir, memory, notify, stopped_by_signal};
+use super::{Setup, data_dir, notify, stopped_by_signal};
 use crate::failure::Failure;
 use crate::{run, secret};
 
@@ -101,7 +101,7 @@ fn at_least(shortest: Duration, interval: Duration) -> Result<Duration, Failure>
 /// Until a signal says stop. Ends nothing that runs here.
 async fn serve(config: NodeConfig) -> Result<(), Failure> {
     let stop = stopped_by_signal()?;
-    memory::keep_small();
+    crate::memory::keep_small();
     let data_dir = config.data_dir.clone();
     match holm_node::run(config, stop).await {
         Ok(Ended::Stopped) => Ok(()),

@@ -20,7 +20,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::options::{
     ClusterOptions, ExposePorts, LimitOptions, MOST_GENERATIONS, OwnScheduler, RootOptions, UsualStrategy,
 };
-use super::{SOCKET, Setup, data_dir, memory, notify, setup_link, stopped_by_signal};
+use super::{SOCKET, Setup, data_dir, notify, setup_link, stopped_by_signal};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::{run, secret};
@@ -235,7 +235,7 @@ fn allow_descriptors() {
 async fn serve(config: Config, limits: Limits) -> Result<(), Failure> {
     allow_descriptors();
     let stop = stopped_by_signal()?;
-    memory::keep_small();
+    crate::memory::keep_small();
     let hosts = config.names.iter().filter_map(|name| match name {
         ServerName::Dns(host) => Some(host.clone()),
         ServerName::Ip(_) => None,
