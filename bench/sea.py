@@ -100,10 +100,11 @@ class Sea:
     def __exit__(self, kind, *_):
         for daemon in reversed(self.daemons.values()):
             daemon.stop()
+        # An agent that ends leaves its instances alone.
+        end_processes(str(self.dir))
         if kind is None:
             shutil.rmtree(self.dir, ignore_errors=True)
         else:
-            end_processes(str(self.dir))
             print(f"the logs are in {self.dir}")
 
     def root(self):

@@ -83,6 +83,10 @@ pub struct InstanceStatus {
     /// Of one that moves and has not started: a first copy of its named volumes is whole, of so many bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied: Option<u64>,
+    /// Of one that moves: all of its named volumes are here, since the old copy has ended, and it waits for the word to
+    /// start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fetched: bool,
 }
 
 /// A cluster's verdict on a share.

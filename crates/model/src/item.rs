@@ -155,11 +155,12 @@ pub struct Assignment {
 /// [`READS_MOVING`](crate::message::READS_MOVING).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Carry {
-    /// To the new copy: before its first start it fetches them from this one, until that one has ended.
+    /// To the new copy: it fetches them from this one, until that one has ended, and starts when this is taken off.
+    /// What it has fetched until then goes with it.
     From(AssignmentId),
     /// To the old copy, which is to stop: the new one fetches what differs.
     Gives,
-    /// To the old copy: the new one is ready. With this one its volumes go.
+    /// To the old copy: the new one has all of them. With this one its volumes go.
     Given,
 }
 

@@ -42,9 +42,9 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 /// [musts](READS_MUSTS), 3 of projects and of [health](READS_HEALTH), 4 of [healing](READS_HEALING) and of
 /// [units](READS_PLACING), 5 of [latency](READS_LATENCY), of
 /// [wiping](READS_WIPING) and of [steps before a start](READS_BEFORE), 6 of [retries](READS_RETRIES) and of
-/// [volumes that follow](READS_MOVING), 7 of [reservations](READS_RESERVING) and of
-/// [nodes that change their orchestrator](READS_TRANSFERS).
-pub const READS: u32 = 7;
+/// volumes that follow as they did once, 7 of [reservations](READS_RESERVING) and of
+/// [nodes that change their orchestrator](READS_TRANSFERS), 8 of [volumes that follow](READS_MOVING).
+pub const READS: u32 = 8;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
 pub const READS_MUSTS: u32 = 2;
@@ -64,8 +64,9 @@ pub const READS_WIPING: u32 = 5;
 pub const READS_BEFORE: u32 = 5;
 /// From here on members count the `retries` of a job; before, they pass over them.
 pub const READS_RETRIES: u32 = 6;
-/// From here on a node knows what to do with the volumes of what moves.
-pub const READS_MOVING: u32 = 6;
+/// From here on a node knows what to do with the volumes of what moves; one that reads 6 or 7 would start with them
+/// without waiting for the word.
+pub const READS_MOVING: u32 = 8;
 /// From here on clusters invite nodes and let them go, and nodes go where they are told.
 pub const READS_TRANSFERS: u32 = 7;
 /// From here on a cluster keeps room for parts of groups; before, it would start them at once.

@@ -314,8 +314,8 @@ impl Agent {
             NodeEffect::Pause { id, incarnation } => self.workers.order(id, Order::Pause { incarnation }),
             NodeEffect::Resume { id, incarnation } => self.workers.order(id, Order::Resume { incarnation }),
             NodeEffect::Remove { id, incarnation } => self.workers.order(id, Order::Remove { incarnation }),
-            NodeEffect::Discard { id, wish, runtime, volumes } => {
-                self.workers.order(id, Order::Discard { wish, runtime, volumes });
+            NodeEffect::Discard { id, incarnation, what } => {
+                self.workers.order(id, Order::Discard { incarnation, what });
             }
             // Whatever changes addresses changes the list.
             NodeEffect::Endpoints { .. } => {}

@@ -250,6 +250,7 @@ mod tests {
             begun: None,
             fetched: false,
             discards: Vec::new(),
+            unused: false,
         };
         let (store, _) = Store::open(dir.path(), Kind::Node).await.unwrap();
         let value = Some(serde_json::to_vec(&record).unwrap());

@@ -33,8 +33,6 @@ pub struct Config {
     pub strategy: Strategy,
     /// Where its nodes are that name no place of their own.
     pub location: Option<Point>,
-    /// Whether named volumes follow what moves. Not to be trusted yet: see docs/roadmap.md.
-    pub volumes_follow: bool,
     /// Where other members of the sea may dial it; `None`: the address where it listens, if it is one.
     pub advertise: Option<SocketAddr>,
     /// Ports that services may be exposed at, and the address where they are opened.
@@ -121,7 +119,6 @@ impl Config {
             deadlines: Deadlines::default(),
             strategy: Strategy::default(),
             location: None,
-            volumes_follow: false,
             advertise: None,
             expose: None,
             expose_address: crate::expose::ADDRESS,

@@ -164,7 +164,6 @@ async fn reign(
         location: config.location,
         advertise: config.advertise(),
         generations: config.limits.generations,
-        volumes_follow: config.volumes_follow,
         expose: config.expose,
         schedulers: Schedulers {
             names: config.schedulers.endpoints.keys().cloned().collect(),

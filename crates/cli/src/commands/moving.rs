@@ -79,9 +79,12 @@ pub(crate) async fn migrate(At { args, connect }: At<Migrate>) -> Result<(), Fai
     if args.no_wait {
         return args.output.print_done("migrating", &slot, || format!("{slot} moves"));
     }
-    let mut live = Live::new();
+    let (mut live, mut failed) = (Live::new(), String::new());
     loop {
         for event in pulse.beat().await? {
+            if is_of(&event, &found) && event.to == "FAILED" && !event.reason.is_empty() {
+                failed = format!(" ({})", event.reason);
+            }
             if is_of(&event, &found) && event.to == "moved" {
                 live.clear();
                 let moved = Moved { moved: slot, reason: event.reason };
@@ -98,7 +101,7 @@ pub(crate) async fn migrate(At { args, connect }: At<Migrate>) -> Result<(), Fai
             }
             Progress::Back => {
                 return Err(Failure::new(format!(
-                    "{slot} did not move: its new copy failed, and the old one goes on"
+                    "{slot} did not move: its new copy failed{failed}, and the old one goes on"
                 ))
                 .hint(format!("`holm events --application {}` says why", found.application)));
             }

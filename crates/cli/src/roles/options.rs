@@ -241,8 +241,6 @@ options!(
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
         keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
-        /// Named volumes follow what moves from node to node here; an experiment: docs/healing.md says what may be lost
-        volumes_follow: bool = (env = "HOLM_VOLUMES_FOLLOW", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL");
         /// Ports that services may be exposed at here, first and last, as in 20000-20100 [default: none]
         expose_ports: ExposePorts = (env = "HOLM_EXPOSE_PORTS", value_name = "RANGE");
         /// The address at which they are opened [default: 0.0.0.0]
@@ -297,8 +295,6 @@ options!(
         advertise: SocketAddr = (env = "HOLM_ADVERTISE", value_name = "ADDRESS");
         /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
         keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
-        /// Named volumes follow what moves from node to node here; an experiment: docs/healing.md says what may be lost
-        volumes_follow: bool = (env = "HOLM_VOLUMES_FOLLOW", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL");
         /// Ports that services may be exposed at here, first and last, as in 20000-20100 [default: none]
         expose_ports: ExposePorts = (env = "HOLM_EXPOSE_PORTS", value_name = "RANGE");
         /// The address at which they are opened [default: 0.0.0.0]

@@ -95,7 +95,6 @@ fn root(options: RootOptions) -> Result<Config, Failure> {
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
-    let config = Config { volumes_follow: options.volumes_follow.unwrap_or_default(), ..config };
     let config = exposing(config, options.expose_ports, options.expose_address);
     let asking = (options.scheduler_ca, options.scheduler_timeout, options.scheduler_required);
     let config = consulting(config, options.scheduler.unwrap_or_default(), asking)?;
@@ -117,7 +116,6 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);
-    let config = Config { volumes_follow: options.volumes_follow.unwrap_or_default(), ..config };
     let config = exposing(config, options.expose_ports, options.expose_address);
     let asking = (options.scheduler_ca, options.scheduler_timeout, options.scheduler_required);
     let config = consulting(config, options.scheduler.unwrap_or_default(), asking)?;

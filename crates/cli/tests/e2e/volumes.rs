@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::harness::{Sea, sea, wait_for};
 
@@ -37,6 +38,14 @@ fn is_whole(volume: &Path) {
 }
 
 fn moved_to(sea: &Sea, from: &str, to: &str) {
+    alone_at(sea, from, to);
+    let told = sea.history("application=default/shop&kind=instance");
+    let told = told.iter().find(|event| event.to == "moved").expect("it is told");
+    assert!(told.reason.contains(" ms, with ") && told.reason.contains("down for"), "{}", told.reason);
+    println!("{}", told.reason);
+}
+
+fn alone_at(sea: &Sea, from: &str, to: &str) {
     sea.until("shop", "it is there alone", |all| all.len() == 1 && all[0].runs() && all[0].node() == to);
     wait_for("the volume left", || volumes(sea, from).is_empty().then_some(()));
     let [there] = &volumes(sea, to)[..] else { panic!("{:?}", volumes(sea, to)) };
@@ -44,24 +53,11 @@ fn moved_to(sea: &Sea, from: &str, to: &str) {
     wait_for("it writes on", || (lines(there).len() > before + 10).then_some(()));
     is_whole(there);
     assert!(!there.join(".holm-moving").exists());
-    let told = sea.history("application=default/shop&kind=instance");
-    let told = told.iter().find(|event| event.to == "moved").expect("it is told");
-    assert!(told.reason.contains(" ms, with ") && told.reason.contains("down for"), "{}", told.reason);
-    println!("{}", told.reason);
-}
-
-#[test]
-fn a_volume_stays_where_nobody_said_that_it_follows() {
-    let sea = sea().node("n1").node("n2").start();
-    sea.deploy(&diary(1));
-    let to = other(sea.instances("shop")[0].node());
-    let refused = sea.holm(&["migrate", "shop/web/0", "--to", to]);
-    assert!(refused.code != 0 && refused.stderr.contains("`--volumes-follow`"), "{}", refused.stderr);
 }
 
 #[test]
 fn what_a_service_wrote_moves_with_it_and_not_a_line_is_lost() {
-    let sea = sea().node("n1").node("n2").words("root", &["--volumes-follow"]).start();
+    let sea = sea().node("n1").node("n2").start();
     sea.deploy(&diary(1));
     let from = sea.instances("shop")[0].node().to_owned();
     let to = other(&from);
@@ -78,14 +74,13 @@ fn what_a_service_wrote_moves_with_it_and_not_a_line_is_lost() {
 
 #[test]
 fn a_copy_that_is_cut_goes_on_and_meanwhile_the_old_one_does() {
-    let mut sea = sea().node("n1").node("n2").words("root", &["--volumes-follow"]).start();
+    let mut sea = sea().node("n1").node("n2").start();
     sea.deploy(&diary(256));
     let from = sea.instances("shop")[0].node().to_owned();
     let to = other(&from);
     wait_for("it writes", || volumes(&sea, &from).first().filter(|it| lines(it).len() > 50).cloned());
     let mut call = sea.call_at("root", &["migrate", "shop/web/0", "--to", to]);
-    let mut call =
-        call.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut call = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let part = wait_for("a part is there", || {
         let stage = volumes(&sea, to).first()?.join(".holm-moving");
         fs::read_dir(stage).ok()?.flatten().find(|part| part.metadata().is_ok_and(|it| it.len() > 1 << 20))
@@ -100,4 +95,110 @@ fn a_copy_that_is_cut_goes_on_and_meanwhile_the_old_one_does() {
     sea.start(to);
     moved_to(&sea, &from, to);
     call.wait().unwrap();
+}
+
+/// A move whose old instance has just ended, and the other node; whoever dies now, nothing is lost.
+fn between() -> (Sea, String, &'static str) {
+    let sea = sea().node("n1").node("n2").start();
+    sea.deploy(&diary(16));
+    let from = sea.instances("shop")[0].node().to_owned();
+    let to = other(&from);
+    wait_for("it writes", || volumes(&sea, &from).first().filter(|it| lines(it).len() > 50).cloned());
+    sea.holm(&["migrate", "shop/web/0", "--to", to, "--no-wait"]).done();
+    wait_for("the old one ends", || sea.programs().is_empty().then_some(()));
+    (sea, from, to)
+}
+
+#[test]
+fn a_root_that_dies_between_the_two_copies_loses_no_line() {
+    let (mut sea, from, to) = between();
+    sea.kill("root");
+    sea.start("root");
+    sea.all_connected();
+    alone_at(&sea, &from, to);
+}
+
+#[test]
+fn a_node_that_dies_between_the_two_copies_loses_no_line() {
+    for who in ["the old", "the new"] {
+        let (mut sea, from, to) = between();
+        let dies = if who == "the old" { from.clone() } else { to.to_owned() };
+        sea.kill(&dies);
+        sea.start(&dies);
+        moved_to(&sea, &from, to);
+    }
+}
+
+/// As [`diary`], of containers.
+const LOG: &str = "holm: v1
+application: shop
+services:
+  web:
+    runtime: container
+    image: holm-test:1
+    command: [sh, -c, \"cd /data; i=$(tail -n 1 diary); while :; do i=$((i+1)); echo $i >> diary; sleep 0.02; done\"]
+    volumes: [data:/data]
+    stop: { grace: 1s }
+";
+
+/// Whole, and longer than `more` lines; how long.
+fn written(sea: &Sea, more: usize) -> usize {
+    wait_for("it writes", || {
+        let ran = sea.holm(&["exec", "shop/web/0", "--", "cat", "/data/diary"]);
+        // The last line may be half.
+        let whole = ran.stdout.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines: Vec<u64> = whole.lines().map(|line| line.parse().unwrap()).collect();
+        assert!(lines.iter().copied().eq(1..=lines.len() as u64), "{lines:?}");
+        (ran.code == 0 && lines.len() > more).then_some(lines.len())
+    })
+}
+
+fn engine(of: &str) -> Option<String> {
+    let named = std::env::var(of).ok();
+    if named.is_none() {
+        println!("skipped: {of} names no container engine");
+    }
+    Some(format!("--engine={}", named?.trim_start_matches("unix://")))
+}
+
+#[test]
+fn what_a_container_wrote_moves_from_docker_to_podman_and_back_needs_engine_needs_podman() {
+    let (Some(docker), Some(podman)) = (engine("HOLM_TEST_DOCKER"), engine("HOLM_TEST_PODMAN")) else {
+        return;
+    };
+    let sea = sea().node("n1").words("n1", &[&docker]).node("n2").words("n2", &[&podman]).start();
+    for node in ["n1", "n2"] {
+        wait_for("it offers containers", || {
+            sea.node(node).runtimes.contains(&"container".to_owned()).then_some(())
+        });
+    }
+    sea.deploy(LOG);
+    let from = sea.instances("shop")[0].node().to_owned();
+    let mut before = written(&sea, 20);
+    for to in [other(&from), &from] {
+        sea.holm(&["migrate", "shop/web/0", "--to", to]).done();
+        sea.until("shop", "it is there alone", |all| all.len() == 1 && all[0].runs() && all[0].node() == to);
+        before = written(&sea, before + 20);
+    }
+    sea.holm(&["delete", "application", "shop", "--wait"]).done();
+}
+
+#[test]
+fn two_nodes_at_one_engine_have_one_volume_which_stays_as_it_is_needs_engine() {
+    let Some(docker) = engine("HOLM_TEST_DOCKER") else { return };
+    let sea = sea().node("n1").words("n1", &[&docker]).node("n2").words("n2", &[&docker]).start();
+    for node in ["n1", "n2"] {
+        wait_for("it offers containers", || {
+            sea.node(node).runtimes.contains(&"container".to_owned()).then_some(())
+        });
+    }
+    sea.deploy(LOG);
+    let from = sea.instances("shop")[0].node().to_owned();
+    let before = written(&sea, 20);
+    let refused = sea.holm(&["migrate", "shop/web/0", "--to", other(&from)]);
+    assert!(refused.code != 0 && refused.stderr.contains("in one container engine"), "{}", refused.stderr);
+    sea.until("shop", "it is where it was", |all| all.len() == 1 && all[0].runs() && all[0].node() == from);
+    written(&sea, before + 50);
+    assert_eq!(sea.instances("shop")[0].restarts, 0, "it went on without a stop");
+    sea.holm(&["delete", "application", "shop", "--wait"]).done();
 }

@@ -56,7 +56,6 @@ impl Site {
             deadlines: Deadlines::default(),
             strategy: Strategy::default(),
             generations: GENERATIONS,
-            volumes_follow: true,
             location: None,
             advertise: None,
             expose: None,

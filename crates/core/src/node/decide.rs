@@ -68,6 +68,8 @@ pub(super) struct Situation<'a> {
     pub(super) lease: Lease,
     /// Another copy of the slot, which is not wished any more, has not ended yet.
     pub(super) beside: bool,
+    /// Its named volumes were fetched or are being fetched, and it has not got the word to start.
+    pub(super) coming: bool,
     /// Its deadline, if that has passed.
     pub(super) late: Option<Duration>,
 }
@@ -77,6 +79,9 @@ const PAUSED: &str = "paused; it starts when it is resumed";
 
 /// Why the copy that another orchestrator wishes does not start yet: it has the same volumes and ports.
 const BESIDE: &str = "waits for the end of the copy before it";
+
+/// Why what has its volumes does not start yet: until it does, the old copy can go on with its own.
+pub(super) const FETCHED: &str = "its volumes are here; it waits for the word to start";
 
 /// Why something exclusive does not start yet.
 const NO_LEASE: &str = "exclusive: waits for its lease, since another copy may still run";
@@ -191,9 +196,11 @@ fn launch(at: Situation<'_>, wanted: &Wanted) -> Move {
             let trouble = at.trouble.map(|trouble| format!("not started: {}", no_writes(trouble)));
             let waits = || (at.lease == Lease::Missing).then(|| NO_LEASE.to_owned());
             let beside = || at.beside.then(|| BESIDE.to_owned());
+            let fetched = || (at.coming && record.fetched).then(|| FETCHED.to_owned());
             trouble
                 .or_else(|| at.given.lacking())
                 .or_else(beside)
+                .or_else(fetched)
                 .or_else(waits)
                 .map_or(Move::Launch, |reason| hold_back(record, reason))
         }

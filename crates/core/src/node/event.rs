@@ -87,6 +87,8 @@ pub enum RuntimeEvent {
     },
     /// A first copy of the volumes that it fetches is whole, of so many bytes.
     Copied(u64),
+    /// All of its volumes are here, and the one that gave them has ended. Nothing of it executes.
+    Fetched,
     /// It is about to start, with these ports on the node.
     Starting {
         ports: BTreeMap<Name, u16>,
@@ -198,13 +200,11 @@ pub enum NodeEffect {
         id: AssignmentId,
         incarnation: u32,
     },
-    /// The named volumes of this one went elsewhere, and nothing here uses them: remove them, after the instance. No
-    /// answer is waited for.
+    /// As [`Self::Remove`], and then these named volumes of it, which nothing here uses.
     Discard {
         id: AssignmentId,
-        wish: WishId,
-        runtime: Name,
-        volumes: Vec<String>,
+        incarnation: u32,
+        what: Discard,
     },
     /// Addresses of these changed; see [`NodeMachine::consumers`](super::NodeMachine::consumers).
     Endpoints {
@@ -257,8 +257,28 @@ pub struct Launch {
     pub contents: BTreeMap<ContentKey, Content>,
     /// Boot time at which it ends by itself, unless its lease is renewed.
     pub lease: Option<Duration>,
-    /// Its named volumes have to be fetched from this instance first.
-    pub fetch: Option<AssignmentId>,
+    pub data: Data,
+}
+
+/// Named volumes that go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discard {
+    pub wish: WishId,
+    pub runtime: Name,
+    pub volumes: Vec<String>,
+    /// They are a copy that never served: only what is marked as that goes.
+    pub unused: bool,
+}
+
+/// Where the named volumes of an instance come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// They are here, or begin empty.
+    Here,
+    /// They are fetched from this instance, and it is not started yet.
+    From(AssignmentId),
+    /// They were fetched: from now on they are its own.
+    Fetched,
 }
 
 // === impl NodeEvent ===

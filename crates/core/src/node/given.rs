@@ -8,7 +8,7 @@ use holm_model::item::{Item, ItemKey};
 use holm_model::service::OnChange;
 
 use super::decide::Move;
-use super::event::{Launch, NodeEffect};
+use super::event::{Data, Launch, NodeEffect};
 use super::machine::NodeMachine;
 use super::record::InstanceRecord;
 use super::wanted::Wanted;
@@ -121,7 +121,7 @@ impl NodeMachine {
             ports,
             contents,
             lease: None,
-            fetch: None,
+            data: Data::Here,
         })));
     }
 }

@@ -79,6 +79,7 @@ impl NodeMachine {
             lease: self.lease(id, now),
             late: self.deadlines.late(id),
             beside: idle && self.copies_that_end(id).next().is_some(),
+            coming: self.is_coming(id),
         })
     }
 
@@ -183,8 +184,8 @@ impl NodeMachine {
         let (slot, ports) = (record.identity.slot.clone(), record.ports.clone());
         self.become_state(id, InstanceState::Preparing, Cause::Node, &attempt, now);
         self.lives.insert(id, Life { doing: Doing::Launching, incarnation, ..Life::default() });
-        let (lease, fetch) = (self.leases.get(id), self.fetches(id));
-        let launch = Launch { id, incarnation, part, slot, spec, ports, contents, lease, fetch };
+        let (lease, data) = (self.leases.get(id), self.data(id));
+        let launch = Launch { id, incarnation, part, slot, spec, ports, contents, lease, data };
         self.effects.push(NodeEffect::Launch(Box::new(launch)));
     }
 
@@ -218,8 +219,8 @@ impl NodeMachine {
     fn remove(&mut self, id: AssignmentId) {
         let incarnation = self.records.get(&id).map_or(0, |record| record.incarnation);
         self.lives.insert(id, Life { doing: Doing::Removing, incarnation, ..Life::default() });
-        self.effects.push(NodeEffect::Remove { id, incarnation });
-        self.discard(id);
+        let effect = self.discard(id, incarnation).unwrap_or(NodeEffect::Remove { id, incarnation });
+        self.effects.push(effect);
     }
 
     /// Nothing more is tried here: whoever assigned it may place it elsewhere.

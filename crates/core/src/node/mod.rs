@@ -49,7 +49,9 @@ mod wiping;
 mod withdrawn;
 
 pub use again::RestartError;
-pub use event::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
+pub use event::{
+    Data, Discard, Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState,
+};
 pub use health::{CheckKind, Checked, Probed};
 pub use machine::{NodeConfig, NodeMachine};
 pub use pressure::{DiskLimits, Limit, Space};

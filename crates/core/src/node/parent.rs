@@ -149,7 +149,7 @@ impl NodeMachine {
         let held = self.wanted.get(&id).is_some_and(|wanted| wanted.held);
         let told = self.lives.get(&id);
         let told = told.map_or((None, None, None), |life| (life.usage, life.metric, life.copied));
-        let report = record.report(id, self.path(), held, told);
+        let report = record.report(id, self.path(), held, told, self.is_coming(id));
         self.reporter.set(Fact::Instance(Box::new(report)));
     }
 }

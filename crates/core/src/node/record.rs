@@ -69,9 +69,12 @@ pub struct InstanceRecord {
     /// The named volumes of the copy before it are here: they are not fetched again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fetched: bool,
-    /// Its named volumes are elsewhere by now, and go with it.
+    /// Its named volumes go with it: they are elsewhere by now, or only a copy that never served.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discards: Vec<String>,
+    /// Those are a copy that never served.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unused: bool,
 }
 
 /// Why a state changed, for the history.
@@ -116,6 +119,7 @@ impl InstanceRecord {
             begun: None,
             fetched: false,
             discards: Vec::new(),
+            unused: false,
         }
     }
 
@@ -142,7 +146,9 @@ impl InstanceRecord {
         if anew {
             self.attempts = 0;
         }
-        self.restarts += u32::from(self.incarnation > 0);
+        // After it has fetched its volumes it starts for the first time.
+        let fetched = self.fetched && self.state == InstanceState::Preparing;
+        self.restarts += u32::from(self.incarnation > 0 && !fetched);
         self.incarnation += 1;
         self.restarts_seen = asked;
         self.again = false;
@@ -205,6 +211,7 @@ impl InstanceRecord {
         node: Vec<MemberId>,
         held: bool,
         (usage, metric, copied): (Option<Usage>, Option<u64>, Option<u64>),
+        waits: bool,
     ) -> InstanceReport {
         InstanceReport {
             id,
@@ -230,6 +237,7 @@ impl InstanceRecord {
                 readiness: self.readiness.clone().filter(|_| self.state == InstanceState::Running),
                 metric: metric.filter(|_| self.state == InstanceState::Running),
                 copied: copied.filter(|_| self.state == InstanceState::Preparing),
+                fetched: waits && self.fetched,
             },
         }
     }

@@ -8,7 +8,7 @@ use holm_model::name::Name;
 use holm_model::state::InstanceState;
 use holm_model::time::Now;
 
-use super::decide::{Doing, RETRY};
+use super::decide::{Doing, FETCHED, RETRY};
 use super::event::{NodeEffect, Outcome, RuntimeEvent, Survivor, SurvivorState};
 use super::machine::{Asking, Life, NodeMachine, Stray};
 use super::record::{Cause, InstanceRecord};
@@ -66,10 +66,15 @@ impl NodeMachine {
                 let what = "a copy of its volumes is here; it waits for the old one to end";
                 self.become_state(id, InstanceState::Preparing, Cause::Node, what, now);
             }
+            RuntimeEvent::Fetched => {
+                self.records.change(&mut self.journal, &id, |record| record.fetched = true);
+                if let Some(life) = self.lives.get_mut(&id) {
+                    life.doing = Doing::Idle;
+                }
+                self.become_state(id, InstanceState::Preparing, Cause::Node, FETCHED, now);
+            }
             RuntimeEvent::Starting { ports } => {
-                self.records.change(&mut self.journal, &id, |record| {
-                    (record.ports, record.fetched) = (ports, true);
-                });
+                self.records.change(&mut self.journal, &id, |record| record.ports = ports);
                 self.become_state(id, InstanceState::Starting, Cause::Node, "", now);
             }
             RuntimeEvent::LaunchFailed { reason, retry } => {

@@ -1,12 +1,13 @@
 //! Named volumes follow what moves.
 //!
 //! ```text
-//! new copy:  From(old) ── a first copy is whole ──────────► old has ended: the difference, start ──► ready
-//! old copy:  runs ─────────────────────────────── Gives: ends ──────────────────────► Given ──► off the list
+//! new copy:  From(old) ── a first copy is whole ─────────► old has ended: the difference ── fetched ──► the word: start
+//! old copy:  runs ────────────────────────────── Gives: ends ──────────────────────────────────────► Given ──► off the list
 //! ```
 //!
-//! Until the new copy is ready the old one can go on with its data; from then on the new one has all of it. If the new
-//! one is not heard of after the old one was told to end, the move is broken off, and what was copied serves nobody.
+//! The word, which makes the new copy the owner of the data and the old one's worthless, is one commit. Before it the
+//! new copy never starts, so that at any time the old one can go on with all that was ever written, whoever dies, is cut
+//! off or changes their mind; after it there is no way back.
 
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::item::Carry;
@@ -19,8 +20,6 @@ use super::Orchestrator;
 use super::demand::{Demand, SlotId};
 use super::moving::Next;
 use super::rows::{Phase, Placement};
-
-const CONTAINER: &str = "container";
 
 impl Orchestrator {
     pub(super) fn has_data(&self, demand: &Demand) -> bool {
@@ -37,12 +36,7 @@ impl Orchestrator {
     pub(super) fn cannot_give(&self, demand: &Demand, active: AssignmentId) -> Option<String> {
         let placement = self.placements.get(&active)?;
         let data = self.keeps_data(demand, placement.member)?;
-        let why = if !self.config.volumes_follow {
-            "none follows without `--volumes-follow` of the orchestrator".to_owned()
-        } else if demand.spec.as_ref().is_some_and(|spec| spec.runtime.as_str() == CONTAINER) {
-            // Two agents at one engine would have one volume: the first copy would change it under the program.
-            "those of containers do not follow yet".to_owned()
-        } else if placement.role == Role::Cluster {
+        let why = if placement.role == Role::Cluster {
             "volumes move between nodes of one orchestrator".to_owned()
         } else if demand.spec.as_ref().is_some_and(|spec| spec.healing.exclusive) {
             "the volumes of exclusive services do not move".to_owned()
@@ -58,9 +52,7 @@ impl Orchestrator {
     pub(super) fn cannot_carry(&self, demand: &Demand, active: AssignmentId, to: MemberId) -> Option<String> {
         let data = self.keeps_data(demand, self.placements.get(&active)?.member)?;
         let name = self.member_name(to);
-        let why = if !self.config.volumes_follow {
-            "none follows without `--volumes-follow` of the orchestrator".to_owned()
-        } else if self.members.get(&to)?.role == Role::Cluster {
+        let why = if self.members.get(&to)?.role == Role::Cluster {
             format!("{name} is a cluster: volumes move between nodes of one orchestrator")
         } else if let Some(other) = self.shares_data(demand, to, active) {
             format!("{other} has one of the same application on {name}")
@@ -94,32 +86,27 @@ impl Orchestrator {
         (id, active): (AssignmentId, AssignmentId),
         next: Next,
     ) {
-        let (Some(old), Some(new)) =
-            (self.placements.get(&id).cloned(), self.placements.get(&active).cloned())
-        else {
-            return;
-        };
-        let gives = old.carry == Some(Carry::Gives);
-        let standing = self.standing(active);
-        match next {
-            Next::Goes if gives && new.part.run == RunState::Run => {
-                self.carry(active, None);
-                self.carry(id, Some(Carry::Given));
-            }
-            Next::Stays => self.stay(slot_id, id, active, &standing),
-            // It may have the last difference, or not: the old copy goes on, and that one never serves.
-            _ if gives && !self.online(&new) => self.stay(slot_id, id, active, &standing),
-            _ => {
-                let copied = self.instances.get(&active).and_then(|report| report.status.copied);
-                if let (Some(_), false) = (copied, gives) {
-                    if let Some(moving) = self.slots.get_mut(slot_id).and_then(|slot| slot.moving.as_mut()) {
-                        moving.copied = copied;
-                    }
-                    self.carry(id, Some(Carry::Gives));
-                }
-                self.notice_break(slot_id, id);
-            }
+        let Some(new) = self.placements.get(&active).cloned() else { return };
+        // Another one of the application may have come there meanwhile.
+        let demand = self.demands.get(&slot_id.0);
+        let shared = demand.is_some_and(|demand| self.shares_data(demand, new.member, active).is_some());
+        if next == Next::Stays || shared {
+            let standing = self.standing(active);
+            return self.stay(slot_id, id, active, &standing);
         }
+        let gives = self.placements.get(&id).is_some_and(|old| old.carry == Some(Carry::Gives));
+        let status = self.instances.get(&active).map(|report| &report.status);
+        let (copied, fetched) = status.map_or((None, false), |status| (status.copied, status.fetched));
+        if fetched {
+            self.carry(active, None);
+            self.carry(id, Some(Carry::Given));
+        } else if copied.is_some() && !gives {
+            if let Some(moving) = self.slots.get_mut(slot_id).and_then(|slot| slot.moving.as_mut()) {
+                moving.copied = copied;
+            }
+            self.carry(id, Some(Carry::Gives));
+        }
+        self.notice_break(slot_id, id);
     }
 
     /// It was told that its volumes are elsewhere: it leaves the list when it has heard that.
@@ -181,6 +168,6 @@ impl Orchestrator {
 }
 
 /// A volume that the runtime keeps; anything else is a directory of the node.
-fn is_named(volume: &Volume) -> bool {
+pub(super) fn is_named(volume: &Volume) -> bool {
     !volume.source.starts_with('/')
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use holm_model::healing::OnNodeLoss;
 use holm_model::id::{MemberId, WishId};
 use holm_model::name::Name;
 use holm_model::placement::Strategy;
@@ -14,6 +15,7 @@ use super::Orchestrator;
 use super::consulting::Counsel;
 use super::demand::{Demand, SlotId};
 use super::rows::Chosen;
+use super::slots::Slot;
 use crate::scheduler::company::Clash;
 use crate::scheduler::reason::NO_MEMBERS;
 use crate::scheduler::{Ask, Candidate, Kind, Ranking, Reason, Score, first_fit, random};
@@ -333,10 +335,17 @@ impl Orchestrator {
     /// Where its volumes are, unless people gave them up.
     fn home_of(&self, slot_id: &SlotId, demand: &Demand) -> Option<MemberId> {
         let slot = self.slots.get(slot_id).filter(|slot| slot.active.is_none())?;
-        let home = slot.home?;
+        let home = self.home(slot_id).or_else(|| self.awaited_home(slot, demand))?;
         let drain = self.members.get(&home)?.draining;
         let given_up = drain.is_some_and(|drain| drain.lose_volumes);
         self.keeps_data(demand, home).filter(|_| !given_up).map(|_| home)
+    }
+
+    /// Where the copy before is or was, on a member that is silent and whose return is waited for.
+    fn awaited_home(&self, slot: &Slot, demand: &Demand) -> Option<MemberId> {
+        let waits = demand.spec.as_ref()?.healing.on_node_loss == OnNodeLoss::WaitForReturn;
+        let mut others = slot.others.iter().filter_map(|id| self.placements.get(id));
+        others.find(|other| waits && other.has_data()).map(|other| other.member)
     }
 
     fn at_home(&self, slot_id: &SlotId, demand: &Demand, spec: &ServiceSpec, home: MemberId) -> Choice {

@@ -31,8 +31,6 @@ pub struct Config {
     pub advertise: Option<SocketAddr>,
     /// Generations of an application whose specification is kept.
     pub generations: usize,
-    /// Whether named volumes follow what moves.
-    pub volumes_follow: bool,
     /// Ports that services may be exposed at here.
     pub expose: Option<PortRange>,
     pub schedulers: Schedulers,

@@ -191,6 +191,7 @@ impl Orchestrator {
             .map(Self::slot_of);
         let old = self.instances.get(&report.id).cloned();
         let changed = old.as_ref().map(|old| old.status.state) != Some(report.status.state);
+        let carried = |of: &InstanceReport| (of.status.copied.is_some(), of.status.fetched);
         let settled = changed
             || old.as_ref().is_none_or(|old| {
                 old.status.exhausted != report.status.exhausted
@@ -198,6 +199,7 @@ impl Orchestrator {
                     || old.status.ports != report.status.ports
                     || old.held != report.held
                     || old.status.is_ready() != report.status.is_ready()
+                    || carried(old) != carried(&report)
             });
         self.tally.heard(old.as_ref(), &report);
         self.todo.weigh.insert(report.id);

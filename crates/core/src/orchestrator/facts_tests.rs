@@ -49,6 +49,7 @@ fn report(root: &Root, placement: AssignmentId, id: AssignmentId, on: &str) -> I
         usage: None,
         metric: None,
         copied: None,
+        fetched: false,
     };
     let slot = SlotIndex::Node(vec![name(on), name("fl-1")]);
     let (app, wish, service, generation) = (part.app, part.wish, part.service, part.generation);

@@ -21,7 +21,7 @@
 //! | [`admission`], [`applications`], [`plan`], [`patch`], [`generations`] | what people ask: allowed, known, or refused |
 //! | [`reconcile`], [`updating`], [`proving`], [`rollouts`], [`progress`], [`runs`], [`deadlines`], [`timing`], [`ended`], [`scaling`], [`place`], [`choosing`], [`grouping`], [`reserving`], [`surroundings`], [`consulting`], [`standing`], [`patience`], [`specs`] | slots made true |
 //! | [`joining`], [`removal`], [`cordon`], [`draining`] | members come and go |
-//! | [`carrying`] | named volumes follow what moves |
+//! | [`carrying`], [`homes`] | named volumes follow what moves; where they are while nothing runs |
 //! | [`moving`], [`leasing`] | copies go elsewhere; what may never run twice |
 //! | [`people`], [`projects`], [`quotas`] | who may ask, and for how much |
 //! | [`members`], [`facts`], [`nodes`], [`seen`], [`shares`] | links, silence, what members report |
@@ -68,6 +68,7 @@ mod generations;
 mod grouping;
 mod held_views;
 mod holders;
+mod homes;
 mod identity;
 mod instance_views;
 mod joining;
@@ -152,6 +153,7 @@ use crowding::Crowded;
 use demand::{Demand, Origin};
 use exposing::Exposing;
 use generations::{GenerationKey, GenerationRow};
+use homes::HomeKey;
 use kept::{Index, Links, Parent, ThisStep, Todo};
 use last_words::LastWords;
 use leasing::Leases;
@@ -183,6 +185,7 @@ pub struct Orchestrator {
     members: Rows<MemberId, Member>,
     wishes: Rows<WishId, WishRow>,
     placements: Rows<AssignmentId, Placement>,
+    homes: Rows<HomeKey, MemberId>,
     tokens: Rows<String, Token>,
     revocations: Rows<String, Revocation>,
     verdicts: Rows<AssignmentId, Verdict>,
@@ -274,6 +277,7 @@ impl Orchestrator {
             epoch,
             store: StoreId(Uid { epoch: first, counter: 0 }),
             held: Held::load(rows)?,
+            homes: homes::load(rows)?,
             members: Rows::load(Table::Member, rows)?,
             wishes: Rows::load(Table::Wish, rows)?,
             placements: Rows::load(Table::Placement, rows)?,
@@ -401,6 +405,7 @@ impl Orchestrator {
                 Table::Person => self.people.restore(&key, old),
                 Table::Content => self.contents.restore(&key, old),
                 Table::Generation => self.generations.restore(&key, old),
+                Table::Meta if homes::is_home(&key) => self.homes.restore(&key, old),
                 Table::Meta | Table::Item => self.held.restore(table, &key, old),
                 Table::Instance | Table::Fact | Table::Seen => Ok(()),
             };

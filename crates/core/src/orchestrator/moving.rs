@@ -98,7 +98,11 @@ impl Orchestrator {
         if self.has_given(slot_id, id) {
             return;
         }
-        let Some(active) = active else { return self.set_phase(id, Phase::Active) };
+        let Some(active) = active else {
+            // Whoever was to have its volumes is gone without them.
+            self.carry(id, None);
+            return self.set_phase(id, Phase::Active);
+        };
         let (Some(placement), Some(successor)) = (self.placements.get(&id), self.placements.get(&active))
         else {
             return;

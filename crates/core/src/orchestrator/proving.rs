@@ -196,6 +196,7 @@ mod tests {
             readiness: None,
             metric: None,
             copied: None,
+            fetched: false,
             usage: None,
         }
     }

@@ -88,6 +88,7 @@ impl Orchestrator {
         let Some(slot) = self.slots.get_mut(slot_id) else { return };
         if slot.is_over() {
             self.slots.remove(slot_id);
+            self.forget_home(slot_id);
             self.todo.unfilled.remove(slot_id);
             return;
         }

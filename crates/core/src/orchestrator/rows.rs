@@ -260,6 +260,11 @@ impl WishRow {
 // === impl Placement ===
 
 impl Placement {
+    /// Its volumes are its own: those of what was on its way were never whole, and what has gone is elsewhere.
+    pub(super) const fn has_data(&self) -> bool {
+        !matches!(self.carry, Some(Carry::From(_) | Carry::Given))
+    }
+
     /// What the member's list calls it.
     #[must_use]
     pub const fn key(&self, id: AssignmentId) -> ItemKey {

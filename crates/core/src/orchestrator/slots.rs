@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_model::id::{AssignmentId, MemberId};
-use holm_model::item::{Carry, Item, ItemKey};
+use holm_model::item::{Item, ItemKey};
 use holm_model::member::Role;
 use holm_model::slot::{ServiceKey, SlotIndex};
 use holm_model::time::Time;
@@ -35,8 +35,6 @@ pub(super) struct Slot {
     pub(super) tried: (u64, u64),
     /// Something was placed in it: whoever is cordoned keeps what it has.
     pub(super) had: bool,
-    /// Where the last one was: its volumes are there.
-    pub(super) home: Option<MemberId>,
     /// A member may run it that this store has forgotten: it is not started elsewhere meanwhile.
     pub(super) may_run: bool,
     /// Generation of the update that members were asked about last.
@@ -166,6 +164,9 @@ impl Orchestrator {
         }
         self.index(id, &placement);
         self.exposing.touch(&service_of(&placement));
+        if placement.phase == Phase::Active && placement.has_data() {
+            self.forget_home(&Self::slot_of(&placement));
+        }
         let item = placement.item(id);
         let (member, key) = (placement.member, placement.key(id));
         self.placements.put(&mut self.journal, id, placement);
@@ -187,10 +188,8 @@ impl Orchestrator {
         self.index.nodes_below.remove(&id);
         self.capacity_changed = true;
         let slot = Self::slot_of(&old);
-        // What was on its way there was never whole, and what has gone from there is elsewhere.
-        let has_data = !matches!(old.carry, Some(Carry::From(_) | Carry::Given));
-        if let Some(slot) = self.slots.get_mut(&slot).filter(|slot| has_data && slot.active.is_none()) {
-            slot.home = Some(old.member);
+        if self.slots.get(&slot).is_some_and(|slot| slot.active.is_none()) {
+            self.note_home(&slot, &old);
         }
         self.todo.slots.insert(slot);
         self.look_if_drained(old.member);

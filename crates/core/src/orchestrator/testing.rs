@@ -27,7 +27,6 @@ impl Root {
             location: None,
             advertise: None,
             generations: 10,
-            volumes_follow: true,
             expose: None,
             schedulers: Default::default(),
         };

@@ -239,7 +239,6 @@ impl World {
             location: None,
             advertise: None,
             generations: 4,
-            volumes_follow: true,
             expose: "20000-20100".parse().ok(),
             schedulers: schedulers(),
         };

@@ -17,4 +17,5 @@ mod runtime;
 mod seeds;
 mod shell;
 mod stories;
+mod volumes;
 mod world;

@@ -14,6 +14,7 @@ use holm_model::wipe::WipeReport;
 
 use crate::disk::Disk;
 use crate::runtime::Runtimes;
+use crate::volumes::Volumes;
 use crate::world::{Clock, Happening, NodeAt, Orch, Who, World, trace};
 
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(crate) struct NodeSite {
     pub(crate) machine: Option<NodeMachine>,
     pub(crate) disk: Disk,
     pub(crate) runtimes: Runtimes,
+    pub(crate) volumes: Volumes,
     pub(crate) clock: Clock,
     pub(crate) paused_until: Duration,
     boots: u32,
@@ -47,6 +49,7 @@ impl NodeSite {
             machine: None,
             disk: Disk::default(),
             runtimes: Runtimes::default(),
+            volumes: Volumes::default(),
             clock: Clock { born: now, skew: 0 },
             paused_until: Duration::ZERO,
             boots: 1,

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holm_core::node::{Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState};
+use holm_core::node::{
+    Data, Discard, Launch, NodeEffect, NodeEvent, Outcome, RuntimeEvent, Survivor, SurvivorState,
+};
 use holm_model::healing::LEASE_WARNING;
 use holm_model::id::AssignmentId;
 use holm_model::item::Part;
 use holm_model::service::ServiceSpec;
 use holm_model::slot::SlotIndex;
 
-use crate::member::NodeSite;
 use crate::world::{Happening, NodeAt, World, trace};
 
 /// What becomes of a process.
@@ -31,7 +32,7 @@ pub(crate) enum What {
     IsPaused,
     IsResumed,
     CannotBePaused,
-    IsRemoved,
+    IsRemoved(Option<Discard>),
     /// Its supervisor ended it: told when the agent can be.
     HasEnded,
 }
@@ -50,14 +51,13 @@ pub(crate) struct Process {
     pub(crate) part: Part,
     pub(crate) slot: SlotIndex,
     pub(crate) state: ProcessState,
-    spec: ServiceSpec,
+    pub(crate) spec: ServiceSpec,
     outcome: Outcome,
     /// Boot time of the node at which its supervisor ends it.
     lease: Option<Duration>,
     /// It was asked to end, since its lease was not renewed in time.
     over: bool,
-    /// Whose volumes it fetches before it starts.
-    fetch: Option<AssignmentId>,
+    pub(crate) data: Data,
     ports: BTreeMap<holm_model::name::Name, u16>,
 }
 
@@ -111,7 +111,7 @@ impl Runtimes {
     }
 
     fn launch(&mut self, launch: Launch) {
-        let Launch { id, incarnation, part, slot, spec, ports, lease, fetch, .. } = launch;
+        let Launch { id, incarnation, part, slot, spec, ports, lease, data, .. } = launch;
         assert_eq!(
             lease.is_some(),
             spec.healing.exclusive,
@@ -128,18 +128,8 @@ impl Runtimes {
         }
         self.launches += 1;
         let (state, outcome) = (ProcessState::Launching, Outcome::default());
-        let process = Process {
-            incarnation,
-            part,
-            slot,
-            state,
-            spec,
-            outcome,
-            lease,
-            over: false,
-            fetch,
-            ports: given,
-        };
+        let process =
+            Process { incarnation, part, slot, state, spec, outcome, lease, over: false, data, ports: given };
         self.processes.insert(id, process);
     }
 }
@@ -189,7 +179,10 @@ impl World {
                 let fails = self.rng.chance(weather.halt_fails);
                 (id, incarnation, if fails { What::CannotBePaused } else { What::IsResumed }, soon)
             }
-            NodeEffect::Remove { id, incarnation } => (id, incarnation, What::IsRemoved, soon),
+            NodeEffect::Remove { id, incarnation } => (id, incarnation, What::IsRemoved(None), soon),
+            NodeEffect::Discard { id, incarnation, what } => {
+                (id, incarnation, What::IsRemoved(Some(what)), soon)
+            }
             NodeEffect::Lease { id, until } => {
                 let process = self.nodes[node].runtimes.processes.get_mut(&id);
                 if let Some(process) = process.filter(|process| !process.over) {
@@ -206,12 +199,15 @@ impl World {
     pub(crate) fn stir(&mut self, node: NodeAt, stir: Stir) {
         let Stir { id, incarnation, what } = stir;
         let site = &mut self.nodes[node];
+        if let What::IsRemoved(Some(what)) = &what {
+            site.volumes.discard(what);
+        }
         let process = site.runtimes.processes.get_mut(&id).filter(|p| p.incarnation == incarnation);
         let Some(process) = process else {
             // Nothing of it is there (any more): a halt or a removal has nothing to do.
             let event = match what {
                 What::IsHalted | What::CannotBeHalted => RuntimeEvent::Exited(Outcome::default()),
-                What::IsRemoved => RuntimeEvent::Removed,
+                What::IsRemoved(_) => RuntimeEvent::Removed,
                 _ => return,
             };
             return self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
@@ -249,7 +245,7 @@ impl World {
             }
             What::IsPaused | What::IsResumed => return,
             What::CannotBePaused => RuntimeEvent::PauseFailed { reason: "it is stuck".to_owned() },
-            What::IsRemoved => {
+            What::IsRemoved(_) => {
                 assert!(!process.is_live(), "{id} #{incarnation} is removed while it is live");
                 site.runtimes.processes.remove(&id);
                 RuntimeEvent::Removed
@@ -336,16 +332,10 @@ impl World {
             let (incarnation, event) = (process.incarnation, RuntimeEvent::Exited(process.outcome.clone()));
             return self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
         }
-        if let Some(from) = process.fetch {
-            let incarnation = process.incarnation;
-            let gives = |site: &NodeSite| site.machine.as_ref().is_some_and(|machine| machine.gives(from));
-            if !self.nodes.iter().any(gives) {
-                let event = RuntimeEvent::Copied(1000);
-                self.node_event(node, NodeEvent::Runtime { id, incarnation, event });
-                let stir = Stir { id, incarnation, what: What::ComesUp };
-                return self.plan(Duration::from_millis(100), Happening::Runtime(node, stir));
-            }
+        if let Data::From(from) = process.data {
+            return self.fetch(node, id, from);
         }
+        self.write(node, id);
         let Some(process) = self.nodes[node].runtimes.processes.get_mut(&id) else { return };
         process.state = ProcessState::Running;
         let (incarnation, ports) = (process.incarnation, process.ports.clone());

@@ -1,5 +1,6 @@
 //! Examples to read: calm worlds, one thing happens, and this is what follows.
 
+mod carrying;
 mod changing;
 mod choosing;
 mod consulting;

@@ -19,6 +19,7 @@ use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::runtime::Stir;
 use crate::shell::OrchestratorSite;
+use crate::volumes::Key;
 
 /// Index of an orchestrator in the world.
 pub(crate) type Orch = usize;
@@ -109,6 +110,8 @@ pub(crate) struct World {
     pub(crate) connections: u64,
     pub(crate) tickets: u64,
     pub(crate) oracle: Oracle,
+    /// How often each volume was written, wherever that was.
+    pub(crate) written: BTreeMap<Key, u64>,
     /// Of orchestrators that are added.
     pub(crate) deadlines: Deadlines,
     /// What happened, when somebody wants to read it.
@@ -155,6 +158,7 @@ impl World {
             connections: 0,
             tickets: 0,
             oracle: Oracle::default(),
+            written: BTreeMap::new(),
             deadlines: DEADLINES,
             trace: std::env::var_os("HOLM_SIM_TRACE").is_some(),
         }

@@ -417,6 +417,7 @@ fn instance(readiness: Option<Readiness>) -> Fact {
         readiness,
         metric: None,
         copied: None,
+        fetched: false,
     };
     Fact::Instance(Box::new(InstanceReport {
         id: AssignmentId(uid(5)),

@@ -1,3 +1,4 @@
+use holm_core::node::Data;
 use holm_model::id::{Epoch, Uid, WishId};
 use holm_model::service::{Port, Replicas};
 use holm_model::state::RunState;
@@ -36,7 +37,7 @@ fn order(spec: ServiceSpec) -> Launch {
         ports: BTreeMap::new(),
         contents: BTreeMap::new(),
         lease: None,
-        fetch: None,
+        data: Data::Here,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use holm_link::cbor;
-use holm_runtime::volume::{Entry, Tree};
+use holm_runtime::volume::{Entry, Mirror, Tree};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
@@ -34,6 +34,11 @@ pub(crate) async fn give<T: AsyncRead + AsyncWrite + Send + Unpin>(
 ) -> io::Result<()> {
     let (mut asks, mut sink) = frames::split(tunnel);
     let Offer { roots, over } = offer;
+    let looked = roots.clone();
+    if on_disk(move || Ok(looked.iter().any(|root| Mirror::is_copy(root)))).await? {
+        frames::send(&mut sink, &Told::Same).await?;
+        return sink.get_mut().shutdown().await;
+    }
     let volumes = u32::try_from(roots.len()).map_err(io::Error::other)?;
     frames::send(&mut sink, &Told::Begin { over, volumes }).await?;
     let mut trees = Vec::new();

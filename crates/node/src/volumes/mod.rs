@@ -26,6 +26,8 @@ enum Told {
         over: bool,
         volumes: u32,
     },
+    /// Instead of that: these volumes are the ones that the taker fills.
+    Same,
     /// Of one volume, directories before what is in them.
     Entries {
         volume: u32,
@@ -53,7 +55,7 @@ enum Ask {
 }
 
 /// Runs what may wait for a disk; it is finished even when nobody waits for it any more.
-async fn on_disk<T: Send + 'static>(
+pub(crate) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))

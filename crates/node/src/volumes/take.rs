@@ -31,6 +31,8 @@ pub(crate) enum TakeError {
     /// On this machine.
     #[error("{0}")]
     Volume(io::Error),
+    #[error("both nodes keep them in one container engine, where they would be one volume")]
+    Same,
     #[error("the other node said what it cannot mean; is it of another version?")]
     Nonsense,
 }
@@ -42,21 +44,26 @@ struct Wanted {
 }
 
 /// One round: afterwards the volumes at `roots` are what the others were when they were listed, but for files that were
-/// changed meanwhile.
-pub(crate) async fn take<T: AsyncRead + AsyncWrite + Send + Unpin>(
-    tunnel: T,
-    roots: &[PathBuf],
-) -> Result<Round, TakeError> {
-    let (mut told, mut asks) = frames::split(tunnel);
-    let Told::Begin { over, volumes } = next(&mut told).await? else { return Err(TakeError::Nonsense) };
-    if volumes as usize != roots.len() {
-        return Err(TakeError::Nonsense);
-    }
+/// changed meanwhile. They are marked as copies before `dial` reaches the giver, who thereby knows its own.
+pub(crate) async fn take<T, F>(roots: &[PathBuf], dial: impl FnOnce() -> F + Send) -> Result<Round, TakeError>
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin,
+    F: Future<Output = Result<T, UpwardError>> + Send,
+{
     let mut mirrors = Vec::new();
     for root in roots {
         let root = root.clone();
         let mirror = on_disk(move || Mirror::open(&root)).await.map_err(TakeError::Volume)?;
         mirrors.push(Arc::new(mirror));
+    }
+    let (mut told, mut asks) = frames::split(dial().await?);
+    let (over, volumes) = match next(&mut told).await? {
+        Told::Begin { over, volumes } => (over, volumes),
+        Told::Same => return Err(not_ours(roots).await),
+        _ => return Err(TakeError::Nonsense),
+    };
+    if volumes as usize != roots.len() {
+        return Err(TakeError::Nonsense);
     }
     let mut entries: Vec<Vec<Entry>> = vec![Vec::new(); roots.len()];
     let mut wanted = Vec::new();
@@ -93,6 +100,17 @@ pub(crate) async fn take<T: AsyncRead + AsyncWrite + Send + Unpin>(
         done.await.map_err(TakeError::Volume)?;
     }
     Ok(Round { over: over && whole, held })
+}
+
+/// The marks go, so that nobody takes those volumes for copies.
+async fn not_ours(roots: &[PathBuf]) -> TakeError {
+    for root in roots {
+        let root = root.clone();
+        if let Err(error) = on_disk(move || Mirror::settle(&root)).await {
+            return TakeError::Volume(error);
+        }
+    }
+    TakeError::Same
 }
 
 fn meet(mirror: &Mirror, entries: Vec<Entry>) -> io::Result<(Vec<Entry>, Vec<Entry>)> {

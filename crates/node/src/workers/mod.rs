@@ -18,8 +18,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holm_core::node::{Launch, NodeEvent, RuntimeEvent, Survivor, SurvivorState};
-use holm_model::id::{AssignmentId, WishId};
+use holm_core::node::{Discard, Launch, NodeEvent, RuntimeEvent, Survivor, SurvivorState};
+use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use holm_runtime::{EventKind, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -60,13 +60,32 @@ pub(crate) struct Tools {
 pub(crate) enum Order {
     Launch(Box<Launch>),
     Refresh(Box<Launch>),
-    Halt { incarnation: u32, drain: Duration, grace: Duration },
-    Lease { until: Duration },
-    Pause { incarnation: u32 },
-    Resume { incarnation: u32 },
-    Remove { incarnation: u32 },
-    Discard { wish: WishId, runtime: Name, volumes: Vec<String> },
-    Happened { incarnation: u32, kind: EventKind },
+    Halt {
+        incarnation: u32,
+        drain: Duration,
+        grace: Duration,
+    },
+    Lease {
+        until: Duration,
+    },
+    Pause {
+        incarnation: u32,
+    },
+    Resume {
+        incarnation: u32,
+    },
+    Remove {
+        incarnation: u32,
+    },
+    /// Removal, and then its volumes.
+    Discard {
+        incarnation: u32,
+        what: Discard,
+    },
+    Happened {
+        incarnation: u32,
+        kind: EventKind,
+    },
 }
 
 /// All workers; owned by the agent.

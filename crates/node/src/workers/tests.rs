@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use holm_core::node::Outcome;
+use holm_core::node::{Data, Outcome};
 use holm_model::before::Step;
 use holm_model::id::{Epoch, Uid, WishId};
 use holm_model::item::Part;
@@ -172,7 +172,7 @@ fn launch_of(incarnation: u32, spec: ServiceSpec) -> Order {
         ports,
         contents: BTreeMap::new(),
         lease: None,
-        fetch: None,
+        data: Data::Here,
     }))
 }
 

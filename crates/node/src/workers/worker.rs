@@ -5,15 +5,15 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use holm_core::node::{Launch, NodeEvent, Outcome, RuntimeEvent};
+use holm_core::node::{Data, Launch, NodeEvent, Outcome, RuntimeEvent};
 use holm_model::id::AssignmentId;
 use holm_model::name::Name;
 use holm_model::service::OnChange;
-use holm_runtime::{EventKind, Progress, RunError, Runtime};
+use holm_runtime::{EventKind, Progress, RunError, Runtime, volume};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Order, Tools, lock};
+use super::{Order, Tools, carry, lock};
 use crate::agent::Input;
 use crate::directory::Entry;
 use crate::given::Sorted;
@@ -42,6 +42,8 @@ pub(super) struct Failure {
 /// How a launch without a failure ended.
 pub(super) enum Prepared {
     Done,
+    /// Its volumes are here, and that was all.
+    Fetched,
     /// Something was ordered that makes the launch pointless.
     Cancelled,
     /// It took longer than its lease lasts: nothing was started.
@@ -77,7 +79,7 @@ impl Worker {
                 Order::Pause { incarnation } => self.pause(incarnation).await,
                 Order::Resume { incarnation } => self.resume(incarnation).await,
                 Order::Remove { incarnation } => self.remove(incarnation).await,
-                Order::Discard { wish, runtime, volumes } => self.discard(wish, &runtime, volumes).await,
+                Order::Discard { incarnation, what } => self.discard(incarnation, what).await,
                 Order::Happened { incarnation, kind } => self.happened(incarnation, kind).await,
             }
         }
@@ -111,6 +113,10 @@ impl Worker {
                 self.tools.tmpfs.remove(self.id);
                 RuntimeEvent::Exited(Outcome::default())
             }
+            Ok(Prepared::Fetched) => {
+                self.ended(incarnation);
+                RuntimeEvent::Fetched
+            }
             Ok(Prepared::LeaseOver) => {
                 self.ended(incarnation);
                 RuntimeEvent::Exited(Outcome { lease: true, ..Outcome::default() })
@@ -131,15 +137,17 @@ impl Worker {
             Failure::lasting(format!("this node has no runtime `{wanted}`; it has {there}"))
         })?;
         tools.owner.agrees(&launch.spec).map_err(Failure::of)?;
-        if let Some(from) = launch.fetch
-            && matches!(self.fetch(from, &launch, &**runtime).await?, Prepared::Cancelled)
-        {
-            return Ok(Prepared::Cancelled);
+        let (data, volumes) = (launch.data, volume::keys(launch.part.wish, &launch.spec));
+        if data == Data::Fetched {
+            carry::settle(&volumes, &**runtime).await?;
         }
         let ports = self.assign_ports(&launch)?;
         let mut launch = self.compose(launch, &ports, &**runtime).await?;
         if matches!(self.prepare(&launch, &**runtime).await?, Prepared::Cancelled) {
             return Ok(Prepared::Cancelled);
+        }
+        if let Data::From(from) = data {
+            return self.fetch(from, (incarnation, volumes), &**runtime).await;
         }
         let entry = Entry { runtime: Arc::clone(runtime), incarnation, alive: true, ports: ports.clone() };
         if !launch.spec.before.is_empty() {
@@ -367,6 +375,11 @@ impl Worker {
     }
 
     async fn remove(&mut self, incarnation: u32) {
+        self.remove_traces().await;
+        self.tell(incarnation, RuntimeEvent::Removed).await;
+    }
+
+    pub(super) async fn remove_traces(&mut self) {
         if let Some(runtime) = self.runtime()
             && let Err(error) = runtime.remove(self.id).await
         {
@@ -378,7 +391,6 @@ impl Worker {
         self.tools.connections.forget(self.id);
         self.tools.tmpfs.remove(self.id);
         self.tools.ports().release(self.id);
-        self.tell(incarnation, RuntimeEvent::Removed).await;
     }
 
     async fn happened(&mut self, incarnation: u32, kind: EventKind) {
@@ -423,7 +435,7 @@ impl Failure {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "errors are given away")]
-    fn of(error: impl ToString) -> Self {
+    pub(super) fn of(error: impl ToString) -> Self {
         Self::lasting(error.to_string())
     }
 }

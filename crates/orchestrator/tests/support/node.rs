@@ -196,6 +196,7 @@ impl Node {
             readiness: None,
             metric: None,
             copied: None,
+            fetched: false,
             usage: None,
         };
         let report = InstanceReport {

@@ -1,7 +1,8 @@
 //! Making a volume what another one is, file by file; an interruption loses nothing that has come.
 //!
 //! A file that comes is kept under [`STAGE`], by a name that says which state of it it is, until its digest is right;
-//! then it takes the place of what was there in one step.
+//! then it takes the place of what was there in one step. That directory marks the volume as a copy which serves nobody,
+//! until [`Mirror::settle`].
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -47,6 +48,26 @@ impl Mirror {
         make_dir(&tree.root, OsStr::new(STAGE))?;
         let stage = tree.dir(Path::new(STAGE))?;
         Ok(Self { tree, stage, gives: rustix::process::geteuid().is_root() })
+    }
+
+    /// A volume that is a copy, whole or not, and serves nobody.
+    #[must_use]
+    pub fn is_copy(root: &Path) -> bool {
+        root.join(STAGE).symlink_metadata().is_ok_and(|stage| stage.is_dir())
+    }
+
+    /// The volume is an instance's own from now on.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn settle(root: &Path) -> io::Result<()> {
+        if !Self::is_copy(root) {
+            return Ok(());
+        }
+        let mirror = Self::open(root)?;
+        mirror.clear_stage()?;
+        rustix::fs::unlinkat(&mirror.tree.root, STAGE, AtFlags::REMOVEDIR)?;
+        Ok(rustix::fs::fsync(&mirror.tree.root)?)
     }
 
     /// Makes directories and links; says whether a file's bytes are wanted.
@@ -152,7 +173,7 @@ impl Mirror {
     /// # Errors
     /// Those of the file system.
     pub fn finish(self, entries: &[Entry]) -> io::Result<()> {
-        rustix::fs::unlinkat(&self.tree.root, STAGE, AtFlags::REMOVEDIR).or_else(|_| self.clear_stage())?;
+        self.clear_stage()?;
         let wanted: BTreeSet<&[u8]> = entries.iter().map(|entry| &entry.path[..]).collect();
         for found in self.tree.list()?.iter().rev().filter(|found| !wanted.contains(&found.path[..])) {
             let (parent, name) = found.place()?;
@@ -175,7 +196,7 @@ impl Mirror {
         for name in names(&self.stage).map_err(|_| rustix::io::Errno::IO)? {
             rustix::fs::unlinkat(&self.stage, name, AtFlags::empty())?;
         }
-        rustix::fs::unlinkat(&self.tree.root, STAGE, AtFlags::REMOVEDIR)
+        Ok(())
     }
 
     /// Whoever sent it may be no friend of this machine: a program comes without set-id bits.
@@ -318,7 +339,9 @@ mod tests {
         assert_eq!(fs::metadata(to.join("one")).unwrap().mode() & 0o7777, 0o755);
         let mtimes = [&from, &to].map(|root| fs::metadata(root.join("a")).unwrap().modified().unwrap());
         assert_eq!(mtimes[0], mtimes[1]);
-        assert!(!to.join("surplus").exists() && !to.join(STAGE).exists());
+        assert!(!to.join("surplus").exists() && Mirror::is_copy(&to) && !Mirror::is_copy(&from));
+        Mirror::settle(&to).unwrap();
+        assert!(!to.join(STAGE).exists());
         assert_eq!(mirror(&from, &to), 0, "nothing has changed");
         fs::write(from.join("a/two"), "other").unwrap();
         fs::remove_dir_all(from.join("a/b")).unwrap();

@@ -1,12 +1,11 @@
 //! Copies that go elsewhere, by order or because their member is emptied.
 
 use holm_core::orchestrator::InstanceFilter;
-use holm_core::orchestrator::command::{Command, Expected, Refusal};
+use holm_core::orchestrator::command::{Command, Expected, Refusal, Reply};
 use holm_model::expose::{Expose, ExposedAt};
 use holm_model::state::RunState;
 
 use crate::fleet::{app, fleet, key, name, nodes, program, sized, steady};
-use crate::runtime::ProcessState;
 use crate::world::{Who, World};
 
 fn drain(fleet: &mut World, member: &str) {
@@ -14,7 +13,7 @@ fn drain(fleet: &mut World, member: &str) {
     fleet.command(orch, Command::Drain { member: id, lose_volumes: false }).unwrap();
 }
 
-fn place(fleet: &World, member: &str) -> (usize, holm_model::id::MemberId) {
+pub(super) fn place(fleet: &World, member: &str) -> (usize, holm_model::id::MemberId) {
     let orch = member.split_once('/').map_or(0, |(parent, _)| fleet.orch(parent));
     (orch, fleet.member_id(member))
 }
@@ -31,19 +30,19 @@ fn stays(fleet: &World, member: &str) -> Vec<(String, String)> {
     drain.stays.into_iter().map(|stays| (stays.slot, stays.reason)).collect()
 }
 
-fn moved(fleet: &World, orch: usize) -> Vec<String> {
+pub(super) fn moved(fleet: &World, orch: usize) -> Vec<String> {
     let history = &fleet.orchestrators[orch].disk.history;
     history.iter().filter(|change| change.to == "moved").map(|change| change.reason.clone()).collect()
 }
 
-fn say(fleet: &mut World, run: RunState) {
+pub(super) fn say(fleet: &mut World, run: RunState) {
     let (app, expected) = (key("shop"), Expected::Anything);
     let patch =
         Command::Patch { app, service: None, replicas: None, run: Some(run), restart: false, expected };
     fleet.command(0, patch).unwrap();
 }
 
-fn why(refused: Result<holm_core::orchestrator::command::Reply, Refusal>) -> String {
+fn why(refused: Result<Reply, Refusal>) -> String {
     refused.unwrap_err().to_string()
 }
 
@@ -437,60 +436,4 @@ fn one_that_had_to_end_first_and_fails_elsewhere_holds_nobody_up() {
     fleet.weather.launch_fails = 0;
     fleet.migrate("web/1", Some("other")).unwrap();
     fleet.run_until("it moves", |fleet| fleet.processes("web") == ["root/other"]);
-}
-
-/// A slot with a named volume on `edge`; `other` can take it.
-fn keeper() -> World {
-    let mut fleet = fleet().node("edge").node("other");
-    let (_, other) = place(&fleet, "root/other");
-    fleet.command(0, Command::Cordon { member: other, cordoned: true }).unwrap();
-    fleet.apply(app("shop").service("store", steady().volume("data"), 1));
-    fleet.run_until_lines(&["store/0 RUNNING edge"]);
-    fleet.command(0, Command::Cordon { member: other, cordoned: false }).unwrap();
-    fleet
-}
-
-#[test]
-fn a_volume_follows_and_no_two_copies_run_at_once() {
-    let mut fleet = keeper();
-    fleet.migrate("store/0", Some("other")).unwrap();
-    for _ in 0..200 {
-        fleet.run_for(std::time::Duration::from_millis(20));
-        let all = fleet.nodes.iter().flat_map(|site| site.runtimes.processes.values());
-        assert!(all.filter(|process| process.state == ProcessState::Running).count() <= 1, "never two");
-    }
-    fleet.run_until_lines(&["store/0 RUNNING other"]);
-    fleet.run_until("the old one is gone", |fleet| fleet.processes("store") == ["root/other"]);
-    fleet.run_secs(3);
-    let told = moved(&fleet, 0);
-    assert!(told.len() == 1 && told[0].contains(" ms, with 1000 bytes of its volumes"), "{told:?}");
-    assert!(told[0].contains(", down for "), "{told:?}");
-    // It is where its data is by now.
-    say(&mut fleet, RunState::Stop);
-    fleet.run_until_lines(&["store/0 STOPPED other"]);
-    say(&mut fleet, RunState::Run);
-    fleet.run_until_lines(&["store/0 RUNNING other"]);
-}
-
-#[test]
-fn a_move_with_a_volume_that_is_cut_or_countermanded_leaves_the_old_copy_with_its_data() {
-    for order in ["lost", "stopped", "updated"] {
-        let mut fleet = keeper();
-        fleet.migrate("store/0", Some("other")).unwrap();
-        fleet.run_until("it is on its way", |fleet| fleet.lines().len() == 2);
-        match order {
-            "lost" => fleet.cut("root/other"),
-            "stopped" => say(&mut fleet, RunState::Stop),
-            _ => fleet.apply(app("shop").service("store", steady().volume("data").version("2"), 1)),
-        }
-        let line = if order == "stopped" { "store/0 STOPPED edge" } else { "store/0 RUNNING edge" };
-        fleet.run_secs(30);
-        assert!(fleet.lines().contains(&line.to_owned()), "{order}: {:?}", fleet.lines());
-        if order == "lost" {
-            assert!(fleet.processes("store").contains(&"root/edge".to_owned()));
-            fleet.heal("root/other");
-        }
-        fleet.run_until_lines(&[line]);
-        assert_eq!(moved(&fleet, 0), [""; 0], "{order}");
-    }
 }
