@@ -132,6 +132,9 @@ pub(crate) async fn until_running_quietly(
     reach(client, wanted, patience, |_| Ok(())).await.map(drop)
 }
 
+/// How long what has failed for good on its node may take to be tried on another one.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
 async fn reach(
     client: &Client,
     wanted: Wanted<'_>,
@@ -141,14 +144,21 @@ async fn reach(
     let deadline = Instant::now() + limit;
     let mut pulse = Pulse::open(client).await?;
     let (mut steady, mut crashes) = (Steady::new(stable), Crashes::default());
+    let mut failing = None;
     loop {
         let application = client.application(wanted.project, wanted.name).await?;
         let instances = instances(client, wanted).await?;
         show(&instances)?;
-        let until = match verdict(&application, wanted.generation) {
+        let verdict = verdict(&application, wanted.generation);
+        let fails = matches!(verdict, Verdict::Failed).then(Instant::now);
+        failing = fails.map(|now| failing.unwrap_or(now));
+        let until = match verdict {
             Verdict::TakenBack(why) => return Err(taken_back(wanted, &why)),
             Verdict::Canary => return Ok(application.state),
-            Verdict::Failed => return Err(failed(wanted, &open_ends(&instances))),
+            Verdict::Failed => match failing.map(|since| since + ELSEWHERE) {
+                Some(end) if end > Instant::now() => end.min(deadline),
+                _ => return Err(failed(wanted, &open_ends(&instances))),
+            },
             Verdict::Halted(why) => return Err(halted(wanted, &why)),
             Verdict::Rests => return Err(rests(wanted, &application)),
             Verdict::Wait => {

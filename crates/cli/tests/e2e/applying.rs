@@ -35,6 +35,19 @@ fn a_program_that_ends_at_once_is_not_said_to_run() {
 }
 
 #[test]
+fn what_fails_for_good_on_one_node_and_runs_on_another_has_not_failed() {
+    let sea = sea().cluster("vienna", &["fl-1"]).node("edge").start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let once = format!("[sh, -c, \"mkdir {}/tried && exit 3; exec sleep 100000\"]", dir.path().display());
+    let said = apply(&sea, &["--wait=60s"], &manifest(&once, "    restart: { attempts: 1 }\n")).done();
+    assert!(
+        said.stdout.contains("no attempt is left") && said.stdout.contains("shop is RUNNING"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn a_runtime_that_no_node_has_is_told() {
     let sea = sea().cluster("vienna", &["fl-1"]).start();
     let wrong = manifest(SLEEP, "").replace("process", "proces");
