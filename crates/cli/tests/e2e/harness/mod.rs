@@ -13,6 +13,7 @@
 //! | [`disk`] | small file systems |
 //! | [`delay`] | a long way to a TCP address |
 //! | [`relay`] | a way to a Unix socket that can be cut |
+//! | [`vm`] | a machine with another kernel |
 //! | [`things`] | what `-o json` prints, as far as tests look at it |
 
 mod ask;
@@ -27,6 +28,7 @@ pub(crate) mod relay;
 pub(crate) mod sea;
 pub(crate) mod sweep;
 pub(crate) mod things;
+pub(crate) mod vm;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
-//! A network namespace for each node, behind a bridge. Nothing comes in but answers. Root only.
+//! A network namespace for each node, behind a bridge. Nothing comes in but answers, unless it is an open one. Root only.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::command::{command, run};
 use super::counted;
@@ -11,6 +12,8 @@ pub(crate) struct Network {
     number: String,
     /// The first two octets that tell seas apart.
     net: (u8, u8),
+    /// Nobody can connect to a node.
+    closed: bool,
     namespaces: Vec<String>,
 }
 
@@ -30,9 +33,18 @@ const NFT: [&str; 4] = [
 
 impl Network {
     pub(crate) fn create() -> Self {
+        Self::new(true)
+    }
+
+    /// Without a filter.
+    pub(crate) fn open() -> Self {
+        Self::new(false)
+    }
+
+    fn new(closed: bool) -> Self {
         let (pid, sea) = (std::process::id(), counted());
         let net = (18 + (sea & 1), pid.to_be_bytes()[3]);
-        let network = Self { number: format!("{pid}x{sea}"), net, namespaces: Vec::new() };
+        let network = Self { number: format!("{pid}x{sea}"), net, closed, namespaces: Vec::new() };
         let bridge = network.bridge();
         ip(&format!("link add {bridge} type bridge"));
         ip(&format!("address add {}/24 dev {bridge}", network.address()));
@@ -57,8 +69,18 @@ impl Network {
         ip(&format!("-n {name} link set lo up"));
         ip(&format!("-n {name} link set eth0 up"));
         let path = PathBuf::from("/run/netns").join(&name);
-        close(&path);
+        if self.closed {
+            close(&path);
+        }
         path
+    }
+
+    /// Whatever goes to the node and comes from it takes so much longer, by the kernel's `netem`.
+    pub(crate) fn delay(&self, node: &str, way: Duration) {
+        let (name, index) = (self.name(node), self.index(node));
+        let netem = format!("root netem delay {}ms limit 100000", way.as_millis());
+        tc(&format!("-n {name} qdisc add dev eth0 {netem}"));
+        tc(&format!("qdisc add dev he{}v{index} {netem}", self.number));
     }
 
     /// Pulls the cable of a node, or plugs it in.
@@ -68,8 +90,12 @@ impl Network {
 
     /// A node's own address, which nobody can connect to.
     pub(crate) fn address_of(&self, node: &str) -> Ipv4Addr {
+        self.host(10 + self.index(node))
+    }
+
+    fn index(&self, node: &str) -> u8 {
         let index = self.namespaces.iter().position(|name| *name == self.name(node)).expect("a node of it");
-        self.host(10 + u8::try_from(index).expect("few nodes"))
+        u8::try_from(index).expect("few nodes")
     }
 
     fn name(&self, node: &str) -> String {
@@ -114,7 +140,17 @@ fn close(namespace: &Path) {
 
 #[track_caller]
 fn ip(words: &str) {
-    let mut call = command("ip");
+    tool("ip", words);
+}
+
+#[track_caller]
+fn tc(words: &str) {
+    tool("tc", words);
+}
+
+#[track_caller]
+fn tool(program: &str, words: &str) {
+    let mut call = command(program);
     call.args(words.split(' '));
     run(call, "").done();
 }

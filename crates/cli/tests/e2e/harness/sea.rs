@@ -23,7 +23,7 @@ pub(crate) struct Builder {
     members: Vec<Sketch>,
     /// Words for all orchestrators.
     orchestrators: Vec<String>,
-    isolated: bool,
+    network: Option<fn() -> Network>,
 }
 
 #[derive(Clone, Debug)]
@@ -122,7 +122,13 @@ impl Builder {
 
     /// Each node in a network namespace that drops whatever comes in. Root only.
     pub(crate) fn isolated(mut self) -> Self {
-        self.isolated = true;
+        self.network = Some(Network::create);
+        self
+    }
+
+    /// Each node in a network namespace of its own; ways are made [far](Self::far) by the kernel. Root only.
+    pub(crate) fn over_netem(mut self) -> Self {
+        self.network = Some(Network::open);
         self
     }
 
@@ -135,7 +141,7 @@ impl Builder {
         if fs::hard_link(PROGRAM, &program).is_err() {
             fs::copy(PROGRAM, &program).expect("a copy of the program");
         }
-        let network = self.isolated.then(Network::create);
+        let network = self.network.map(|make| make());
         let mut sea = Sea { members: Vec::new(), network, fingerprint: String::new(), dir };
         for sketch in &self.members {
             sea.join(sketch, &self.orchestrators);
@@ -191,7 +197,8 @@ impl Sea {
         }
         if *role != Role::Root {
             let near = self.address(parent).to_owned();
-            let address = if way.is_zero() { near } else { far(&near, *way).to_string() };
+            let relayed = !way.is_zero() && self.network.is_none();
+            let address = if relayed { far(&near, *way).to_string() } else { near };
             all.push(format!("--parent={address}"));
         }
         if *role != Role::Node {
@@ -199,7 +206,13 @@ impl Sea {
         }
         all.extend_from_slice(words);
         let namespace = match (&mut self.network, role) {
-            (Some(network), Role::Node) => Some(network.namespace(name)),
+            (Some(network), Role::Node) => {
+                let namespace = network.namespace(name);
+                if !way.is_zero() {
+                    network.delay(name, *way);
+                }
+                Some(namespace)
+            }
             _ => None,
         };
         let plan = Plan {

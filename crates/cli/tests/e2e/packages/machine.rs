@@ -2,16 +2,15 @@
 //! package. The kernel is the one that `HOLM_TEST_KERNEL` names.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use super::release::{Release, ran};
 use super::system::System;
-use crate::harness::wait_within;
+use crate::harness::vm;
 
-/// Emulated, since a processor that is virtual itself rarely lends itself; minutes, while others compile.
+/// Minutes, while others compile.
 const LIMIT: Duration = Duration::from_secs(900);
 const PASSED: &str = "all of it passed";
 const STORY: &str = include_str!("machine.sh");
@@ -38,33 +37,11 @@ TTYPath=/dev/console
 
 #[test]
 fn instances_survive_restarts_and_upgrades_under_systemd_needs_vm_needs_debian() {
-    let Ok(kernel) = std::env::var("HOLM_TEST_KERNEL") else {
-        return println!("skipped: HOLM_TEST_KERNEL names no kernel");
-    };
+    let Some(kernel) = vm::kernel() else { return };
     let Some(release) = Release::make() else { return };
     let dir = tempfile::tempdir().unwrap();
     let disk = disk(&release, dir.path());
-    let console = dir.path().join("console");
-    let mut machine = Command::new("qemu-system-x86_64")
-        .args(["-M", "microvm,acpi=off,rtc=on", "-accel", "tcg,thread=multi", "-cpu", "max"])
-        .args(["-m", "2048", "-smp", "2", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
-        .args(["-append", "console=ttyS0 quiet panic=-1 reboot=t systemd.show_status=no", "-kernel", &kernel])
-        .arg("-serial")
-        .arg(format!("file:{}", console.display()))
-        .arg("-initrd")
-        .arg(disk)
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let said = || String::from_utf8_lossy(&fs::read(&console).unwrap_or_default()).replace('\r', "");
-    // It ends when it would boot again.
-    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        wait_within(LIMIT, "the machine ends", || machine.try_wait().unwrap());
-    }));
-    let _ = machine.kill();
-    let _ = machine.wait();
-    println!("{}", said());
-    assert!(ended.is_ok() && said().contains(PASSED), "the machine says above why");
+    assert!(vm::boot(&kernel, &disk, 2048, LIMIT).contains(PASSED), "the machine says above why");
 }
 
 /// The system with what the story needs, as the kernel takes it.
@@ -82,16 +59,10 @@ fn disk(release: &Release, dir: &Path) -> PathBuf {
         .unwrap();
     std::os::unix::fs::symlink("story.target", system.path("/etc/systemd/system/default.target")).unwrap();
     let root = dir.join("root");
-    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::create_dir_all(&root).unwrap();
     let mut tar = Command::new("tar");
     tar.args(["--numeric-owner", "--one-file-system", "--exclude=./proc/*", "-cf"])
         .arg(root.join("disk.tar"));
     ran(tar.arg("-C").arg(system.root()).arg("."));
-    fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    fs::write(root.join("init"), INIT).unwrap();
-    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755)).unwrap();
-    let pack = "find . | /bin/busybox cpio -o -H newc >../disk";
-    ran(Command::new("/bin/sh").args(["-c", pack]).current_dir(&root));
-    fs::remove_dir_all(root).unwrap();
-    dir.join("disk")
+    vm::pack(&root, INIT)
 }
