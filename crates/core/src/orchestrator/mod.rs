@@ -120,6 +120,7 @@ mod upward;
 mod views;
 mod violating;
 mod ways;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -170,6 +171,7 @@ use surroundings::Placed;
 use tally::Tally;
 use timing::Timing;
 use violating::Violations;
+use witnesses::Witnesses;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -229,6 +231,7 @@ pub struct Orchestrator {
     scaling: Scaling,
     consulting: Consulting,
     leases: Leases,
+    witnesses: Witnesses,
     violations: Violations,
     reserving: Reserving,
     crowded: Crowded,
@@ -316,6 +319,7 @@ impl Orchestrator {
             scaling: Scaling::default(),
             consulting: Consulting::default(),
             leases: Leases::default(),
+            witnesses: Witnesses::default(),
             violations: Violations::default(),
             reserving: Reserving::default(),
             crowded: Crowded::default(),
@@ -356,6 +360,7 @@ impl Orchestrator {
             }
             Event::LinkMessage { link, message } => self.link_message(link, message),
             Event::LinkClosed { link } => self.link_closed(link),
+            Event::Witnessed { cluster, node, runs } => self.witnessed(cluster, node, &runs),
             Event::ParentOpened => self.parent_opened(),
             Event::ParentMessage(message) => self.parent_message(&message),
             Event::ParentClosed => self.parent_closed(),

@@ -36,3 +36,4 @@ mod transferring;
 mod updating;
 mod voiding;
 mod watching;
+mod witnessing;
