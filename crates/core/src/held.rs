@@ -180,6 +180,7 @@ impl Held {
             | Down::Time { .. }
             | Down::Pong { .. }
             | Down::Landmarks { .. }
+            | Down::Above { .. }
             | Down::Refused { .. } => {}
         }
         received

@@ -31,6 +31,7 @@ pub use crate::reach::ConnectError;
 pub struct Dialer {
     control: Arc<ClientConfig>,
     bulk: Arc<ClientConfig>,
+    witness: Arc<ClientConfig>,
     policy: OrchestratorPolicy,
     clock: Clock,
     proxies: Proxies,
@@ -85,13 +86,35 @@ impl Dialer {
     ) -> Result<Self, DialerError> {
         let identity = credentials.identity();
         let expected = identity.parent().ok_or_else(|| DialerError::Root(identity.clone()))?;
+        Self::to(expected, credentials, revocations, clock)
+    }
+
+    /// Calls the orchestrator above the parent, for [`Channel::Witness`] only.
+    pub fn above(
+        credentials: &Credentials,
+        revocations: Revocations,
+        clock: Clock,
+    ) -> Result<Self, DialerError> {
+        let parent = credentials.identity().parent();
+        let above = parent.as_ref().and_then(crate::identity::Identity::parent);
+        let expected = above.ok_or_else(|| DialerError::Root(credentials.identity().clone()))?;
+        Self::to(expected, credentials, revocations, clock)
+    }
+
+    fn to(
+        expected: crate::identity::Identity,
+        credentials: &Credentials,
+        revocations: Revocations,
+        clock: Clock,
+    ) -> Result<Self, DialerError> {
         let policy = OrchestratorPolicy { root: credentials.root().clone(), expected, revocations };
         let config = |channel: Channel| {
             let config = tls::member_client(credentials, policy.clone(), &clock, channel.alpn())?;
             Ok::<_, TlsConfigError>(Arc::new(config))
         };
-        let (control, bulk) = (config(Channel::Control)?, config(Channel::Bulk)?);
-        Ok(Self { control, bulk, policy, clock, proxies: Proxies::of_process(), time: DIAL_TIME })
+        let (control, bulk, witness) =
+            (config(Channel::Control)?, config(Channel::Bulk)?, config(Channel::Witness)?);
+        Ok(Self { control, bulk, witness, policy, clock, proxies: Proxies::of_process(), time: DIAL_TIME })
     }
 
     /// Replaces the rules of the process.
@@ -113,6 +136,7 @@ impl Dialer {
         let config = match channel {
             Channel::Control => &self.control,
             Channel::Bulk => &self.bulk,
+            Channel::Witness => &self.witness,
         };
         let stream = secured(config.clone(), address, &self.proxies, self.time).await?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();

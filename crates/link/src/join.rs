@@ -265,6 +265,7 @@ fn prove(credentials: &Credentials, parent: &Identity, clock: &Clock) -> Result<
         parent: parent.clone(),
         revocations: Revocations::default(),
         rejoin_window: Duration::ZERO,
+        below: crate::verify::Below::Directly,
     };
     // The local clock may be years behind; the fresh certificate tells the time.
     let now = clock.now().max(credentials.not_before());

@@ -26,15 +26,18 @@ use crate::door::{Door, Guest};
 use crate::places::neighbourhood;
 use crate::session::Transport;
 pub use crate::tls::ServerCertificate;
-use crate::tls::{self, ALPN_BULK, ALPN_CONTROL};
-use crate::verify::{MemberPolicy, PeerIdentity, VerifyError};
+use crate::tls::{self, ALPN_BULK, ALPN_CONTROL, ALPN_WITNESS};
+use crate::verify::{Below, MemberPolicy, PeerIdentity, VerifyError};
 
 /// Turns connections into members and HTTP clients.
 #[derive(Debug)]
 pub struct Acceptor {
     members: Arc<ServerConfig>,
+    witnesses: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
     policy: Arc<MemberPolicy>,
+    /// Of members' members.
+    further: Arc<MemberPolicy>,
     clock: Clock,
     /// Of [`Self::serve`]: while it has no permit, further connections wait in the kernel.
     room: Arc<Semaphore>,
@@ -67,6 +70,8 @@ pub enum Channel {
     Control,
     /// Tunnels of a session that is open already.
     Bulk,
+    /// A member of a member says what it runs.
+    Witness,
 }
 
 /// The acceptor cannot be made: the TLS library refuses its parts (a bug).
@@ -110,11 +115,12 @@ impl Channel {
         match self {
             Self::Control => ALPN_CONTROL,
             Self::Bulk => ALPN_BULK,
+            Self::Witness => ALPN_WITNESS,
         }
     }
 
     fn of(alpn: &[u8]) -> Option<Self> {
-        [Self::Control, Self::Bulk].into_iter().find(|channel| channel.alpn() == alpn)
+        [Self::Control, Self::Bulk, Self::Witness].into_iter().find(|channel| channel.alpn() == alpn)
     }
 }
 
@@ -126,11 +132,17 @@ impl Acceptor {
         clock: Clock,
         limits: HandshakeLimits,
     ) -> Result<Self, AcceptorError> {
-        let policy = Arc::new(policy);
+        let further = Arc::new(MemberPolicy { below: Below::Members, ..policy.clone() });
+        let policy = Arc::new(MemberPolicy { below: Below::Directly, ..policy });
+        let member = |policy: &Arc<MemberPolicy>, alpn: &[&[u8]]| {
+            tls::member_server(certificate, policy.clone(), &clock, alpn).map(Arc::new)
+        };
         Ok(Self {
-            members: Arc::new(tls::member_server(certificate, policy.clone(), &clock)?),
+            members: member(&policy, &[ALPN_CONTROL, ALPN_BULK])?,
+            witnesses: member(&further, &[ALPN_WITNESS])?,
             http: Arc::new(tls::http_server(certificate, &clock)?),
             policy,
+            further,
             clock,
             room: Arc::new(Semaphore::new(limits.concurrent)),
             limits,
@@ -153,8 +165,13 @@ impl Acceptor {
         let hello = timeout(time, hello).await.map_err(|_| AcceptError::HelloLate(time))?;
         let hello = hello.map_err(|e| gone_or(e, AcceptError::Hello))?;
         spoke.store(true, Ordering::Relaxed);
-        let member = hello.client_hello().alpn().is_some_and(|mut all| all.any(|a| Channel::of(a).is_some()));
-        let config = if member { &self.members } else { &self.http };
+        let channels = || hello.client_hello().alpn().into_iter().flatten().filter_map(Channel::of);
+        let member = channels().next().is_some();
+        let config = match channels().all(|channel| channel == Channel::Witness) {
+            _ if !member => &self.http,
+            true => &self.witnesses,
+            false => &self.members,
+        };
         let stream = timeout(time, hello.into_stream(config.clone()).into_fallible());
         match stream.await {
             Ok(Ok(stream)) if member => self.member(Box::new(stream)),
@@ -216,7 +233,8 @@ impl Acceptor {
         let (_, connection) = stream.get_ref();
         let channel = connection.alpn_protocol().and_then(Channel::of).unwrap_or(Channel::Control);
         let chain = connection.peer_certificates().unwrap_or_default();
-        let peer = self.policy.judge(chain, self.clock.now())?;
+        let policy = if channel == Channel::Witness { &self.further } else { &self.policy };
+        let peer = policy.judge(chain, self.clock.now())?;
         Ok(Accepted::Member { peer, channel, stream })
     }
 }

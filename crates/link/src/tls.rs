@@ -29,6 +29,8 @@ use crate::verify::{self, MemberPolicy, OrchestratorPolicy, PeerIdentity, Verify
 pub const ALPN_CONTROL: &[u8] = b"holm/1";
 /// ALPN of a second connection of a session, for its tunnels.
 pub const ALPN_BULK: &[u8] = b"holm-bulk/1";
+/// ALPN of what a node of a cluster says to the orchestrator above it.
+pub(crate) const ALPN_WITNESS: &[u8] = b"holm-witness/1";
 
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 const ALPN_HTTP2: &[u8] = b"h2";
@@ -114,12 +116,13 @@ pub(crate) fn member_server(
     certificate: &ServerCertificate,
     policy: Arc<MemberPolicy>,
     clock: &Clock,
+    alpn: &[&[u8]],
 ) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(clock.clone()))
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(MemberVerifier(policy)))
         .with_cert_resolver(Arc::new(certificate.clone()));
-    config.alpn_protocols = vec![ALPN_CONTROL.to_vec(), ALPN_BULK.to_vec()];
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

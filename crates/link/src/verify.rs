@@ -70,6 +70,17 @@ pub struct MemberPolicy {
     pub revocations: Revocations,
     /// For how long an expired certificate still opens a renew-only session.
     pub rejoin_window: Duration,
+    pub below: Below,
+}
+
+/// How far below an orchestrator somebody is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Below {
+    /// A member.
+    #[default]
+    Directly,
+    /// A member of a member.
+    Members,
 }
 
 /// Judges the orchestrator that a member calls.
@@ -104,7 +115,11 @@ impl MemberPolicy {
         // An expired chain is judged as of its last moment: it was a good one then.
         let time = if expired { leaf.not_after } else { now };
         let peer = judge(&self.root, &self.revocations, chain, leaf, Usage::Client, time)?;
-        if peer.identity.parent().as_ref() != Some(&self.parent) {
+        let above = match self.below {
+            Below::Directly => peer.identity.parent(),
+            Below::Members => peer.identity.parent().and_then(|parent| parent.parent()),
+        };
+        if above.as_ref() != Some(&self.parent) {
             return Err(VerifyError::NotMember { parent: self.parent.clone(), found: peer.identity });
         }
         Ok(PeerIdentity { expired, ..peer })

@@ -5,7 +5,7 @@ mod support;
 use holm_link::certificate::Usage::{Client, Server, Tokens, Workload};
 use holm_link::certificate::{CertificateError, Serial};
 use holm_link::revocation::Revocations;
-use holm_link::verify::VerifyError;
+use holm_link::verify::{Below, MemberPolicy, VerifyError};
 use support::*;
 
 fn none() -> Revocations {
@@ -24,6 +24,37 @@ fn a_member_is_accepted_by_its_orchestrator_only() {
     for other in ["holm://sea", "holm://sea/c2"] {
         let error = members_of(&root, other, &none()).judge(&node.chain, day(1)).unwrap_err();
         assert!(matches!(error, VerifyError::NotMember { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_witness_is_a_member_of_a_member_and_nobody_else() {
+    let root = sea();
+    let witnesses = |of: &str, revocations: &Revocations| MemberPolicy {
+        below: Below::Members,
+        ..members_of(&root, of, revocations)
+    };
+    let (c1, _) = cluster(&root, "holm://sea/c1");
+    let node = issue(&c1, "holm://sea/c1/n1", Client);
+    let peer = witnesses("holm://sea", &none()).judge(&node.chain, day(1)).unwrap();
+    assert_eq!(peer.identity, id("holm://sea/c1/n1"));
+
+    let own = issue(&root, "holm://sea/n1", Client);
+    for (of, chain) in
+        [("holm://sea", &own.chain), ("holm://sea/c1", &node.chain), ("holm://sea/c2", &node.chain)]
+    {
+        let error = witnesses(of, &none()).judge(chain, day(1)).unwrap_err();
+        assert!(matches!(error, VerifyError::NotMember { .. }), "{of}: {error}");
+    }
+    let rogue = Rogue::cluster(&root, "holm://sea/c1");
+    let (chain, _) = rogue.sign(&params(&["holm://sea/c2/n1"], Client));
+    let error = witnesses("holm://sea", &none()).judge(&chain, day(1)).unwrap_err();
+    assert!(matches!(error, VerifyError::NotBelow { .. }), "{error}");
+    for void in ["c1", "n1"] {
+        let revoked = Revocations::default();
+        revoked.revoke_members([void.to_owned()]);
+        let error = witnesses("holm://sea", &revoked).judge(&node.chain, day(1)).unwrap_err();
+        assert!(matches!(error, VerifyError::Revoked { .. }), "{void}: {error}");
     }
 }
 

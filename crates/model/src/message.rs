@@ -43,7 +43,8 @@ pub const PROTOCOL: (u16, u16) = (1, 1);
 /// [units](READS_PLACING), 5 of [latency](READS_LATENCY), of
 /// [wiping](READS_WIPING) and of [steps before a start](READS_BEFORE), 6 of [retries](READS_RETRIES) and of
 /// volumes that follow as they did once, 7 of [reservations](READS_RESERVING) and of
-/// [nodes that change their orchestrator](READS_TRANSFERS), 8 of [volumes that follow](READS_MOVING).
+/// [nodes that change their orchestrator](READS_TRANSFERS), 8 of [volumes that follow](READS_MOVING) and of
+/// [witnesses](READS_WITNESSES).
 pub const READS: u32 = 8;
 /// From here on a cluster knows what [`Placement::newer_must`](crate::placement::Placement::newer_must) names;
 /// before, it passes over that.
@@ -71,6 +72,23 @@ pub const READS_MOVING: u32 = 8;
 pub const READS_TRANSFERS: u32 = 7;
 /// From here on a cluster keeps room for parts of groups; before, it would start them at once.
 pub const READS_RESERVING: u32 = 7;
+
+/// From here on a node tells the orchestrator above its own what it runs, when it does not hear its own.
+pub const READS_WITNESSES: u32 = 8;
+
+/// What a node of a cluster runs, told to the orchestrator above it: alone on a connection of its own, every few seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Testimony {
+    pub runs: Vec<AssignmentId>,
+}
+
+/// To each [`Testimony`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hearing {
+    /// Why it does not count; the connection ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
 
 /// Member → orchestrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,6 +167,11 @@ pub enum Down {
     /// What the member may dial to find out where it is: the whole list.
     Landmarks {
         landmarks: Vec<Landmark>,
+    },
+    /// Where the orchestrator above this one is called, `host:port`: by nodes that do not hear this one any more. None:
+    /// they shall not. The link's own business, too.
+    Above {
+        addresses: Vec<String>,
     },
     /// The link ends for a reason that trying again will not mend soon.
     Refused {

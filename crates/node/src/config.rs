@@ -40,6 +40,8 @@ pub struct NodeConfig {
     /// Between two looks at the hardware and the runtimes.
     pub rescan: Duration,
     pub link: LinkTimes,
+    /// How long a cluster is silent before its parent is told what runs here.
+    pub fall_back_after: Duration,
     /// Called once when the node is a member and works.
     pub ready: fn(),
     pub runtimes: RuntimesConfig,
@@ -83,6 +85,7 @@ impl NodeConfig {
             interval: Duration::from_secs(15),
             rescan: Duration::from_secs(300),
             link: LinkTimes::default(),
+            fall_back_after: Duration::from_secs(30),
             ready: || {},
             runtimes: RuntimesConfig::new(executable),
             disk: DiskLimits::default(),

@@ -35,7 +35,7 @@ use crate::health::Checks;
 use crate::history::History;
 use crate::identity::{Identities, Sockets, Trust};
 use crate::launch::NodeSelf;
-use crate::link::{Link, Settings};
+use crate::link::{Link, Settings, Witness};
 use crate::local_api::{self, LocalApi};
 use crate::locating::Locating;
 use crate::membership::{Applicant, MembershipError};
@@ -272,8 +272,18 @@ impl Parts {
             history: shared.history.clone(),
             data_dir: data_dir.clone(),
         };
+        let witness = Witness {
+            data_dir: data_dir.clone(),
+            status: link.watch(),
+            revocations: shared.revocations.clone(),
+            clock: clock.clone(),
+            inputs: shared.inputs.clone(),
+            after: self.config.fall_back_after,
+            pace: self.config.link.keep_alive,
+        };
         let mut helpers = self.helpers(&shared, &peers);
         helpers.spawn(api.serve(socket));
+        helpers.spawn(witness.run());
         helpers.spawn(async move { clock.keep(&data_dir).await });
         let agent = self.agent(inbox, shared, published, link, peers, trust);
         let ended = supervise(agent, (helpers, calling), stop).await;

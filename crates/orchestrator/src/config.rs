@@ -35,6 +35,8 @@ pub struct Config {
     pub location: Option<Point>,
     /// Where other members of the sea may dial it; `None`: the address where it listens, if it is one.
     pub advertise: Option<SocketAddr>,
+    /// Whether nodes that do not hear this cluster tell its parent what they run.
+    pub fall_back: bool,
     /// Ports that services may be exposed at, and the address where they are opened.
     pub expose: Option<PortRange>,
     pub expose_address: IpAddr,
@@ -119,6 +121,7 @@ impl Config {
             deadlines: Deadlines::default(),
             strategy: Strategy::default(),
             location: None,
+            fall_back: true,
             advertise: None,
             expose: None,
             expose_address: crate::expose::ADDRESS,
@@ -126,6 +129,16 @@ impl Config {
             limits: Limits::default(),
             certificate_life: CERTIFICATE_LIFE,
             clock: LocalClock::default(),
+        }
+    }
+
+    /// Where nodes tell what they run while they do not hear us; `None`: there is nobody above.
+    pub(crate) fn above(&self) -> Option<Vec<String>> {
+        match &self.role {
+            Role::Root { .. } => None,
+            Role::Cluster { parent, .. } => {
+                Some(self.fall_back.then(|| parent.clone()).into_iter().collect())
+            }
         }
     }
 

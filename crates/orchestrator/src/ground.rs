@@ -96,6 +96,7 @@ impl Ground {
             parent: self.signer.identity().clone(),
             revocations: self.revocations.clone(),
             rejoin_window: config.limits.rejoin_window,
+            below: holm_link::verify::Below::Directly,
         };
         let acceptor = Acceptor::new(&certificate, policy, self.clock.clone(), HandshakeLimits::default())?;
         let (due, expires_at) = (Due::of(&credentials), credentials.expires_at());

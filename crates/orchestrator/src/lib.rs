@@ -66,6 +66,7 @@ pub mod tunnels;
 mod upkeep;
 mod uplink;
 mod watch;
+mod witnesses;
 
 pub use clock::wall as now;
 pub use config::{Config, Role};

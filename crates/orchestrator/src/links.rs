@@ -14,7 +14,8 @@ use holm_link::lane::Lane;
 use holm_link::session::{self, IncomingTunnels, Session, Transport};
 use holm_link::verify::PeerIdentity;
 use holm_model::id::MemberId;
-use holm_model::message::{Down, Up};
+use holm_model::member::Role;
+use holm_model::message::{Down, Hello, READS_WITNESSES, Up};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +37,8 @@ pub(crate) struct Links {
     meter: Arc<Meter>,
     /// Where members are told that we are.
     locating: Locating,
+    /// Where the orchestrator above us is called by nodes that do not hear us; `None`: there is none.
+    above: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -93,8 +96,13 @@ pub(crate) fn session_limits(limits: &Limits) -> session::Limits {
 // === impl Links ===
 
 impl Links {
-    pub(crate) fn new(clock: Clock, meter: Arc<Meter>, locating: Locating) -> Self {
-        Self { table: Mutex::default(), tasks: TaskTracker::new(), clock, meter, locating }
+    pub(crate) fn new(
+        clock: Clock,
+        meter: Arc<Meter>,
+        locating: Locating,
+        above: Option<Vec<String>>,
+    ) -> Self {
+        Self { table: Mutex::default(), tasks: TaskTracker::new(), clock, meter, locating, above }
     }
 
     pub(crate) fn traffic(&self) -> &Arc<Traffic> {
@@ -139,7 +147,12 @@ impl Links {
                         links.pong(link, stamp);
                         None
                     }
-                    message => Some(Event::LinkMessage { link, message }),
+                    message => {
+                        if let Up::Hello(hello) = &message {
+                            links.tell_above(link, hello);
+                        }
+                        Some(Event::LinkMessage { link, message })
+                    }
                 };
                 let control = (session.sender, session.receiver);
                 let end = converse(control, waiting, &limits, &cut, &inputs, event).await;
@@ -167,6 +180,14 @@ impl Links {
 
     fn pong(&self, link: LinkId, stamp: u64) {
         self.queue(link, Outgoing::Message(Down::Pong { stamp, coordinate: self.locating.coordinate() }));
+    }
+
+    /// Whom a node tells what it runs when it does not hear us.
+    fn tell_above(&self, link: LinkId, hello: &Hello) {
+        let reads = hello.role == Role::Node && hello.reads >= READS_WITNESSES;
+        if let Some(addresses) = self.above.clone().filter(|_| reads) {
+            self.queue(link, Outgoing::Message(Down::Above { addresses }));
+        }
     }
 
     fn tell_time(&self, link: LinkId) {

@@ -18,6 +18,7 @@ use crate::handle::Inputs;
 use crate::links::{Arrival, Links};
 use crate::meter::Counted;
 use crate::tunnels::Router;
+use crate::witnesses::Witnesses;
 
 /// A connection on which HTTP is expected.
 pub type HttpStream = Box<dyn Duplex>;
@@ -105,6 +106,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
     pub(crate) links: Arc<Links>,
+    pub(crate) witnesses: Witnesses,
     pub(crate) inputs: Inputs,
     pub(crate) router: Router,
     pub(crate) limits: Limits,
@@ -125,6 +127,9 @@ impl Members {
     fn arrive<IO: Transport>(self, peer: PeerIdentity, channel: Channel, stream: IO, address: SocketAddr) {
         let identity = peer.identity.clone();
         let stream = Counted::new(stream, self.links.traffic());
+        if channel == Channel::Witness {
+            return self.witnesses.start(peer, stream, self.inputs, self.limits);
+        }
         match Arrival::new(peer, address.ip(), stream, &self.limits) {
             Some(arrival) if channel == Channel::Bulk => self.links.carry(arrival, self.router),
             Some(arrival) => {

@@ -44,6 +44,7 @@ use crate::tunnels::Router;
 use crate::upkeep;
 use crate::uplink::Uplink;
 use crate::watch;
+use crate::witnesses::Witnesses;
 
 /// An orchestrator that has started; it serves once [`Shell::serve`] is called.
 #[derive(Debug)]
@@ -154,7 +155,8 @@ impl Shell {
             Role::Root { .. } => Locating::root(),
             Role::Cluster { .. } => Locating::cluster(config.name.as_str()),
         };
-        let links = Arc::new(Links::new(ground.clock.clone(), Arc::clone(&meter), locating.clone()));
+        let above = config.above();
+        let links = Arc::new(Links::new(ground.clock.clone(), Arc::clone(&meter), locating.clone(), above));
         let (store, signer) = (ground.store, Arc::new(ground.signer));
         let uplink = ground.parent.map(|parent| {
             let (dir, revocations) = (config.data_dir.clone(), ground.revocations.clone());
@@ -260,8 +262,13 @@ impl Shell {
         let Face { certificate, names, due, acceptor, .. } = self.face;
         let (acceptor, links, clock) = (Arc::new(acceptor), Arc::clone(&self.links), self.signer.clock());
         let is_root = matches!(self.config.role, Role::Root { .. });
-        let members =
-            serve::Members { links, inputs: self.inputs, router: self.router, limits: self.config.limits };
+        let members = serve::Members {
+            links,
+            witnesses: Witnesses::default(),
+            inputs: self.inputs,
+            router: self.router,
+            limits: self.config.limits,
+        };
         let work = async {
             tokio::join!(
                 serve::port(self.doors.port, acceptor, members, Arc::clone(&on_http)),

@@ -62,6 +62,9 @@ fn config(options: NodeOptions) -> Result<NodeConfig, Failure> {
     if let Some(Span(interval)) = options.interval {
         config.interval = at_least(SHORTEST_INTERVAL, interval)?;
     }
+    if let Some(Span(after)) = options.fall_back_after {
+        config.fall_back_after = after;
+    }
     config.runtimes.process_users = match (options.process_user, options.process_users) {
         (None, range) => ProcessUsers::Each(range.unwrap_or_default()),
         (Some(user), None) => ProcessUsers::One(user),

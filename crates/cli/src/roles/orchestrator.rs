@@ -112,7 +112,8 @@ fn cluster(options: ClusterOptions) -> Result<Config, Failure> {
     let token = token.as_deref().map(join_token).transpose()?;
     let data_dir = data_dir(options.data_dir, "cluster")?;
     let config = Config::new(data_dir, name, Role::Cluster { parent: parent.0, token });
-    let config = Config { advertise: options.advertise, ..config };
+    let fall_back = options.fall_back.unwrap_or(config.fall_back);
+    let config = Config { advertise: options.advertise, fall_back, ..config };
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);

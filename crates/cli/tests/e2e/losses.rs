@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::harness::proc::Program;
 use crate::harness::things::Cluster;
-use crate::harness::{Instance, LIMIT, Node, holds_for, sea, wait_for, wait_within};
+use crate::harness::{Instance, LIMIT, Node, Sea, holds_for, sea, wait_for, wait_within};
 
 fn sleeper(name: &str, more: &[&str]) -> String {
     let more: String = more.iter().map(|line| format!("    {line}\n")).collect();
@@ -40,6 +40,48 @@ fn a_lost_node_is_replaced_and_its_return_leaves_no_surplus() {
     // And the node is of use again.
     sea.holm(&["scale", "shop/web", "0"]).done();
     sea.deploy(&sleeper("again", &[&format!("placement: {{ node: {lost} }}")]));
+}
+
+#[test]
+fn what_runs_below_a_dead_cluster_orchestrator_is_told_by_its_nodes_and_stays() {
+    let soon = ["--fall-back-after", "1s"];
+    let sea = sea().impatient().cluster("vienna", &["fl-1"]).cluster("munich", &["ma-1"]);
+    let mut sea = sea.words("fl-1", &soon).words("ma-1", &soon).start();
+    sea.deploy(&sleeper("shop", &["replicas: 1"]));
+    let node = sea.instances("shop")[0].node().to_owned();
+    let cluster = if node == "fl-1" { "vienna" } else { "munich" };
+    let programs = sea.programs();
+    sea.kill(cluster);
+    wait_for("its node tells by itself", || {
+        sea.history("kind=node").iter().any(|event| event.to == "by itself").then_some(())
+    });
+    let stays = |sea: &Sea| {
+        let all = sea.instances("shop");
+        all.len() == 1 && all[0].runs() && all[0].node() == node && sea.programs() == programs
+    };
+    wait_for("the root gives the cluster up", || {
+        let all: Vec<Cluster> = sea.list("root", "clusters")?;
+        all.iter().any(|of| of.name == cluster && of.state == "offline").then_some(())
+    });
+    assert_eq!(sea.node(&node).state, "online");
+    // Longer than anything here may be silent, and the agent starts anew meanwhile.
+    sea.restart(&node);
+    holds_for(Duration::from_secs(15), "it runs where it was, and nowhere else", || stays(&sea));
+    sea.restart("root");
+    holds_for(Duration::from_secs(12), "as it does for a root that starts anew", || {
+        sea.programs() == programs
+    });
+
+    sea.start(cluster);
+    wait_for("the node speaks by its cluster again", || {
+        sea.history("kind=node").iter().any(|event| event.to == "by its cluster").then_some(())
+    });
+    wait_for("all is as it was", || stays(&sea).then_some(()));
+
+    // Without a word of the node it is replaced as ever.
+    sea.kill(&node);
+    sea.kill(cluster);
+    sea.until("shop", "it runs elsewhere", |all| all.iter().any(|i| i.runs() && i.node() != node));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What happens to an orchestrator machine, and what it wants done.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use holm_model::coordinate::Coordinate;
-use holm_model::id::MemberId;
+use holm_model::id::{AssignmentId, MemberId};
 use holm_model::message::{Down, Up};
 use holm_model::name::Name;
 use holm_model::view::scheduler::ConsultView;
@@ -50,6 +51,12 @@ pub enum Event {
     },
     LinkClosed {
         link: LinkId,
+    },
+    /// A node of a cluster of ours, which it does not hear, says itself what it runs; its certificate says who it is.
+    Witnessed {
+        cluster: MemberId,
+        node: MemberId,
+        runs: BTreeSet<AssignmentId>,
     },
     /// Our own link to our parent (a cluster orchestrator's).
     ParentOpened,

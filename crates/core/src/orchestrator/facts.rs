@@ -352,7 +352,7 @@ impl Orchestrator {
         let first = report.node.first().and_then(|member| self.live.get(member));
         match first {
             _ if report.status.has_ended() => report.status.state,
-            Some(live) if live.dangling => InstanceState::Dangling,
+            Some(live) if live.dangling && !self.is_witnessed(report) => InstanceState::Dangling,
             _ if self.dangles_early(report) => InstanceState::Dangling,
             _ if report.status.state == InstanceState::Running && self.is_migrating(report) => {
                 InstanceState::Migrating

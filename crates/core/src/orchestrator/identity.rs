@@ -71,7 +71,7 @@ impl Orchestrator {
     }
 
     /// A node of a cluster, which has said so.
-    fn is_revoked_below(&self, path: &[MemberId]) -> bool {
+    pub(super) fn is_revoked_below(&self, path: &[MemberId]) -> bool {
         let live = path.first().and_then(|cluster| self.live.get(cluster));
         live.and_then(|live| live.nodes.get(path)).is_some_and(|node| node.revoked)
     }

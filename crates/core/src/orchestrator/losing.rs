@@ -20,7 +20,8 @@ impl Orchestrator {
     /// Its member is silent past the deadline: the usual one, or that of its service where it is earlier.
     pub(super) fn is_dangling(&self, id: AssignmentId, placement: &Placement) -> bool {
         let Some(live) = self.live.get(&placement.member) else { return false };
-        live.dangling || self.healing_of(id, placement).on_node_loss.is_over_after(live.silence)
+        let silent = live.dangling || self.healing_of(id, placement).on_node_loss.is_over_after(live.silence);
+        silent && !self.is_share_witnessed(id)
     }
 
     /// The silence is long enough for a replacement; or a cluster, which keeps the same rules, said that it has no place
@@ -35,6 +36,9 @@ impl Orchestrator {
     /// DANGLING by its service's own deadline, before the usual one.
     pub(super) fn dangles_early(&self, report: &InstanceReport) -> bool {
         let Some(live) = report.node.first().and_then(|member| self.live.get(member)) else { return false };
+        if self.is_witnessed(report) {
+            return false;
+        }
         let own = |id: AssignmentId| Some((id, self.placements.get(&id)?));
         let placement = own(report.id).or_else(|| own(report.share?));
         placement.is_some_and(|(id, placement)| {

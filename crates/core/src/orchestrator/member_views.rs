@@ -22,8 +22,13 @@ impl Orchestrator {
                 Role::Node => rows.push(self.own_node(*id, member, live)),
                 Role::Cluster => {
                     for (path, report) in &live.nodes {
-                        // A silent cluster's nodes are as unknown as it is itself.
-                        let state = if live.state == MemberState::Online { report.state } else { live.state };
+                        // A silent cluster's nodes are as unknown as it is itself,
+                        // but for those that speak here themselves.
+                        let state = match live.state {
+                            MemberState::Online => report.state,
+                            _ if self.is_witness(path) => MemberState::Online,
+                            silent => silent,
+                        };
                         let mut view =
                             node_view(path.last(), &report.name, &report.facts, report.usage, state);
                         view.cluster = Some(member.name.to_string());

@@ -121,6 +121,7 @@ mod upward;
 mod views;
 mod violating;
 mod ways;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -172,6 +173,7 @@ use surroundings::Placed;
 use tally::Tally;
 use timing::Timing;
 use violating::Violations;
+use witnesses::Witnesses;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -232,6 +234,7 @@ pub struct Orchestrator {
     scaling: Scaling,
     consulting: Consulting,
     leases: Leases,
+    witnesses: Witnesses,
     violations: Violations,
     reserving: Reserving,
     crowded: Crowded,
@@ -320,6 +323,7 @@ impl Orchestrator {
             scaling: Scaling::default(),
             consulting: Consulting::default(),
             leases: Leases::default(),
+            witnesses: Witnesses::default(),
             violations: Violations::default(),
             reserving: Reserving::default(),
             crowded: Crowded::default(),
@@ -360,6 +364,7 @@ impl Orchestrator {
             }
             Event::LinkMessage { link, message } => self.link_message(link, message),
             Event::LinkClosed { link } => self.link_closed(link),
+            Event::Witnessed { cluster, node, runs } => self.witnessed(cluster, node, &runs),
             Event::ParentOpened => self.parent_opened(),
             Event::ParentMessage(message) => self.parent_message(&message),
             Event::ParentClosed => self.parent_closed(),

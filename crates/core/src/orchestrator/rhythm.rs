@@ -23,6 +23,7 @@ impl Orchestrator {
             for live in self.live.values_mut() {
                 live.heard = now.boot;
             }
+            self.witnesses.wake(now.boot);
             self.ticked = now.boot;
             self.leases.doubt(now.boot + self.config.deadlines.lease);
         }
@@ -35,6 +36,7 @@ impl Orchestrator {
     pub(super) fn tick(&mut self) {
         self.ticked = self.now.boot;
         self.look_at_members();
+        self.forget_witnesses();
         self.forget_who_did_not_come();
         self.hear_what_was_said();
         self.answer_leases();

@@ -37,3 +37,4 @@ mod transferring;
 mod updating;
 mod voiding;
 mod watching;
+mod witnessing;

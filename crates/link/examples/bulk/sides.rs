@@ -42,6 +42,7 @@ impl Orchestrator {
             parent: sea.identity().clone(),
             revocations: Revocations::default(),
             rejoin_window: Duration::ZERO,
+            below: holm_link::verify::Below::Directly,
         };
         let acceptor =
             Acceptor::new(&certificate, policy, Clock::default(), HandshakeLimits::default()).unwrap();

@@ -75,6 +75,7 @@ pub fn members_of(root: &Authority, parent: &str, revocations: &Revocations) -> 
         parent: id(parent),
         revocations: revocations.clone(),
         rejoin_window: DAY * 400,
+        below: holm_link::verify::Below::Directly,
     }
 }
 

@@ -38,7 +38,7 @@ use holm_model::wish::{AppKey, SpecBytes, Version};
 use serde_bytes::ByteBuf;
 
 pub(crate) const UP_KINDS: usize = 12;
-pub(crate) const DOWN_KINDS: usize = 13;
+pub(crate) const DOWN_KINDS: usize = 14;
 
 const EPOCH: Epoch = Epoch::new(3, 0x0123_4567_89ab);
 
@@ -77,6 +77,7 @@ pub(crate) fn down_name(down: &Down) -> &'static str {
         Down::Pong { .. } => "down-pong",
         Down::Landmarks { .. } => "down-landmarks",
         Down::Time { .. } => "down-time",
+        Down::Above { .. } => "down-above",
         Down::Refused { .. } => "down-refused",
     }
 }
@@ -164,6 +165,7 @@ pub(crate) fn down() -> Vec<Down> {
             }],
         },
         Down::Time { now: 1_800_000_000 },
+        Down::Above { addresses: vec!["root.example:7700".to_owned()] },
         Down::Refused { reason: "this certificate was revoked".to_owned() },
     ]
 }
@@ -655,4 +657,8 @@ fn coordinate() -> Coordinate {
 
 fn labels() -> BTreeMap<String, String> {
     BTreeMap::from([("zone".to_owned(), "indoor".to_owned())])
+}
+
+pub(crate) fn testimony() -> holm_model::message::Testimony {
+    holm_model::message::Testimony { runs: vec![AssignmentId(uid(3)), AssignmentId(uid(4))] }
 }

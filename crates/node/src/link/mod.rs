@@ -15,6 +15,7 @@ mod ask;
 mod parting;
 mod session;
 mod upward;
+mod witness;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::ask::{AskError, ask};
 use self::session::End;
 pub(crate) use self::session::Line;
+pub(crate) use self::witness::Witness;
 use crate::agent::Input;
 use crate::locating::Locating;
 use crate::membership::Applicant;
@@ -175,6 +177,11 @@ impl Link {
     /// The root of the sea that this node is in; another one after it has joined another.
     pub(crate) fn root(&self) -> watch::Receiver<SeaRoot> {
         self.root.clone()
+    }
+
+    /// How it is from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<LinkStatus> {
+        self.status.clone()
     }
 
     pub(crate) fn status(&self) -> LinkStatus {

@@ -21,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::parting::leave;
+use super::witness::Above;
 use super::{Caller, Order, Settings, chain};
 use crate::agent::Input;
 use crate::tunnels::Host;
@@ -230,6 +231,13 @@ impl Caller {
             }
             Down::Landmarks { landmarks } => {
                 self.settings.locating.hear(&landmarks);
+                return None;
+            }
+            Down::Above { addresses } => {
+                let Settings { credentials, data_dir, .. } = &self.settings;
+                if let Err(error) = Above::keep(credentials, addresses, data_dir) {
+                    tracing::warn!(%error, "Who is above its orchestrator cannot be kept.");
+                }
                 return None;
             }
             _ => {}

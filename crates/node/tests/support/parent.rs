@@ -92,6 +92,7 @@ impl Parent {
             parent: authority.identity().clone(),
             revocations: revocations.clone(),
             rejoin_window: REJOIN_WINDOW,
+            below: holm_link::verify::Below::Directly,
         };
         let acceptor =
             Acceptor::new(&certificate, policy, Clock::default(), HandshakeLimits::default()).unwrap();

@@ -120,6 +120,7 @@ impl Member {
             | Down::Bulk
             | Down::Pong { .. }
             | Down::Landmarks { .. }
+            | Down::Above { .. }
             | Down::Time { .. } => Ok(()),
         }
     }
