@@ -129,7 +129,14 @@ impl Node {
         let session = dial(address, credentials).await;
         let mut wire = Wire { session_sender: session.sender, receiver: session.receiver };
         wire.say(&hello(called, Role::Node)).await;
-        let Some(Down::Welcome(welcome)) = wire.hear().await else { panic!("no welcome") };
+        let welcome = loop {
+            match wire.hear().await {
+                Some(Down::Welcome(welcome)) => break welcome,
+                // The link's own business.
+                Some(Down::Above { .. }) => {}
+                other => panic!("no welcome, but {other:?}"),
+            }
+        };
         wire.say(&Up::Sync { obeyed: None, digest: Digest::default() }).await;
         let (member, items) = (welcome.member, BTreeMap::new());
         let (tunnels, incoming) = (session.tunnels, session.incoming);
