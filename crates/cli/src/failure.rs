@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::output::clean;
+
 /// Ends the program: `error: …`, `hint: …`, an exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -68,10 +70,10 @@ impl Failure {
     /// Says it on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         if self.matters() {
-            eprintln!("error: {}", self.what.trim_end());
+            eprintln!("error: {}", lines(self.what.trim_end()));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            eprintln!("hint: {}", lines(hint));
         }
         ExitCode::from(match self.kind {
             Kind::Failed => 1,
@@ -85,6 +87,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
+}
+
+/// The words of others may be among ours: none of them steers the terminal.
+fn lines(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
 /// An error and its sources in one line.
@@ -109,6 +116,11 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
     struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn no_failure_steers_the_terminal() {
+        assert_eq!(lines("web: \u{1b}[2Jgone\n 3 | x\ty\r"), "web: \u{fffd}[2Jgone\n 3 | x\ty\u{fffd}");
+    }
 
     #[test]
     fn a_failure_says_why() {

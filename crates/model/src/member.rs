@@ -119,6 +119,9 @@ pub struct NodeReport {
     /// Its certificates are void: its orchestrator has revoked it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revoked: bool,
+    /// It takes nothing new: people keep that away, or empty it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned: bool,
     /// Not reserved by what its orchestrator has placed there; only an orchestrator tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free: Option<Resources>,

@@ -30,6 +30,7 @@ use crate::item::{Digest, ItemKey, Obeyed, PackedItem};
 use crate::member::{NodeFacts, Role, Usage};
 use crate::name::Name;
 use crate::newer;
+use crate::transfer::Secret;
 use crate::wipe::WipeReport;
 
 /// Versions of the link protocol that this program speaks, lowest and highest.
@@ -80,6 +81,9 @@ pub const READS_WITNESSES: u32 = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Testimony {
     pub runs: Vec<AssignmentId>,
+    /// As the machine calls itself, if it asks to be a node there, too, meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<Name>,
 }
 
 /// To each [`Testimony`].
@@ -88,6 +92,18 @@ pub struct Hearing {
     /// Why it does not count; the connection ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// It may be a node here, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invited: Option<Invited>,
+}
+
+/// A machine whose orchestrator is silent may be a node of the one above, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invited {
+    /// There.
+    pub name: Name,
+    /// A join token: good once, for ten minutes, for that name only.
+    pub token: Secret,
 }
 
 /// Member → orchestrator.

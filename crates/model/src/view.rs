@@ -110,6 +110,12 @@ pub struct NodeView {
     /// It is removed as soon as it has ended what it owes.
     #[serde(default)]
     pub leaving: bool,
+    /// Its cluster is silent: it says itself what runs there, and is reached without it.
+    #[serde(default)]
+    pub by_itself: bool,
+    /// `vienna/fl-2`: its machine is this node of a cluster that was silent, and is a node here meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_of: Option<String>,
     /// People keep new work away from it.
     #[serde(default)]
     pub cordoned: bool,

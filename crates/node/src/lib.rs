@@ -22,6 +22,7 @@
 //! | [`connections`] | what a stop waits for |
 //! | [`membership`], [`place`] | credentials and joining; where the node is in the sea |
 //! | [`link`] | the session with the orchestrator |
+//! | [`guest`] | the machine as a node of the orchestrator above, too, while its own is silent |
 //! | [`tunnels`] | what the orchestrator wants of an instance: logs, exec, bytes of a port |
 //! | [`given`], [`tmpfs`] | secrets and files that instances are given, in memory |
 //! | [`peers`] | what instances are told of those they connect to, and the proxies to them |
@@ -46,6 +47,7 @@ mod directory;
 mod drivers;
 mod facts;
 mod given;
+mod guest;
 mod health;
 mod history;
 mod identity;
@@ -73,6 +75,7 @@ mod wipe;
 mod workers;
 
 pub use config::{NodeConfig, RuntimesConfig};
+pub use guest::data_dirs;
 pub use holm_core::node::Limit;
 pub use holm_runtime::process::{ProcessUsers, UserRange};
 pub use link::{AskError, LinkStatus, LinkTimes, ask};

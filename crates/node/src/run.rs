@@ -31,6 +31,7 @@ use crate::connections::Connections;
 use crate::directory::Directory;
 use crate::facts::Detector;
 use crate::facts::tree::Tree;
+use crate::guest::Guest;
 use crate::health::Checks;
 use crate::history::History;
 use crate::identity::{Identities, Sockets, Trust};
@@ -261,6 +262,7 @@ impl Parts {
         };
         agent::revoke(&shared.revocations, &self.machine.revoked());
         let settings = self.link_settings(credentials, clock.clone(), &shared, &published);
+        let host = Arc::clone(&settings.host);
         let (link, calling) = Link::start(settings, stop.clone());
         let revocations = shared.revocations.clone();
         let trust = Trust { root: link.root(), revocations, clock: clock.clone() };
@@ -272,7 +274,11 @@ impl Parts {
             history: shared.history.clone(),
             data_dir: data_dir.clone(),
         };
+        let guest = Guest::new(&self.config, shared.inputs.clone(), &stop);
         let witness = Witness {
+            guest: guest.clone(),
+            name: self.name.clone(),
+            host,
             data_dir: data_dir.clone(),
             status: link.watch(),
             revocations: shared.revocations.clone(),
@@ -284,9 +290,11 @@ impl Parts {
         let mut helpers = self.helpers(&shared, &peers);
         helpers.spawn(api.serve(socket));
         helpers.spawn(witness.run());
+        helpers.spawn(guest.clone().resume());
         helpers.spawn(async move { clock.keep(&data_dir).await });
         let agent = self.agent(inbox, shared, published, link, peers, trust);
         let ended = supervise(agent, (helpers, calling), stop).await;
+        guest.ended().await;
         let _ = std::fs::remove_file(path);
         ended
     }

@@ -15,14 +15,16 @@ use std::time::Duration;
 use holm_model::wipe::WipeReport;
 use holm_runtime::process::cgroup::Cgroups;
 
+use crate::guest;
 use crate::identity::Sockets;
 use crate::runtimes::Runtimes;
 use crate::tmpfs::Tmpfs;
 
 /// Needed until the certificate is void.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 11] = [
     "credentials.pem",
     "decommission.json",
+    guest::DIR,
     "holm.db",
     "join-token",
     "label",
@@ -50,6 +52,9 @@ pub(crate) async fn wipe(data_dir: PathBuf, runtimes: Runtimes) -> WipeReport {
     for attempt in 1..=TRIES {
         let found = runtimes.wipe().await;
         report.left = found.left.clone();
+        if guest::is_in(&data_dir) {
+            report.left.insert("what this machine runs as a node of the root, too".to_owned());
+        }
         report.add_earlier(found);
         if report.left.is_empty() {
             break;

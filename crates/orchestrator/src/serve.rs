@@ -18,7 +18,6 @@ use crate::handle::Inputs;
 use crate::links::{Arrival, Links};
 use crate::meter::Counted;
 use crate::tunnels::Router;
-use crate::witnesses::Witnesses;
 
 /// A connection on which HTTP is expected.
 pub type HttpStream = Box<dyn Duplex>;
@@ -106,7 +105,6 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
     pub(crate) links: Arc<Links>,
-    pub(crate) witnesses: Witnesses,
     pub(crate) inputs: Inputs,
     pub(crate) router: Router,
     pub(crate) limits: Limits,
@@ -128,7 +126,8 @@ impl Members {
         let identity = peer.identity.clone();
         let stream = Counted::new(stream, self.links.traffic());
         if channel == Channel::Witness {
-            return self.witnesses.start(peer, stream, self.inputs, self.limits);
+            let transfers = self.router.transfers().clone();
+            return self.router.witnesses().start(peer, stream, self.inputs, transfers, self.limits);
         }
         match Arrival::new(peer, address.ip(), stream, &self.limits) {
             Some(arrival) if channel == Channel::Bulk => self.links.carry(arrival, self.router),

@@ -179,6 +179,7 @@ impl Shell {
             Arc::clone(&notary),
             Transfers::new(inputs.clone(), Arc::clone(&signer)),
             rooms.clone(),
+            Witnesses::default(),
         );
         let balancer = Balancer::new(config.expose_address, inputs.clone(), router.clone(), rooms);
         let (voided, hears) = tokio::sync::watch::channel(());
@@ -262,13 +263,8 @@ impl Shell {
         let Face { certificate, names, due, acceptor, .. } = self.face;
         let (acceptor, links, clock) = (Arc::new(acceptor), Arc::clone(&self.links), self.signer.clock());
         let is_root = matches!(self.config.role, Role::Root { .. });
-        let members = serve::Members {
-            links,
-            witnesses: Witnesses::default(),
-            inputs: self.inputs,
-            router: self.router,
-            limits: self.config.limits,
-        };
+        let members =
+            serve::Members { links, inputs: self.inputs, router: self.router, limits: self.config.limits };
         let work = async {
             tokio::join!(
                 serve::port(self.doors.port, acceptor, members, Arc::clone(&on_http)),

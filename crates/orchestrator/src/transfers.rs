@@ -9,6 +9,7 @@ use holm_link::frame::{ReadHeaderError, read_header, write_header};
 use holm_link::session::Tunnel;
 use holm_link::token::{JoinToken, Role};
 use holm_model::id::MemberId;
+use holm_model::message::Invited;
 use holm_model::name::Name;
 use holm_model::time::Time;
 use holm_model::transfer::{Emptied, Invitation, Secret};
@@ -70,13 +71,34 @@ impl Transfers {
     }
 
     async fn invite(&self, actor: Actor, name: Name) -> Result<Invitation, TransferError> {
+        let (token, [id, secret_hash], expires) = self.token()?;
+        self.inputs.command(actor, Command::Invite { id, secret_hash, name, expires }).await?;
+        Ok(Invitation { token })
+    }
+
+    /// A token for the machine of a node that speaks here while its cluster is silent, if one is of use.
+    pub(crate) async fn take_in(&self, home: (MemberId, MemberId), called: Name) -> Option<Invited> {
+        let asks = called.clone();
+        let name = self.inputs.query(move |machine| machine.would_take_in(home, &asks)).await.flatten()?;
+        let (cluster, node) = home;
+        let actor = Actor { who: format!("member {node}"), from: "the link of a witness".to_owned() };
+        let invited = async {
+            let (token, [id, secret_hash], expires) = self.token()?;
+            let command = Command::TakeIn { id, secret_hash, expires, cluster, node, called };
+            self.inputs.command(actor, command).await?;
+            Ok::<_, TransferError>(Invited { name, token })
+        };
+        invited.await.inspect_err(|error| tracing::warn!(%node, %error, "The machine is not taken in.")).ok()
+    }
+
+    /// The token; its id and the hash of its secret; its end.
+    fn token(&self) -> Result<(Secret, [String; 2], Time), getrandom::Error> {
         let token =
             JoinToken::generate(Role::Node, self.signer.fingerprint(), self.signer.identity().clone())?;
-        let (id, secret_hash) = (token.id.to_string(), hash_text(&token.secret.hash()));
         let life = i64::try_from(INVITED.as_millis()).unwrap_or(i64::MAX);
         let expires = Time(clock::wall().0.saturating_add(life));
-        self.inputs.command(actor, Command::Invite { id, secret_hash, name, expires }).await?;
-        Ok(Invitation { token: Secret(token.to_text()) })
+        let noted = [token.id.to_string(), hash_text(&token.secret.hash())];
+        Ok((Secret(token.to_text()), noted, expires))
     }
 
     /// Asked again and again until nothing stays.

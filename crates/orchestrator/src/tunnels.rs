@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! down:  us ──Request{path: [cluster, node]}──► cluster ──Request{path: [node]}──► node: Answer, bytes
+//!        us ──Request{path: []}──► node of a cluster that is silent: see [`witnesses`](crate::witnesses)
 //! up:    node ──Request{path: [], Connect}──► us: may it? where? ── down, or to our parent ──►
 //!        node ──Request{path: [], Volumes}──► us: is it the successor's? ── down
 //!        node ──Request{path: [], Identity}─► us: see [`identity`](crate::identity)
@@ -25,6 +26,7 @@ use crate::identity::Notary;
 use crate::links::Links;
 use crate::transfers::Transfers;
 use crate::uplink::Uplink;
+use crate::witnesses::Witnesses;
 
 /// Opens tunnels and passes on those of others.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct Router {
     notary: Arc<Notary>,
     transfers: Transfers,
     rooms: Rooms,
+    witnesses: Witnesses,
 }
 
 /// There is no tunnel.
@@ -79,8 +82,9 @@ impl Router {
         notary: Arc<Notary>,
         transfers: Transfers,
         rooms: Rooms,
+        witnesses: Witnesses,
     ) -> Self {
-        Self { links, uplink, inputs, notary, transfers, rooms }
+        Self { links, uplink, inputs, notary, transfers, rooms, witnesses }
     }
 
     /// A tunnel to the instance, granted by its node.
@@ -101,6 +105,10 @@ impl Router {
 
     pub(crate) const fn transfers(&self) -> &Transfers {
         &self.transfers
+    }
+
+    pub(crate) const fn witnesses(&self) -> &Witnesses {
+        &self.witnesses
     }
 
     /// A tunnel to an instance at the end of this path, granted by its node.
@@ -156,8 +164,11 @@ impl Router {
     /// The first member of the path gets the rest of it.
     async fn down(&self, path: &[MemberId], purpose: Purpose) -> Result<Tunnel, TunnelError> {
         let (first, rest) = path.split_first().ok_or(TunnelError::NoPath)?;
-        let lane = self.links.lane(*first).ok_or(TunnelError::Offline(*first))?;
-        let mut tunnel = lane.open().await?;
+        let (mut tunnel, rest) = match self.links.lane(*first) {
+            Some(lane) => (lane.open().await?, rest),
+            // Its cluster is silent, and the node speaks here itself.
+            None => (self.witnesses.open(path).await.ok_or(TunnelError::Offline(*first))??, &[][..]),
+        };
         write_header(&mut tunnel, &Request { path: rest.to_vec(), purpose }).await?;
         Ok(tunnel)
     }

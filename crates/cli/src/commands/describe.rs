@@ -300,6 +300,7 @@ fn about_node(view: &NodeView) -> String {
         ("id", view.id.clone()),
         ("cluster", view.cluster.clone().unwrap_or_default()),
         ("state", rows::standing(view.state, view.frozen, view.unconfirmed, view.leaving)),
+        ("remark", rows::remark(view)),
         ("heard", view.last_heard.map(when).unwrap_or_default()),
         ("host", facts.hostname.clone()),
         ("addresses", join(&facts.addresses)),

@@ -1,5 +1,7 @@
 //! `holm history`: what an application said before, who made it so, and how that went.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use holm_model::view::PlannedChange;
 use holm_model::view::generation::GenerationView;
@@ -42,7 +44,9 @@ fn people(found: &[GenerationView]) -> String {
     };
     let head = ["GENERATION", "AT", "BY", "CAUSE", "OUTCOME", "WHAT"];
     let mut text = table::plain(&head, found.iter().rev().map(row).collect(), stdout_ink());
-    for view in found.iter().rev().filter(|view| !view.reason.is_empty()) {
+    // What took a failed one's place has the same reason: it is said once, of what failed.
+    let mut told = BTreeSet::from([""]);
+    for view in found.iter().rev().filter(|view| told.insert(&view.reason)) {
         text.push_str(&format!("generation {}: {}\n", view.generation, clean(&view.reason)));
     }
     text

@@ -16,7 +16,7 @@ use super::steady::{Crashes, Steady};
 use crate::failure::Failure;
 use crate::output::live::Live;
 use crate::output::time::now;
-use crate::output::{stdout_ink, table};
+use crate::output::{clean, stdout_ink, table};
 
 /// Which application, and which version of it.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,8 @@ fn line(instance: &InstanceView) -> String {
     let place: Vec<_> =
         [&instance.cluster, &instance.node].into_iter().flatten().map(String::as_str).collect();
     let at = if place.is_empty() { String::new() } else { format!(" on {}", place.join("/")) };
-    let reason = if instance.reason.is_empty() { String::new() } else { format!(": {}", instance.reason) };
+    let reason =
+        if instance.reason.is_empty() { String::new() } else { format!(": {}", clean(&instance.reason)) };
     format!("{}{at}{reason}", instance.state)
 }
 
@@ -289,7 +290,8 @@ fn late(
 
 /// Each slot that does not run, and why.
 fn open_ends(instances: &[InstanceView]) -> String {
-    let open = instances.iter().filter(|instance| instance.state != "RUNNING");
+    let done = ["RUNNING", "COMPLETED"];
+    let open = instances.iter().filter(|instance| !done.contains(&instance.state.as_str()));
     slots::below(open.map(|instance| (instance.slot.clone(), line(instance))))
 }
 

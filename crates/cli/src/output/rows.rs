@@ -151,6 +151,7 @@ impl Listed for NodeView {
         C::wide("VERSION", |n, _| n.facts.version.clone()),
         C::known("HEARD", |n, now| heard(n.last_heard, now)),
         C::known("NOT READY", |n, _| takes_nothing(n).unwrap_or_default().to_owned()),
+        C::known("REMARK", |n, _| remark(n)),
     ];
 
     fn names(&self) -> Vec<String> {
@@ -216,6 +217,8 @@ fn running(services: &[ServiceView]) -> String {
     let running: u32 = others.iter().map(|service| service.running).sum();
     let slots: u32 = others.iter().map(|service| service.slots).sum();
     match done.iter().map(|service| service.slots).sum::<u32>() {
+        // Only what runs by the clock, and did not run yet.
+        0 if others.is_empty() && services.iter().any(|service| service.next.is_some()) => "-".to_owned(),
         0 => format!("{running}/{slots}"),
         done if slots == 0 => format!("{done} done"),
         done => format!("{running}/{slots}, {done} done"),
@@ -312,6 +315,15 @@ impl Listed for EventView {
     }
 }
 
+/// What it has to do with a cluster that is silent.
+pub(crate) fn remark(node: &NodeView) -> String {
+    match &node.guest_of {
+        Some(node) => format!("is {node}, whose cluster is silent"),
+        None if node.by_itself => "speaks for itself: its cluster is silent".to_owned(),
+        None => String::new(),
+    }
+}
+
 /// Of a member that takes nothing new.
 const fn held_off(draining: bool) -> &'static str {
     if draining { "draining" } else { "cordoned" }
@@ -377,5 +389,8 @@ mod tests {
         );
         assert_eq!(cells(&[done]), ("5 done".to_owned(), String::new()));
         assert_eq!(cells(&[web]), ("2/2".to_owned(), String::new()));
+        let nightly =
+            ServiceView { next: Some(Time(0)), ..service("nightly", ServiceState::Completed, 0, 0) };
+        assert_eq!(cells(&[nightly]), ("-".to_owned(), String::new()));
     }
 }

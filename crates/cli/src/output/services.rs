@@ -37,7 +37,11 @@ impl Listed for Service {
         C::new("SERVICE", |s, _| s.view.name.clone()),
         C::new("STATE", |s, _| s.view.state.word().to_owned()),
         C::new("RUNTIME", |s, _| s.view.runtime.clone()),
-        C::new("RUNNING", |s, _| format!("{}/{}", s.view.running, s.view.slots)),
+        C::new("RUNNING", |s, _| match (s.view.slots, s.view.next) {
+            // It runs by the clock.
+            (0, Some(_)) => "-".to_owned(),
+            (slots, _) => format!("{}/{slots}", s.view.running),
+        }),
         C::new("REPLICAS", |s, _| s.view.replicas.clone()),
         C::new("WISH", |s, _| s.view.run.word().to_owned()),
         C::wide("GENERATION", |s, _| s.view.generation.to_string()),

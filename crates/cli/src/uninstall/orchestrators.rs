@@ -1,7 +1,7 @@
 //! Where orchestrators of this machine keep what they have: they need the program.
 //!
 //! Whoever names a data directory is believed: settings, environment files, units and their drop-ins, overruled or
-//! not. One too many keeps a program; one too few takes it from a sea.
+//! not; and whoever has the lock of one open. One too many keeps a program; one too few takes it from a sea.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,6 +21,8 @@ struct Search<'a> {
 }
 
 const SETTINGS: &str = "/etc/holm";
+/// In each data directory; held by the daemon that has it.
+const LOCK: &str = "lock";
 /// Each has units and directories of drop-ins.
 const UNITS: [&str; 4] = [
     "/etc/systemd/system",
@@ -64,9 +66,22 @@ impl<'a> Search<'a> {
         for file in std::mem::take(&mut self.settings) {
             self.settings(&file)?;
         }
+        self.running()?;
         // Where the key of an authority is, or may be.
         let found = self.dirs.iter().filter(|dir| self.at(&dir.join("ca.key")).try_exists().unwrap_or(true));
         Ok(found.cloned().collect())
+    }
+
+    /// Those that were started by hand, wherever. What may not be looked at, as in some containers, names nothing.
+    fn running(&mut self) -> Result<(), Failure> {
+        for process in self.list("/proc")? {
+            let open = self.list(process.join("fd")).unwrap_or_default();
+            let open = open.iter().filter_map(|fd| fs::read_link(self.at(fd)).ok());
+            let locks = open.filter(|file| file.file_name().is_some_and(|name| name == LOCK));
+            let dirs: Vec<PathBuf> = locks.filter_map(|lock| lock.parent().map(Path::to_owned)).collect();
+            self.dirs.extend(dirs);
+        }
+        Ok(())
     }
 
     fn settings(&mut self, path: &Path) -> Result<(), Failure> {
@@ -231,6 +246,19 @@ mod tests {
         for files in ways {
             assert_eq!(found(files), [PathBuf::from("/srv/sea")], "{files:?}");
         }
+    }
+
+    #[test]
+    fn an_orchestrator_that_was_started_by_hand_is_found_by_its_lock() {
+        let root = machine(&[("srv/sea/ca.key", "secret"), ("proc/42/fd/3", ""), ("proc/meminfo", "")]);
+        let open = |fd: &str, file: &str| std::os::unix::fs::symlink(file, root.path().join(fd)).unwrap();
+        let search = || Search::new(root.path()).directories(Path::new("/var/lib/holm")).unwrap();
+        open("proc/42/fd/4", "/srv/node/lock");
+        open("proc/42/fd/5", "socket:[1]");
+        open("proc/42/fd/6", "/srv/sea/store.db");
+        assert_eq!(search(), [""; 0].map(PathBuf::from));
+        open("proc/42/fd/7", "/srv/sea/lock");
+        assert_eq!(search(), [PathBuf::from("/srv/sea")]);
     }
 
     #[test]

@@ -61,7 +61,8 @@ impl Plan {
         let (installed, package, keeps) = if all { program()? } else { Default::default() };
         let agent = holder::of(&data_dir)
             .map_err(|e| Failure::from_error(data_dir.display(), &e).hint("run this as root"))?;
-        let processes = fs::read_dir(data_dir.join("instances")).map_or(0, Iterator::count);
+        let instances = |dir: PathBuf| fs::read_dir(dir.join("instances")).map_or(0, Iterator::count);
+        let processes = holm_node::data_dirs(&data_dir).map(instances).sum();
         let own = std::env::current_exe();
         let own = own.map_err(|e| Failure::from_error("our own program cannot be found", &e))?;
         let mut runtimes = RuntimesConfig::new(own);

@@ -43,11 +43,15 @@ pub(super) async fn carry_out(plan: &Plan, force: bool) -> Result<(), Failure> {
 
 /// What the node runs; what could not be ended.
 async fn end(plan: &Plan) -> Vec<String> {
-    let Some(remains) = Remains::of(&plan.data_dir, &plan.runtimes) else { return Vec::new() };
-    eprintln!("Ending what the node runs …");
-    let files = if plan.extent == Extent::All { Files::Remove } else { Files::Keep };
-    let waits = |waiting: Waiting| eprintln!("Waiting for {waiting} …");
-    remains.end(GRACE, files, &waits).await.iter().map(|error| chain(error)).collect()
+    let mut failed = Vec::new();
+    for dir in holm_node::data_dirs(&plan.data_dir) {
+        let Some(remains) = Remains::of(&dir, &plan.runtimes) else { continue };
+        eprintln!("Ending what the node runs …");
+        let files = if plan.extent == Extent::All { Files::Remove } else { Files::Keep };
+        let waits = |waiting: Waiting| eprintln!("Waiting for {waiting} …");
+        failed.extend(remains.end(GRACE, files, &waits).await.iter().map(|error| chain(error)));
+    }
+    failed
 }
 
 fn not_ended(plan: &Plan, failed: &[String]) -> Failure {

@@ -85,6 +85,52 @@ fn what_runs_below_a_dead_cluster_orchestrator_is_told_by_its_nodes_and_stays() 
 }
 
 #[test]
+fn the_root_manages_a_node_of_a_dead_cluster_orchestrator_until_that_is_back() {
+    let mut sea =
+        sea().impatient().cluster("vienna", &["fl-1"]).words("fl-1", &["--fall-back-after", "1s"]).start();
+    sea.deploy(&sleeper("shop", &["replicas: 1"]));
+    let shop = sea.programs();
+    sea.kill("vienna");
+    // It is looked into as ever.
+    wait_for("it is reached without its cluster", || {
+        let ran = sea.holm(&["exec", "shop/web/0", "--", "sh", "-c", "echo $HOLM_NODE"]);
+        (ran.stdout == "fl-1\n").then_some(())
+    });
+    assert!(sea.holm(&["logs", "shop"]).done().stdout.contains("[started, process"));
+    wait_for("the root has given the cluster up", || {
+        let nodes = sea.holm(&["get", "nodes"]).done().stdout;
+        nodes.contains("speaks for itself: its cluster is silent").then_some(())
+    });
+    let other = sea.holm(&["restart", "shop/web/0"]);
+    assert!(other.stderr.contains("until it is back"), "{other:#?}");
+
+    // And takes what is new.
+    sea.apply(&sleeper("new", &["replicas: 1"]));
+    let on =
+        |node: &'static str| move |all: &[Instance]| all.len() == 1 && all[0].runs() && all[0].node() == node;
+    sea.until("new", "it runs on the machine", on("vienna-fl-1"));
+    let nodes = sea.holm(&["get", "nodes"]).done().stdout;
+    assert!(nodes.contains("is vienna/fl-1, whose cluster is silent"), "{nodes}");
+    let all = sea.programs();
+    assert_eq!(all.len(), 2);
+    sea.restart("fl-1");
+    sea.restart("root");
+    holds_for(Duration::from_secs(5), "both go on over restarts", || sea.programs() == all);
+    sea.until("new", "it runs on the machine", on("vienna-fl-1"));
+
+    sea.start("vienna");
+    sea.until("new", "it has moved", on("fl-1"));
+    let guest = sea.data("fl-1").join("guest");
+    wait_for("nothing is left of the second node", || (!guest.exists()).then_some(()));
+    let nodes: Vec<Node> = sea.list("root", "nodes").expect("an answer");
+    assert_eq!(nodes.iter().map(|node| &node.name[..]).collect::<Vec<_>>(), ["fl-1"]);
+    let now = sea.programs();
+    assert!(now.len() == 2 && now.contains(&shop[0]), "{now:#?}");
+    let audit = sea.holm(&["get", "audit", "-o", "json"]).done().stdout;
+    assert!(audit.contains("node.take-in") && audit.contains("node.wiped"), "{audit}");
+}
+
+#[test]
 fn a_lost_node_with_all_its_programs_is_replaced_in_another_cluster_if_needed() {
     let mut sea = sea().impatient().cluster("vienna", &["fl-1"]).cluster("munich", &["ma-1"]).start();
     sea.deploy(&sleeper("shop", &["replicas: 2"]));

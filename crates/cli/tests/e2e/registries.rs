@@ -19,7 +19,7 @@ fn docker_at(engine: &str, words: &[&str]) -> std::process::Command {
     call
 }
 
-/// A registry that lets nobody in without a password, and the engine's word on it.
+/// A registry with one image, and the engine's word on it.
 struct Registry {
     child: Child,
     engine: String,
@@ -30,20 +30,36 @@ struct Registry {
 // === impl Registry ===
 
 impl Registry {
+    /// Lets nobody in without a password.
     fn start(sea: &Sea, engine: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let users = sea.file("registry-users", USERS);
+        Self::with(
+            sea,
+            engine,
+            "private",
+            &format!("auth: {{ htpasswd: {{ realm: holm, path: {} }} }}\n", users.display()),
+        )
+    }
+
+    /// Lets everybody in.
+    fn open(sea: &Sea, engine: &str) -> Self {
+        Self::with(sea, engine, "public", "")
+    }
+
+    fn with(sea: &Sea, engine: &str, name: &str, auth: &str) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let text = format!(
             "version: 0.1\nlog: {{ accesslog: {{ disabled: true }} }}\nhttp: {{ addr: \"{address}\" }}\n\
-             storage: {{ filesystem: {{ rootdirectory: {} }} }}\n\
-             auth: {{ htpasswd: {{ realm: holm, path: {} }} }}\n",
-            sea.path("registry").display(),
-            users.display()
+             storage: {{ filesystem: {{ rootdirectory: {} }} }}\n{auth}",
+            sea.path(&format!("registry-{name}")).display(),
         );
         let mut call = command("docker-registry");
-        call.arg("serve").arg(sea.file("registry.yml", &text)).stdout(Stdio::null()).stderr(Stdio::null());
+        call.arg("serve")
+            .arg(sea.file(&format!("registry-{name}.yml"), &text))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let child = call.spawn().expect("docker-registry starts");
-        let registry = Self { child, engine: engine.to_owned(), image: format!("{address}/private:1") };
+        let registry = Self { child, engine: engine.to_owned(), image: format!("{address}/{name}:1") };
         wait_for("the registry listens", || TcpStream::connect(address).ok());
         registry.push(sea, address);
         registry
@@ -57,7 +73,9 @@ impl Registry {
             run(call, input).done();
         };
         let server = address.to_string();
-        docker(&["login", "-u", "holm", "--password-stdin", &server], PASSWORD);
+        if self.image.contains("private") {
+            docker(&["login", "-u", "holm", "--password-stdin", &server], PASSWORD);
+        }
         docker(&["tag", IMAGE, &self.image], "");
         docker(&["push", "-q", &self.image], "");
         self.forget();
@@ -129,6 +147,25 @@ fn an_image_behind_a_login_is_pulled_with_it_only_needs_engine_needs_registry() 
         .done();
     red("proved", "    registry: own\n");
     sea.running("proved", 1);
+    // Nor does it when another registry gives the same image to anybody, or by its digest: what an engine has, it takes
+    // without asking.
+    let public = Registry::open(&sea, &engine);
+    let digests = ["inspect", "--format", "{{join .RepoDigests \"\\n\"}}", &registry.image];
+    let digests = run(docker_at(&engine, &digests), "").done().stdout;
+    let repository = registry.image.trim_end_matches(":1");
+    let digest = digests.lines().find(|name| name.starts_with(repository)).expect("a digest");
+    sea.holm(&["project", "create", "blue"]).done();
+    run(sea.call_at("root", &["apply", "-p", "blue", "-"]), &manifest("anybody", &public.image, "")).done();
+    sea.running("anybody", 1);
+    sea.holm(&["project", "create", "green"]).done();
+    run(sea.call_at("root", &["apply", "-p", "green", "-"]), &manifest("sly", digest, "")).done();
+    let all = sea.until("sly", "FAILED", |all| all.iter().any(|i| i.state == "FAILED"));
+    assert!(all[0].reason.contains("pulled with a login of another project"), "{all:#?}");
+    run(sea.call_at("root", &["secret", "set", "own", "-p", "green", "--registry-user", "holm"]), PASSWORD)
+        .done();
+    let honest = manifest("sly", digest, "    registry: own\n");
+    run(sea.call_at("root", &["apply", "-p", "green", "-"]), &honest).done();
+    sea.running("sly", 1);
     // A login that was wrong is mended by another value.
     secret("wrong", "holm", PASSWORD);
     sea.holm(&["restart", "stranger"]).done();
@@ -149,8 +186,8 @@ fn an_image_behind_a_login_is_pulled_with_it_only_needs_engine_needs_registry() 
         sea.holm(&["delete", "application", name, "--wait"]).done();
     }
     docker(&["rmi", PLAIN]);
-    for name in ["foreign", "proved"] {
-        sea.holm(&["delete", "application", name, "-p", "red", "--wait"]).done();
+    for (project, name) in [("red", "foreign"), ("red", "proved"), ("blue", "anybody"), ("green", "sly")] {
+        sea.holm(&["delete", "application", name, "-p", project, "--wait"]).done();
     }
 }
 

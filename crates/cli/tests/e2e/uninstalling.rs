@@ -59,6 +59,25 @@ fn a_node_is_taken_off_its_machine_with_what_it_runs() {
 }
 
 #[test]
+fn a_machine_that_is_a_node_of_two_orchestrators_is_taken_off_whole() {
+    let words = ["--fall-back-after", "1s"];
+    let mut sea = sea().impatient().cluster("vienna", &["fl-1"]).words("fl-1", &words).start();
+    let manifest = sea.file("tick.yaml", &PROCESS.replace("    secrets: { word: { file: true } }\n", ""));
+    let manifest = manifest.display().to_string();
+    sea.holm(&["apply", "--wait", &manifest]).done();
+    sea.kill("vienna");
+    let other = fs::read_to_string(&manifest).unwrap().replace("application: tick", "application: tock");
+    let other = sea.file("tock.yaml", &other);
+    sea.holm(&["apply", "--wait", &other.display().to_string()]).done();
+    assert_eq!(sea.programs().len(), 2);
+    let here = sea.data("fl-1").display().to_string();
+    let shown: Value = holm(&["uninstall", "--data-dir", &here, "--dry-run", "-o", "json"]).done().json();
+    assert_eq!(shown["processes"].as_u64(), Some(2), "{shown}");
+    holm(&["uninstall", "--data-dir", &here, "--yes"]).done();
+    assert!(sea.programs().is_empty() && !sea.data("fl-1").exists());
+}
+
+#[test]
 fn nobody_elses_directory_is_taken() {
     let sea = sea().start();
     let root = sea.data("root").display().to_string();

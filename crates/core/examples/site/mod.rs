@@ -147,6 +147,7 @@ impl Site {
             usage: Usage::default(),
             frozen: false,
             revoked: false,
+            cordoned: false,
             free: None,
             heard: None,
         };

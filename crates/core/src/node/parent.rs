@@ -124,6 +124,7 @@ impl NodeMachine {
             // Its orchestrator tells the rest.
             frozen: false,
             revoked: false,
+            cordoned: false,
             free: None,
             heard: None,
         })));

@@ -73,11 +73,15 @@ impl Orchestrator {
                         who,
                         grants,
                         invites: None,
+                        guest_of: None,
                     },
                 )
             }
             Command::Invite { id, secret_hash, name, expires } => {
                 self.invite(actor, id, secret_hash, name, expires)
+            }
+            Command::TakeIn { id, secret_hash, expires, cluster, node, called } => {
+                self.take_in(actor, (id, secret_hash, expires), (cluster, node), &called)
             }
             Command::RevokeToken { id } => self.revoke_token(id),
             Command::People(command) => self.people_command(command),
@@ -168,6 +172,9 @@ fn words(command: &Command) -> (&'static str, String) {
         }
         Command::CreateToken { id, .. } => ("token.create", format!("token {id}")),
         Command::Invite { id, name, .. } => ("node.invite", format!("node {name} with token {id}")),
+        Command::TakeIn { id, node, called, .. } => {
+            ("node.take-in", format!("node {called} ({node}) with token {id}"))
+        }
         Command::RevokeToken { id } => ("token.revoke", format!("token {id}")),
         Command::People(command) => {
             let (verb, name) = command.words();

@@ -85,6 +85,16 @@ pub enum Command {
         name: Name,
         expires: Time,
     },
+    /// The machine of a node whose cluster is silent is to become a member here, too: a join token for it alone.
+    TakeIn {
+        id: String,
+        secret_hash: String,
+        expires: Time,
+        cluster: MemberId,
+        node: MemberId,
+        /// As it calls itself.
+        called: Name,
+    },
     RevokeToken {
         id: String,
     },

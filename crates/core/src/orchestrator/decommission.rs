@@ -47,7 +47,7 @@ impl Orchestrator {
             self.forget_unproven(actor, id);
             return Ok(Reply::Decommission(DecommissionView { forgotten: true }));
         }
-        self.begin_decommission(actor, id)?;
+        self.begin_decommission(actor, id, true)?;
         if force {
             self.begin_wipe(id);
         }
@@ -70,12 +70,18 @@ impl Orchestrator {
         old.then(|| "has a program that is too old to wipe itself; upgrade holm there".to_owned())
     }
 
-    /// It is emptied first. Volumes are wiped anyway.
-    fn begin_decommission(&mut self, actor: &Actor, id: MemberId) -> Result<(), Refusal> {
+    /// As [`Self::decommission`], and what has volumes takes them along, or stays until it can.
+    pub(super) fn retire(&mut self, actor: &Actor, id: MemberId) {
+        // Refused for what is no member.
+        let _ = self.begin_decommission(actor, id, false);
+    }
+
+    /// It is emptied first.
+    fn begin_decommission(&mut self, actor: &Actor, id: MemberId, lose_volumes: bool) -> Result<(), Refusal> {
         if self.members.get(&id).is_some_and(|member| member.decommission.is_some()) {
             return Ok(());
         }
-        self.drain(id, true)?;
+        self.drain(id, lose_volumes)?;
         let Actor { who, from } = actor.clone();
         let wish = Decommission { since: self.now.wall, who, from, wiping: false };
         self.members.change(&mut self.journal, &id, |member| member.decommission = Some(wish));

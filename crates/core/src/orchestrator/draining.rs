@@ -33,6 +33,7 @@ impl Orchestrator {
         self.rankings.touch(id);
         self.capacity_changed = true;
         self.aggregate_stale = true;
+        self.report_node(id);
         let placed = self.placements_on(id);
         let slots = placed.iter().filter_map(|placed| self.placements.get(placed)).map(Self::slot_of);
         self.todo.slots.extend(slots.collect::<Vec<_>>());

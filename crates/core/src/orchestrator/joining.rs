@@ -35,9 +35,12 @@ impl Orchestrator {
             token.uses_left = token.uses_left.map(|uses| uses.saturating_sub(1));
         });
         let invited = self.tokens.get(&key).filter(|token| token.invites.is_some());
-        let expected = invited.map(|token| token.expires);
+        let (expected, guest_of) =
+            invited.map_or((None, None), |token| (Some(token.expires), token.guest_of));
         let member = self.add_member(role, name.clone(), facts);
-        self.members.change(&mut self.journal, &member, |member| member.expected = expected);
+        self.members.change(&mut self.journal, &member, |member| {
+            (member.expected, member.guest_of) = (expected, guest_of);
+        });
         Ok(Reply::Joined { member, name })
     }
 

@@ -32,8 +32,9 @@ impl Orchestrator {
                         let mut view =
                             node_view(path.last(), &report.name, &report.facts, report.usage, state);
                         view.cluster = Some(member.name.to_string());
+                        view.by_itself = live.state != MemberState::Online && self.is_witness(path);
                         view.instances = self.count(|r| r.node == *path);
-                        view.frozen = report.frozen;
+                        (view.frozen, view.cordoned) = (report.frozen, report.cordoned);
                         view.last_heard = report.heard;
                         (view.cpu_free, view.memory_free) = free(report.free.as_ref());
                         rows.push(view);
@@ -64,7 +65,7 @@ impl Orchestrator {
         (view.cpu_free, view.memory_free) = free(Some(&self.free_on(id)));
         view.instances = self.count(|report| report.node.first() == Some(&id));
         (view.frozen, view.unconfirmed) = (live.frozen || member.unconfirmed, member.unconfirmed);
-        view.leaving = member.leaving;
+        (view.leaving, view.guest_of) = (member.leaving, self.host_of(id));
         (view.cordoned, view.draining) = (member.takes_nothing(), self.drain_view(id));
         view.last_heard = live.heard_at;
         view
@@ -205,6 +206,8 @@ fn node_view(
         frozen: false,
         unconfirmed: false,
         leaving: false,
+        by_itself: false,
+        guest_of: None,
         cordoned: false,
         draining: None,
         last_heard: None,

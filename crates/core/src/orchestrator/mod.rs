@@ -66,6 +66,7 @@ mod facts;
 pub mod figures;
 mod generations;
 mod grouping;
+mod guests;
 mod held_views;
 mod holders;
 mod homes;

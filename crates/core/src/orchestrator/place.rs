@@ -224,7 +224,9 @@ impl Orchestrator {
                 self.candidates(None)
                     .filter(|member| match member.kind {
                         Kind::Node { .. } => {
-                            member.never(&ask).is_none()
+                            // A machine has one already by its cluster.
+                            !self.is_guest(member.id)
+                                && member.never(&ask).is_none()
                                 && (member.tainted(&ask).is_none() || had(member.name))
                         }
                         Kind::Cluster { .. } => {

@@ -117,7 +117,11 @@ impl Orchestrator {
     fn nodes_known(&self) -> u64 {
         let clusters = self.live.iter().filter(|(id, live)| live.aggregate.nodes > 0 && !self.is_void(**id));
         let below = clusters.map(|(_, live)| u64::from(live.aggregate.nodes)).sum::<u64>();
-        let own = self.members.values().filter(|member| member.role == Role::Node).count();
+        let own = self
+            .members
+            .values()
+            .filter(|member| member.role == Role::Node && member.guest_of.is_none())
+            .count();
         below + own as u64
     }
 

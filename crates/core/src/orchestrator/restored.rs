@@ -79,6 +79,7 @@ mod tests {
             who: String::new(),
             grants: None,
             invites: None,
+            guest_of: None,
         };
         let row = |id: &str, revoked| (id.to_owned(), serde_json::to_vec(&token(revoked)).unwrap());
         let snapshot = Snapshot::from([(Table::Token, vec![row("a", false), row("b", true)])]);

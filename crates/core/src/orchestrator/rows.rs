@@ -59,6 +59,9 @@ pub struct Member {
     /// It came from another orchestrator and was not heard yet: at this time it is forgotten, since it stayed there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Time>,
+    /// Its machine is this node of a cluster that was silent as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_of: Option<(MemberId, MemberId)>,
 }
 
 /// People take a node out of service: it is emptied, wipes itself, and is forgotten.
@@ -199,6 +202,9 @@ pub struct Token {
     /// Only the node of this name joins by it, which comes from another orchestrator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invites: Option<Name>,
+    /// Who joins by it is the machine of this node of a cluster, which is silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_of: Option<(MemberId, MemberId)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +235,7 @@ impl Member {
             draining: None,
             decommission: None,
             expected: None,
+            guest_of: None,
         }
     }
 

@@ -95,6 +95,7 @@ impl Orchestrator {
             who,
             grants: None,
             invites: Some(name),
+            guest_of: None,
         };
         self.tokens.put(&mut self.journal, id, token);
         Ok(Reply::Done)

@@ -206,8 +206,8 @@ impl Orchestrator {
         let facts = self.last_facts(id).cloned().unwrap_or_default();
         let (name, state, usage, frozen) = (member.name.clone(), live.state, live.usage, self.is_frozen(id));
         let (path, free, heard) = (vec![id], Some(self.free_on(id)), live.heard_at);
-        let revoked = self.is_void(id);
-        let report = NodeReport { path, name, state, facts, usage, frozen, revoked, free, heard };
+        let (revoked, cordoned) = (self.is_void(id), member.takes_nothing());
+        let report = NodeReport { path, name, state, facts, usage, frozen, revoked, cordoned, free, heard };
         self.report_fact(Fact::Node(Box::new(report)));
     }
 

@@ -10,8 +10,10 @@ use std::time::Duration;
 use holm_model::fact::InstanceReport;
 use holm_model::id::{AssignmentId, MemberId};
 use holm_model::member::Role;
+use holm_model::state::MemberState;
 
 use super::Orchestrator;
+use super::members::Live;
 
 /// The nodes that spoke lately, by cluster and node.
 #[derive(Debug, Default)]
@@ -62,6 +64,9 @@ impl Orchestrator {
         let told_of =
             |id: &&AssignmentId| self.instances.get(id).is_some_and(|report| report.node == [cluster, node]);
         let runs: BTreeSet<AssignmentId> = runs.iter().filter(told_of).copied().collect();
+        if !self.is_told_of(cluster, node) {
+            self.keep_guest((cluster, node));
+        }
         let heard = self.now.boot;
         let before = self.witnesses.0.insert((cluster, node), Witness { heard, runs: runs.clone() });
         if before.is_none() {
@@ -73,6 +78,14 @@ impl Orchestrator {
         }
         let before = before.map(|witness| witness.runs).unwrap_or_default();
         self.seen_otherwise(before.symmetric_difference(&runs));
+    }
+
+    /// Its cluster is heard, and hears it.
+    fn is_told_of(&self, cluster: MemberId, node: MemberId) -> bool {
+        let online = |live: &&Live| live.state == MemberState::Online;
+        let live = self.live.get(&cluster).filter(online);
+        let known = live.and_then(|live| live.nodes.get(&vec![cluster, node]));
+        known.is_some_and(|report| report.state == MemberState::Online)
     }
 
     /// Whoever has said nothing for as long as a member may be silent is no witness any more.

@@ -297,6 +297,32 @@ impl World {
         Ok((joined, serial))
     }
 
+    /// The machine of a node of a cluster becomes a node of the root, too; its path there.
+    pub(crate) fn take_in(&mut self, cluster: &str, node: &str) -> Result<String, Refusal> {
+        let [in_cluster, in_root] = [format!("{cluster}/{node}"), format!("root/{cluster}-{node}")];
+        let (home, called) = ((self.member_id(cluster), self.member_id(&in_cluster)), name(node));
+        self.tickets += 1;
+        let token = format!("token-{}", self.tickets);
+        let now = self.orchestrators[0].clock.at(self.now).wall;
+        let (id, secret_hash, expires) = (token.clone(), token.clone(), Time(now.0 + 600_000));
+        let (cluster_id, node_id) = home;
+        let command =
+            Command::TakeIn { id, secret_hash, expires, cluster: cluster_id, node: node_id, called };
+        self.command(0, command)?;
+        let member = format!("{cluster}-{node}");
+        let facts = facts(256);
+        let id = self.show_token(0, &token, Role::Node, &member, Some(&facts))?;
+        let serial = format!("{:04x}", self.tickets);
+        self.command(0, Command::Issued { member: id, serial: serial.clone() })?;
+        let at = self.nodes.len();
+        self.nodes.push(NodeSite::new(name(&member), 0, in_root.clone(), facts, self.now));
+        self.dial(Dial::new(Who::Node(at), 0, id, serial));
+        self.start_node(at);
+        self.plan(Duration::from_millis(500), Happening::KeepAlive(Who::Node(at)));
+        self.run_for(Duration::from_secs(3));
+        Ok(in_root)
+    }
+
     /// A token that is valid for an hour; its secret is its name.
     pub(crate) fn create_token(
         &mut self,

@@ -16,6 +16,7 @@ mod forgetting;
 mod frozen_below;
 mod going_back;
 mod groups;
+mod guesting;
 mod healing;
 mod joining;
 mod latency;

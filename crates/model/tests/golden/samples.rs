@@ -536,6 +536,7 @@ fn node() -> Fact {
         usage,
         frozen: false,
         revoked: false,
+        cordoned: false,
         free,
         heard,
     }))
@@ -660,5 +661,5 @@ fn labels() -> BTreeMap<String, String> {
 }
 
 pub(crate) fn testimony() -> holm_model::message::Testimony {
-    holm_model::message::Testimony { runs: vec![AssignmentId(uid(3)), AssignmentId(uid(4))] }
+    holm_model::message::Testimony { runs: vec![AssignmentId(uid(3)), AssignmentId(uid(4))], asks: None }
 }

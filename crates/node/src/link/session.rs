@@ -24,7 +24,7 @@ use super::parting::leave;
 use super::witness::Above;
 use super::{Caller, Order, Settings, chain};
 use crate::agent::Input;
-use crate::tunnels::Host;
+use crate::tunnels::{Host, Opener};
 
 /// The sending end of one session, for the agent.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl Caller {
         let lane = Arc::new(Lane::new(tunnels));
         self.lane.send_replace(Some(Arc::clone(&lane)));
         let mut serving = JoinSet::new();
-        serving.spawn(accept(incoming, Arc::clone(&self.settings.host)));
+        serving.spawn(accept(incoming, Arc::clone(&self.settings.host), Opener::Own));
         let number = line.number;
         self.tell(Input::LinkUp(line.clone())).await;
         let (measure_at, measuring, parting) = (Instant::now() + NEVER, JoinSet::new(), JoinSet::new());
@@ -291,7 +291,7 @@ impl Caller {
         talk.serving.spawn(async move {
             // Credentials that opened this session can open another connection of it.
             let Ok(dialer) = dialer else { return };
-            let serve = |incoming| accept(incoming, host);
+            let serve = |incoming| accept(incoming, host, Opener::Own);
             if let Err(error) = lane.call(&dialer, &address, &limits(), serve).await {
                 let reason = chain(&error);
                 tracing::info!(reason, "No second connection: tunnels share the first.");
@@ -344,11 +344,11 @@ fn ended(end: SessionEnd) -> End {
 }
 
 /// Serves tunnels; they end with the session.
-async fn accept(mut incoming: IncomingTunnels, host: Arc<Host>) {
+pub(super) async fn accept(mut incoming: IncomingTunnels, host: Arc<Host>, opener: Opener) {
     let mut serving = JoinSet::new();
     while let Some(tunnel) = incoming.accept().await {
         let host = Arc::clone(&host);
-        serving.spawn(async move { host.serve(tunnel).await });
+        serving.spawn(async move { host.serve(tunnel, opener).await });
         while serving.try_join_next().is_some() {}
     }
 }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,15 +21,19 @@ use holm_link::revocation::Revocations;
 use holm_link::session::{Session, SessionEnd};
 use holm_model::id::AssignmentId;
 use holm_model::message::{Hearing, Testimony};
+use holm_model::name::Name;
 use holm_model::state::InstanceState;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::session::limits;
+use super::session::{accept, limits};
 use super::{LinkStatus, chain};
 use crate::agent::{Input, Question};
+use crate::guest::Guest;
 use crate::random;
+use crate::tunnels::{Host, Opener};
 
 /// Where the orchestrator above is called, as the node's own one has told.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +45,11 @@ pub(super) struct Above {
 
 /// The task.
 pub(crate) struct Witness {
+    /// What the machine becomes above, where it is invited.
+    pub(crate) guest: Guest,
+    pub(crate) name: Name,
+    /// Serves whoever looks at instances from above.
+    pub(crate) host: Arc<Host>,
     pub(crate) data_dir: PathBuf,
     pub(crate) status: watch::Receiver<LinkStatus>,
     pub(crate) revocations: Revocations,
@@ -137,13 +147,19 @@ impl Witness {
             Ok(connected) => connected,
             Err(error) => return chain(&error),
         };
-        let Session { sender, mut receiver, .. } = Session::client(connected.stream, &limits());
-        let mut heard = false;
+        let Session { sender, mut receiver, incoming, .. } = Session::client(connected.stream, &limits());
+        // They end with the connection.
+        let mut serving = JoinSet::new();
+        serving.spawn(accept(incoming, Arc::clone(&self.host), Opener::Above));
+        let mut heard: Option<Instant> = None;
         loop {
+            // Whoever is back soon finds all as it was.
+            let late = heard.is_some_and(|since| since.elapsed() >= self.after);
+            let asks = (late && !self.guest.is_here()).then(|| self.name.clone());
             let Some(runs) = Question::ask(&self.inputs, running).await else {
                 return "this node ends".to_owned();
             };
-            let Ok(frame) = cbor::encode(&Testimony { runs }) else { return "a bug".to_owned() };
+            let Ok(frame) = cbor::encode(&Testimony { runs, asks }) else { return "a bug".to_owned() };
             if sender.send(Bytes::from(frame)).await.is_err() {
                 return ended(receiver.ended().await);
             }
@@ -154,11 +170,17 @@ impl Witness {
                 Err(_) => return "it does not answer".to_owned(),
             };
             match answer {
-                Ok(Hearing { refused: None }) => {}
-                Ok(Hearing { refused: Some(reason) }) => return reason,
+                Ok(Hearing { refused: Some(reason), .. }) => return reason,
+                Ok(Hearing { invited: Some(invited), .. }) => {
+                    if let Err(error) = self.guest.come(invited, address).await {
+                        tracing::warn!(%error, "This node cannot keep what it is invited with.");
+                    }
+                }
+                Ok(_) => {}
                 Err(error) => return chain(&error),
             }
-            if !std::mem::replace(&mut heard, true) {
+            if heard.is_none() {
+                heard = Some(Instant::now());
                 backoff.succeeded();
                 tracing::info!(
                     address,

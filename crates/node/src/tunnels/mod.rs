@@ -70,6 +70,8 @@ enum Refusal {
     Transfer(#[from] transfer::TransferError),
     #[error("this is a node; it has no nodes of its own")]
     NoCluster,
+    #[error("the cluster of this node is silent: until it is back, what is the cluster's is not changed")]
+    Above,
     #[error(transparent)]
     Amend(#[from] AmendError),
     #[error(transparent)]
@@ -104,6 +106,15 @@ enum Service {
     Transfer,
 }
 
+/// Who opens tunnels here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opener {
+    /// The node's own orchestrator.
+    Own,
+    /// The one above it, while that is silent.
+    Above,
+}
+
 /// A tunnel ended before its end; nobody is left to be told.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
@@ -122,18 +133,45 @@ enum Broken {
 /// In each direction of a connection.
 const BUFFER: usize = 64 * 1024;
 
+// === impl Opener ===
+
+impl Opener {
+    /// From above, instances are looked at and into, and are nobody's else meanwhile: nothing of the node changes.
+    const fn may(self, purpose: &Purpose) -> bool {
+        let looks = matches!(
+            purpose,
+            Purpose::Logs { .. }
+                | Purpose::Search { .. }
+                | Purpose::Exec { .. }
+                | Purpose::Copy { .. }
+                | Purpose::Connect { .. }
+                | Purpose::Shell { .. }
+                | Purpose::Usage { .. }
+        );
+        looks || matches!(self, Self::Own)
+    }
+}
+
 // === impl Host ===
 
 impl Host {
-    pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Send + Unpin>(&self, tunnel: T) {
-        if let Err(error) = self.try_serve(tunnel).await {
+    pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Send + Unpin>(&self, tunnel: T, opener: Opener) {
+        if let Err(error) = self.try_serve(tunnel, opener).await {
             tracing::debug!(%error, "A tunnel broke.");
         }
     }
 
-    async fn try_serve<T: AsyncRead + AsyncWrite + Send + Unpin>(&self, mut tunnel: T) -> Result<(), Broken> {
+    async fn try_serve<T: AsyncRead + AsyncWrite + Send + Unpin>(
+        &self,
+        mut tunnel: T,
+        opener: Opener,
+    ) -> Result<(), Broken> {
         let request: Request = read_header(&mut tunnel).await?;
-        let service = match self.grant(request).await {
+        let granted = match opener.may(&request.purpose) {
+            true => self.grant(request).await,
+            false => Err(Refusal::Above),
+        };
+        let service = match granted {
             Ok(service) => service,
             Err(refusal) => {
                 write_header(&mut tunnel, &Answer::Refused(refusal.to_string())).await?;

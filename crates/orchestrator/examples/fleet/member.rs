@@ -157,6 +157,7 @@ impl Member {
             usage,
             frozen: false,
             revoked: false,
+            cordoned: false,
             free: None,
             heard: None,
         }))

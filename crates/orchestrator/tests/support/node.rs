@@ -159,6 +159,7 @@ impl Node {
             usage: Usage::default(),
             frozen: false,
             revoked: false,
+            cordoned: false,
             free: None,
             heard: None,
         };

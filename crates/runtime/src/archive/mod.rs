@@ -40,7 +40,7 @@ pub enum CopyError {
     File { path: PathBuf, source: io::Error },
     #[error("no directory `{path}` to copy into", path = path.display())]
     NoDirectory { path: PathBuf },
-    #[error("the archive cannot be read: {0}")]
+    #[error("the archive cannot be read: {}", shown(.0.to_string().as_bytes()))]
     Archive(#[source] io::Error),
     #[error("the archive cannot be written: {0}")]
     Output(#[source] io::Error),

@@ -1,6 +1,6 @@
 //! Having an image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -43,9 +43,13 @@ pub(super) async fn ensure(
         if !private || ledger.has(Shelf::Right, &right(there, claim.project)) {
             return Ok(());
         }
+        if image.contains('@') && is_given(client, image, claim.login).await.map_err(unproved)? {
+            return note(ledger, Shelf::Right, &right(there, claim.project));
+        }
     } else {
         note(ledger, Thing::Image, image)?;
     }
+    let under_way = ledger.pull();
     // Before the pull: a crash in between leaves no image that everybody may use.
     let known = ledger.has(Shelf::Private, image);
     if claim.login.is_some() {
@@ -59,11 +63,50 @@ pub(super) async fn ensure(
     let Some(there) = id(client, image).await? else { return Ok(()) };
     if claim.login.is_some() {
         note(ledger, Shelf::Right, &right(&there, claim.project))?;
-        note(ledger, Shelf::Private, &there)
+        note(ledger, Shelf::Private, &there)?;
     } else {
-        // The registry gives it to anybody.
-        [image, &there].iter().for_each(|public| ledger.forget(Shelf::Private, public));
-        Ok(())
+        // Its registry gives this name to anybody. Whether the registry of another name does is not known by that:
+        // an engine takes layers that it has without asking for them.
+        ledger.forget(Shelf::Private, image);
+        if ledger.has(Shelf::Private, &there) {
+            note(ledger, Shelf::Right, &right(&there, claim.project))?;
+        }
+    }
+    drop(under_way);
+    forget_gone(client, ledger).await;
+    Ok(())
+}
+
+/// Forgets who has a right to images that the engine has no more. What cannot be found out stays noted.
+pub(super) async fn forget_gone(client: &Docker, ledger: &Ledger) {
+    let Some(quiet) = ledger.quiet() else { return };
+    let [names, rights] = [Shelf::Private, Shelf::Right].map(|shelf| ledger.all(shelf).unwrap_or_default());
+    let ids = rights.iter().filter_map(|right| right.split(' ').next()).map(str::to_owned);
+    let mut gone = BTreeSet::new();
+    for name in names.iter().cloned().chain(ids).collect::<BTreeSet<_>>() {
+        if matches!(id(client, &name).await, Ok(None)) {
+            gone.insert(name);
+        }
+    }
+    for right in rights.iter().filter(|right| right.split(' ').next().is_some_and(|id| gone.contains(id))) {
+        ledger.forget_absent(quiet, Shelf::Right, right);
+    }
+    for name in &gone {
+        ledger.forget_absent(quiet, Shelf::Private, name);
+    }
+}
+
+/// Whether the registry gives it: an engine that has a digest pulls it without asking. `false`: this engine does not
+/// tell, and asks whenever it pulls, as Podman does.
+async fn is_given(client: &Docker, image: &str, login: Option<&RegistryLogin>) -> Result<bool, RunError> {
+    match client.inspect_registry_image(image, login.map(credentials)).await {
+        Ok(_) => Ok(true),
+        Err(Error::DockerResponseServerError { status_code: 404, message })
+            if message.contains("is not supported") =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(missing(image, &error)),
     }
 }
 

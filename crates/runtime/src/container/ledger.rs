@@ -7,12 +7,31 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holm_model::wish::short_hash;
 
 /// A directory with one file per name. Without one, nothing is written down, and nothing is ours.
 #[derive(Clone, Debug)]
-pub(super) struct Ledger(Option<PathBuf>);
+pub(super) struct Ledger {
+    dir: Option<PathBuf>,
+    pulls: Arc<Mutex<Pulls>>,
+}
+
+/// What is noted before a pull names what the engine has only after it.
+#[derive(Debug, Default)]
+struct Pulls {
+    begun: u64,
+    under_way: usize,
+}
+
+/// A pull, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Pull<'a>(&'a Ledger);
+
+/// No pull was under way then; whether one has begun since is seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Quiet(u64);
 
 /// What is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +53,34 @@ pub(super) enum Shelf {
 // === impl Ledger ===
 
 impl Ledger {
-    pub(super) const fn new(dir: Option<PathBuf>) -> Self {
-        Self(dir)
+    pub(super) fn new(dir: Option<PathBuf>) -> Self {
+        Self { dir, pulls: Arc::default() }
+    }
+
+    pub(super) fn pull(&self) -> Pull<'_> {
+        let mut pulls = self.pulls();
+        pulls.begun += 1;
+        pulls.under_way += 1;
+        Pull(self)
+    }
+
+    /// Before the engine is asked what it has.
+    pub(super) fn quiet(&self) -> Option<Quiet> {
+        let pulls = self.pulls();
+        (pulls.under_way == 0).then_some(Quiet(pulls.begun))
+    }
+
+    /// Forgets what the engine does not have, unless a pull may have brought it since.
+    pub(super) fn forget_absent(&self, quiet: Quiet, shelf: impl Into<Shelf>, name: &str) {
+        let pulls = self.pulls();
+        if pulls.begun == quiet.0 {
+            self.forget(shelf, name);
+        }
+        drop(pulls);
+    }
+
+    fn pulls(&self) -> MutexGuard<'_, Pulls> {
+        self.pulls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes it down, unless it is there already.
@@ -66,9 +111,11 @@ impl Ledger {
     }
 
     /// # Errors
-    /// When it cannot be known what was brought.
-    pub(super) fn all(&self, thing: Thing) -> io::Result<Vec<String>> {
-        let Some(dir) = self.0.as_ref().map(|dir| dir.join(thing.word())) else { return Ok(Vec::new()) };
+    /// When it cannot be known what is noted.
+    pub(super) fn all(&self, shelf: impl Into<Shelf>) -> io::Result<Vec<String>> {
+        let Some(dir) = self.dir.as_ref().map(|dir| dir.join(shelf.into().word())) else {
+            return Ok(Vec::new());
+        };
         let files = match fs::read_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             files => files?.collect::<io::Result<Vec<_>>>()?,
@@ -79,7 +126,7 @@ impl Ledger {
     }
 
     fn path(&self, shelf: impl Into<Shelf>, name: &str) -> Option<PathBuf> {
-        Some(self.0.as_ref()?.join(shelf.into().word()).join(hash(name)))
+        Some(self.dir.as_ref()?.join(shelf.into().word()).join(hash(name)))
     }
 }
 
@@ -91,6 +138,14 @@ fn read(path: &Path) -> Option<String> {
 
 fn hash(name: &str) -> String {
     short_hash(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+// === impl Pull ===
+
+impl Drop for Pull<'_> {
+    fn drop(&mut self) {
+        self.0.pulls().under_way -= 1;
+    }
 }
 
 // === impl Shelf ===
@@ -145,5 +200,21 @@ mod tests {
         assert_eq!(again.all(Thing::Image).unwrap(), ["registry.local:5000/web:2"]);
         assert_eq!(again.all(Thing::Volume).unwrap(), ["holm-1-data"]);
         Ledger::new(None).note(Thing::Image, "web").unwrap();
+    }
+
+    #[test]
+    fn what_a_pull_may_have_brought_meanwhile_is_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::new(Some(dir.path().to_owned()));
+        ledger.note(Shelf::Private, "web").unwrap();
+        let before = ledger.quiet().unwrap();
+        let pull = ledger.clone();
+        let pull = pull.pull();
+        assert!(ledger.quiet().is_none());
+        drop(pull);
+        ledger.forget_absent(before, Shelf::Private, "web");
+        assert!(ledger.has(Shelf::Private, "web"));
+        ledger.forget_absent(ledger.quiet().unwrap(), Shelf::Private, "web");
+        assert!(!ledger.has(Shelf::Private, "web"));
     }
 }

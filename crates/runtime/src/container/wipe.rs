@@ -7,6 +7,7 @@ use holm_model::wipe::WipeReport;
 
 use super::Shared;
 use super::engine::status;
+use super::image;
 use super::ledger::Thing;
 use crate::error::{RunError, Step};
 
@@ -66,13 +67,17 @@ impl Shared {
         }
         let client = self.engine.client(Step::Wipe).await?;
         let mut gone = Vec::new();
+        let quiet = self.ledger.quiet();
         for name in names {
             // One that is in use stays: that is no failure.
             if self.take_away(client, Thing::Image, &name).await.is_ok() {
-                self.ledger.forget(Thing::Image, &name);
+                if let Some(quiet) = quiet {
+                    self.ledger.forget_absent(quiet, Thing::Image, &name);
+                }
                 gone.push(name);
             }
         }
+        image::forget_gone(client, &self.ledger).await;
         Ok(gone)
     }
 

@@ -183,6 +183,15 @@ fn a_node_is_drained_one_by_one_for_each_service() {
     fleet.run_secs(2);
     let drained = fleet.orchestrators[vienna].disk.history.iter().any(|change| change.to == "drained");
     assert!(drained);
+    // The root says of each what its cluster says.
+    let cordoned = |fleet: &World| {
+        let rows = fleet.orchestrators[0].up().nodes();
+        rows.into_iter().filter(|row| row.cordoned).map(|row| row.name).collect::<Vec<_>>()
+    };
+    fleet.run_until("the root knows", |fleet| cordoned(fleet) == ["fl-1"]);
+    let emptied = fleet.member_id("vienna/fl-1");
+    fleet.command(vienna, Command::Cordon { member: emptied, cordoned: false }).unwrap();
+    fleet.run_until("the root knows", |fleet| cordoned(fleet).is_empty());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::world::World;
 const ROOT: usize = 0;
 
 /// `vienna` alone runs `web`, and is silent; `munich` could have it, too.
-fn silent_vienna() -> World {
+pub(super) fn silent_vienna() -> World {
     let mut fleet = fleet().cluster("vienna", nodes(1));
     fleet.apply(app("shop").service("web", steady(), 1));
     fleet.run_until_lines(&["web/0 RUNNING vienna/fl-1"]);
@@ -21,7 +21,7 @@ fn silent_vienna() -> World {
     fleet
 }
 
-fn running(fleet: &World) -> BTreeSet<AssignmentId> {
+pub(super) fn running(fleet: &World) -> BTreeSet<AssignmentId> {
     BTreeSet::from([fleet.slot("web/0").id.unwrap().parse().unwrap()])
 }
 
@@ -34,7 +34,7 @@ fn say(fleet: &mut World, (cluster, node): (&str, &str), runs: &BTreeSet<Assignm
     fleet.orchestrator_event(ROOT, Event::Witnessed { cluster, node, runs: runs.clone() });
 }
 
-fn say_for(fleet: &mut World, seconds: u64, who: (&str, &str), runs: &BTreeSet<AssignmentId>) {
+pub(super) fn say_for(fleet: &mut World, seconds: u64, who: (&str, &str), runs: &BTreeSet<AssignmentId>) {
     for _ in 0..seconds {
         say(fleet, who, runs);
         fleet.run_for(Duration::from_secs(1));
