@@ -10,6 +10,7 @@ mod exposures;
 mod generations;
 mod history;
 mod identities;
+mod images;
 pub(crate) mod instances;
 mod join;
 mod list;
@@ -65,6 +66,7 @@ const ANSWERS: &[Routes] = &[
     members::ROUTES,
     moving::ROUTES,
     amendments::ROUTES,
+    images::ROUTES,
     usage::ROUTES,
     projects::ROUTES,
     roles::ROUTES,

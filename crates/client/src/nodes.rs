@@ -2,6 +2,7 @@
 
 use ::http::Method;
 use holm_model::capability::Capability;
+use holm_model::image::{ImageQuery, ImageView, ImagesPrune, ImagesPruned};
 use holm_model::units::Counted;
 use holm_model::usage::UsageHistory;
 use holm_model::view::amendment::{CapabilityView, LabelValue, LabelView, TaintView};
@@ -28,6 +29,25 @@ impl Client {
     /// What an instance used in the last hour.
     pub async fn instance_usage(&self, id: &str) -> Result<UsageHistory, Error> {
         self.http.json(Call::get(path(&["instances", id, "usage"]))).await
+    }
+}
+
+// === impl Client: images ===
+
+impl Client {
+    pub async fn images(&self, node: &str) -> Result<Vec<ImageView>, Error> {
+        self.http.json(Call::get(path(&["nodes", node, "images"]))).await
+    }
+
+    /// With its last name, the image goes.
+    pub async fn remove_image(&self, node: &str, image: &str) -> Result<(), Error> {
+        let query = ImageQuery { image: image.to_owned() };
+        self.done(Call::new(Method::DELETE, path(&["nodes", node, "images"])).query(&query)).await
+    }
+
+    /// Those that nothing uses.
+    pub async fn prune_images(&self, node: &str, how: ImagesPrune) -> Result<ImagesPruned, Error> {
+        self.http.json(json(Call::new(Method::POST, path(&["nodes", node, "images", "prune"])), &how)).await
     }
 }
 

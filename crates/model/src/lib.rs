@@ -58,6 +58,7 @@ pub mod healing;
 pub mod health;
 pub mod id;
 pub mod identity;
+pub mod image;
 pub mod item;
 pub mod job;
 pub mod manifest;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::amendment::Amendment;
 use crate::id::{AssignmentId, MemberId};
 use crate::identity::Want;
+use crate::image::ImagesWant;
 use crate::name::Name;
 use crate::time::Time;
 use crate::transfer::Secret;
@@ -52,6 +53,8 @@ pub enum Purpose {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         instance: Option<AssignmentId>,
     },
+    /// Images of a node, for the node itself.
+    Images(ImagesWant),
     /// Granted: the node keeps what an operator says about it, and tells it with its facts. No bytes follow.
     Amend(Amendment),
     /// Granted: the instance begins anew, whatever its restart policy says. No bytes follow.

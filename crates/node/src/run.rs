@@ -330,6 +330,7 @@ impl Parts {
                 directory: shared.directory.clone(),
                 connections: shared.connections.clone(),
                 history: shared.history.clone(),
+                runtimes: self.runtimes.clone(),
                 narrator: self.narrator.clone(),
                 machine: Machine::of(&self.config),
                 transfer,

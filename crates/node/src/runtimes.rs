@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, select_all};
 use holm_core::node::{self as core, Outcome};
+use holm_model::image::ImageView;
 use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
 use holm_model::wipe::WipeReport;
@@ -79,10 +80,43 @@ impl Runtimes {
         (there, silent)
     }
 
-    /// Removes images that nothing uses; returns their names.
-    pub(crate) async fn clean(&self) -> Vec<String> {
+    /// Images of those that can tell.
+    ///
+    /// # Errors
+    /// When none of them can: why not.
+    pub(crate) async fn images(&self) -> Result<Vec<ImageView>, RunError> {
+        let (mut all, mut failed) = (Vec::new(), None);
+        for told in join_all(self.0.values().map(|driver| driver.images())).await {
+            match told {
+                Ok(images) => all.extend(images),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.filter(|_| all.is_empty()).map_or(Ok(all), Err)
+    }
+
+    /// # Errors
+    /// The last runtime's, when none had it.
+    pub(crate) async fn remove_image(&self, name: &str) -> Result<(), RunError> {
+        let mut failed = RunError::ImageMissing {
+            image: name.to_owned(),
+            answer: "this node has no runtime that has images".to_owned(),
+        };
+        for driver in self.0.values() {
+            match driver.remove_image(name.to_owned()).await {
+                Ok(()) => return Ok(()),
+                // The engine's word counts more than that there are no images elsewhere.
+                Err(error) if driver.name() != "process" => failed = error,
+                Err(_) => {}
+            }
+        }
+        Err(failed)
+    }
+
+    /// Removes images that nothing uses but for the `keep` newest of each repository; returns their names.
+    pub(crate) async fn clean(&self, keep: usize) -> Vec<String> {
         let ask = async |driver: &Arc<dyn Runtime>| {
-            driver.clean().await.unwrap_or_else(|error| {
+            driver.clean(keep).await.unwrap_or_else(|error| {
                 tracing::warn!(runtime = driver.name(), %error, "Images that nothing uses cannot be removed.");
                 Vec::new()
             })

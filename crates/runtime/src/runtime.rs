@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
+use holm_model::image::ImageView;
 use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
 use holm_model::service::{ServiceSpec, Signal};
@@ -136,9 +137,24 @@ pub trait Runtime: Debug + Send + Sync {
         Box::pin(std::future::ready(WipeReport::default()))
     }
 
-    /// Removes what it has brought and nothing uses now: images. Returns their names.
-    fn clean(&self) -> BoxFuture<'_, Result<Vec<String>, RunError>> {
+    /// Removes what it has brought and nothing uses now: images, but for the `keep` newest of each repository. Returns
+    /// their names.
+    fn clean(&self, _keep: usize) -> BoxFuture<'_, Result<Vec<String>, RunError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Those that are here; none where a runtime has no images.
+    fn images(&self) -> BoxFuture<'_, Result<Vec<ImageView>, RunError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Takes a name from an image, and with its last one the image.
+    ///
+    /// # Errors
+    /// When there is none of this name, or something uses it.
+    fn remove_image(&self, name: String) -> BoxFuture<'_, Result<(), RunError>> {
+        let answer = format!("the runtime `{}` has no images", self.name());
+        Box::pin(std::future::ready(Err(RunError::ImageMissing { image: name, answer })))
     }
 
     /// The address under which instances of this runtime reach listeners of the node.

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use holm_link::session::Tunnel;
 use holm_model::tunnel::Purpose;
 use holm_model::usage::UsageHistory;
+use serde::de::DeserializeOwned;
 use utoipa_axum::routes;
 
 use super::instances::parse_id;
@@ -35,7 +36,8 @@ async fn of_instance(State(api): State<Api>, Path(id): Path<String>) -> Result<J
     read(api.tunnel(instance, Purpose::Usage { instance: Some(instance) }).await?).await
 }
 
-async fn read(tunnel: Tunnel) -> Result<Json<UsageHistory>, Fault> {
+/// The one frame that a node answers with.
+pub(super) async fn read<T: DeserializeOwned>(tunnel: Tunnel) -> Result<Json<T>, Fault> {
     let broken =
         |why: String| Fault::new(Kind::Unreachable, format_args!("the node's answer broke off: {why}"));
     let frame = frames(tunnel).next().await.ok_or_else(|| broken("it said nothing".to_owned()))?;

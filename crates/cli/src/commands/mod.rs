@@ -24,6 +24,7 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod identity;
+pub(crate) mod images;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod logs;

@@ -213,3 +213,41 @@ fn a_pulled_image_goes_with_its_decommissioned_node_and_others_stay_needs_engine
     let audit = sea.holm(&["get", "audit", "-o", "json"]).done().stdout;
     assert!(audit.contains("node.wiped"), "{audit}");
 }
+
+#[test]
+fn images_of_a_node_are_listed_with_those_who_use_them_and_go_when_nobody_does_needs_engine_needs_registry() {
+    let engine = std::env::var("HOLM_TEST_DOCKER").expect("an engine");
+    let socket = format!("--engine={}", engine.trim_start_matches("unix://"));
+    let sea = sea().cluster("vienna", &["fl-1"]).words("fl-1", &[&socket]).start();
+    let registry = Registry::open(&sea, &engine);
+    wait_for("the node offers containers", || {
+        sea.node("fl-1").runtimes.contains(&"container".to_owned()).then_some(())
+    });
+    sea.deploy(&manifest("box", &registry.image, ""));
+    let images = || -> Vec<serde_json::Value> {
+        let told = sea.holm(&["images", "--node", "fl-1", "-o", "json"]).done().json();
+        told.as_array().expect("a list").clone()
+    };
+    let ours = || {
+        let named = |image: &serde_json::Value| {
+            image["names"].as_array().is_some_and(|names| names.iter().any(|name| *name == registry.image))
+        };
+        images().into_iter().find(named)
+    };
+    let image = ours().expect("it was pulled");
+    assert_eq!((image["pulled"].as_bool(), &image["used_by"][0]), (Some(true), &"box/web/0".into()));
+    assert!(image["size"].as_u64().is_some_and(|size| size > 1000), "{image}");
+    let table = sea.holm(&["images"]).done().stdout;
+    assert!(table.contains("box/web/0") && table.contains(&registry.image), "{table}");
+    sea.holm(&["images", "rm", "fl-1", &registry.image]).refused(1, &["container"]);
+    sea.holm(&["images", "rm", "fl-1", "nobody/has:this"]).refused(1, &["no such image is here"]);
+    let prune = |words: &[&str]| {
+        sea.holm(&[&["images", "prune", "fl-1"], words].concat()).done().stdout.contains(&registry.image)
+    };
+    assert!(!prune(&[]) && ours().is_some(), "it is used");
+    sea.holm(&["delete", "application", "box", "--wait"]).done();
+    assert!(!prune(&["--keep", "1"]) && ours().is_some(), "it is the newest");
+    assert!(prune(&[]) && ours().is_none());
+    let audit = sea.holm(&["get", "audit", "-o", "json"]).done().stdout;
+    assert!(audit.contains("image.prune") && audit.contains("image.remove"), "{audit}");
+}

@@ -91,6 +91,7 @@ impl Orchestrator {
             | Command::Backup
             | Command::Way { .. }
             | Command::Restart { .. }
+            | Command::RemoveImages { .. }
             | Command::Transfer { .. } => Ok(Reply::Done),
             Command::Amend { amendment, .. } => match amendment.check() {
                 Ok(()) => Ok(Reply::Done),
@@ -203,6 +204,10 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::Backup => ("backup", String::new()),
         Command::Restart { app, slot } => ("restart", format!("application {app}/{slot}")),
         Command::Way { way, subject } => (way.verb(), subject.clone()),
+        Command::RemoveImages { node, image: Some(image) } => {
+            ("image.remove", format!("node {node}: {image}"))
+        }
+        Command::RemoveImages { node, image: None } => ("image.prune", format!("node {node}")),
         Command::Transfer { node, to } => ("node.move", format!("node {node} to cluster {to}")),
         Command::Amend { node, amendment } => amended(node, amendment),
         Command::LogOut { session } => ("log-out", format!("session {session}")),

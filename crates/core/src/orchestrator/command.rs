@@ -113,6 +113,11 @@ pub enum Command {
         node: String,
         amendment: Amendment,
     },
+    /// Images go from a node: one of this name, or all that nothing uses. For the audit log.
+    RemoveImages {
+        node: String,
+        image: Option<String>,
+    },
     /// A node is given to another cluster. For the audit log.
     Transfer {
         node: String,

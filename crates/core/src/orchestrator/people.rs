@@ -169,6 +169,11 @@ impl Orchestrator {
         }
     }
 
+    /// Whatever allowed something in a project that is gone: another one of its name is no heir.
+    pub(super) fn void_tokens_in(&mut self, project: &Name) {
+        self.void_until_now(&of_everybody(project));
+    }
+
     /// Every token that was made for them until now.
     fn void_tokens_of(&mut self, name: &Name) {
         self.void_until_now(&format!("{PERSON}{name}:"));
@@ -203,7 +208,8 @@ impl Orchestrator {
     #[must_use]
     pub fn is_token_void(&self, id: &str, who: &str, grants: &Grants, made: Time) -> bool {
         let mut prefixes = vec![ALL.to_owned(), format!("{PERSON}{who}:")];
-        prefixes.extend(grants.projects.keys().map(|project| format!("{ROLE}{project}:{who}:")));
+        let of = |project| [format!("{ROLE}{project}:{who}:"), of_everybody(project)];
+        prefixes.extend(grants.projects.keys().flat_map(of));
         self.is_revoked(&format!("{TOKEN}{id}")) || self.latest(&prefixes).is_some_and(|until| made < until)
     }
 
@@ -248,6 +254,11 @@ pub(super) fn without_roles(entry: &str) -> String {
         Some((_, person)) => format!("{PERSON}{person}"),
         None => entry.to_owned(),
     }
+}
+
+/// Nobody has an empty name.
+fn of_everybody(project: &Name) -> String {
+    format!("{ROLE}{project}::")
 }
 
 fn no_person(name: &Name) -> Refusal {

@@ -141,6 +141,7 @@ impl Orchestrator {
                 person.roles.projects.remove(name);
             });
         }
+        self.void_tokens_in(name);
         Ok(Reply::Done)
     }
 

@@ -14,6 +14,7 @@ use holm_model::fact::{
 use holm_model::health::{Check, Probe, Readiness};
 use holm_model::id::{AssignmentId, Epoch, MemberId, StoreId, Uid, WishId};
 use holm_model::identity::{Proof, Want};
+use holm_model::image::{ImagesPrune, ImagesWant};
 use holm_model::item::{
     Assignment, Carry, Digest, Endpoint, Endpoints, EndpointsKey, Item, ItemKey, Obeyed, PackedItem, Part,
     Reserve, Share, ShareSlots,
@@ -190,6 +191,12 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("tunnel-request-write", request(Purpose::Copy { instance, path: path(), way: CopyWay::Write })),
         ("tunnel-request-usage", request(Purpose::Usage { instance: Some(instance) })),
         ("tunnel-request-usage-node", request(Purpose::Usage { instance: None })),
+        ("tunnel-request-images", request(Purpose::Images(ImagesWant::List))),
+        (
+            "tunnel-request-image-remove",
+            request(Purpose::Images(ImagesWant::Remove("nginx:1.27".to_owned()))),
+        ),
+        ("tunnel-request-image-prune", request(Purpose::Images(ImagesWant::Prune(ImagesPrune { keep: 2 })))),
         (
             "tunnel-request-amend-capability",
             request(Purpose::Amend(Amendment::Capability {

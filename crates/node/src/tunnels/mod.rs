@@ -26,6 +26,7 @@ use holm_core::node::{NodeEvent, NodeMachine, RestartError};
 use holm_link::cbor;
 use holm_link::frame::{ReadHeaderError, read_header, write_header};
 use holm_model::id::AssignmentId;
+use holm_model::image::{ImageView, ImagesPrune, ImagesPruned, ImagesWant};
 use holm_model::state::InstanceState;
 use holm_model::tunnel::{Answer, LogFilter, Purpose, Request};
 use holm_model::usage::UsageHistory;
@@ -40,6 +41,7 @@ use crate::clock;
 use crate::connections::{Connections, Pass};
 use crate::directory::{Directory, Entry};
 use crate::history::History;
+use crate::runtimes::Runtimes;
 use crate::volumes::{self, Offer};
 pub(crate) use shell::Machine;
 pub(crate) use transfer::Transfer;
@@ -50,6 +52,7 @@ pub(crate) struct Host {
     pub(crate) directory: Directory,
     pub(crate) connections: Connections,
     pub(crate) history: History,
+    pub(crate) runtimes: Runtimes,
     pub(crate) narrator: Narrator,
     pub(crate) machine: Machine,
     pub(crate) transfer: Transfer,
@@ -100,6 +103,10 @@ enum Service {
     Volumes(Offer),
     /// One frame.
     Usage(UsageHistory),
+    /// One frame.
+    Images(Vec<ImageView>),
+    /// One frame.
+    Pruned(ImagesPruned),
     /// It is done.
     Done,
     /// The node goes as soon as that was heard.
@@ -147,6 +154,7 @@ impl Opener {
                 | Purpose::Connect { .. }
                 | Purpose::Shell { .. }
                 | Purpose::Usage { .. }
+                | Purpose::Images(ImagesWant::List)
         );
         looks || matches!(self, Self::Own)
     }
@@ -188,11 +196,9 @@ impl Host {
         match service {
             Service::Logs(lines) => logs::serve(tunnel, lines).await,
             Service::Exec(command) => exec::serve(tunnel, command).await,
-            Service::Usage(history) => {
-                let (_, mut sink) = frames::split(tunnel);
-                frames::send(&mut sink, &history).await?;
-                Ok(sink.get_mut().shutdown().await?)
-            }
+            Service::Usage(history) => tell(tunnel, &history).await,
+            Service::Images(images) => tell(tunnel, &images).await,
+            Service::Pruned(pruned) => tell(tunnel, &pruned).await,
             Service::Volumes(offer) => Ok(volumes::give(tunnel, offer).await?),
             Service::Done | Service::Transfer => Ok(tunnel.shutdown().await?),
             Service::Connect(mut stream, _open) => {
@@ -227,6 +233,15 @@ impl Host {
             Purpose::Usage { instance: Some(instance) } => {
                 self.entry(instance).await?;
                 Ok(Service::Usage(self.history.of_instance(clock::now(), instance)))
+            }
+            Purpose::Images(ImagesWant::List) => Ok(Service::Images(self.runtimes.images().await?)),
+            Purpose::Images(ImagesWant::Remove(image)) => {
+                self.runtimes.remove_image(&image).await?;
+                Ok(Service::Done)
+            }
+            Purpose::Images(ImagesWant::Prune(ImagesPrune { keep })) => {
+                let removed = self.runtimes.clean(keep.try_into().unwrap_or(usize::MAX)).await;
+                Ok(Service::Pruned(ImagesPruned { removed }))
             }
             Purpose::Amend(amendment) => {
                 self.narrator.amend(amendment, &self.agent).await?;
@@ -315,4 +330,12 @@ fn check_port(entry: &Entry, instance: AssignmentId, port: u16) -> Result<(), Re
     let named: Vec<String> = entry.ports.iter().map(|(name, own)| format!("{own} ({name})")).collect();
     let there = if named.is_empty() || !entry.alive { "none".to_owned() } else { named.join(", ") };
     Err(Refusal::NoPort { instance, port, there })
+}
+async fn tell<T: AsyncRead + AsyncWrite + Send, M: serde::Serialize>(
+    tunnel: T,
+    message: &M,
+) -> Result<(), Broken> {
+    let (_, mut sink) = frames::split(tunnel);
+    frames::send(&mut sink, message).await?;
+    Ok(sink.get_mut().shutdown().await?)
 }

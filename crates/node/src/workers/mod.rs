@@ -160,7 +160,7 @@ impl Workers {
     pub(crate) fn clean(&self) {
         let tools = Arc::clone(&self.tools);
         self.tasks.spawn(async move {
-            let images = tools.runtimes.clean().await;
+            let images = tools.runtimes.clean(0).await;
             if images.is_empty() {
                 tracing::warn!("The disk fills up, and there is no image that nothing uses.");
             } else {

@@ -129,7 +129,7 @@ fn note(ledger: &Ledger, shelf: impl Into<Shelf>, name: &str) -> Result<(), RunE
 }
 
 /// Of the image that the engine has under this name.
-async fn id(client: &Docker, image: &str) -> Result<Option<String>, RunError> {
+pub(super) async fn id(client: &Docker, image: &str) -> Result<Option<String>, RunError> {
     match client.inspect_image(image).await {
         Ok(found) => Ok(Some(found.id.unwrap_or_else(|| image.to_owned()))),
         Err(error) if status(Some(&error)) == Some(404) => Ok(None),
@@ -179,7 +179,7 @@ pub(super) fn missing(image: &str, error: &Error) -> RunError {
 }
 
 /// Repository and tag; without a tag the engine would pull all of them.
-fn split(image: &str) -> (&str, &str) {
+pub(super) fn split(image: &str) -> (&str, &str) {
     if image.contains('@') {
         return (image, "");
     }

@@ -10,6 +10,7 @@ mod engine;
 mod events;
 mod exec;
 mod image;
+mod images;
 mod ledger;
 mod logs;
 mod network;
@@ -31,6 +32,7 @@ use bollard::query_parameters::{KillContainerOptionsBuilder, StopContainerOption
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use holm_model::id::AssignmentId;
+use holm_model::image::ImageView;
 use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
 use holm_model::service::{ServiceSpec, Signal};
@@ -281,8 +283,16 @@ impl Runtime for ContainerRuntime {
         self.shared.wipe().boxed()
     }
 
-    fn clean(&self) -> BoxFuture<'_, Result<Vec<String>, RunError>> {
-        self.shared.clean().boxed()
+    fn clean(&self, keep: usize) -> BoxFuture<'_, Result<Vec<String>, RunError>> {
+        self.shared.clean(keep).boxed()
+    }
+
+    fn images(&self) -> BoxFuture<'_, Result<Vec<ImageView>, RunError>> {
+        self.shared.images().boxed()
+    }
+
+    fn remove_image(&self, name: String) -> BoxFuture<'_, Result<(), RunError>> {
+        async move { self.shared.remove_image(&name).await }.boxed()
     }
 
     fn local_address(&self) -> BoxFuture<'_, Result<IpAddr, RunError>> {

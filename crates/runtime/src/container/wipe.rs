@@ -7,7 +7,6 @@ use holm_model::wipe::WipeReport;
 
 use super::Shared;
 use super::engine::status;
-use super::image;
 use super::ledger::Thing;
 use crate::error::{RunError, Step};
 
@@ -55,33 +54,7 @@ impl Shared {
         }
     }
 
-    /// Images that no container uses any more, running or not.
-    ///
-    /// # Errors
-    /// When the engine does not answer.
-    pub(super) async fn clean(&self) -> Result<Vec<String>, RunError> {
-        let names = self.ledger.all(Thing::Image);
-        let names = names.map_err(|source| RunError::System { step: Step::Wipe, source })?;
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let client = self.engine.client(Step::Wipe).await?;
-        let mut gone = Vec::new();
-        let quiet = self.ledger.quiet();
-        for name in names {
-            // One that is in use stays: that is no failure.
-            if self.take_away(client, Thing::Image, &name).await.is_ok() {
-                if let Some(quiet) = quiet {
-                    self.ledger.forget_absent(quiet, Thing::Image, &name);
-                }
-                gone.push(name);
-            }
-        }
-        image::forget_gone(client, &self.ledger).await;
-        Ok(gone)
-    }
-
-    async fn take_away(&self, client: &Docker, thing: Thing, name: &str) -> Result<(), RunError> {
+    pub(super) async fn take_away(&self, client: &Docker, thing: Thing, name: &str) -> Result<(), RunError> {
         let removed: Result<(), Error> = match thing {
             Thing::Image => client.remove_image(name, None::<RemoveImageOptions>, None).await.map(drop),
             Thing::Volume => client.remove_volume(name, None::<RemoveVolumeOptions>).await,

@@ -73,3 +73,27 @@ fn however_often_somebody_loses_something_one_entry_says_so() {
     };
     assert_eq!((known(0, Table::Revocation), known(vienna, Table::Item)), (2, 2));
 }
+
+#[test]
+fn a_project_of_the_same_name_is_no_heir_of_one_that_is_gone() {
+    let mut fleet = world();
+    let vienna = fleet.orch("vienna");
+    give(&mut fleet, Some(Role::Operator));
+    let made = fleet.orchestrators[0].clock.at(fleet.now).wall;
+    fleet.run_secs(1);
+    let project = |command| Command::Project(command);
+    fleet.command(0, project(ProjectCommand::Delete { name: name("blue") })).unwrap();
+    fleet.run_secs(1);
+    let again = ProjectCommand::Create { name: name("blue"), quota: Default::default() };
+    fleet.command(0, project(again)).unwrap();
+    fleet.run_secs(2);
+    let later = fleet.orchestrators[0].clock.at(fleet.now).wall;
+    for orch in [0, vienna] {
+        // Of those without a role there, too, as an administrator's that was made for it.
+        for who in ["ada", "admin"] {
+            assert!(is_void(&fleet, orch, who, "blue", made), "{who} at {orch}");
+            assert!(!is_void(&fleet, orch, who, "blue", later), "{who} at {orch}");
+            assert!(!is_void(&fleet, orch, who, "red", made), "{who} at {orch}");
+        }
+    }
+}
