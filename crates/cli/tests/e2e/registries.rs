@@ -225,7 +225,7 @@ fn images_of_a_node_are_listed_with_those_who_use_them_and_go_when_nobody_does_n
     });
     sea.deploy(&manifest("box", &registry.image, ""));
     let images = || -> Vec<serde_json::Value> {
-        let told = sea.holm(&["images", "--node", "fl-1", "-o", "json"]).done().json();
+        let told: serde_json::Value = sea.holm(&["images", "--node", "fl-1", "-o", "json"]).done().json();
         told.as_array().expect("a list").clone()
     };
     let ours = || {
