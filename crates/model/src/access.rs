@@ -79,6 +79,17 @@ pub struct Grants {
     pub projects: BTreeMap<Name, BTreeSet<Verb>>,
 }
 
+/// `sea: logs,read; blue: apply,read`.
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words =
+            |verbs: &BTreeSet<Verb>| verbs.iter().map(|verb| verb.word()).collect::<Vec<_>>().join(",");
+        let sea = (!self.sea.is_empty()).then(|| format!("sea: {}", words(&self.sea)));
+        let projects = self.projects.iter().map(|(project, verbs)| format!("{project}: {}", words(verbs)));
+        f.write_str(&sea.into_iter().chain(projects).collect::<Vec<_>>().join("; "))
+    }
+}
+
 /// The word is none of the vocabulary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is none of `{known}`", crate::name::shorten(.word))]

@@ -145,7 +145,7 @@ pub fn project_of<'a>(verb: &str, subject: &'a str) -> Option<&'a str> {
     match (verb, kind) {
         ("request", _) => rest.strip_prefix("/api/v1/projects/")?.split('/').next(),
         ("project.grant" | "project.withdraw", "person") => rest.split_once(": ")?.1.split(' ').next(),
-        (_, "project") => Some(rest),
+        (_, "project") => rest.split(": ").next(),
         (_, "application" | "secret" | "file" | "service") => Some(rest.split_once('/')?.0),
         _ => None,
     }
@@ -173,6 +173,7 @@ mod tests {
             ("secret.set", "secret blue/db", Some("blue")),
             ("file.delete", "file blue/conf", Some("blue")),
             ("project.quota", "project blue", Some("blue")),
+            ("project.quota", "project blue: cpu 2, ports 3", Some("blue")),
             ("project.grant", "service blue/shop/web: viewer", Some("blue")),
             ("project.grant", "person ada: blue admin", Some("blue")),
             ("project.withdraw", "person ada: blue", Some("blue")),

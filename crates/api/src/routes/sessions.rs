@@ -87,7 +87,11 @@ pub(super) fn refused(error: LoginError) -> Fault {
         LoginError::Wrong => Fault::new(Kind::Unauthenticated, error),
         LoginError::Throttled(wait) => Fault::new(Kind::TooMany, error).after(wait),
         LoginError::Password(PasswordError::Busy) => Fault::new(Kind::TooMany, error),
-        LoginError::NotRoot | LoginError::Password(PasswordError::Length) => Fault::new(Kind::Invalid, error),
+        LoginError::NotRoot
+        | LoginError::Same
+        | LoginError::Password(PasswordError::Length | PasswordError::Simple) => {
+            Fault::new(Kind::Invalid, error)
+        }
         LoginError::SetUp => Fault::new(Kind::Forbidden, error),
         LoginError::Refused(refusal) => refusal.into(),
         LoginError::Password(PasswordError::Random) | LoginError::Sign(_) | LoginError::Random(_) => {

@@ -10,7 +10,7 @@ use holm_model::view::{TokenRequest, TokenRole};
 use crate::connect::{At, Connect};
 use crate::failure::Failure;
 use crate::output::time::{left, now};
-use crate::output::{Output, rights, stdout_ink, table};
+use crate::output::{Output, stdout_ink, table};
 
 #[derive(Args, Debug)]
 pub(crate) struct Token {
@@ -104,7 +104,7 @@ async fn create(create: &Create, connect: &Connect) -> Result<(), Failure> {
     let created = connect.client()?.create_token(&request).await?;
     // The token alone on standard output, so that `$(holm token create …)` is the token.
     if matches!(create.output.format, crate::output::Format::Table | crate::output::Format::Wide) {
-        let role = rights::role(created.role);
+        let role = created.role.word();
         eprintln!(
             "token {} for {role}, valid for {}; shown only now:",
             created.id,

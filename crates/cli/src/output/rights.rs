@@ -4,19 +4,7 @@ use std::collections::BTreeSet;
 
 use holm_model::access::{Grants, Role as PersonRole, Verb};
 use holm_model::name::Name;
-use holm_model::view::TokenRole;
 use holm_model::view::people::Roles;
-
-/// As `--role` takes it.
-pub(crate) const fn role(role: TokenRole) -> &'static str {
-    match role {
-        TokenRole::Node => "node",
-        TokenRole::Cluster => "cluster",
-        TokenRole::Viewer => "viewer",
-        TokenRole::Operator => "operator",
-        TokenRole::Admin => "admin",
-    }
-}
 
 /// `sea: viewer; blue: operator; red: logs,read`.
 pub(crate) fn allows(grants: &Grants) -> String {
@@ -44,7 +32,5 @@ pub(crate) fn rights(verbs: &BTreeSet<Verb>) -> String {
 
 /// `sea: viewer; blue: operator`.
 pub(crate) fn roles(roles: &Roles) -> String {
-    let sea = roles.sea.map(|role| format!("sea: {role}"));
-    let projects = roles.projects.iter().map(|(project, role)| format!("{project}: {role}"));
-    sea.into_iter().chain(projects).collect::<Vec<_>>().join("; ")
+    if roles.sea.is_none() && roles.projects.is_empty() { String::new() } else { roles.to_string() }
 }

@@ -60,7 +60,7 @@ fn authority(names: &[ServerName], address: SocketAddr) -> String {
 async fn remove_when_used(handle: Handle, file: PathBuf) {
     loop {
         tokio::time::sleep(LOOK).await;
-        match handle.query(|machine| machine.has_people()).await {
+        match handle.query(|machine| machine.has_administrator()).await {
             Some(false) => {}
             Some(true) => return remove(&file),
             None => return,

@@ -77,6 +77,8 @@ fn the_set_up_link_makes_the_first_administrator_once() {
     ada.types(&setup, &format!("{foreign}{PASSWORD}\n")).refused(1, &["pinned"]);
     ada.types(&setup, "nonsense\n").refused(2, &["no set-up link"]);
 
+    // Somebody who administers nothing does not use it up.
+    sea.holm(&["person", "create", "bob", "--sea", "viewer"]).done();
     ada.types(&setup, &format!("{link}{PASSWORD}\n")).done();
     let contexts = sea.path("ada").join("contexts.toml");
     assert_eq!(contexts.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -92,6 +94,38 @@ fn the_set_up_link_makes_the_first_administrator_once() {
     sea.restart("root");
     assert!(!file.exists());
     ada.holm(&["whoami"]).done();
+}
+
+#[test]
+fn a_password_is_changed_to_another_one_that_is_not_guessed_at_once() {
+    let sea = sea().start();
+    let ada = Person::first(&sea, "ada");
+    let file = |name: &str, text: &str| sea.file(name, text).display().to_string();
+    let old = file("old", PASSWORD);
+    let change = |new: &str| {
+        ada.holm(&["person", "password", "--old-password-file", &old, "--password-file", &file("new", new)])
+    };
+    change(PASSWORD).refused(1, &["the present one"]);
+    change("aaaaabbbbbccccc").refused(1, &["different characters"]);
+    let words = ["login", "--password-file", &old, "--new-password-file", &file("new", "another password")];
+    ada.holm(&words).refused(1, &["nothing was changed"]);
+    change("another password").done();
+    // Who is given one by somebody else cannot keep it.
+    let made = file("made", "chosen by ada");
+    sea.holm(&["person", "create", "bob", "-p", "default=viewer", "--password-file", &made]).done();
+    let bob = Person::new(&sea, "bob");
+    let login = |new: &str| {
+        let new = file("new", new);
+        let words = ["login", sea.address("root"), "--fingerprint", &sea.fingerprint, "--name", "bob"];
+        bob.holm(&[&words[..], &["--password-file", &made, "--new-password-file", &new]].concat())
+    };
+    login("chosen by ada").refused(1, &["the present one"]);
+    login("chosen by bob").done();
+    let audit = sea.holm(&["get", "audit", "-o", "json"]).done().stdout;
+    assert!(audit.contains("person bob: default: viewer"), "{audit}");
+    // Shown as it is after.
+    let left = sea.holm(&["person", "role", "bob", "--project", "default=none"]).done().stdout;
+    assert!(!left.contains("viewer"), "{left}");
 }
 
 #[test]

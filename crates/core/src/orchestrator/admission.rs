@@ -171,7 +171,12 @@ fn words(command: &Command) -> (&'static str, String) {
             let number = replicas.map(|number| format!(" to {number}")).unwrap_or_default();
             (verb, format!("application {app}{service}{number}"))
         }
-        Command::CreateToken { id, .. } => ("token.create", format!("token {id}")),
+        Command::CreateToken { id, grants: Some(grants), .. } => {
+            ("token.create", format!("token {id}: {grants}"))
+        }
+        Command::CreateToken { id, role, .. } => {
+            ("token.create", format!("token {id} for a {}", role.word()))
+        }
         Command::Invite { id, name, .. } => ("node.invite", format!("node {name} with token {id}")),
         Command::TakeIn { id, node, called, .. } => {
             ("node.take-in", format!("node {called} ({node}) with token {id}"))
@@ -184,6 +189,9 @@ fn words(command: &Command) -> (&'static str, String) {
                     format!(": {project} {role}")
                 }
                 PeopleCommand::SetProjectRole { project, role: None, .. } => format!(": {project}"),
+                PeopleCommand::Create { roles, .. } | PeopleCommand::SetRoles { roles, .. } => {
+                    format!(": {roles}")
+                }
                 _ => String::new(),
             };
             (verb, format!("person {name}{role}"))
@@ -191,8 +199,8 @@ fn words(command: &Command) -> (&'static str, String) {
         Command::Project(ProjectCommand::Create { name, .. }) => {
             ("project.create", format!("project {name}"))
         }
-        Command::Project(ProjectCommand::SetQuota { name, .. }) => {
-            ("project.quota", format!("project {name}"))
+        Command::Project(ProjectCommand::SetQuota { name, quota }) => {
+            ("project.quota", format!("project {name}: {quota}"))
         }
         Command::Project(ProjectCommand::Delete { name }) => ("project.delete", format!("project {name}")),
         Command::Project(ProjectCommand::SetServiceRole { app, service, role }) => match role {

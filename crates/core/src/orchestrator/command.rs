@@ -326,7 +326,7 @@ pub enum Refusal {
 
 fn listing(kind: &str) -> String {
     match kind {
-        "secret" | "file" => format!("holm {kind} ls"),
+        "secret" | "file" | "project" | "person" | "token" => format!("holm {kind} ls"),
         kind => format!("holm get {kind}s"),
     }
 }

@@ -94,6 +94,10 @@ impl Orchestrator {
         if token.role == TokenRole::Cluster && self.config.tier == Tier::Cluster {
             return Err(Refusal::Invalid("a cluster takes nodes only; create the token at the root".into()));
         }
+        let projects = token.grants.iter().flat_map(|grants| grants.projects.keys());
+        if let Some(unknown) = projects.into_iter().find(|project| !self.has_project(project)) {
+            return Err(Refusal::no_project(unknown));
+        }
         token.uses_left = match token.role {
             TokenRole::Node | TokenRole::Cluster => Some(token.uses_left.unwrap_or(1)),
             TokenRole::Viewer | TokenRole::Operator | TokenRole::Admin => None,

@@ -66,7 +66,7 @@ impl Orchestrator {
     }
 
     fn first_person(&mut self, name: Name, password: String) -> Result<Reply, Refusal> {
-        if !self.people.is_empty() {
+        if self.has_administrator() {
             return Err(Refusal::Forbidden("this sea is set up already; log in".to_owned()));
         }
         let roles = Roles { sea: Some(Role::Admin), ..Roles::default() };
@@ -226,9 +226,10 @@ impl Orchestrator {
         self.people.get(&Name::new(name).ok()?)
     }
 
+    /// Whether somebody administers the sea who logs in.
     #[must_use]
-    pub fn has_people(&self) -> bool {
-        !self.people.is_empty()
+    pub fn has_administrator(&self) -> bool {
+        self.people.values().any(|person| person.roles.sea == Some(Role::Admin))
     }
 
     #[must_use]

@@ -202,6 +202,33 @@ impl Roles {
     }
 }
 
+/// `sea: viewer; blue: operator`; `none`.
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sea = self.sea.map(|role| format!("sea: {role}"));
+        let projects = self.projects.iter().map(|(project, role)| format!("{project}: {role}"));
+        let all: Vec<String> = sea.into_iter().chain(projects).collect();
+        f.write_str(if all.is_empty() { "none" } else { "" })?;
+        f.write_str(&all.join("; "))
+    }
+}
+
+/// `cpu 2, memory 1Gi, instances 5`; `no limit`.
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cpu, memory, instances, ports } = self;
+        let limits = [
+            cpu.map(|cpu| format!("cpu {cpu}")),
+            memory.map(|memory| format!("memory {memory}")),
+            instances.map(|number| format!("instances {number}")),
+            ports.map(|number| format!("ports {number}")),
+        ];
+        let limits: Vec<String> = limits.into_iter().flatten().collect();
+        f.write_str(if limits.is_empty() { "no limit" } else { "" })?;
+        f.write_str(&limits.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,8 +39,11 @@ pub enum LoginError {
     Throttled(Duration),
     #[error("people log in at the root; its tokens are good here, too")]
     NotRoot,
+    #[error("the new password is the present one; choose another")]
+    Same,
     #[error(
-        "the set-up link is used up or not of this sea; log in, or use the link that the last start printed"
+        "the set-up link is used up, has expired, or is not of this sea; log in, use the link of the last start, or make \
+         somebody at the orchestrator's own socket (`holm person create`)"
     )]
     SetUp,
     #[error(transparent)]
@@ -83,7 +86,7 @@ impl Handle {
     /// When it cannot be signed.
     pub async fn set_up_token(&self) -> Result<Option<String>, LoginError> {
         if !self
-            .query(|machine| machine.config().tier == Tier::Root && !machine.has_people())
+            .query(|machine| machine.config().tier == Tier::Root && !machine.has_administrator())
             .await
             .unwrap_or(false)
         {
@@ -101,7 +104,7 @@ impl Handle {
         let claims =
             self.desk().tokens.verify(&request.token, clock::wall()).map_err(|_| LoginError::SetUp)?;
         // Asked before the password is hashed: the link is used once, and the answer must be cheap afterwards.
-        let open = self.query(|machine| !machine.has_people()).await.unwrap_or(false);
+        let open = self.query(|machine| !machine.has_administrator()).await.unwrap_or(false);
         if claims.kind != Kind::Setup || !open {
             return Err(LoginError::SetUp);
         }
@@ -199,6 +202,9 @@ impl Handle {
         if own {
             let old = request.old.as_ref().ok_or(LoginError::Wrong)?;
             self.prove(name.as_str(), old, place, &actor.from).await?;
+            if *old == request.new {
+                return Err(LoginError::Same);
+            }
         }
         let password = self.desk().hasher.hash(&request.new).await?;
         let command = PeopleCommand::SetPassword { name, password, must_change: !own };

@@ -1,5 +1,6 @@
 //! Passwords: Argon2id with the parameters that OWASP recommends (19 MiB, 2 passes), kept in the PHC format.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
@@ -18,12 +19,16 @@ pub(crate) struct Hasher {
 pub enum PasswordError {
     #[error("a password has {} characters at least and {} bytes at most", Password::LEAST, Password::MOST)]
     Length,
+    #[error("a password has {DIFFERENT} different characters at least")]
+    Simple,
     #[error("too many people log in at this moment; try again in a few seconds")]
     Busy,
     #[error("the system gives no random numbers")]
     Random,
 }
 
+/// Fewer are guessed at once, however often they are said.
+const DIFFERENT: usize = 5;
 /// Passwords that are hashed at the same time.
 const AT_ONCE: usize = 2;
 
@@ -38,6 +43,9 @@ impl Hasher {
     pub(crate) async fn hash(&self, password: &Password) -> Result<String, PasswordError> {
         if password.0.chars().count() < Password::LEAST || password.0.len() > Password::MOST {
             return Err(PasswordError::Length);
+        }
+        if password.0.chars().collect::<BTreeSet<_>>().len() < DIFFERENT {
+            return Err(PasswordError::Simple);
         }
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(|_| PasswordError::Random)?;
@@ -125,7 +133,8 @@ mod tests {
         for text in ["", "too short", &"x".repeat(10 << 20)] {
             assert_eq!(hasher.hash(&password(text)).await, Err(PasswordError::Length));
         }
-        let kept = hasher.hash(&password(&"x".repeat(256))).await.unwrap();
+        assert_eq!(hasher.hash(&password("aaaaabbbbbccccdddd")).await, Err(PasswordError::Simple));
+        let kept = hasher.hash(&password(&"hard 2 guess".repeat(21))).await.unwrap();
         assert!(!hasher.is(&password(&"x".repeat(10 << 20)), Some(kept)).await.unwrap());
     }
 }

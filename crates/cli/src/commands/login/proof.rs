@@ -81,7 +81,11 @@ pub(super) async fn log_in(
     let request = LoginRequest { name: name.clone(), password: Password(password) };
     let session = refused(client.log_in(&request).await)?;
     if !session.must_change {
-        return Ok(session);
+        return match &login.new_password_file {
+            None => Ok(session),
+            Some(_) => Err(Failure::new(format!("the password of {name} is their own: nothing was changed"))
+                .hint("log in without --new-password-file; `holm person password` changes it")),
+        };
     }
     let new = new_password(login)?;
     let change = PasswordRequest { old: Some(request.password), new: Password(new) };

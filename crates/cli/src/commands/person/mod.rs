@@ -152,9 +152,12 @@ async fn create(args: Create, connect: &Connect) -> Result<(), Failure> {
 const HELD: &str = "void since the restore; `holm person password` sets a new one";
 
 async fn show(client: &Client, name: &str, output: Output) -> Result<(), Failure> {
-    let view = client.person(name).await?;
-    output.print(&view, || {
-        let PersonView { name, roles, must_change, held, created } = &view;
+    tell(&client.person(name).await?, output)
+}
+
+fn tell(view: &PersonView, output: Output) -> Result<(), Failure> {
+    output.print(view, || {
+        let PersonView { name, roles, must_change, held, created } = view;
         let mut pairs = vec![("name".to_owned(), name.clone())];
         pairs.extend(roles.sea.map(|role| ("in the sea".to_owned(), role.to_string())));
         pairs
@@ -175,7 +178,9 @@ async fn role(client: &Client, name: &str, words: &RoleWords, output: Output) ->
         return Err(Failure::wrong_use("no role was named")
             .hint("as in `--project blue=operator --sea viewer`; `none` takes a role away"));
     }
-    let roles = words.over(client.person(name).await?.roles);
+    let before = client.person(name).await?;
+    let roles = words.over(before.roles.clone());
     client.set_roles(name, &roles).await?;
-    show(client, name, output).await
+    // Not asked again: who takes a role from themselves is logged out by that.
+    tell(&PersonView { roles, ..before }, output)
 }

@@ -8,14 +8,14 @@ use holm_model::view::content::ContentView;
 use holm_model::view::people::{PersonView, ProjectView};
 
 use super::C;
-use crate::output::rights::{allows, role, roles};
+use crate::output::rights::{allows, roles};
 use crate::output::table::{Column, Listed};
 use crate::output::time::{age, left};
 
 impl Listed for TokenView {
     const COLUMNS: &'static [Column<Self>] = &[
         C::new("ID", |t, _| t.id.clone()),
-        C::new("ROLE", |t, _| role(t.role).to_owned()),
+        C::new("ROLE", |t, _| t.role.word().to_owned()),
         C::known("WHO", |t, _| t.who.clone()),
         C::new("STATE", |t, now| {
             match (t.revoked, t.expires <= now, t.uses_left) {
