@@ -1,7 +1,6 @@
 //! `docs/manifest.md` says of each key what the schema says: `HOLM_DOCS=write` writes it anew.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -19,12 +18,17 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn section(&mut self, title: &str, schema: &Value) {
-        writeln!(self.text, "\n## {title}\n").unwrap();
+        self.line(&format!("\n## {title}\n"));
         if let Some(words) = schema["description"].as_str() {
-            writeln!(self.text, "{}\n", words.replace('\n', " ")).unwrap();
+            self.line(&format!("{}\n", words.replace('\n', " ")));
         }
         self.text.push_str("| key | value | |\n| --- | --- | --- |\n");
         self.rows("", schema);
+    }
+
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
     }
 
     fn rows(&mut self, prefix: &str, schema: &Value) {
@@ -32,10 +36,11 @@ impl Page<'_> {
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (key, value) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{prefix}{key}");
-            let words = value["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+            let words =
+                value["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
             let must = if required.contains(&&**key) { " (must be there)" } else { "" };
             let kind = self.kind(value);
-            writeln!(self.text, "| `{path}` | {kind}{must} | {words} |").unwrap();
+            self.line(&format!("| `{path}` | {kind}{must} | {words} |"));
             self.inner(&path, value);
         }
         for way in schema["anyOf"].as_array().into_iter().flatten() {
