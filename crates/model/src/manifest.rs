@@ -7,6 +7,7 @@
 //! | which keys there are, which come later | `keys` |
 //! | one service and its parts | `service`, `parts`, `placing`, `contents`, `updating`, `kinds`, `healing` |
 //! | rules between services | `application` |
+//! | files of other systems | [`foreign`] |
 //! | the native form as types: for the schema and for [`show`] | `native` |
 //!
 //! A key whose behaviour is not built yet is refused, never accepted in silence.
@@ -15,6 +16,7 @@ mod application;
 mod before;
 mod contents;
 mod expose;
+pub mod foreign;
 mod healing;
 mod health;
 mod keys;

@@ -11,7 +11,7 @@ use holm_model::view::ApplyView;
 use holm_model::view::explain::ForecastView;
 
 use super::Project;
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, Reading};
 use super::wait::{self, Patience, Seen, Wanted};
 use crate::connect::At;
 use crate::failure::Failure;
@@ -41,6 +41,8 @@ pub(crate) struct Apply {
     #[arg(long, requires = "cluster")]
     redirect: bool,
     #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
     project: Project,
     #[command(flatten)]
     output: Output,
@@ -48,8 +50,8 @@ pub(crate) struct Apply {
 
 pub(crate) async fn run(At { args, connect }: At<Apply>) -> Result<(), Failure> {
     // All of them are read before the first is sent.
-    let manifests = args.files.iter().chain(&args.file).map(|file| manifest::read(file));
-    let manifests = manifests.collect::<Result<Vec<_>, _>>()?;
+    let manifests = args.files.iter().chain(&args.file).map(|file| manifest::read_all(file, &args.reading));
+    let manifests: Vec<Manifest> = manifests.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
     let (client, project) = (connect.client()?, args.project.of(&connect)?);
     for manifest in manifests {
         one(&client, &args, project.as_str(), manifest).await?;

@@ -8,7 +8,8 @@ use holm_model::manifest::show;
 use holm_model::view::generation::GenerationView;
 use serde::Serialize;
 
-use super::{Project, manifest};
+use super::Project;
+use super::manifest::{self, Reading};
 use crate::connect::At;
 use crate::failure::Failure;
 use crate::output::difference::unified;
@@ -53,7 +54,7 @@ struct Difference {
 }
 
 pub(crate) async fn run(At { args, connect }: At<Diff>) -> Result<(), Failure> {
-    let file = args.file.as_deref().map(manifest::read).transpose()?;
+    let file = args.file.as_deref().map(|file| manifest::read(file, &Reading::default())).transpose()?;
     let (client, project) = (connect.client()?, args.project.of(&connect)?);
     let project = project.as_str();
     let (application, [from, to]) = match (&args.application, file) {

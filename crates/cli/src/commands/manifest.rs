@@ -3,9 +3,12 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use holm_model::manifest::{self, MOST_BYTES, ManifestError, ManifestErrors};
+use clap::Args;
+use holm_model::manifest::foreign::{self, Format, Surroundings};
+use holm_model::manifest::{self, MOST_BYTES, ManifestError, ManifestErrors, show};
 use holm_model::service::Application;
 
+use super::beside::Beside;
 use crate::failure::Failure;
 use crate::output::clean;
 
@@ -16,8 +19,64 @@ pub(crate) struct Manifest {
     pub(crate) application: Application,
 }
 
-/// Reads a file, or standard input for `-`.
-pub(crate) fn read(path: &Path) -> Result<Manifest, Failure> {
+/// How files of other systems are read.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Reading {
+    /// Services of a Compose file that have a profile are left out without it; may be given several times
+    #[arg(long, value_name = "NAME", env = "COMPOSE_PROFILES", value_delimiter = ',')]
+    profile: Vec<String>,
+    /// Refuse what a file of another system says and Holm does in another way
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Reads a file that holds one application, or standard input for `-`.
+pub(crate) fn read(path: &Path, reading: &Reading) -> Result<Manifest, Failure> {
+    let mut all = read_all(path, reading)?;
+    match (all.pop(), all.is_empty()) {
+        (Some(one), true) => Ok(one),
+        _ => Err(Failure::new(format!("{} holds several applications, and one is needed", path.display()))
+            .hint("`holm convert` prints each")),
+    }
+}
+
+/// Reads a file, or standard input for `-`; of another system's it says what it is, and what is not as it was there.
+pub(crate) fn read_all(path: &Path, reading: &Reading) -> Result<Vec<Manifest>, Failure> {
+    let (name, text) = text(path)?;
+    let beside = Beside::of(path);
+    let profiles = reading.profile.iter().cloned().collect();
+    let around = Surroundings {
+        name: &beside.name,
+        variables: &|name| beside.variable(name),
+        files: &|path| beside.file(path),
+        profiles: &profiles,
+    };
+    let found = foreign::read(&text, &name, &around).map_err(|errors| refused(&errors, &text))?;
+    if found.format == Format::Native {
+        let manifest = |application| Manifest { text: text.clone(), application };
+        return Ok(found.applications.into_iter().map(manifest).collect());
+    }
+    let warnings = found.warnings.iter().map(|warning| format!("{name}:{warning}"));
+    let warnings: Vec<String> = warnings.map(|warning| clean(&warning)).collect();
+    if reading.strict && !warnings.is_empty() {
+        let list = warnings.join("\n");
+        return Err(Failure::new(format!(
+            "{name} is {}, and not all of it is done here:\n{list}",
+            found.format
+        ))
+        .hint("without --strict these are warnings"));
+    }
+    eprintln!("{} is {}; `holm convert` shows the manifest that it becomes", clean(&name), found.format);
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(found
+        .applications
+        .into_iter()
+        .map(|application| Manifest { text: show(&application), application })
+        .collect())
+}
+
+/// A file's name for people, and what is in it.
+fn text(path: &Path) -> Result<(String, String), Failure> {
     let (name, text) = if path == Path::new("-") {
         ("stdin".to_owned(), bounded(std::io::stdin()))
     } else {
@@ -36,16 +95,19 @@ pub(crate) fn read(path: &Path) -> Result<Manifest, Failure> {
     }
     let text = String::from_utf8(bytes)
         .map_err(|e| Failure::from_error(format!("{name} is no text in UTF-8"), &e.utf8_error()))?;
-    parse(text, &name)
+    Ok((name, text))
 }
 
 /// `name` stands in errors.
 pub(crate) fn parse(text: String, name: &str) -> Result<Manifest, Failure> {
     match manifest::parse(&text, name) {
         Ok(application) => Ok(Manifest { text, application }),
-        Err(errors) => Err(Failure::new(explain(&errors, &text))
-            .hint("`holm schema` prints what a manifest may hold, for editors too")),
+        Err(errors) => Err(refused(&errors, &text)),
     }
+}
+
+fn refused(errors: &ManifestErrors, text: &str) -> Failure {
+    Failure::new(explain(errors, text)).hint("`holm schema` prints what a manifest may hold, for editors too")
 }
 
 /// A byte more than a manifest may have is enough to know that it has too many.

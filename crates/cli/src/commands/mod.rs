@@ -6,6 +6,7 @@ pub(crate) mod apply;
 mod attached;
 pub(crate) mod audit;
 pub(crate) mod backup;
+mod beside;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod confirm;

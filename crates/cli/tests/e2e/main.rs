@@ -28,6 +28,7 @@
 //! | [`nodes`] | what operators say about nodes, and what nodes used |
 //! | [`placing`] | strategies, conditions and company in a manifest; `explain`, `cordon` and plans |
 //! | [`latency`] | bounds of latency, kept by what nodes measure |
+//! | [`formats`] | files of other systems |
 //! | [`people_login`] | set-up, log-in, contexts, log-out |
 //! | [`people`] | projects and rights: who sees and does what |
 //! | [`users`] | processes of two projects on one node (root only) |
@@ -70,6 +71,7 @@ mod drills;
 mod examples;
 mod exposing;
 mod forgetting;
+mod formats;
 mod harness;
 mod healing;
 mod health;

@@ -41,6 +41,10 @@ pub(super) struct Fields<'a> {
 impl Problems {
     const MOST: usize = 50;
 
+    pub(super) fn add(&self, error: ManifestError) {
+        self.note(error);
+    }
+
     fn note(&self, error: ManifestError) {
         let mut list = self.list.borrow_mut();
         if list.len() < Self::MOST {
@@ -63,6 +67,14 @@ impl Problems {
 impl<'a> At<'a> {
     pub(super) fn top(node: &'a Node, problems: &'a Problems) -> Self {
         Self { node, key: node.place, path: String::new(), problems }
+    }
+
+    /// The same, with its faults noted elsewhere.
+    pub(super) fn noting<'b>(&self, problems: &'b Problems) -> At<'b>
+    where
+        'a: 'b,
+    {
+        At { node: self.node, key: self.key, path: self.path.clone(), problems }
     }
 
     /// Notes a fault of this value.
@@ -183,6 +195,11 @@ impl<'a> At<'a> {
             problems: self.problems,
         };
         Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The items of a list; `None` for anything else, without a fault.
+    pub(super) fn items_or_none(&self) -> Option<Vec<Self>> {
+        self.is_list().then(|| self.items("")).flatten()
     }
 
     /// The entries of a mapping whose keys the person chooses; `key` says what a key must be, and
