@@ -100,6 +100,10 @@ pub enum RunError {
     #[error("{step}: {source}")]
     System { step: Step, source: io::Error },
 
+    /// It is not removed.
+    #[error("image `{image}` is used by a container; end that first")]
+    ImageUsed { image: String },
+
     /// The container engine answered with an error.
     #[error("{step}: the container engine answered {status}: {answer}")]
     Engine { step: Step, status: u16, answer: String },

@@ -66,6 +66,10 @@ impl Shared {
             let answer = "no such image is here".to_owned();
             return Err(RunError::ImageMissing { image: name.to_owned(), answer });
         }
+        // An engine takes a name away that a container was made of, as long as the image has another.
+        if self.used(client).await?.contains(&named(name)) {
+            return Err(RunError::ImageUsed { image: name.to_owned() });
+        }
         let quiet = self.ledger.quiet();
         self.take_away(client, Thing::Image, name).await?;
         if let Some(quiet) = quiet {
@@ -85,10 +89,12 @@ impl Shared {
             return Ok(Vec::new());
         }
         let client = self.engine.client(Step::Wipe).await?;
-        let spared = if keep == 0 { BTreeSet::new() } else { self.newest(&self.images().await?, keep) };
+        let spared = if keep == 0 { BTreeSet::new() } else { Self::newest(&self.images().await?, keep) };
+        let used = self.used(client).await?;
         let quiet = self.ledger.quiet();
         let mut gone = Vec::new();
-        for name in names.into_iter().filter(|name| !spared.contains(name)) {
+        let unused = |name: &String| !spared.contains(name) && !used.contains(&named(name));
+        for name in names.into_iter().filter(unused) {
             // One that is in use stays: that is no failure.
             if self.take_away(client, Thing::Image, &name).await.is_ok() {
                 if let Some(quiet) = quiet {
@@ -102,7 +108,7 @@ impl Shared {
     }
 
     /// Names of what nothing uses, so many of each repository.
-    fn newest(&self, images: &[ImageView], keep: usize) -> BTreeSet<String> {
+    fn newest(images: &[ImageView], keep: usize) -> BTreeSet<String> {
         let mut of: BTreeMap<&str, Vec<(Option<Time>, &String)>> = BTreeMap::new();
         let unused = images.iter().filter(|image| image.instances.is_empty() && image.others == 0);
         for (image, name) in unused.flat_map(|image| image.names.iter().map(move |name| (image, name))) {
@@ -113,6 +119,12 @@ impl Shared {
             names.into_iter().rev().take(keep)
         });
         newest.map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Repository and tag of what containers were made of, running or not.
+    async fn used(&self, client: &Docker) -> Result<BTreeSet<(String, String)>, RunError> {
+        let all = self.all_containers(client).await?;
+        Ok(all.into_iter().filter_map(|container| container.image).map(|image| named(&image)).collect())
     }
 
     fn pulled(&self) -> Result<BTreeSet<String>, RunError> {
@@ -132,6 +144,12 @@ impl Shared {
         (labels.get(NODE)? == &self.config.node).then_some(())?;
         Some(read_labels(labels)?.id.to_string())
     }
+}
+
+/// Repository and tag.
+fn named(image: &str) -> (String, String) {
+    let (repository, tag) = split(image);
+    (repository.to_owned(), tag.to_owned())
 }
 
 /// Docker says of which kind a digest is, Podman does not.
