@@ -62,8 +62,10 @@ fn a_compose_file_runs_as_it_is_needs_engine() {
     assert!(applied.stderr.contains("is a Compose file"), "{applied:?}");
     assert!(applied.stderr.contains("`store:6379` is at `$HOLM_CONNECT_STORE_P6379`"), "{applied:?}");
     sea.running("shop", 3);
-    let told =
-        sea.holm(&["exec", "shop/web/0", "--", "sh", "-c", "echo $LEVEL $HOLM_CONNECT_STORE_P6379"]).done();
-    assert!(told.stdout.starts_with("info ") && told.stdout.contains(':'), "{told:?}");
+    wait_for("it is told where the other is", || {
+        let words = ["exec", "shop/web/0", "--", "sh", "-c", "echo $LEVEL; cat $HOLM_CONNECTS"];
+        let told = sea.holm(&words).done().stdout;
+        (told.starts_with("info\n") && told.contains("p6379") && told.contains(':')).then_some(())
+    });
     sea.holm(&["delete", "application", "shop", "--wait"]).done();
 }

@@ -242,7 +242,12 @@ pub(super) fn connects(service: &At<'_>, file: &File<'_>, native: &mut Map, turn
             reached.push(format!("`{other}:{port}` is at `$HOLM_CONNECT_{variable}`"));
         }
     }
-    let at_what = if reached.is_empty() { String::new() } else { format!("; {}", reached.join(", ")) };
+    let at_what = match reached.is_empty() {
+        true => String::new(),
+        false => {
+            format!("; {} if it ran before, and always in the file `$HOLM_CONNECTS`", reached.join(", "))
+        }
+    };
     turn.warn(
         &at,
         format_args!(
