@@ -35,7 +35,8 @@ pub struct Config {
     pub location: Option<Point>,
     /// Where other members of the sea may dial it; `None`: the address where it listens, if it is one.
     pub advertise: Option<SocketAddr>,
-    /// Whether nodes that do not hear this cluster tell its parent what they run.
+    /// Whether nodes that do not hear this cluster tell its parent what they run; of a root, whether machines of silent
+    /// clusters become nodes of it meanwhile.
     pub fall_back: bool,
     /// Ports that services may be exposed at, and the address where they are opened.
     pub expose: Option<PortRange>,

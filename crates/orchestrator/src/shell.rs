@@ -177,7 +177,7 @@ impl Shell {
             uplink.clone(),
             inputs.clone(),
             Arc::clone(&notary),
-            Transfers::new(inputs.clone(), Arc::clone(&signer)),
+            Transfers::new(inputs.clone(), Arc::clone(&signer), config.fall_back),
             rooms.clone(),
             Witnesses::default(),
         );

@@ -27,6 +27,8 @@ use crate::tunnels::{Router, TunnelError};
 pub(crate) struct Transfers {
     inputs: Inputs,
     signer: Arc<Signer>,
+    /// Whether machines of silent clusters become nodes here.
+    takes_in: bool,
 }
 
 /// A node cannot change its orchestrator.
@@ -50,8 +52,8 @@ const WHO: usize = 200;
 // === impl Transfers ===
 
 impl Transfers {
-    pub(crate) const fn new(inputs: Inputs, signer: Arc<Signer>) -> Self {
-        Self { inputs, signer }
+    pub(crate) const fn new(inputs: Inputs, signer: Arc<Signer>, takes_in: bool) -> Self {
+        Self { inputs, signer, takes_in }
     }
 
     /// Serves what our parent wants.
@@ -78,6 +80,9 @@ impl Transfers {
 
     /// A token for the machine of a node that speaks here while its cluster is silent, if one is of use.
     pub(crate) async fn take_in(&self, home: (MemberId, MemberId), called: Name) -> Option<Invited> {
+        if !self.takes_in {
+            return None;
+        }
         let asks = called.clone();
         let name = self.inputs.query(move |machine| machine.would_take_in(home, &asks)).await.flatten()?;
         let (cluster, node) = home;

@@ -241,6 +241,8 @@ options!(
         location: Point = (env = "HOLM_LOCATION", value_name = "LAT,LON", allow_hyphen_values = true);
         /// Generations of an application that are kept for `holm history` and `holm rollback` [default: 10]
         keep_generations: u32 = (env = "HOLM_KEEP_GENERATIONS", value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_GENERATIONS)));
+        /// Whether machines whose cluster is silent become nodes here, too, until it is back [default: true]
+        fall_back: bool = (env = "HOLM_FALL_BACK", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL");
         /// Ports that services may be exposed at here, first and last, as in 20000-20100 [default: none]
         expose_ports: ExposePorts = (env = "HOLM_EXPOSE_PORTS", value_name = "RANGE");
         /// The address at which they are opened [default: 0.0.0.0]
@@ -359,7 +361,8 @@ options!(
         data_dir: PathBuf = (env = "HOLM_DATA_DIR", value_name = "DIRECTORY");
         /// How often usage is reported [default: 15s]
         interval: Span = (env = "HOLM_INTERVAL", value_name = "DURATION");
-        /// How long its cluster is silent before the node tells the root what it runs [default: 30s]
+        /// How long its cluster is silent before the node tells the root what it runs, and after as long again asks to be a
+        /// node there, too [default: 30s]
         fall_back_after: Span = (env = "HOLM_FALL_BACK_AFTER", value_name = "DURATION");
         /// CPU that is kept for the machine itself [default: 0]
         reserve_cpu: Cpu = (env = "HOLM_RESERVE_CPU", value_name = "CORES");

@@ -92,6 +92,8 @@ fn root(options: RootOptions) -> Result<Config, Failure> {
     let name = options.name.map_or_else(|| name("root"), Ok)?;
     let data_dir = data_dir(options.data_dir, "root")?;
     let config = Config::new(data_dir, name, Role::Root { sea: options.sea });
+    let fall_back = options.fall_back.unwrap_or(config.fall_back);
+    let config = Config { fall_back, ..config };
     let config = lasting(config, options.certificate_life, options.rejoin_window);
     let config = keeping(config, options.keep_generations)?;
     let config = placing(config, options.strategy, options.location);

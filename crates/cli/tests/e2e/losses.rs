@@ -46,7 +46,7 @@ fn a_lost_node_is_replaced_and_its_return_leaves_no_surplus() {
 fn what_runs_below_a_dead_cluster_orchestrator_is_told_by_its_nodes_and_stays() {
     let soon = ["--fall-back-after", "1s"];
     let sea = sea().impatient().cluster("vienna", &["fl-1"]).cluster("munich", &["ma-1"]);
-    let mut sea = sea.words("fl-1", &soon).words("ma-1", &soon).start();
+    let mut sea = sea.words("fl-1", &soon).words("ma-1", &soon).words("root", &["--fall-back=false"]).start();
     sea.deploy(&sleeper("shop", &["replicas: 1"]));
     let node = sea.instances("shop")[0].node().to_owned();
     let cluster = if node == "fl-1" { "vienna" } else { "munich" };
@@ -71,6 +71,9 @@ fn what_runs_below_a_dead_cluster_orchestrator_is_told_by_its_nodes_and_stays() 
     holds_for(Duration::from_secs(12), "as it does for a root that starts anew", || {
         sea.programs() == programs
     });
+
+    let nodes: Vec<Node> = sea.list("root", "nodes").expect("an answer");
+    assert!(nodes.iter().all(|node| node.cluster.is_some()), "none is taken in: {nodes:#?}");
 
     sea.start(cluster);
     wait_for("the node speaks by its cluster again", || {

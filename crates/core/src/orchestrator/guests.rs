@@ -16,6 +16,9 @@ use holm_model::time::Time;
 use super::Orchestrator;
 use super::command::{Actor, Refusal, Reply};
 
+/// More machines of one cluster are not taken in: who has a cluster's key could make up any number.
+const MOST: usize = 256;
+
 /// The cluster and the node that the machine is there.
 pub(super) type Home = (MemberId, MemberId);
 
@@ -26,6 +29,10 @@ impl Orchestrator {
     pub fn would_take_in(&self, (cluster, node): Home, called: &Name) -> Option<Name> {
         if !self.is_witness(&[cluster, node]) || self.guest(cluster, node).is_some_and(|id| self.is_here(id))
         {
+            return None;
+        }
+        // Whoever says that its cluster is silent, while that tells of it, has another reason.
+        if self.is_told_of(cluster, node) || self.guests_of(cluster) >= MOST {
             return None;
         }
         let name = Name::new(&format!("{}-{called}", self.members.get(&cluster)?.name)).ok()?;
@@ -75,6 +82,28 @@ impl Orchestrator {
         {
             let who = format!("cluster {}", self.member_name(cluster));
             self.retire(&Actor { who, from: "its link".to_owned() }, id);
+        }
+    }
+
+    fn guests_of(&self, cluster: MemberId) -> usize {
+        let of = |member: &&super::rows::Member| member.guest_of.is_some_and(|(whose, _)| whose == cluster);
+        self.members.values().filter(of).count()
+    }
+
+    /// Whoever is no node there any more, or whose cluster is none, is none here.
+    pub(super) fn void_guests(&mut self) {
+        let is_shut_out = |(cluster, node): Home| {
+            let known = self.live.get(&cluster).and_then(|live| live.nodes.get(&vec![cluster, node]));
+            self.is_void(cluster)
+                || self.is_void(node)
+                || self.is_revoked_below(&[cluster, node])
+                || known.is_some_and(|report| report.revoked)
+        };
+        let guests = self.members.iter().filter_map(|(id, member)| Some((*id, member.guest_of?)));
+        let out = guests.filter(|(id, home)| !self.is_void(*id) && is_shut_out(*home)).map(|(id, _)| id);
+        for id in out.collect::<Vec<_>>() {
+            // It is a member.
+            let _ = self.revoke(id);
         }
     }
 

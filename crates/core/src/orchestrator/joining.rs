@@ -156,6 +156,7 @@ impl Orchestrator {
     pub(super) fn revocations_changed(&mut self) {
         self.effects.push(Effect::Revoked(self.revoked()));
         self.put_all_revocations();
+        self.void_guests();
     }
 }
 

@@ -44,8 +44,10 @@ impl Orchestrator {
         live.node_names.insert(report.name.clone());
         report.path.insert(0, id);
         let old = live.nodes.insert(report.path.clone(), report.clone());
-        if let ([_, node], MemberState::Online) = (&report.path[..], report.state) {
-            self.send_home(id, *node);
+        match (&report.path[..], report.state, report.revoked) {
+            ([_, _], _, true) => self.void_guests(),
+            ([_, node], MemberState::Online, false) => self.send_home(id, *node),
+            _ => {}
         }
         let before = old.as_ref().map(|old| &old.facts.runtimes[..]);
         let name = format!("{}/{}", self.member_name(id), report.name);

@@ -81,7 +81,7 @@ impl Orchestrator {
     }
 
     /// Its cluster is heard, and hears it.
-    fn is_told_of(&self, cluster: MemberId, node: MemberId) -> bool {
+    pub(super) fn is_told_of(&self, cluster: MemberId, node: MemberId) -> bool {
         let online = |live: &&Live| live.state == MemberState::Online;
         let live = self.live.get(&cluster).filter(online);
         let known = live.and_then(|live| live.nodes.get(&vec![cluster, node]));

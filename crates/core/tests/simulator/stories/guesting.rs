@@ -118,6 +118,41 @@ fn nobody_is_taken_in_twice_nor_while_his_cluster_speaks_nor_under_a_name_that_i
 }
 
 #[test]
+fn who_is_shut_out_there_is_shut_out_here() {
+    for by_cluster in [true, false] {
+        let mut fleet = stranded();
+        fleet.take_in("vienna", "fl-1").unwrap();
+        let void = |fleet: &World| {
+            let members = fleet.orchestrators[0].up().members();
+            members.iter().any(|member| member.name == GUEST && member.revoked)
+        };
+        assert!(!void(&fleet));
+        if by_cluster {
+            let node = fleet.member_id("vienna/fl-1");
+            let vienna = fleet.orch("vienna");
+            fleet.command(vienna, Command::RevokeMember { member: node }).unwrap();
+            fleet.heal("vienna");
+        } else {
+            let member = fleet.member_id("vienna");
+            fleet.command(0, Command::RevokeMember { member }).unwrap();
+        }
+        fleet.run_until("its certificate is void", void);
+    }
+}
+
+#[test]
+fn nobody_is_taken_in_whose_cluster_tells_of_him() {
+    let mut fleet = stranded();
+    fleet.heal("vienna");
+    fleet.run_until("the cluster tells of it", |fleet| {
+        let rows = fleet.orchestrators[0].up().nodes();
+        rows.iter().any(|node| node.name == "fl-1" && !node.by_itself)
+    });
+    say(&mut fleet, 2);
+    assert!(matches!(fleet.take_in("vienna", "fl-1"), Err(Refusal::Conflict(_))));
+}
+
+#[test]
 fn crashes_of_the_root_and_of_either_node_lose_nothing_and_leave_nothing() {
     for seed in 0..30_u64 {
         let mut fleet = crate::fleet::seeded(seed).cluster("vienna", nodes(2));
