@@ -13,7 +13,7 @@ use holm_model::id::AssignmentId;
 use holm_model::tunnel::{ExecOut, Terminal, WindowSize};
 
 use super::abandoned::Attended;
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::spec;
 use crate::error::{RunError, Step};
 use crate::stream::{Control, Exec};
@@ -23,6 +23,15 @@ struct Remote {
     client: Docker,
     exec: String,
     terminal: bool,
+}
+
+/// # Errors
+/// When there is no such container, or no engine.
+pub(super) async fn is_paused(engine: &Engine, id: AssignmentId) -> Result<bool, RunError> {
+    let client = engine.client(Step::Exec).await?;
+    let inspected = engine::inspect(client, &spec::name(id)).await;
+    let state = inspected.map_err(|error| engine.failed(Step::Exec, error))?.state;
+    Ok(state.and_then(|state| state.paused).unwrap_or(false))
 }
 
 /// # Errors

@@ -253,7 +253,9 @@ impl Runtime for ContainerRuntime {
         terminal: Option<Terminal>,
     ) -> BoxFuture<'_, Result<Exec, RunError>> {
         async move {
-            if self.shared.known().get(&id).is_some_and(|known| known.paused) {
+            // What is known follows the engine's events, and they come later than its answer to `resume`.
+            let told = self.shared.known().get(&id).is_some_and(|known| known.paused);
+            if told && exec::is_paused(&self.shared.engine, id).await? {
                 return Err(RunError::Paused { id });
             }
             exec::start(&self.shared.engine, id, command, terminal).await
