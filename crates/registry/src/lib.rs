@@ -1,0 +1,26 @@
+//! The words of an OCI Distribution 1.1 registry: what clients may name, what manifests say, who is asked.
+//!
+//! So far there is no store and no server: only what both need and what does no I/O.
+//!
+//! | module | its one reason to change |
+//! | --- | --- |
+//! | `names` | repositories, tags, references, sessions of uploads: the grammar of the specification (pure) |
+//! | `digest` | the name of content (pure) |
+//! | `manifests` | what a manifest names (pure) |
+//! | `range` | which bytes a request asks for (pure) |
+//! | `path` | what a request is about (pure) |
+//! | `gate` | what the registry asks of whoever mounts it |
+
+mod digest;
+mod gate;
+mod manifests;
+mod names;
+mod path;
+mod range;
+
+pub use digest::{Digest, DigestError};
+pub use gate::{Access, Action, Challenge, Change, Gate, Refusal};
+pub use manifests::{Manifest, ManifestError, MediaType};
+pub use names::{Name, NameError, Project, Reference, Tag, UploadId};
+pub use path::{PathError, Target};
+pub use range::Range;
