@@ -40,6 +40,10 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    pub(crate) fn finish(hasher: Sha256) -> Self {
+        Self(hasher.finalize().into())
+    }
+
     /// As files are named.
     #[must_use]
     pub fn hex(&self) -> String {
