@@ -8,6 +8,7 @@
 //! | `digest` | the name of content (pure) |
 //! | `content` | whole and verified files, named by their digest |
 //! | `manifests` | what a manifest names (pure) |
+//! | `referrers` | the list of what is attached to a manifest (pure) |
 //! | `range` | which bytes a request asks for (pure) |
 //! | `path` | what a request is about (pure) |
 //! | `gate` | what the registry asks of whoever mounts it |
@@ -19,6 +20,7 @@ mod manifests;
 mod names;
 mod path;
 mod range;
+mod referrers;
 
 pub use content::{Content, Draft, KeepError};
 pub use digest::{Digest, DigestError};
@@ -27,3 +29,4 @@ pub use manifests::{Manifest, ManifestError, MediaType};
 pub use names::{Name, NameError, Project, Reference, Tag, UploadId};
 pub use path::{PathError, Target};
 pub use range::Range;
+pub use referrers::{Page as Referrers, page as referrers};
