@@ -6,14 +6,14 @@
 //! ```
 //!
 //! A file gets its name when its bytes are on the disk and are what the name says; the name is on the disk when
-//! [`Draft::keep`] returns. All of it blocks: it belongs on a thread that may.
+//! [`Sealed::keep`] returns. All of it blocks: it belongs on a thread that may.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use crate::digest::Digest;
 
@@ -23,11 +23,29 @@ pub struct Content {
     root: PathBuf,
 }
 
-/// Content that is being written; gone with this value unless it is kept.
+/// Content that is being written.
 #[derive(Debug)]
 pub struct Draft {
-    file: NamedTempFile,
+    file: File,
+    path: Place,
     hasher: Sha256,
+    length: u64,
+}
+
+/// Where a draft lies.
+#[derive(Debug)]
+enum Place {
+    /// In `temp/`: removed with the draft.
+    Temp(TempPath),
+    /// Where somebody finds it again after a restart.
+    Lasting(PathBuf),
+}
+
+/// Content that is whole, verified and on the disk, and has no name yet.
+#[derive(Debug)]
+pub struct Sealed {
+    path: Place,
+    digest: Digest,
     length: u64,
 }
 
@@ -76,13 +94,13 @@ impl Content {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Begins to write something.
+    /// Begins to write something that is gone unless it is kept.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn draft(&self) -> io::Result<Draft> {
-        let file = NamedTempFile::new_in(self.root.join("temp"))?;
-        Ok(Draft { file, hasher: Sha256::new(), length: 0 })
+        let (file, path) = tempfile::NamedTempFile::new_in(self.root.join("temp"))?.into_parts();
+        Ok(Draft { file, path: Place::Temp(path), hasher: Sha256::new(), length: 0 })
     }
 
     /// Opens what is kept, and says how long it is.
@@ -93,6 +111,14 @@ impl Content {
         let file = File::open(self.path(digest))?;
         let length = file.metadata()?.len();
         Ok((file, length))
+    }
+
+    /// All of what is kept: manifests, which are small.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not here; or when the disk refuses.
+    pub fn bytes(&self, digest: &Digest) -> io::Result<Vec<u8>> {
+        fs::read(self.path(digest))
     }
 
     /// Removes it, if it is here. Who reads it now reads it to its end.
@@ -106,6 +132,19 @@ impl Content {
         }
     }
 
+    /// Everything that is kept and begins with this byte.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn list(&self, first: u8) -> io::Result<Vec<Digest>> {
+        let dir = self.root.join(format!("blobs/sha256/{first:02x}"));
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            found.extend(entry?.file_name().to_str().and_then(Digest::from_hex));
+        }
+        Ok(found)
+    }
+
     fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         self.root.join("blobs/sha256").join(&hex[..2]).join(hex)
@@ -115,15 +154,45 @@ impl Content {
 // === impl Draft ===
 
 impl Draft {
+    /// Goes on with the file at `path`, or begins it. It stays there until it is kept or somebody removes it.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let mut file = File::options().read(true).append(true).create(true).open(path)?;
+        let mut hasher = Sha256::new();
+        let mut length = 0;
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(Self { file, path: Place::Lasting(path.to_owned()), hasher, length });
+            }
+            hasher.update(&buffer[..read]);
+            length += read as u64;
+        }
+    }
+
     /// Adds bytes.
     ///
     /// # Errors
-    /// When the disk refuses: the draft cannot be kept then.
+    /// When the disk refuses: what is there of `bytes` is taken back then.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+        if let Err(error) = self.file.write_all(bytes) {
+            self.file.set_len(self.length)?;
+            return Err(error);
+        }
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Returns when all bytes so far are on the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// Bytes so far.
@@ -132,25 +201,73 @@ impl Draft {
         self.length
     }
 
-    /// Gives it its name, for good: when this returns, both are on the disk.
+    /// The digest of the bytes so far.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::finish(self.hasher.clone())
+    }
+
+    /// Nothing is added any more: all of it is on the disk, and it is what was expected.
     ///
     /// # Errors
     /// When it is something else than `expected`, or the disk refuses.
-    pub fn keep(self, content: &Content, expected: &Digest) -> Result<(), KeepError> {
-        let found = Digest::finish(self.hasher);
+    pub fn seal(self, expected: &Digest) -> Result<Sealed, KeepError> {
+        let found = self.digest();
         if found != *expected {
             return Err(KeepError::Digest { expected: *expected, found });
         }
-        let path = content.path(expected);
+        let failed = |source| KeepError::Write { path: self.path.as_path().to_owned(), source };
+        self.file.sync_all().map_err(failed)?;
+        Ok(Sealed { path: self.path, digest: found, length: self.length })
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    fn as_path(&self) -> &Path {
+        match self {
+            Self::Temp(path) => path,
+            Self::Lasting(path) => path,
+        }
+    }
+}
+
+// === impl Sealed ===
+
+impl Sealed {
+    /// What it is.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Gives it its name, for good: when this returns, the name is on the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn keep(self, content: &Content) -> Result<(), KeepError> {
+        let path = content.path(&self.digest);
         let failed = |source| KeepError::Write { path: path.clone(), source };
-        self.file.as_file().sync_all().map_err(failed)?;
-        self.file.persist(&path).map_err(|error| failed(error.error))?;
+        match self.path {
+            Place::Temp(temp) => temp.persist(&path).map_err(|error| failed(error.error))?,
+            Place::Lasting(lasting) => fs::rename(lasting, &path).map_err(failed)?,
+        }
         // The name has a directory: it was made from one.
         path.parent().map_or(Ok(()), sync).map_err(failed)
     }
 }
 
-fn sync(dir: &Path) -> io::Result<()> {
+/// Read at once.
+const PIECE: usize = 256 * 1024;
+
+pub(crate) fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
@@ -168,7 +285,7 @@ mod tests {
     fn write(content: &Content, parts: &[&[u8]], digest: &Digest) -> Result<(), KeepError> {
         let mut draft = content.draft().unwrap();
         parts.iter().for_each(|part| draft.append(part).unwrap());
-        draft.keep(content, digest)
+        draft.seal(digest)?.keep(content)
     }
 
     #[test]
@@ -196,6 +313,21 @@ mod tests {
         let error = write(&content, &[b"wrong"], &expected).unwrap_err();
         assert!(matches!(error, KeepError::Digest { expected: e, found: f } if e == expected && f == found));
         assert_eq!(files(dir.path()), 0);
+    }
+
+    #[test]
+    fn a_lasting_draft_is_gone_on_with_by_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = Content::open(dir.path()).unwrap();
+        let path = dir.path().join("upload");
+        Draft::at(&path).unwrap().append(b"hel").unwrap();
+        let mut draft = Draft::at(&path).unwrap();
+        assert_eq!(draft.length(), 3);
+        draft.append(b"lo").unwrap();
+        let digest = Digest::of(b"hello");
+        draft.seal(&digest).unwrap().keep(&content).unwrap();
+        assert_eq!(content.list(digest.first()).unwrap(), [digest]);
+        assert!(!path.exists());
     }
 
     #[test]

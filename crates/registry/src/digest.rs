@@ -50,7 +50,12 @@ impl Digest {
         HEXLOWER.encode(&self.0)
     }
 
-    fn from_hex(hex: &str) -> Option<Self> {
+    #[cfg(test)]
+    pub(crate) fn first(&self) -> u8 {
+        self.0[0]
+    }
+
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
         let bytes = HEXLOWER.decode(hex.as_bytes()).ok()?;
         bytes.try_into().ok().map(Self)
     }

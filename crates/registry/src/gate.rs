@@ -20,6 +20,11 @@ pub trait Gate: Send + Sync + 'static {
     /// Bytes that a project may keep; `None` if any number.
     fn quota(&self, project: &Project) -> Option<u64>;
 
+    /// Does somebody still need this manifest, though no tag names it?
+    fn uses(&self, _repository: &Name, _digest: &Digest) -> bool {
+        false
+    }
+
     /// Something was changed for the sender of `request`, and is on the disk.
     fn changed(&self, _request: &Parts, _change: &Change) {}
 }

@@ -13,16 +13,22 @@
 //! | `path` | what a request is about (pure) |
 //! | `gate` | what the registry asks of whoever mounts it |
 
+mod catalogue;
 mod content;
 mod digest;
 mod gate;
+mod http;
 mod manifests;
 mod names;
 mod path;
 mod range;
 mod referrers;
+mod shelves;
+mod store;
+mod uploads;
 
-pub use content::{Content, Draft, KeepError};
+pub use self::http::Registry;
+pub use content::{Content, Draft, KeepError, Sealed};
 pub use digest::{Digest, DigestError};
 pub use gate::{Access, Action, Challenge, Change, Gate, Refusal};
 pub use manifests::{Manifest, ManifestError, MediaType};
@@ -30,3 +36,4 @@ pub use names::{Name, NameError, Project, Reference, Tag, UploadId};
 pub use path::{PathError, Target};
 pub use range::Range;
 pub use referrers::{Page as Referrers, page as referrers};
+pub use store::{Collected, Found, Limits, Store, StoreError};

@@ -1,0 +1,8 @@
+//! The registry over HTTP on the loopback.
+
+mod collect;
+mod common;
+mod lists;
+mod model;
+mod pull;
+mod push;
