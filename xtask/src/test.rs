@@ -31,6 +31,7 @@ const NEEDS_PYTHON: &str = "needs_python";
 const NEEDS_REGISTRY: &str = "needs_registry";
 const NEEDS_ROOT: &str = "needs_root";
 const NEEDS_SCHEMATHESIS: &str = "needs_schemathesis";
+const NEEDS_SKOPEO: &str = "needs_skopeo";
 const NEEDS_VM: &str = "needs_vm";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -58,6 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     attempt(NEEDS_PYTHON, &mut without, || installed(&["python3"]));
     attempt(NEEDS_CLOCK, &mut without, || installed(&["faketime"]));
     attempt(NEEDS_REGISTRY, &mut without, || installed(&["docker-registry"]));
+    attempt(NEEDS_SKOPEO, &mut without, || installed(&["skopeo"]));
     attempt(NEEDS_ROOT, &mut without, root);
     let schemathesis = attempt(NEEDS_SCHEMATHESIS, &mut without, schemathesis::program);
     // Doc examples first: the run ends with the summary of the real test runner.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::authentication::peer;
 use crate::peer::Peer;
 use crate::problem::{Fault, Kind};
+use crate::registry;
 use crate::state::Api;
 
 /// For an answer that is no stream: ten times what the slowest commit seen took.
@@ -73,7 +74,10 @@ fn bug(panic: &(dyn Any + Send)) -> Response {
 }
 
 fn admit(api: &Api, request: &Request) -> Result<(), Fault> {
-    let peer = peer(request)?;
+    let peer = peer(request.extensions())?;
+    if matches!(peer, Peer::Member(_)) && !request.uri().path().starts_with(registry::PREFIX) {
+        return Err(Fault::new(Kind::Forbidden, "members reach the registry so, and nothing else"));
+    }
     let host = host(request);
     if matches!(peer, Peer::Plain(_)) && !host.as_deref().is_some_and(|host| is_ours(host, api.names())) {
         let names = LOOPBACK_NAMES.join("`, `");

@@ -18,6 +18,8 @@
 //! | [`answer`] | what is kept until an answer is complete |
 //! | [`stay`] | what ends an answer that goes on |
 //! | [`denials`] | how many refused attempts are in the audit log (pure) |
+//! | [`registry`] | who may do what in the registry of images |
+//! | [`logins`] | passwords that were good a short while ago |
 //! | [`ways`] | what is in the audit log of exec, cp, port-forward and shells |
 //! | [`idempotency`] | requests sent twice, done once |
 //! | [`peer`] | who sends a request, and what they may do |
@@ -43,10 +45,12 @@ mod extract;
 mod guard;
 mod idempotency;
 mod limits;
+mod logins;
 mod page;
 mod peer;
 mod precondition;
 mod problem;
+mod registry;
 mod rights;
 mod routes;
 mod serve;
@@ -56,6 +60,7 @@ mod ways;
 
 pub use limits::Limits;
 pub use peer::Peer;
+pub use registry::Doorman;
 pub use routes::{document, router};
 pub use serve::on_http;
 pub use state::Api;

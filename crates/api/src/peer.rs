@@ -43,13 +43,14 @@ pub(crate) fn place(peer: Peer) -> String {
     match peer {
         Peer::Unix => "unix".to_owned(),
         Peer::Tls(address) | Peer::Plain(address) => address.to_string(),
+        Peer::Member(member) => format!("member {member}"),
     }
 }
 
 /// The peer's machine, if it is another.
 pub(crate) const fn address(peer: Peer) -> Option<IpAddr> {
     match peer {
-        Peer::Unix => None,
+        Peer::Unix | Peer::Member(_) => None,
         Peer::Tls(address) | Peer::Plain(address) => Some(address.ip()),
     }
 }

@@ -29,6 +29,8 @@ mod tokens;
 mod transferring;
 mod usage;
 
+pub(crate) use sessions::refused as refused_login;
+
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -45,6 +47,7 @@ use crate::authentication::{authenticate, welcome};
 use crate::guard::{guard, limit_time};
 use crate::idempotency::{PROMISE, once};
 use crate::problem::{Fault, Kind};
+use crate::registry;
 use crate::rights::authorize;
 use crate::state::Api;
 
@@ -103,6 +106,7 @@ pub fn router(api: &Api) -> Router {
     Router::new()
         .nest(PREFIX, closed.merge(open))
         .merge(plain)
+        .merge(registry::router())
         .route("/", routing::get(system::index))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

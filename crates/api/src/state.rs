@@ -30,6 +30,7 @@ use holm_orchestrator::joining::JoinError;
 use holm_orchestrator::people::token::Claims;
 use holm_orchestrator::transfers::TransferError;
 use holm_orchestrator::tunnels::TunnelError;
+use holm_registry::Registry;
 use holm_store::{AuditFilter, ChangeFilter, Proof, ReadError};
 use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
@@ -38,6 +39,7 @@ use crate::attempts::Attempts;
 use crate::denials::{Denials, Denied, FOLD, Note, Of};
 use crate::idempotency::Outcomes;
 use crate::limits::{Accounts, Limits};
+use crate::logins::Logins;
 use crate::peer::{Peer, Principal, address, place};
 use crate::problem::{Fault, Kind};
 use crate::stay::Stay;
@@ -59,6 +61,8 @@ struct Shared {
     forwards: Forwards,
     outcomes: Outcomes,
     accounts: Accounts,
+    logins: Logins,
+    registry: Option<Registry>,
     connections: TaskTracker,
 }
 
@@ -67,7 +71,7 @@ struct Shared {
 impl Api {
     /// `names`: host names under which plain HTTP on loopback is served, beside the usual ones.
     #[must_use]
-    pub fn new(handle: Handle, names: &[String], limits: Limits) -> Self {
+    pub fn new(handle: Handle, names: &[String], limits: Limits, registry: Option<Registry>) -> Self {
         let shared = Arc::new(Shared {
             handle,
             names: names.iter().map(|name| name.to_ascii_lowercase()).collect(),
@@ -76,6 +80,8 @@ impl Api {
             forwards: Forwards::default(),
             outcomes: Outcomes::default(),
             accounts: Accounts::new(limits),
+            logins: Logins::new(),
+            registry,
             connections: TaskTracker::new(),
         });
         let router = crate::router(&Self { shared: Arc::clone(&shared), router: Router::new() });
@@ -191,6 +197,15 @@ impl Api {
     /// Done when the orchestrator begins to stop.
     pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         self.shared.handle.stopping().cancelled_owned()
+    }
+
+    pub(crate) fn logins(&self) -> &Logins {
+        &self.shared.logins
+    }
+
+    /// The registry of images, if there is one here.
+    pub(crate) fn registry(&self) -> Option<&Registry> {
+        self.shared.registry.as_ref()
     }
 
     pub(crate) fn accounts(&self) -> &Accounts {

@@ -5,6 +5,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::time::Time;
 
+/// What stands before the images of the platform's own registry, in place of a host: `registry.holm/PROJECT/NAME`.
+pub const OURS: &str = "registry.holm";
+
 /// One image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImageView {

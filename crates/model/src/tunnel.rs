@@ -62,6 +62,8 @@ pub enum Purpose {
     /// Upward, from the instance's node to its orchestrator. Granted: one frame, a
     /// [`crate::identity::Proof`].
     Identity { instance: AssignmentId, want: Want },
+    /// Upward, from a member to its orchestrator. Granted: HTTP/1.1 to its registry, to pull what the member runs.
+    Registry,
     /// The named volumes of `instance`, for `to`, its successor: upward from the successor's node, then down to the
     /// instance's. Granted: frames as the two nodes agree.
     Volumes { instance: AssignmentId, to: AssignmentId },

@@ -231,6 +231,14 @@ impl Handle {
         self.shared.router.to_instance(instance, purpose).await
     }
 
+    /// Opens a tunnel to the parent's registry; granted, it is HTTP.
+    ///
+    /// # Errors
+    /// When there is no parent, or none is there now.
+    pub async fn open_registry_above(&self) -> Result<Tunnel, TunnelError> {
+        self.shared.router.registry_above().await
+    }
+
     /// Opens a tunnel to the node itself; granted, only its content follows.
     ///
     /// # Errors

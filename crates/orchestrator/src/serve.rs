@@ -10,6 +10,7 @@ use std::time::Duration;
 use holm_link::listen::{Accepted, Acceptor, Channel};
 use holm_link::session::Transport;
 use holm_link::verify::PeerIdentity;
+use holm_model::id::MemberId;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
@@ -35,6 +36,8 @@ pub enum Peer {
     Plain(SocketAddr),
     /// Who can open the socket is administrator.
     Unix,
+    /// Through its link: to pull from the registry, nothing else.
+    Member(MemberId),
 }
 
 /// Serves one connection. Must not block: it starts a task.

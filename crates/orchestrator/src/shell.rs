@@ -260,6 +260,7 @@ impl Shell {
             .uplink
             .take()
             .map(|uplink| tokio::spawn(uplink.run(self.inputs.clone(), self.router.clone(), asked.clone())));
+        self.router.serve_http(Arc::clone(&on_http));
         let Face { certificate, names, due, acceptor, .. } = self.face;
         let (acceptor, links, clock) = (Arc::new(acceptor), Arc::clone(&self.links), self.signer.clock());
         let is_root = matches!(self.config.role, Role::Root { .. });

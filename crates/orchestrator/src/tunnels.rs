@@ -6,12 +6,14 @@
 //! up:    node ──Request{path: [], Connect}──► us: may it? where? ── down, or to our parent ──►
 //!        node ──Request{path: [], Volumes}──► us: is it the successor's? ── down
 //!        node ──Request{path: [], Identity}─► us: see [`identity`](crate::identity)
+//!        node ──Request{path: [], Registry}─► us: HTTP, to whoever serves it here
 //! ```
 //!
 //! Whoever is on the way only copies: the answer travels back as the bytes do. Buffers are bounded,
 //! so that a slow reader stops its own writer and nobody else.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use holm_link::frame::{ReadHeaderError, WriteHeaderError, read_header, write_header};
 use holm_link::session::{OpenError, Tunnel};
@@ -24,6 +26,7 @@ use crate::expose::rooms::{PASSING, Rooms};
 use crate::handle::Inputs;
 use crate::identity::Notary;
 use crate::links::Links;
+use crate::serve::{OnHttp, Peer};
 use crate::transfers::Transfers;
 use crate::uplink::Uplink;
 use crate::witnesses::Witnesses;
@@ -39,7 +42,12 @@ pub(crate) struct Router {
     transfers: Transfers,
     rooms: Rooms,
     witnesses: Witnesses,
+    http: Http,
 }
+
+/// Who serves HTTP, as soon as it is known.
+#[derive(Clone, Default)]
+struct Http(Arc<OnceLock<OnHttp>>);
 
 /// There is no tunnel.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +80,18 @@ pub enum TunnelError {
 /// In each direction of a tunnel that is passed on.
 const BUFFER: usize = 64 * 1024;
 
+// === impl Http ===
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("is_served", &self.0.get().is_some()).finish()
+    }
+}
+
 // === impl Router ===
 
 impl Router {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         links: Arc<Links>,
         uplink: Option<Arc<Uplink>>,
         inputs: Inputs,
@@ -84,7 +100,22 @@ impl Router {
         rooms: Rooms,
         witnesses: Witnesses,
     ) -> Self {
-        Self { links, uplink, inputs, notary, transfers, rooms, witnesses }
+        Self { links, uplink, inputs, notary, transfers, rooms, witnesses, http: Http::default() }
+    }
+
+    /// From now on, HTTP of members is served so.
+    pub(crate) fn serve_http(&self, on_http: OnHttp) {
+        // An orchestrator serves once.
+        let _ = self.http.0.set(on_http);
+    }
+
+    /// A tunnel to our parent's registry, granted by it.
+    pub(crate) async fn registry_above(&self) -> Result<Tunnel, TunnelError> {
+        let mut tunnel = self.above(Purpose::Registry).await?;
+        match read_header(&mut tunnel).await? {
+            Answer::Granted => Ok(tunnel),
+            Answer::Refused(reason) => Err(TunnelError::Refused(reason)),
+        }
     }
 
     /// A tunnel to the instance, granted by its node.
@@ -126,10 +157,24 @@ impl Router {
             Ok(Request { path, purpose: Purpose::Identity { instance, want } }) if path.is_empty() => {
                 return self.notary.serve(&self.inputs, member, (instance, want), tunnel).await;
             }
+            Ok(Request { path, purpose: Purpose::Registry }) if path.is_empty() => {
+                return self.to_registry(member, tunnel).await;
+            }
             Ok(request) => self.up(member, request).await,
             Err(error) => Err(error.into()),
         };
         pass_on(tunnel, next).await;
+    }
+
+    async fn to_registry(&self, member: MemberId, mut tunnel: Tunnel) {
+        let Some(on_http) = self.http.0.get() else {
+            let early = TunnelError::Forbidden("this orchestrator is starting; try again soon");
+            return pass_on(tunnel, Err(early)).await;
+        };
+        match write_header(&mut tunnel, &Answer::Granted).await {
+            Ok(()) => on_http(Box::new(tunnel), Peer::Member(member)),
+            Err(error) => tracing::debug!(%member, %error, "A member did not wait for the registry."),
+        }
     }
 
     /// Serves a tunnel that our parent has opened.
@@ -210,9 +255,15 @@ impl Router {
     }
 
     async fn to_parent(&self, instance: AssignmentId, port: u16) -> Result<Tunnel, TunnelError> {
-        let uplink = self.uplink.as_ref().ok_or(TunnelError::NoInstance(instance))?;
+        if self.uplink.is_none() {
+            return Err(TunnelError::NoInstance(instance));
+        }
+        self.above(Purpose::Connect { instance, port }).await
+    }
+
+    async fn above(&self, purpose: Purpose) -> Result<Tunnel, TunnelError> {
+        let uplink = self.uplink.as_ref().ok_or(TunnelError::NoParent)?;
         let mut tunnel = uplink.lane().ok_or(TunnelError::NoParent)?.open().await?;
-        let purpose = Purpose::Connect { instance, port };
         write_header(&mut tunnel, &Request { path: Vec::new(), purpose }).await?;
         Ok(tunnel)
     }

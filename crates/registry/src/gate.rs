@@ -18,7 +18,7 @@ pub trait Gate: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), Refusal>>;
 
     /// Bytes that a project may keep; `None` if any number.
-    fn quota(&self, project: &Project) -> Option<u64>;
+    fn quota<'a>(&'a self, project: &'a Project) -> BoxFuture<'a, Option<u64>>;
 
     /// Does somebody still need this manifest, though no tag names it?
     fn uses(&self, _repository: &Name, _digest: &Digest) -> bool {

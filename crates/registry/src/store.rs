@@ -144,6 +144,21 @@ pub enum StoreError {
 
 type Result<T> = std::result::Result<T, StoreError>;
 
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest: 4 * 1024 * 1024,
+            uploads: 64,
+            idle: Duration::from_secs(24 * 3600),
+            reserve: 256 * 1024 * 1024,
+            loose: Duration::from_secs(6 * 3600),
+            untagged: Duration::from_secs(14 * 24 * 3600),
+        }
+    }
+}
+
 // === impl Store ===
 
 impl Store {

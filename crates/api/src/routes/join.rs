@@ -26,8 +26,8 @@ async fn join(
 ) -> Result<(StatusCode, axum::Json<JoinAnswer>), Fault> {
     let from = match peer {
         Peer::Tls(address) | Peer::Plain(address) => address,
-        // The socket lies on this machine.
-        Peer::Unix => SocketAddr::from(([127, 0, 0, 1], 0)),
+        // The socket lies on this machine; members do not come here.
+        Peer::Unix | Peer::Member(_) => SocketAddr::from(([127, 0, 0, 1], 0)),
     };
     let refused = |_: &Fault| {
         api.attempts().refused(peer, "a join was refused");

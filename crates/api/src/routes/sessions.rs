@@ -82,7 +82,7 @@ fn cookies(headers: &HeaderMap, session: &SessionCreated) -> HeaderMap {
     cookie.map(|cookie| (header::SET_COOKIE, cookie)).into_iter().collect()
 }
 
-pub(super) fn refused(error: LoginError) -> Fault {
+pub(crate) fn refused(error: LoginError) -> Fault {
     match error {
         LoginError::Wrong => Fault::new(Kind::Unauthenticated, error),
         LoginError::Throttled(wait) => Fault::new(Kind::TooMany, error).after(wait),

@@ -56,7 +56,7 @@ impl Root {
         let name = Name::new("root").unwrap();
         let config = Config { listen, ..Config::new(dir.path().to_owned(), name, Role::Root { sea: None }) };
         let shell = Shell::start(config, stop.clone()).await.unwrap();
-        let (api, address) = (Api::new(shell.handle().clone(), &[], limits), shell.address().unwrap());
+        let (api, address) = (Api::new(shell.handle().clone(), &[], limits, None), shell.address().unwrap());
         let (http, handle) = (on_http(api.clone()), shell.handle().clone());
         let serving = tokio::spawn(async move { shell.serve(http).await.unwrap() });
         Self { api, handle, address, dir, stop, serving }
@@ -79,7 +79,7 @@ impl Root {
         let (dir, stop) = (tempfile::tempdir().unwrap(), CancellationToken::new());
         let config = Config { listen, ..Config::new(dir.path().to_owned(), Name::new(name).unwrap(), role) };
         let shell = Shell::start(config, stop.clone()).await.unwrap();
-        let api = Api::new(shell.handle().clone(), &[], limits);
+        let api = Api::new(shell.handle().clone(), &[], limits, None);
         tokio::spawn(shell.serve(on_http(api.clone())));
         Cluster { api, dir, _stop: stop.drop_guard() }
     }

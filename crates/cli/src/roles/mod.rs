@@ -17,6 +17,8 @@ pub(crate) mod options;
 #[cfg(feature = "full")]
 pub(crate) mod orchestrator;
 #[cfg(feature = "full")]
+mod registry;
+#[cfg(feature = "full")]
 mod setup_link;
 
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::options::{
     ClusterOptions, ExposePorts, LimitOptions, MOST_GENERATIONS, OwnScheduler, RootOptions, UsualStrategy,
 };
-use super::{SOCKET, Setup, data_dir, notify, setup_link, stopped_by_signal};
+use super::{SOCKET, Setup, data_dir, notify, registry, setup_link, stopped_by_signal};
 use crate::failure::Failure;
 use crate::output::say;
 use crate::{run, secret};
@@ -247,7 +247,8 @@ async fn serve(config: Config, limits: Limits) -> Result<(), Failure> {
     let setup = setup_link::offer(&shell, &data_dir, &names).await?;
     announce(&shell, &data_dir.join(SOCKET), &setup)?;
     notify::ready();
-    let api = Api::new(shell.handle().clone(), &hosts, limits);
+    let registry = registry::open(&data_dir, shell.handle()).await?;
+    let api = Api::new(shell.handle().clone(), &hosts, limits, Some(registry));
     shell.serve(on_http(api)).await.map_err(|e| Failure::from_error("the orchestrator had to stop", &e))
 }
 

@@ -35,6 +35,7 @@
 //! | [`voids`] | what is open ends with the token that opened it |
 //! | [`applying`] | what `apply` tells: that it runs, that it does not, that it never will |
 //! | [`containers`] | the container runtime (engine only) |
+//! | [`pushing`] | the registry that an orchestrator carries |
 //! | [`registries`] | images behind a login (engine only) |
 //! | [`disks`] | full disks (root only) |
 //! | [`demo`] | what `holm demo` does, and that it leaves nothing |
@@ -89,6 +90,7 @@ mod people_login;
 mod placing;
 mod projects;
 mod proxy;
+mod pushing;
 mod registries;
 mod restarting;
 mod scaling;

@@ -9,7 +9,9 @@ use holm_model::taint;
 use holm_model::wish::AppKey;
 
 use super::Orchestrator;
-use super::command::{Actor, Command, Expected, PeopleCommand, ProjectCommand, Refusal, Reply};
+use super::command::{
+    Actor, Command, Expected, PeopleCommand, ProjectCommand, Refusal, RegistryChange, Reply,
+};
 use super::event::{Effect, Ticket};
 use super::moving::Migration;
 use super::patch::Patch;
@@ -92,6 +94,7 @@ impl Orchestrator {
             | Command::Way { .. }
             | Command::Restart { .. }
             | Command::RemoveImages { .. }
+            | Command::Registry { .. }
             | Command::Transfer { .. } => Ok(Reply::Done),
             Command::Amend { amendment, .. } => match amendment.check() {
                 Ok(()) => Ok(Reply::Done),
@@ -216,6 +219,8 @@ fn words(command: &Command) -> (&'static str, String) {
             ("image.remove", format!("node {node}: {image}"))
         }
         Command::RemoveImages { node, image: None } => ("image.prune", format!("node {node}")),
+        Command::Registry { change: RegistryChange::Pushed, image } => ("registry.push", image.clone()),
+        Command::Registry { change: RegistryChange::Deleted, image } => ("registry.delete", image.clone()),
         Command::Transfer { node, to } => ("node.move", format!("node {node} to cluster {to}")),
         Command::Amend { node, amendment } => amended(node, amendment),
         Command::LogOut { session } => ("log-out", format!("session {session}")),

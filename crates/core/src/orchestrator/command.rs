@@ -118,6 +118,11 @@ pub enum Command {
         node: String,
         image: Option<String>,
     },
+    /// The registry of this orchestrator was changed: `image`, as clients name it. For the audit log.
+    Registry {
+        change: RegistryChange,
+        image: String,
+    },
     /// A node is given to another cluster. For the audit log.
     Transfer {
         node: String,
@@ -194,6 +199,13 @@ pub enum Command {
     Confirm {
         app: AppKey,
     },
+}
+
+/// What happens in a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryChange {
+    Pushed,
+    Deleted,
 }
 
 /// A way into a machine that people open.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holm_model::access::Role;
+use holm_model::id::MemberId;
 use holm_model::name::Name;
 use holm_model::project::{Asked, Limits, ServiceRoles};
 use holm_model::resources::{Cpu, Memory};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{ProjectCommand, Refusal, Reply};
 use super::event::Effect;
+use super::rows::Placement;
 use super::{Orchestrator, Tier};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +148,8 @@ impl Orchestrator {
     }
 
     /// Whether applications can be applied there.
-    pub(super) fn has_project(&self, name: &Name) -> bool {
+    #[must_use]
+    pub fn has_project(&self, name: &Name) -> bool {
         match self.config.tier {
             Tier::Cluster => self.told(name).is_some(),
             Tier::Root => {
@@ -170,6 +173,25 @@ impl Orchestrator {
         let made = self.projects.iter().map(|(name, _)| name.clone());
         let had = self.apps.keys().map(|app| app.project.clone());
         made.chain(had).chain(self.told_projects()).chain(Name::new(DEFAULT).ok()).collect()
+    }
+
+    /// Images that services name: as they are wanted, as they still run, and in generations that are kept.
+    #[must_use]
+    pub fn images_in_use(&self) -> BTreeSet<String> {
+        let placed = self.placements.iter().map(|(_, placement)| &placement.part.spec);
+        let wishes = self.wishes.iter().filter(|(_, row)| row.wish.deleted.is_none());
+        let wanted = wishes.flat_map(|(_, row)| row.wish.services.values().map(|service| &service.spec));
+        let before =
+            self.generations.iter().flat_map(|(_, row)| row.services.values().map(|said| &said.spec));
+        let specs = placed.chain(wanted).chain(before).filter_map(|spec| spec.decode().ok());
+        specs.filter_map(|spec| spec.image).collect()
+    }
+
+    /// Whether the member runs, or is to run, something of this project.
+    #[must_use]
+    pub fn runs_for(&self, member: MemberId, project: &str) -> bool {
+        let here = |it: &Placement| it.member == member && it.part.app.project.as_str() == project;
+        !self.is_unconfirmed(member) && self.placements.iter().any(|(_, it)| here(it))
     }
 
     #[must_use]

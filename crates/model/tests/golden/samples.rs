@@ -183,6 +183,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
             request(Purpose::Exec { instance, command: command.clone(), terminal: None }),
         ),
         ("tunnel-request-terminal", request(Purpose::Exec { instance, command, terminal: Some(terminal()) })),
+        ("tunnel-request-registry", request(Purpose::Registry)),
         ("tunnel-request-restart", request(Purpose::Restart { instance })),
         ("tunnel-request-volumes", request(Purpose::Volumes { instance, to: AssignmentId(uid(6)) })),
         ("tunnel-request-connect", request(Purpose::Connect { instance, port: 8080 })),

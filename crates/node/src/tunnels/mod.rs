@@ -251,7 +251,7 @@ impl Host {
                 self.transfer.prepare(address, &token).await?;
                 Ok(Service::Transfer)
             }
-            Purpose::Invite { .. } | Purpose::Empty { .. } => Err(Refusal::NoCluster),
+            Purpose::Invite { .. } | Purpose::Empty { .. } | Purpose::Registry => Err(Refusal::NoCluster),
             Purpose::Restart { instance } => {
                 self.restart(instance).await?;
                 Ok(Service::Done)

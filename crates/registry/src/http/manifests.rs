@@ -47,7 +47,7 @@ pub(super) async fn put(
         }
     });
     let bytes = bytes?.to_bytes();
-    let quota = registry.gate.quota(&repository.project());
+    let quota = registry.gate.quota(&repository.project()).await;
     let content_type = header(&parts.headers, CONTENT_TYPE).map(str::to_owned);
     let (store, name, wanted) = (Arc::clone(&registry.store), repository.clone(), reference.clone());
     // The work goes on though the client leaves: what it did is told.

@@ -120,7 +120,7 @@ async fn mount(registry: &Registry, parts: &Parts, name: &Name, from: &str, dige
     if registry.gate.admit(parts, Some(&access)).await.is_err() {
         return Ok(false);
     }
-    let quota = registry.gate.quota(&name.project());
+    let quota = registry.gate.quota(&name.project()).await;
     let (store, name) = (Arc::clone(&registry.store), name.clone());
     Ok(blocking(move || store.mount(&name, &from, &digest, quota)).await?)
 }
@@ -168,14 +168,15 @@ impl Work {
             let message = format!("{at} bytes of this upload are here; go on after them");
             return Err(self.outside(message));
         }
-        let allowed = self.allowed(at);
+        let quota = self.registry.gate.quota(&self.name.project()).await;
+        let allowed = self.allowed(at, quota);
         let told = match self.length.filter(|length| *length > allowed.saturating_sub(at)) {
-            Some(length) => Err(self.too_much(at.saturating_add(length))),
+            Some(length) => Err(self.too_much(at.saturating_add(length), quota)),
             None => self.registry.store.room(self.length.unwrap_or(0)).map_err(Problem::from),
         };
         let written = match told {
             Ok(()) => {
-                let (back, written) = self.append(draft, body, &turn, allowed).await;
+                let (back, written) = self.append(draft, body, &turn, (allowed, quota)).await;
                 draft = back;
                 written
             }
@@ -193,7 +194,6 @@ impl Work {
             synced.map_err(|error| self.registry.store.failed(error))?;
             return Ok(status_as(StatusCode::ACCEPTED, &self.name, &self.open));
         };
-        let quota = self.registry.gate.quota(&self.name.project());
         let Self { registry, name, open, .. } = self;
         let location = created(&name, &digest);
         blocking(move || {
@@ -223,19 +223,18 @@ impl Work {
     }
 
     /// Bytes that this upload may have: what is left to its project.
-    fn allowed(&self, at: u64) -> u64 {
+    fn allowed(&self, at: u64, quota: Option<u64>) -> u64 {
+        let Some(quota) = quota else { return u64::MAX };
         let project = self.name.project();
-        let Some(quota) = self.registry.gate.quota(&project) else { return u64::MAX };
         let (_, open) = self.registry.uploads.of(&project);
         let others = open.saturating_sub(at);
         quota.saturating_sub(self.registry.store.used(&project)).saturating_sub(others)
     }
 
-    fn too_much(&self, wanted: u64) -> Problem {
+    fn too_much(&self, more: u64, quota: Option<u64>) -> Problem {
         let project = self.name.project();
-        let limit = self.registry.gate.quota(&project).unwrap_or(u64::MAX);
-        let wanted = self.registry.store.used(&project).saturating_add(wanted);
-        StoreError::Quota { project, limit, wanted }.into()
+        let wanted = self.registry.store.used(&project).saturating_add(more);
+        StoreError::Quota { project, limit: quota.unwrap_or(u64::MAX), wanted }.into()
     }
 
     fn outside(&self, message: String) -> Problem {
@@ -246,7 +245,13 @@ impl Work {
     }
 
     /// Writes what comes; gives the draft back with what became of it.
-    async fn append(&self, mut draft: Draft, body: Body, turn: &Turn, allowed: u64) -> (Draft, Result<()>) {
+    async fn append(
+        &self,
+        mut draft: Draft,
+        body: Body,
+        turn: &Turn,
+        (allowed, quota): (u64, Option<u64>),
+    ) -> (Draft, Result<()>) {
         let mut stream = body.into_data_stream();
         let mut came = 0_u64;
         loop {
@@ -254,7 +259,7 @@ impl Work {
             let more: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
             if draft.length().saturating_add(more) > allowed {
                 let wanted = draft.length() + more;
-                return (draft, Err(self.too_much(wanted)));
+                return (draft, Err(self.too_much(wanted, quota)));
             }
             if more > 0 {
                 let room = self.registry.store.room(more);

@@ -61,8 +61,9 @@ impl Gate for Open {
         })
     }
 
-    fn quota(&self, _: &Project) -> Option<u64> {
-        *self.quota.lock().unwrap()
+    fn quota<'a>(&'a self, _: &'a Project) -> BoxFuture<'a, Option<u64>> {
+        let quota = *self.quota.lock().unwrap();
+        Box::pin(async move { quota })
     }
 
     fn changed(&self, _: &Parts, change: &Change) {
