@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use holm_runtime::container::{ContainerConfig, ContainerRuntime};
+use holm_runtime::container::{ContainerConfig, ContainerRuntime, OwnRegistry};
 use holm_runtime::process::cgroup::Cgroups;
 use holm_runtime::process::{ProcessConfig, ProcessRuntime};
 use holm_runtime::{Runtime, RuntimeEvent};
@@ -26,6 +26,7 @@ pub(crate) fn start(
     config: &RuntimesConfig,
     data_dir: &Path,
     label: &str,
+    own: Option<Arc<dyn OwnRegistry>>,
     events: mpsc::Sender<RuntimeEvent>,
 ) -> Vec<Arc<dyn Runtime>> {
     let mut process = ProcessConfig::new(data_dir.join("instances"), config.executable.clone());
@@ -36,6 +37,7 @@ pub(crate) fn start(
     let process = ProcessRuntime::new(process, Cgroups::detect(label), events.clone());
     let mut container = ContainerConfig::new(engine(config), label.to_owned());
     container.ledger = Some(data_dir.join("engine"));
+    container.own = own;
     vec![Arc::new(process), Arc::new(ContainerRuntime::new(container, events))]
 }
 

@@ -26,6 +26,7 @@
 //! | [`tunnels`] | what the orchestrator wants of an instance: logs, exec, bytes of a port |
 //! | [`given`], [`tmpfs`] | secrets and files that instances are given, in memory |
 //! | [`peers`] | what instances are told of those they connect to, and the proxies to them |
+//! | [`registry`] | how the engine reaches the platform's registry |
 //! | [`identity`] | sockets where instances ask who they are |
 //! | [`allowed`] | what the machine's owner lets instances have of it |
 //! | [`amendments`] | what an operator says about the node |
@@ -63,6 +64,7 @@ mod observe;
 mod peers;
 mod place;
 mod ports;
+mod registry;
 mod remains;
 mod run;
 mod runtimes;

@@ -85,7 +85,7 @@ impl Remains {
         let label = std::fs::read_to_string(data_dir.join("label")).ok()?;
         // Nobody listens: what ends here is ended by us.
         let (events, _) = mpsc::channel(1);
-        let runtimes = Runtimes::new(drivers::start(config, data_dir, &label, events));
+        let runtimes = Runtimes::new(drivers::start(config, data_dir, &label, None, events));
         let (tmpfs, sockets) = (Tmpfs::new(&label), Sockets::new(&label));
         let engine = drivers::engine(config).exists();
         let (data_dir, cgroups) = (data_dir.to_owned(), Cgroups::detect(&label));

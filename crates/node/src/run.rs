@@ -45,6 +45,7 @@ use crate::note::Note;
 use crate::peers::Peers;
 use crate::place::Place;
 use crate::ports::Ports;
+use crate::registry::{self, Door};
 use crate::runtimes::Runtimes;
 use crate::tmpfs::Tmpfs;
 use crate::tunnels::{Host, Machine, Transfer};
@@ -65,6 +66,8 @@ pub enum NodeError {
     Membership(#[from] MembershipError),
     #[error("the socket {} cannot be opened; is the path longer than 100 bytes?", path.display())]
     Socket { path: PathBuf, source: io::Error },
+    #[error("no port of loopback can be opened for the container engine")]
+    Door(#[source] io::Error),
     #[error("the host name `{0}` is no name for a node; give it one with --name")]
     NoName(String),
     #[error("this machine was {since}, and shall not join again by itself")]
@@ -90,7 +93,10 @@ pub async fn run(config: NodeConfig, stop: CancellationToken) -> Result<Ended, N
     create_data_dir(&data_dir)?;
     let label = drivers::label(&data_dir);
     let label = label.map_err(|source| NodeError::DataDir { path: data_dir.clone(), source })?;
-    run_with(config, move |events| drivers::start(&runtimes, &data_dir, &label, events), stop).await
+    let (door, listener) = Door::open().map_err(NodeError::Door)?;
+    let own = Arc::clone(&door);
+    let drivers = move |events| drivers::start(&runtimes, &data_dir, &label, Some(own), events);
+    run_through(config, drivers, Some((door, listener)), stop).await
 }
 
 /// [`run`] with drivers of the caller's choice, which send their events into the given channel.
@@ -101,12 +107,27 @@ pub async fn run_with<F>(config: NodeConfig, drivers: F, stop: CancellationToken
 where
     F: FnOnce(mpsc::Sender<RuntimeEvent>) -> Vec<Arc<dyn Runtime>>,
 {
+    run_through(config, drivers, None, stop).await
+}
+
+/// The way of the engine to the registry, before it is served.
+type Opened = (Arc<Door>, std::net::TcpListener);
+
+async fn run_through<F>(
+    config: NodeConfig,
+    drivers: F,
+    door: Option<Opened>,
+    stop: CancellationToken,
+) -> Result<Ended, NodeError>
+where
+    F: FnOnce(mpsc::Sender<RuntimeEvent>) -> Vec<Arc<dyn Runtime>>,
+{
     let data_dir = config.data_dir.clone();
     create_data_dir(&data_dir)?;
     revive(&config)?;
     let (store, snapshot) = Store::succeed(&data_dir, Kind::Node).await?;
     let ran = match prepare(config, drivers, store.clone(), snapshot, &stop).await {
-        Ok(Some((parts, credentials, clock))) => parts.run(credentials, clock, stop).await,
+        Ok(Some((parts, credentials, clock))) => parts.run(credentials, clock, door, stop).await,
         Ok(None) => Ok(Ended::Stopped),
         Err(error) => Err(error),
     };
@@ -241,6 +262,7 @@ impl Parts {
         mut self,
         credentials: Credentials,
         clock: Clock,
+        door: Option<Opened>,
         stop: CancellationToken,
     ) -> Result<Ended, NodeError> {
         let data_dir = self.config.data_dir.clone();
@@ -289,6 +311,9 @@ impl Parts {
         };
         let mut helpers = self.helpers(&shared, &peers);
         helpers.spawn(api.serve(socket));
+        if let Some((door, listener)) = door {
+            helpers.spawn(registry::serve(door, listener, Arc::new(link.clone())));
+        }
         helpers.spawn(witness.run());
         helpers.spawn(guest.clone().resume());
         helpers.spawn(async move { clock.keep(&data_dir).await });

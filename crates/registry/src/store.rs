@@ -317,6 +317,19 @@ impl Store {
         Ok(true)
     }
 
+    /// The repository shows this content from now on, if it is here at all; says whether. Whoever calls knows that it may.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn take_over(&self, name: &Name, digest: &Digest) -> Result<bool> {
+        let _turn = self.turn();
+        match self.content.read(digest) {
+            Ok((_, size)) => self.show_blob(name, *digest, size).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
     /// The repository shows this manifest from now on; under `tag`, if there is one.
     ///
     /// # Errors
@@ -328,6 +341,42 @@ impl Store {
         content_type: Option<&str>,
         wanted: &Reference,
         quota: Option<u64>,
+    ) -> Result<Found> {
+        self.hold_manifest(name, (bytes, content_type), wanted, |store, manifest, size| {
+            let catalogue = store.read();
+            let nothing = crate::catalogue::Repository::default();
+            match catalogue.get(name).unwrap_or(&nothing).lacks(manifest) {
+                Some(Lack::Missing(missing)) => return Err(StoreError::Missing(missing)),
+                Some(Lack::Size { digest, said, found }) => {
+                    return Err(StoreError::Size { digest, said, found });
+                }
+                None => {}
+            }
+            drop(catalogue);
+            store.affordable(name, size, quota)
+        })
+    }
+
+    /// The same in a cache, which gets what the manifest names when somebody asks for it.
+    ///
+    /// # Errors
+    /// When it is no manifest, is not `expected`, or cannot be kept.
+    pub fn keep_manifest(
+        &self,
+        name: &Name,
+        bytes: &[u8],
+        content_type: Option<&str>,
+        wanted: &Reference,
+    ) -> Result<Found> {
+        self.hold_manifest(name, (bytes, content_type), wanted, |_, _, _| Ok(()))
+    }
+
+    fn hold_manifest(
+        &self,
+        name: &Name,
+        (bytes, content_type): (&[u8], Option<&str>),
+        wanted: &Reference,
+        check: impl FnOnce(&Self, &Manifest, (Digest, u64)) -> Result<()>,
     ) -> Result<Found> {
         let manifest = Arc::new(Manifest::parse(content_type, bytes)?);
         let digest = Digest::of(bytes);
@@ -343,12 +392,7 @@ impl Store {
         let sealed = draft.seal(&digest).map_err(|error| self.not_kept(error))?;
         let size = sealed.length();
         let _turn = self.turn();
-        match self.read().get(name).unwrap_or(&crate::catalogue::Repository::default()).lacks(&manifest) {
-            Some(Lack::Missing(missing)) => return Err(StoreError::Missing(missing)),
-            Some(Lack::Size { digest, said, found }) => return Err(StoreError::Size { digest, said, found }),
-            None => {}
-        }
-        self.affordable(name, (digest, size), quota)?;
+        check(self, &manifest, (digest, size))?;
         let kind = manifest.media_type;
         sealed.keep(&self.content).map_err(|error| self.not_kept(error))?;
         self.shelves.show_manifest(name, &digest, kind).map_err(|error| self.failed(error))?;

@@ -242,12 +242,13 @@ async fn serve(config: Config, limits: Limits) -> Result<(), Failure> {
         ServerName::Ip(_) => None,
     });
     let (hosts, data_dir, names) = (hosts.collect::<Vec<_>>(), config.data_dir.clone(), config.names.clone());
+    let is_root = matches!(config.role, Role::Root { .. });
     let what = format!("{} cannot start", config.name);
     let shell = Shell::start(config, stop).await.map_err(|e| Failure::from_error(&what, &e))?;
     let setup = setup_link::offer(&shell, &data_dir, &names).await?;
     announce(&shell, &data_dir.join(SOCKET), &setup)?;
     notify::ready();
-    let registry = registry::open(&data_dir, shell.handle()).await?;
+    let registry = registry::open(&data_dir, shell.handle(), is_root).await?;
     let api = Api::new(shell.handle().clone(), &hosts, limits, Some(registry));
     shell.serve(on_http(api)).await.map_err(|e| Failure::from_error("the orchestrator had to stop", &e))
 }

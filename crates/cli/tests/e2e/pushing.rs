@@ -212,3 +212,110 @@ fn a_full_disk_refuses_images_and_keeps_nothing_half_needs_root() {
     disk.free();
     assert_eq!(push(&"y".repeat(100_000)).status, 201);
 }
+
+const BASE: &str = "holm-test:1";
+
+/// An engine, and the words by which it is called.
+struct Engine {
+    words: Vec<String>,
+    socket: String,
+}
+
+impl Engine {
+    fn docker(sea: &Sea) -> Self {
+        let url = std::env::var("HOLM_TEST_DOCKER").expect("an engine");
+        let config = sea.path("docker-config").display().to_string();
+        Self::new(&["docker", "--config", &config, "-H", &url], &url)
+    }
+
+    fn podman() -> Self {
+        let url = std::env::var("HOLM_TEST_PODMAN").expect("an engine");
+        Self::new(&["podman", "--remote", "--url", &url], &url)
+    }
+
+    fn new(words: &[&str], url: &str) -> Self {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        Self { words, socket: url.trim_start_matches("unix://").to_owned() }
+    }
+
+    fn call(&self, words: &[&str], input: &str) -> Ran {
+        let mut call = command(&self.words[0]);
+        call.args(&self.words[1..]).args(words);
+        run(call, input)
+    }
+
+    /// Builds an image with a file of its own and pushes it as people do; the engine has it no more.
+    fn push(&self, sea: &Sea, address: &str, image: &str, said: &str, more: &[&str]) {
+        let dir = sea.path("build");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("said"), said).unwrap();
+        fs::write(dir.join("Dockerfile"), format!("FROM {BASE}\nCOPY said /said\n")).unwrap();
+        let token = sea.holm(&["token", "create", "--role", "operator"]).done().line().to_owned();
+        let to = format!("{address}/{image}");
+        self.call(&["build", "-q", "-t", &to, dir.to_str().unwrap()], "").done();
+        self.call(&[&["login"], more, &["-u", "ci", "--password-stdin", address]].concat(), &token).done();
+        self.call(&[&["push"], more, &[&*to]].concat(), "").done();
+        self.call(&["rmi", &to], "").done();
+    }
+}
+
+fn runs(name: &str, image: &str) -> String {
+    format!(
+        "holm: v1\napplication: {name}\nservices:\n  web:\n    runtime: container\n    image: {image}\n    \
+         command: [sh, -c, 'cat /said; sleep 1000']\n    stop: {{ grace: 1s }}\n    \
+         restart: {{ policy: on-failure, attempts: 1, backoff: 200ms..1s }}\n"
+    )
+}
+
+/// Pushed to the root, an image runs on a node of a cluster, and nobody gave that node a password.
+fn images_of_our_own_run(engine: impl FnOnce(&Sea) -> Engine, url: &str, more: &[&str]) {
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let socket = std::env::var(url).expect("an engine");
+    let words = format!("--engine={}", socket.trim_start_matches("unix://"));
+    let mut sea = sea()
+        .words("root", &["--http", &plain])
+        .cluster("vienna", &["fl-1"])
+        .words("fl-1", &[&words])
+        .start();
+    let engine = engine(&sea);
+    assert!(words.ends_with(&engine.socket));
+    let name = format!("default/own-{}", std::process::id());
+    engine.push(&sea, &plain, &format!("{name}:1"), "one\n", more);
+    sea.holm(&["project", "create", "red"]).done();
+    sea.deploy(&runs("web", &format!("registry.holm/{name}:1")));
+    sea.running("web", 1);
+    let said = |app: &str, word: &str| {
+        wait_for(word, || sea.holm(&["logs", app]).stdout.contains(word).then_some(()));
+    };
+    said("web", "one");
+    // By its digest, as well; and from the cache of the cluster when the root is away.
+    let found = ask(&sea, "HEAD", &format!("/v2/{name}/manifests/1"), &[], "").unwrap();
+    let digest = found.head.lines().find_map(|line| line.strip_prefix("docker-content-digest: ")).unwrap();
+    let exact = format!("registry.holm/{name}@{digest}");
+    sea.deploy(&runs("exact", &exact));
+    sea.running("exact", 1);
+    said("exact", "one");
+    // Another project is refused what this one has, though it lies on the node already.
+    let theirs = sea.file("theirs.yaml", &runs("theirs", &exact));
+    let words = ["apply", theirs.to_str().unwrap(), "-p", "red", "--wait"];
+    sea.holm(&words).refused(1, &["it belongs to the project default"]);
+    for app in ["web", "exact"] {
+        sea.holm(&["delete", "application", app]).done();
+    }
+    sea.holm(&["-p", "red", "delete", "application", "theirs"]);
+    wait_for("nothing runs", || sea.instances("web").is_empty().then_some(()));
+    sea.kill("root");
+    for name in [format!("registry.holm/{name}:1"), exact.replace("@sha256:", ":sha256-")] {
+        engine.call(&["rmi", "-f", &name], "");
+    }
+}
+
+#[test]
+fn images_pushed_by_docker_run_where_nobody_logged_in_needs_engine() {
+    images_of_our_own_run(Engine::docker, "HOLM_TEST_DOCKER", &[]);
+}
+
+#[test]
+fn images_pushed_by_podman_run_where_nobody_logged_in_needs_podman() {
+    images_of_our_own_run(|_| Engine::podman(), "HOLM_TEST_PODMAN", &["--tls-verify=false"]);
+}

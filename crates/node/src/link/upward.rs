@@ -11,6 +11,7 @@ use holm_model::tunnel::{Answer, Purpose, Request};
 use super::Link;
 use crate::identity::Notary;
 use crate::peers::reach::{Duplex, Upward, UpwardError};
+use crate::registry::Above;
 
 impl Upward for Link {
     fn connect(
@@ -39,6 +40,12 @@ impl Notary for Link {
             read_header(&mut tunnel).await.map_err(|error| broken(&error))
         }
         .boxed()
+    }
+}
+
+impl Above for Link {
+    fn registry(&self) -> BoxFuture<'_, Result<Box<dyn Duplex>, UpwardError>> {
+        async move { Ok(Box::new(self.ask(Purpose::Registry).await?) as Box<dyn Duplex>) }.boxed()
     }
 }
 

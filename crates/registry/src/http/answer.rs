@@ -6,10 +6,12 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
+use crate::cache::CacheError;
 use crate::gate::{Access, Refusal};
 use crate::names::NameError;
 use crate::path::PathError;
 use crate::store::StoreError;
+use crate::upstream::UpstreamError;
 
 pub(super) type Result<T> = std::result::Result<T, Problem>;
 
@@ -70,6 +72,11 @@ impl Problem {
 
     pub(super) fn method() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "there is no such operation here")
+    }
+
+    pub(super) fn cache() -> Self {
+        let message = "this registry is a cache of the root's: push and delete there";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
     }
 
     pub(super) fn upload_unknown() -> Self {
@@ -135,10 +142,32 @@ impl From<PathError> for Problem {
     }
 }
 
+impl From<CacheError> for Problem {
+    fn from(error: CacheError) -> Self {
+        let message = error.to_string();
+        match error {
+            CacheError::Store(error) => Self::from(&*error),
+            CacheError::Upstream(UpstreamError::Unknown) => {
+                Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message)
+            }
+            CacheError::Upstream(UpstreamError::Refused(_)) => {
+                Self::new(StatusCode::FORBIDDEN, "DENIED", message)
+            }
+            CacheError::Upstream(UpstreamError::Away(_)) => Self::unavailable(message),
+        }
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
         use StoreError as E;
-        let (status, code) = match &error {
+        let (status, code) = match error {
             E::BlobUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
             E::ManifestUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN"),
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
@@ -151,11 +180,11 @@ impl From<StoreError> for Problem {
             E::Full { .. } => (StatusCode::INSUFFICIENT_STORAGE, "DISK_FULL"),
             E::Disk { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         };
-        let detail = match &error {
+        let detail = match error {
             E::Missing(digests) => Some(json!(digests.iter().map(ToString::to_string).collect::<Vec<_>>())),
             _ => None,
         };
-        if let E::Disk { dir, source } = &error {
+        if let E::Disk { dir, source } = error {
             tracing::error!(dir = %dir.display(), error = %source, "the registry's disk refuses");
         }
         Self { detail, ..Self::new(status, code, error.to_string()) }

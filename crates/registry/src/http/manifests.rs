@@ -15,15 +15,22 @@ use crate::gate::Change;
 use crate::names::{Name, Reference};
 use crate::store::Found;
 
-pub(super) fn head(registry: &Registry, name: &Name, reference: &Reference) -> Result<Response> {
-    Ok(found(&registry.store.manifest(name, reference)?, Body::empty()))
+pub(super) async fn head(registry: &Registry, name: &Name, reference: &Reference) -> Result<Response> {
+    Ok(found(&find(registry, name, reference).await?, Body::empty()))
 }
 
 pub(super) async fn get(registry: &Registry, name: &Name, reference: &Reference) -> Result<Response> {
-    let known = registry.store.manifest(name, reference)?;
+    let known = find(registry, name, reference).await?;
     let (store, digest) = (Arc::clone(&registry.store), known.digest);
     let bytes = blocking(move || store.manifest_bytes(&digest)).await?;
     Ok(found(&known, Body::from(bytes)))
+}
+
+async fn find(registry: &Registry, name: &Name, reference: &Reference) -> Result<Found> {
+    match &registry.cache {
+        Some(cache) => Ok(cache.manifest(name, reference).await?),
+        None => Ok(registry.store.manifest(name, reference)?),
+    }
 }
 
 pub(super) async fn put(

@@ -18,11 +18,13 @@ use axum::routing::any;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 
+use crate::cache::Cache;
 use crate::gate::{Access, Action, Gate};
 use crate::names::Name;
 use crate::path::Target;
 use crate::store::{Collected, Limits, Store, StoreError};
 use crate::uploads::Uploads;
+use crate::upstream::Upstream;
 use answer::{Problem, Result, json};
 
 /// A registry that serves.
@@ -31,6 +33,8 @@ pub struct Registry {
     pub(crate) store: Arc<Store>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) gate: Arc<dyn Gate>,
+    /// What it is a cache of.
+    pub(crate) cache: Option<Arc<Cache>>,
 }
 
 // === impl Registry ===
@@ -49,7 +53,17 @@ impl Registry {
     pub fn open(dir: &Path, limits: Limits, gate: Arc<dyn Gate>) -> std::result::Result<Self, StoreError> {
         let store = Store::open(dir, limits)?;
         let uploads = Uploads::open(dir).map_err(|error| store.failed(error))?;
-        Ok(Self { store: Arc::new(store), uploads: Arc::new(uploads), gate })
+        Ok(Self { store: Arc::new(store), uploads: Arc::new(uploads), gate, cache: None })
+    }
+
+    /// It is a cache of another one from now on: what it has not comes from there, and nothing is pushed here. Blocks.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn over(self, dir: &Path, upstream: Arc<dyn Upstream>) -> std::result::Result<Self, StoreError> {
+        let cache = Cache::open(dir, Arc::clone(&self.store), upstream);
+        let cache = cache.map_err(|error| self.store.failed(error))?;
+        Ok(Self { cache: Some(Arc::new(cache)), ..self })
     }
 
     /// What it keeps.
@@ -87,6 +101,10 @@ impl Registry {
             let uploads = Arc::clone(&self.uploads);
             blocking(move || uploads.end(id, turn)).await;
         }
+        if let Some(cache) = self.cache.clone() {
+            let idle = self.store.limits().idle;
+            blocking(move || cache.clean(idle)).await.map_err(|error| self.store.failed(error))?;
+        }
         let (store, gate) = (Arc::clone(&self.store), Arc::clone(&self.gate));
         blocking(move || store.collect(now, &|name, digest| gate.uses(name, digest))).await
     }
@@ -108,10 +126,13 @@ impl Registry {
         let access = repository.map(|repository| Access { repository, action });
         let admitted = self.gate.admit(&parts, access.as_ref()).await;
         admitted.map_err(|refusal| Problem::refused(refusal, access.as_ref()))?;
+        if self.cache.is_some() && action != Action::Pull {
+            return Err(Problem::cache());
+        }
         match (target?, &parts.method) {
             (Target::Root, &Method::GET | &Method::HEAD) => Ok(json(StatusCode::OK, &serde_json::json!({}))),
             (Target::Blob(name, digest), &Method::GET) => blobs::get(self, &parts, &name, &digest).await,
-            (Target::Blob(name, digest), &Method::HEAD) => blobs::head(self, &name, &digest),
+            (Target::Blob(name, digest), &Method::HEAD) => blobs::head(self, &name, &digest).await,
             (Target::Blob(name, digest), &Method::DELETE) => blobs::delete(self, &parts, name, digest).await,
             (Target::Uploads(name), &Method::POST) => uploads::begin(self, parts, body, name).await,
             (Target::Upload(name, id), method) => {
@@ -132,7 +153,7 @@ impl Registry {
                 let reference = reference.map_err(|_| Problem::manifest_unknown())?;
                 match *method {
                     Method::GET => manifests::get(self, &name, &reference).await,
-                    Method::HEAD => manifests::head(self, &name, &reference),
+                    Method::HEAD => manifests::head(self, &name, &reference).await,
                     Method::DELETE => manifests::delete(self, &parts, name, reference).await,
                     _ => Err(Problem::method()),
                 }
@@ -168,7 +189,7 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 /// Runs what blocks where it may.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // It is never aborted: it panicked.

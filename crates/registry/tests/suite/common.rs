@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use holm_registry::{
-    Access, Action, Challenge, Change, Digest, Gate, Limits, Name, Project, Refusal, Registry,
+    Access, Action, Challenge, Change, Digest, Gate, Limits, Name, Project, Refusal, Registry, Upstream,
 };
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -75,6 +75,7 @@ pub(crate) struct Server {
     pub(crate) registry: Registry,
     pub(crate) gate: Arc<Open>,
     pub(crate) address: SocketAddr,
+    pub(crate) dir: std::path::PathBuf,
     task: JoinHandle<()>,
 }
 
@@ -82,11 +83,22 @@ impl Server {
     pub(crate) async fn start(dir: &Path, limits: Limits) -> Self {
         let gate = Arc::new(Open::default());
         let registry = Registry::open(dir, limits, gate.clone()).unwrap();
+        Self::serve(registry, gate, dir).await
+    }
+
+    /// A cache of another one.
+    pub(crate) async fn over(dir: &Path, upstream: Arc<dyn Upstream>) -> Self {
+        let gate = Arc::new(Open::default());
+        let registry = Registry::open(dir, LIMITS, gate.clone()).unwrap().over(dir, upstream).unwrap();
+        Self::serve(registry, gate, dir).await
+    }
+
+    async fn serve(registry: Registry, gate: Arc<Open>, dir: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = registry.clone().router();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { registry, gate, address, task }
+        Self { registry, gate, address, task, dir: dir.to_owned() }
     }
 
     pub(crate) async fn new() -> (Self, TempDir) {

@@ -79,6 +79,10 @@ impl Engine {
         Self { socket, clients: OnceCell::new(), start: Instant::now() + FIRST }
     }
 
+    pub(super) fn socket(&self) -> &std::path::Path {
+        &self.socket
+    }
+
     /// A client that speaks a version both sides know.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Having an image.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -12,6 +13,7 @@ use holm_model::name::Name;
 
 use super::engine::status;
 use super::ledger::{Ledger, Shelf, Thing};
+use super::{Shared, own};
 use crate::error::{RunError, Step};
 use crate::launch::Progress;
 use crate::runtime::OnProgress;
@@ -31,43 +33,51 @@ pub(super) struct Claim<'a> {
 /// # Errors
 /// The registry's answer.
 pub(super) async fn ensure(
-    client: &Docker,
+    shared: &Shared,
     image: &str,
     claim: Claim<'_>,
-    ledger: &Ledger,
     progress: OnProgress<'_>,
 ) -> Result<(), RunError> {
-    let there = id(client, image).await?;
+    let (client, ledger) = (shared.engine.client(Step::Prepare).await?, &shared.ledger);
+    let source = source(shared, image, claim)?;
+    let known = &*own::known_as(image);
+    let login = source.login();
+    let there = id(client, known).await?;
     if let Some(there) = &there {
-        let private = ledger.has(Shelf::Private, image) || ledger.has(Shelf::Private, there);
+        let private = ledger.has(Shelf::Private, known) || ledger.has(Shelf::Private, there);
         if !private || ledger.has(Shelf::Right, &right(there, claim.project)) {
             return Ok(());
         }
-        if image.contains('@') && is_given(client, image, claim.login).await.map_err(unproved)? {
+        if known.contains('@') && is_given(client, known, login).await.map_err(unproved)? {
             return note(ledger, Shelf::Right, &right(there, claim.project));
         }
     } else {
-        note(ledger, Thing::Image, image)?;
+        note(ledger, Thing::Image, known)?;
     }
     let under_way = ledger.pull();
     // Before the pull: a crash in between leaves no image that everybody may use.
-    let known = ledger.has(Shelf::Private, image);
-    if claim.login.is_some() {
-        note(ledger, Shelf::Private, image)?;
+    let was_private = ledger.has(Shelf::Private, known);
+    if login.is_some() {
+        note(ledger, Shelf::Private, known)?;
     }
-    let pulled = pull(client, image, claim.login, progress).await;
-    if pulled.is_err() && claim.login.is_some() && !known {
-        ledger.forget(Shelf::Private, image);
+    let pulled = match &source {
+        Source::Theirs(login) => pull(client, image, *login, progress).await,
+        Source::Ours { path, address, login } => {
+            own::pull(&shared.engine, (image, path), *address, login, progress).await
+        }
+    };
+    if pulled.is_err() && login.is_some() && !was_private {
+        ledger.forget(Shelf::Private, known);
     }
     pulled.map_err(|error| if there.is_some() { unproved(error) } else { error })?;
-    let Some(there) = id(client, image).await? else { return Ok(()) };
-    if claim.login.is_some() {
+    let Some(there) = id(client, known).await? else { return Ok(()) };
+    if login.is_some() {
         note(ledger, Shelf::Right, &right(&there, claim.project))?;
         note(ledger, Shelf::Private, &there)?;
     } else {
         // Its registry gives this name to anybody. Whether the registry of another name does is not known by that:
         // an engine takes layers that it has without asking for them.
-        ledger.forget(Shelf::Private, image);
+        ledger.forget(Shelf::Private, known);
         if ledger.has(Shelf::Private, &there) {
             note(ledger, Shelf::Right, &right(&there, claim.project))?;
         }
@@ -75,6 +85,38 @@ pub(super) async fn ensure(
     drop(under_way);
     forget_gone(client, ledger).await;
     Ok(())
+}
+
+/// Where an image comes from.
+enum Source<'a> {
+    Theirs(Option<&'a RegistryLogin>),
+    Ours { path: &'a str, address: SocketAddr, login: RegistryLogin },
+}
+
+fn source<'a>(shared: &Shared, image: &'a str, claim: Claim<'a>) -> Result<Source<'a>, RunError> {
+    let Some(path) = own::path(image) else { return Ok(Source::Theirs(claim.login)) };
+    let missing = |answer: String| RunError::ImageMissing { image: image.to_owned(), answer };
+    // Not left to the registry alone: an engine takes what it has without asking.
+    let project = path.split('/').next().unwrap_or_default();
+    if project != claim.project.as_str() {
+        let answer = format!("it belongs to the project {project}; this application to {}", claim.project);
+        return Err(missing(answer));
+    }
+    let Some(own) = &shared.config.own else {
+        return Err(missing("this node has no way to the platform's registry".to_owned()));
+    };
+    Ok(Source::Ours { path, address: own.address(), login: own.login(claim.project) })
+}
+
+// === impl Source ===
+
+impl Source<'_> {
+    fn login(&self) -> Option<&RegistryLogin> {
+        match self {
+            Self::Theirs(login) => *login,
+            Self::Ours { login, .. } => Some(login),
+        }
+    }
 }
 
 /// Forgets who has a right to images that the engine has no more. What cannot be found out stays noted.
@@ -137,7 +179,7 @@ pub(super) async fn id(client: &Docker, image: &str) -> Result<Option<String>, R
     }
 }
 
-async fn pull(
+pub(super) async fn pull(
     client: &Docker,
     image: &str,
     login: Option<&RegistryLogin>,

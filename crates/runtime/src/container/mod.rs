@@ -14,6 +14,7 @@ mod images;
 mod ledger;
 mod logs;
 mod network;
+mod own;
 mod presence;
 mod spec;
 mod start;
@@ -52,6 +53,7 @@ use crate::stream::{Exec, LogLines, LogOptions};
 use engine::{Engine, status};
 use image::Claim;
 use ledger::Ledger;
+pub use own::OwnRegistry;
 use presence::Presence;
 
 /// What the driver is told by the agent.
@@ -65,6 +67,8 @@ pub struct ContainerConfig {
     pub log_bytes: u64,
     /// Where it is written down what the engine was brought; `None`: nowhere.
     pub ledger: Option<PathBuf>,
+    /// The platform's registry; `None`: it cannot be reached from here.
+    pub own: Option<Arc<dyn OwnRegistry>>,
 }
 
 /// The driver.
@@ -107,7 +111,7 @@ const HALT_MARGIN: Duration = Duration::from_secs(30);
 impl ContainerConfig {
     #[must_use]
     pub const fn new(socket: PathBuf, node: String) -> Self {
-        Self { socket, node, log_bytes: 4 << 20, ledger: None }
+        Self { socket, node, log_bytes: 4 << 20, ledger: None, own: None }
     }
 
     /// The socket of an engine at one of its usual places, those of Podman for this user included.
@@ -161,8 +165,7 @@ impl Runtime for ContainerRuntime {
         async move {
             let image = launch.spec.image.as_deref().ok_or(RunError::NoImage)?;
             let claim = Claim { project: &launch.project, login: launch.given.registry.as_ref() };
-            let client = self.shared.engine.client(Step::Prepare).await?;
-            image::ensure(client, image, claim, &self.shared.ledger, progress).await
+            image::ensure(&self.shared, image, claim, progress).await
         }
         .boxed()
     }

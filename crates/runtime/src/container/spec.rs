@@ -72,7 +72,7 @@ pub(super) fn body(launch: &Launch, config: &ContainerConfig) -> Result<Containe
     // A step names its program; what the image would start is the service's.
     let (entrypoint, cmd) = if launch.step.is_some() { (command, None) } else { (None, command) };
     Ok(ContainerCreateBody {
-        image: Some(image),
+        image: Some(super::own::known_as(&image).into_owned()),
         entrypoint,
         cmd,
         env: Some({

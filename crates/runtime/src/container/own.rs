@@ -1,0 +1,163 @@
+//! Images of the platform's own registry, `registry.holm/PROJECT/NAME[:TAG][@DIGEST]`: an engine reaches that through its
+//! node, at an address of loopback that is another one after each start. So it knows them by a name of ours.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::{RemoveImageOptions, TagImageOptionsBuilder};
+use data_encoding::BASE64URL;
+use holm_model::content::RegistryLogin;
+use holm_model::image::OURS;
+use holm_model::name::Name;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Bytes;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::UnixStream;
+
+use super::engine::Engine;
+use super::image::{self, split};
+use crate::error::{RunError, Step};
+use crate::runtime::OnProgress;
+
+/// The platform's registry, as an engine of this machine reaches it.
+pub trait OwnRegistry: Debug + Send + Sync {
+    /// Plain HTTP, on loopback.
+    fn address(&self) -> SocketAddr;
+    /// To pull images of this project, and of no other.
+    fn login(&self, project: &Name) -> RegistryLogin;
+}
+
+/// What an image of ours is called behind the address: `PROJECT/NAME…`; `None`: it is of another registry.
+pub(super) fn path(image: &str) -> Option<&str> {
+    image.strip_prefix(OURS)?.strip_prefix('/')
+}
+
+/// As the engine knows the image. What is named by its digest is known by a tag that says so: engines know digests of
+/// the address only that they were pulled from.
+pub(super) fn known_as(image: &str) -> Cow<'_, str> {
+    match path(image).and_then(|_| image.split_once('@')) {
+        Some((name, digest)) => {
+            let name = split(name).0;
+            format!("{name}:{}", digest.replace(':', "-")).into()
+        }
+        None => image.into(),
+    }
+}
+
+/// Pulls the image and gives it the name that it is known by.
+///
+/// # Errors
+/// The registry's answer.
+pub(super) async fn pull(
+    engine: &Engine,
+    (image, path): (&str, &str),
+    address: SocketAddr,
+    login: &RegistryLogin,
+    progress: OnProgress<'_>,
+) -> Result<(), RunError> {
+    let client = engine.client(Step::Prepare).await?;
+    let from = format!("{address}/{path}");
+    let renamed = |error| match error {
+        RunError::ImageMissing { answer, .. } => {
+            let answer = answer.replace(&address.to_string(), OURS);
+            RunError::ImageMissing { image: image.to_owned(), answer }
+        }
+        other => other,
+    };
+    // Podman takes plain HTTP for wrong, but for what is asked for in its own words.
+    if !pull_by_podman(engine, &from, login).await.map_err(renamed)? {
+        image::pull(client, &from, Some(login), progress).await.map_err(renamed)?;
+    }
+    let known = known_as(image);
+    let (repository, tag) = split(&known);
+    let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+    client.tag_image(&from, Some(options)).await.map_err(|error| image::missing(image, &error))?;
+    forget(client, &from).await;
+    Ok(())
+}
+
+/// The name with the address is of no use to anybody; that it stays is no failure.
+async fn forget(client: &Docker, name: &str) {
+    if let Err(error) = client.remove_image(name, None::<RemoveImageOptions>, None).await {
+        tracing::debug!(name, %error, "The engine keeps a name of an image.");
+    }
+}
+
+#[derive(Deserialize)]
+struct Line {
+    error: Option<String>,
+}
+
+/// Podman's own way of pulling. False: the engine is none.
+async fn pull_by_podman(engine: &Engine, from: &str, login: &RegistryLogin) -> Result<bool, RunError> {
+    let failed = |answer: String| RunError::ImageMissing { image: from.to_owned(), answer };
+    let broken = |error: &dyn std::error::Error| failed(error.to_string());
+    let stream = UnixStream::connect(engine.socket()).await.map_err(|error| broken(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+    let driver = tokio::spawn(connection);
+    let auth = json!({
+        "username": login.user, "password": login.password, "serveraddress": login.server,
+    });
+    let asked = Request::post(format!("/v4.0.0/libpod/images/pull?reference={from}&tlsVerify=false"))
+        .header(HOST, "engine")
+        .header("X-Registry-Auth", BASE64URL.encode(auth.to_string().as_bytes()))
+        .body(Empty::<Bytes>::new());
+    let asked = asked.map_err(|error| broken(&error))?;
+    let pulled = tokio::time::timeout(PULL, async {
+        let answer = sender.send_request(asked).await.map_err(|error| broken(&error))?;
+        let status = answer.status();
+        // Each line says a little; only what is wrong matters, and comes last.
+        let mut body = answer.into_body();
+        let mut last = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| broken(&error))?;
+            if let Some(data) = frame.data_ref() {
+                last.extend_from_slice(data);
+                last.drain(..last.len().saturating_sub(LAST));
+            }
+        }
+        Ok::<_, RunError>((status, last))
+    });
+    let pulled = pulled.await.unwrap_or_else(|_| Err(failed("the pull took too long".to_owned())));
+    driver.abort();
+    let (status, said) = pulled?;
+    if status == StatusCode::NOT_FOUND {
+        return Ok(false);
+    }
+    let text = String::from_utf8_lossy(&said);
+    let mut errors = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()?.error);
+    match errors.next_back() {
+        Some(error) => Err(failed(error)),
+        None if status.is_success() => Ok(true),
+        None => Err(failed(format!("the engine answers {status}"))),
+    }
+}
+
+/// For all of an image.
+const PULL: Duration = Duration::from_secs(24 * 3600);
+/// Bytes of what Podman says at last that are looked at.
+const LAST: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ours_has_a_name_that_engines_keep() {
+        assert_eq!(path("registry.holm/red/web:1"), Some("red/web:1"));
+        assert_eq!(path("registry.holmes/red/web:1"), None);
+        assert_eq!(path("nginx:1"), None);
+        assert_eq!(known_as("registry.holm/red/web:1"), "registry.holm/red/web:1");
+        assert_eq!(known_as("registry.holm/red/web@sha256:ab"), "registry.holm/red/web:sha256-ab");
+        assert_eq!(known_as("registry.holm/red/web:1@sha256:ab"), "registry.holm/red/web:sha256-ab");
+        assert_eq!(known_as("nginx@sha256:ab"), "nginx@sha256:ab");
+    }
+}
