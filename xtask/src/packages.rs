@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 18] = [
+const NEEDED: [(&str, &str); 19] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
@@ -20,6 +20,7 @@ const NEEDED: [(&str, &str); 18] = [
     ("tinyproxy-bin", "/usr/bin/tinyproxy"),
     ("squid", "/usr/sbin/squid"),
     ("docker-registry", "/usr/bin/docker-registry"),
+    ("curl", "/usr/bin/curl"),
     ("skopeo", "/usr/bin/skopeo"),
     ("faketime", "/usr/bin/faketime"),
     ("openssh-client", "/usr/bin/ssh-keygen"),

@@ -20,6 +20,7 @@ pub(crate) struct Options {
 }
 
 /// Names of tests contain these when they need more than a toolchain.
+const NEEDS_CURL: &str = "needs_curl";
 const NEEDS_DEBIAN: &str = "needs_debian";
 const NEEDS_CLOCK: &str = "needs_clock";
 const NEEDS_ENGINE: &str = "needs_engine";
@@ -59,6 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     attempt(NEEDS_PYTHON, &mut without, || installed(&["python3"]));
     attempt(NEEDS_CLOCK, &mut without, || installed(&["faketime"]));
     attempt(NEEDS_REGISTRY, &mut without, || installed(&["docker-registry"]));
+    attempt(NEEDS_CURL, &mut without, || installed(&["curl"]));
     attempt(NEEDS_SKOPEO, &mut without, || installed(&["skopeo"]));
     attempt(NEEDS_ROOT, &mut without, root);
     let schemathesis = attempt(NEEDS_SCHEMATHESIS, &mut without, schemathesis::program);

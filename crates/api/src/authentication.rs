@@ -74,6 +74,11 @@ pub(crate) fn cookie(token: &str, seconds: i64) -> Option<HeaderValue> {
 /// The token that comes with a request.
 fn token(request: &Request) -> Result<String, Fault> {
     let headers = request.headers();
+    // `curl -u NAME:TOKEN`; a password itself is for logging in only.
+    let pair = basic(headers).flatten().filter(|(_, password)| is_token(password));
+    if let Some((_, token)) = pair {
+        return Ok(token);
+    }
     let token = match (bearer(headers), of_cookie(headers)) {
         (Some(token), _) => token,
         (None, Some(token)) => {

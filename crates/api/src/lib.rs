@@ -18,6 +18,7 @@
 //! | [`answer`] | what is kept until an answer is complete |
 //! | [`stay`] | what ends an answer that goes on |
 //! | [`denials`] | how many refused attempts are in the audit log (pure) |
+//! | [`builds`] | images made of uploaded files |
 //! | [`registry`] | who may do what in the registry of images |
 //! | [`logins`] | passwords that were good a short while ago |
 //! | [`ways`] | what is in the audit log of exec, cp, port-forward and shells |
@@ -38,6 +39,7 @@
 mod answer;
 mod attempts;
 mod authentication;
+mod builds;
 mod cursor;
 mod denials;
 mod drain;

@@ -77,6 +77,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::GET, "/projects/{project}/files/{name}", Project(Read)),
     (Method::PUT, "/projects/{project}/files/{name}", Project(Secrets)),
     (Method::DELETE, "/projects/{project}/files/{name}", Project(Secrets)),
+    (Method::POST, "/projects/{project}/builds", Project(Apply)),
     // Instances.
     (Method::GET, "/instances", Handler),
     (Method::GET, "/instances/{id}", Instance(Read)),

@@ -4,6 +4,7 @@ mod amendments;
 mod applications;
 mod audit;
 mod backup;
+mod builds;
 mod contents;
 mod events;
 mod exposures;
@@ -83,7 +84,7 @@ const ANSWERS: &[Routes] = &[
     audit::ROUTES,
 ];
 /// Routes whose answers go on.
-const STREAMS: &[Routes] = &[backup::ROUTES, logs::ROUTES, sockets::ROUTES, events::ROUTES];
+const STREAMS: &[Routes] = &[backup::ROUTES, builds::ROUTES, logs::ROUTES, sockets::ROUTES, events::ROUTES];
 /// Routes that are not below [`PREFIX`], since other programs know them by their names.
 const PLAIN: &[Routes] = &[metrics::ROUTES];
 /// Routes that are for everybody.

@@ -6,10 +6,10 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::remove::{ClusterAction, NodeAction};
 use crate::commands::{
-    adopt, apply, audit, backup, completions, config, confirm, contents, context, convert, cp, delete,
-    describe, diff, events, exec, explain, get, history, identity, images, login, logout, logs, metrics,
-    moving, person, port_forward, project, promote, restart, rollback, run_state, scale, schema, shell,
-    status, token, top, version, whoami,
+    adopt, apply, audit, backup, build, completions, config, confirm, contents, context, convert, cp, delete,
+    deploy, describe, diff, events, exec, explain, get, history, identity, images, login, logout, logs,
+    metrics, moving, person, port_forward, project, promote, restart, rollback, run_state, scale, schema,
+    shell, status, token, top, version, whoami,
 };
 use crate::connect::At;
 use crate::environment::empty_says_nothing;
@@ -154,6 +154,10 @@ enum Asking {
     Top(At<top::Top>),
     /// Show what happened, or happens
     Events(At<events::Events>),
+    /// Make an image of a program, script, JAR or archive, without a container engine
+    Build(At<build::Build>),
+    /// Make an image of a file and run it: on the nodes that are named, or wherever there is room
+    Deploy(At<deploy::Deploy>),
     /// List the images that nodes have; remove those that nothing uses
     Images(At<images::Images>),
     /// Log out: the token of the context is void, and forgotten
@@ -273,6 +277,8 @@ async fn ask(asking: Asking) -> Result<(), Failure> {
         Asking::Logs(at) => logs::run(at).await,
         Asking::Top(at) => top::run(at).await,
         Asking::Events(at) => events::run(at).await,
+        Asking::Build(at) => build::run(at).await,
+        Asking::Deploy(at) => deploy::run(at).await,
         Asking::Images(at) => images::run(at).await,
         Asking::Logout(at) => logout::run(at).await,
         Asking::Whoami(at) => whoami::run(at).await,

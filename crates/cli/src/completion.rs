@@ -99,6 +99,7 @@ const ARGUMENTS: &[(&str, &str, Names)] = &[
     ("taint add", "node", Names::Nodes),
     ("taint rm", "node", Names::Nodes),
     ("taint ls", "node", Names::Nodes),
+    ("deploy", "to", Names::Nodes),
     ("images", "node", Names::Nodes),
     ("images rm", "node", Names::Nodes),
     ("images prune", "node", Names::Nodes),

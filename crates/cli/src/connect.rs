@@ -222,9 +222,9 @@ impl From<holm_client::Error> for Failure {
                 Self::new(format!("{server} cannot be reached: {reason}")).hint(hint)
             }
             holm_client::Error::Problem(problem) => problem_failure(&problem),
-            other @ (holm_client::Error::CutOff { .. } | holm_client::Error::Protocol { .. }) => {
-                Self::new(chain(&other))
-            }
+            other @ (holm_client::Error::CutOff { .. }
+            | holm_client::Error::File { .. }
+            | holm_client::Error::Protocol { .. }) => Self::new(chain(&other)),
         }
     }
 }

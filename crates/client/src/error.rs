@@ -11,6 +11,9 @@ pub enum Error {
     /// An answer that goes on ended in the middle: the orchestrator has gone, or whoever it asked.
     #[error("the answer of {server} broke off: {reason}")]
     CutOff { server: String, reason: String },
+    /// A file on this machine cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File { path: std::path::PathBuf, source: std::io::Error },
     /// The orchestrator said no, and why.
     #[error("{0}")]
     Problem(Box<Problem>),
@@ -63,7 +66,9 @@ impl Error {
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Problem(problem) => Some(problem),
-            Self::Unreachable { .. } | Self::CutOff { .. } | Self::Protocol { .. } => None,
+            Self::Unreachable { .. } | Self::CutOff { .. } | Self::File { .. } | Self::Protocol { .. } => {
+                None
+            }
         }
     }
 

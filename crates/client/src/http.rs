@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
+use crate::builds::{Streamed, sensitive};
 use crate::error::Error;
 use crate::server::Server;
 
@@ -194,6 +195,25 @@ impl Http {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Sends a request whose body comes in pieces, on a connection of its own, and reads the answer as JSON. There is
+    /// no limit of time: what is large takes as long as it takes.
+    pub(crate) async fn upload<T: DeserializeOwned>(&self, mut request: Streamed) -> Result<T, Error> {
+        let headers = request.headers_mut();
+        if let Ok(host) = HeaderValue::try_from(self.server().host()) {
+            headers.insert(header::HOST, host);
+        }
+        if let Some(value) = self.server().authorization().and_then(sensitive) {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let stream = self.server().connect().await?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.lost(&e))?;
+        tokio::spawn(connection);
+        let response = sender.send_request(request).await.map_err(|e| self.lost(&e))?;
+        let body = self.read(response).await?;
+        serde_json::from_slice(&body).map_err(|e| self.server().protocol(e))
     }
 
     /// A kept connection may have been closed by the server meanwhile; then the request is sent

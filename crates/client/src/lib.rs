@@ -18,6 +18,7 @@
 //! | [`socket`] | WebSockets: exec and ports |
 
 mod backup;
+mod builds;
 mod contents;
 mod error;
 mod http;
@@ -35,6 +36,7 @@ mod token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use builds::OnSent;
 pub use error::{Error, LookError, RedirectError, SetupError};
 pub use pin::Fingerprint;
 pub use routes::{Condition, Manifest};

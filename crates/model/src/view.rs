@@ -1,6 +1,7 @@
 //! What the API shows and takes: the JSON of `/api/v1`, used by server, client, CLI and page alike.
 
 pub mod amendment;
+pub mod build;
 pub mod content;
 pub mod drain;
 pub mod explain;

@@ -201,6 +201,14 @@ impl Draft {
         self.length
     }
 
+    /// Reads it from its beginning, while it is there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn reader(&self) -> io::Result<File> {
+        File::open(self.path.as_path())
+    }
+
     /// The digest of the bytes so far.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -219,6 +227,16 @@ impl Draft {
         let failed = |source| KeepError::Write { path: self.path.as_path().to_owned(), source };
         self.file.sync_all().map_err(failed)?;
         Ok(Sealed { path: self.path, digest: found, length: self.length })
+    }
+}
+
+impl io::Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

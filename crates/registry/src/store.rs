@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -168,7 +169,8 @@ impl Store {
     /// When the disk refuses.
     pub fn open(dir: &Path, limits: Limits) -> Result<Self> {
         let at = |source| failed(dir, source);
-        std::fs::create_dir_all(dir).map_err(at)?;
+        // Others on this machine read no images.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at)?;
         let content = Content::open(dir).map_err(at)?;
         let shelves = Shelves::open(dir).map_err(at)?;
         let catalogue = shelves.load(&content, Instant::now()).map_err(at)?;
@@ -302,6 +304,15 @@ impl Store {
         self.affordable(name, (digest, size), quota)?;
         sealed.keep(&self.content).map_err(|error| self.not_kept(error))?;
         self.show_blob(name, digest, size)
+    }
+
+    /// The same for a draft, which is to be `expected`.
+    ///
+    /// # Errors
+    /// When it is something else, the project may not keep so much, or the disk refuses.
+    pub fn keep(&self, name: &Name, draft: Draft, expected: &Digest, quota: Option<u64>) -> Result<()> {
+        let sealed = draft.seal(expected).map_err(|error| self.not_kept(error))?;
+        self.add_blob(name, sealed, quota)
     }
 
     /// The repository shows from now on what `from` shows; false if that shows no such blob.
@@ -553,6 +564,12 @@ impl Store {
         if self.write().prune(name) {
             self.shelves.prune(name);
         }
+    }
+
+    /// Why the disk refused what was written to a draft.
+    #[must_use]
+    pub fn refused(&self, source: io::Error) -> StoreError {
+        self.failed(source)
     }
 
     pub(crate) fn failed(&self, source: io::Error) -> StoreError {

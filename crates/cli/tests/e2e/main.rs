@@ -35,6 +35,7 @@
 //! | [`voids`] | what is open ends with the token that opened it |
 //! | [`applying`] | what `apply` tells: that it runs, that it does not, that it never will |
 //! | [`containers`] | the container runtime (engine only) |
+//! | [`building`] | from a file to an image, and to running instances |
 //! | [`pushing`] | the registry that an orchestrator carries |
 //! | [`registries`] | images behind a login (engine only) |
 //! | [`disks`] | full disks (root only) |
@@ -57,6 +58,7 @@
 mod api;
 mod applying;
 mod backup;
+mod building;
 mod certificates;
 mod changing;
 mod clocks;

@@ -220,6 +220,7 @@ fn words(command: &Command) -> (&'static str, String) {
         }
         Command::RemoveImages { node, image: None } => ("image.prune", format!("node {node}")),
         Command::Registry { change: RegistryChange::Pushed, image } => ("registry.push", image.clone()),
+        Command::Registry { change: RegistryChange::Built, image } => ("build", image.clone()),
         Command::Registry { change: RegistryChange::Deleted, image } => ("registry.delete", image.clone()),
         Command::Transfer { node, to } => ("node.move", format!("node {node} to cluster {to}")),
         Command::Amend { node, amendment } => amended(node, amendment),

@@ -205,6 +205,8 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryChange {
     Pushed,
+    /// From an uploaded file.
+    Built,
     Deleted,
 }
 

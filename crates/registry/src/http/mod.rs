@@ -66,6 +66,12 @@ impl Registry {
         Ok(Self { cache: Some(Arc::new(cache)), ..self })
     }
 
+    /// Whether it is a cache of another one.
+    #[must_use]
+    pub fn is_cache(&self) -> bool {
+        self.cache.is_some()
+    }
+
     /// What it keeps.
     #[must_use]
     pub fn store(&self) -> &Arc<Store> {

@@ -375,6 +375,6 @@ fn is_for_now(error: &Error) -> bool {
     match error {
         Error::Unreachable { .. } | Error::CutOff { .. } => true,
         Error::Problem(problem) => problem.status >= 500 || matches!(problem.status, 404 | 422 | 429),
-        Error::Protocol { .. } => false,
+        Error::Protocol { .. } | Error::File { .. } => false,
     }
 }
