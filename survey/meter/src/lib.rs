@@ -2,6 +2,8 @@
 
 pub mod decimal;
 pub mod decoder;
+pub mod outbox;
+pub mod reading;
 pub mod sml;
 pub mod telegram;
 pub mod text;
