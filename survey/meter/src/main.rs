@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
+use holm_meter::config::Config;
 use holm_meter::decoder::{Decoder, Protocol};
+use holm_meter::run::run;
 use holm_meter::telegram::Entry;
 use serde::Serialize;
 
@@ -25,6 +27,12 @@ enum Command {
         protocol: Option<Wire>,
         /// The recorded bytes.
         file: PathBuf,
+    },
+    /// Reads the meters of a configuration on the quarter hour and keeps what they say until it is sent.
+    Run {
+        /// TOML; see docs/survey.md.
+        #[arg(long)]
+        config: PathBuf,
     },
 }
 
@@ -44,6 +52,7 @@ struct Line<'a> {
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Decode { protocol, file } => decode(protocol, &file),
+        Command::Run { config } => Config::load(&config).and_then(|config| run(&config)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -81,13 +81,3 @@ pub(crate) fn p1(register: u32) -> Vec<u8> {
     text.extend(format!("{crc:04X}\r\n").into_bytes());
     text
 }
-
-/// IEC 62056-21 with its block check.
-pub(crate) fn d0(register: u32) -> Vec<u8> {
-    let mut text = b"/HLM5METER\r\n\x02".to_vec();
-    let data = format!("C.1.0(77)\r\n1.8.0({register:06}.1*kWh)\r\n!\r\n\x03").into_bytes();
-    let sum = data.iter().fold(0, |sum, byte| sum ^ byte);
-    text.extend(data);
-    text.push(sum);
-    text
-}
