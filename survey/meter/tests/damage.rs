@@ -190,3 +190,28 @@ fn one_flipped_bit_of_d0_is_noticed() {
         }
     }
 }
+
+/// Real captures, damaged at random: each SML telegram that is found is one of the undamaged ones.
+#[test]
+fn damaged_captures_say_nothing_wrong() {
+    let Some(folder) = std::env::var_os("HOLM_METER_CAPTURES") else {
+        eprintln!("skipped: HOLM_METER_CAPTURES names no folder of captures");
+        return;
+    };
+    let files = std::fs::read_dir(std::path::Path::new(&folder).join("sml"))
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let captures: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|extension| extension == "bin"))
+        .map(|file| std::fs::read(file).unwrap())
+        .map(|bytes| (whole(Protocol::Sml, &bytes), bytes))
+        .collect();
+    let config = ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
+    let damages = proptest::collection::vec(damage(), 1..12);
+    proptest!(config, |(which in 0..captures.len(), damages in damages)| {
+        let (expected, mut bytes) = captures[which].clone();
+        damages.into_iter().for_each(|damage| apply(&mut bytes, damage));
+        let found = whole(Protocol::Sml, &bytes);
+        prop_assert!(found.iter().all(|telegram| expected.contains(telegram)));
+    });
+}
