@@ -1,4 +1,4 @@
-//! The real program with a pseudo-terminal and a TCP server as probes.
+//! The real program with a pseudo-terminal, a TCP server and a named pipe as probes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -60,7 +60,7 @@ fn of<'a>(readings: &'a [Reading], probe: &'a str) -> impl Iterator<Item = &'a R
 }
 
 #[test]
-fn meters_are_read_through_a_line_and_tcp_over_a_swap_and_a_cut() {
+fn meters_are_read_through_a_line_tcp_and_a_pipe_over_a_swap_and_a_cut() {
     let dir = tempfile::tempdir().unwrap();
     let (config, sent) = (dir.path().join("meter.toml"), dir.path().join("sent"));
     let line = openpty(None, None).unwrap();
@@ -87,18 +87,30 @@ fn meters_are_read_through_a_line_and_tcp_over_a_swap_and_a_cut() {
             });
         }
     });
+    let pipe = dir.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+
+    thread::spawn(move || {
+        // Each writer goes after one telegram.
+        while let Ok(mut end) = File::options().write(true).open(&pipe) {
+            let _ = end.write_all(&synthetic::sml(b"pipe", &[7]));
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
     let text = format!(
         "device = 'test'\noutbox = '{0}/outbox'\nsend_to = '{0}/sent'\nmeasure_every = 1\nsend_every = 2\n\
          [[probe]]\nname = 'grid'\nsource = 'serial:{1}'\nprotocol = 'sml'\n\
-         [[probe]]\nname = 'sun'\nsource = 'tcp:{address}'\nprotocol = 'p1'\n",
+         [[probe]]\nname = 'sun'\nsource = 'tcp:{address}'\nprotocol = 'p1'\n\
+         [[probe]]\nname = 'battery'\nsource = 'file:{0}/pipe'\nprotocol = 'sml'\n",
         dir.path().display(),
         terminal.display()
     );
     fs::write(&config, text).unwrap();
 
     let running = Running::start(&config);
-    wait_for(&sent, "both probes", |found| {
-        of(found, "grid").count() > 1
+    wait_for(&sent, "all probes", |found| {
+        of(found, "battery").count() > 1
+            && of(found, "grid").count() > 1
             && of(found, "sun").any(|r| r.measured.entries[0].value.as_str() != "000000001.123")
     });
     assert!(
@@ -128,7 +140,7 @@ fn meters_are_read_through_a_line_and_tcp_over_a_swap_and_a_cut() {
         assert!(readings.keys().copied().eq(0..readings.len() as u64));
         assert!(readings.values().is_sorted_by(|one, other| one.measured.at < other.measured.at));
     }
-    assert_eq!(series.len(), 3);
+    assert_eq!(series.len(), 4);
 }
 
 #[test]
