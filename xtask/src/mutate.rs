@@ -18,7 +18,7 @@ use crate::tool::{self, output, succeeds};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The crate's directory in `crates/`.
+    /// The crate's directory in `crates/` or `survey/`.
     #[arg(long = "crate", default_value = "core")]
     name: String,
     /// How many mutations are tested.
@@ -150,12 +150,14 @@ impl Workspace {
             let to = workspace.dir.join(file);
             fs::create_dir_all(to.parent().unwrap_or(&workspace.dir))?;
             fs::copy(root.join(file), &to).with_context(|| format!("cannot copy {file}"))?;
-            let ours = file.starts_with(&format!("crates/{name}/src/")) && file.ends_with(".rs");
+            let inside =
+                ["crates", "survey"].iter().any(|dir| file.starts_with(&format!("{dir}/{name}/src/")));
+            let ours = inside && file.ends_with(".rs");
             if ours && !file.ends_with("tests.rs") {
                 workspace.sources.push(file.to_owned());
             }
         }
-        ensure!(!workspace.sources.is_empty(), "there is no code in crates/{name}/src");
+        ensure!(!workspace.sources.is_empty(), "there is no code in crates/{name}/src nor survey/{name}/src");
         Ok(workspace)
     }
 

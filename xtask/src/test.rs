@@ -87,6 +87,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(schemathesis) = &schemathesis {
         command.env("HOLM_TEST_SCHEMATHESIS", schemathesis);
     }
+    // Real meters' bytes, if they lie beside the checkout.
+    if let Some(captures) =
+        tool::root().parent().map(|beside| beside.join("shared/meter-captures")).filter(|dir| dir.is_dir())
+    {
+        command.env("HOLM_METER_CAPTURES", captures);
+    }
     if options.long {
         // Of each of four.
         command.env("HOLM_SIM_RUNS", "2500");
