@@ -120,6 +120,7 @@ fn of_file(store: &Store, asked: &Asked, draft: &Draft) -> Result<Vec<Part>, Bui
 fn layer(store: &Store, asked: &Asked, draft: &Draft, assembly: &Assembly) -> Result<Kept, BuildError> {
     let refused = |error| store.refused(error);
     let mut file = BufReader::new(draft.reader().map_err(refused)?);
+    store.room(draft.length())?;
     let mut layer = Layer::new(store.draft()?);
     match &assembly.content {
         Content::File { path, mode } => {

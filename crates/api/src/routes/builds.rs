@@ -13,6 +13,7 @@ use holm_model::image::OURS;
 use holm_model::view::build::BuildView;
 use holm_registry::{Name, Reference, Registry, StoreError, Tag};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -29,6 +30,9 @@ pub(super) const ROUTES: super::Routes = &[|| routes!(build_image)];
 struct ProjectPath {
     project: String,
 }
+
+/// Builds at once: they take a processor each.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// The fields of the form; `entrypoint`, `run`, `port` and `env` may come several times, once for each word.
 #[derive(ToSchema)]
@@ -75,10 +79,13 @@ async fn build_image(
     if !api.query(move |machine| machine.has_project(&known)).await? {
         return Err(Fault::no_such("project", &project));
     }
+    // A body that comes slowly keeps a place of its sender's, no more.
+    let _stay = api.stream(&principal)?;
     let form = read(&registry, &parts.headers, body).await?;
     let asked = asked(&principal, &project, form)?;
     let repository = asked.repository.clone();
     let store = Arc::clone(registry.store());
+    let _turn = TURNS.acquire().await;
     let built = match tokio::task::spawn_blocking(move || build(&store, asked)).await {
         Ok(built) => built.map_err(|error| refused(&error))?,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

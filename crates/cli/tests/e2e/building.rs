@@ -171,13 +171,14 @@ fn a_file_is_deployed_to_nodes_and_again_by_the_new_file_alone_needs_engine() {
         .words("fl-2", &[&socket])
         .start();
     let name = format!("hello-{}", std::process::id());
-    sea.holm(&["build", STATIC, "--name", "box"]).done();
+    sea.holm(&["build", STATIC, "--name", "busybox"]).done();
     let script = |said: &str| {
-        let text =
-            format!("#!/app/box sh\necho {said}; trap exit TERM; while :; do /app/box sleep 1; done\n");
+        let text = format!(
+            "#!/app/busybox sh\necho {said}; trap exit TERM; while :; do /app/busybox sleep 1; done\n"
+        );
         sea.file("hello.sh", &text).display().to_string()
     };
-    let words = ["--name", &name, "--base", "default/box", "--wait"];
+    let words = ["--name", &name, "--base", "default/busybox", "--wait"];
     let one = script("one");
     let said = sea.holm(&[&["deploy", &one, "--to", "fl-1,fl-2"], &words[..]].concat()).done();
     assert!(said.stdout.contains("generation 1") && said.stdout.contains("run "), "{said:?}");
@@ -193,7 +194,7 @@ fn a_file_is_deployed_to_nodes_and_again_by_the_new_file_alone_needs_engine() {
     assert_eq!(nodes.iter().collect::<std::collections::BTreeSet<_>>().len(), 2, "{nodes:?}");
     // A program that does not start is a failure of the command.
     let broken = sea.file("hello.sh", "#!/app/none\n").display().to_string();
-    let failed = sea.holm(&["deploy", &broken, "--name", &name, "--base", "default/box", "--wait=60s"]);
+    let failed = sea.holm(&["deploy", &broken, "--name", &name, "--base", "default/busybox", "--wait=60s"]);
     assert_ne!(failed.code, 0, "{failed:?}");
     sea.holm(&["delete", "application", &name, "--wait"]).done();
 }
