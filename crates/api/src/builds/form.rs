@@ -8,6 +8,8 @@ use holm_image::plan::Run;
 use holm_registry::{Draft, Store, StoreError};
 use multer::{Constraints, Multipart, SizeLimit};
 
+use super::blocking;
+
 /// What was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Form {
@@ -147,17 +149,14 @@ impl Form {
 }
 
 async fn write(mut draft: Draft, pieces: Vec<bytes::Bytes>, store: Arc<Store>) -> Result<Draft, FormError> {
-    let written = tokio::task::spawn_blocking(move || {
+    blocking(move || {
         store.room(0)?;
         for piece in pieces {
             draft.append(&piece).map_err(|error| store.refused(error))?;
         }
         Ok(draft)
-    });
-    match written.await {
-        Ok(written) => written,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    })
+    .await
 }
 
 /// The name of a file as one of an image: `Collector-1.2.jar` is `collector-1.2`.

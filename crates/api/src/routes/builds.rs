@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
-use crate::builds::{Asked, BuildError, Form, FormError, build};
+use crate::builds::{Asked, BuildError, Form, FormError, blocking, build};
 use crate::extract::Path;
 use crate::peer::Principal;
 use crate::problem::{Common, Fault, Kind, OfThing, OfWrite};
@@ -86,10 +86,7 @@ async fn build_image(
     let repository = asked.repository.clone();
     let store = Arc::clone(registry.store());
     let _turn = TURNS.acquire().await;
-    let built = match tokio::task::spawn_blocking(move || build(&store, asked)).await {
-        Ok(built) => built.map_err(|error| refused(&error))?,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    let built = blocking(move || build(&store, asked)).await.map_err(|error| refused(&error))?;
     let image = format!("image {repository}@{}", built.digest);
     let change = RegistryChange::Built;
     api.command(principal.actor, Command::Registry { change, image }).await?;

@@ -113,7 +113,7 @@ impl Orchestrator {
         clusters.filter(|(id, _)| !self.is_void(**id)).map(|(id, _)| (*id, self.reports_by(*id)))
     }
 
-    fn reports_by(&self, id: MemberId) -> &Reports {
+    pub(super) fn reports_by(&self, id: MemberId) -> &Reports {
         let told = self.live.get(&id).and_then(|live| live.projects.as_ref());
         told.or_else(|| self.seen.get(&id).map(|seen| &seen.projects)).unwrap_or(&NOTHING)
     }

@@ -187,11 +187,15 @@ impl Orchestrator {
         specs.filter_map(|spec| spec.image).collect()
     }
 
-    /// Whether the member runs, or is to run, something of this project.
+    /// Whether the member runs, or is to run, something of this project; of a cluster, also of its own.
     #[must_use]
     pub fn runs_for(&self, member: MemberId, project: &str) -> bool {
         let here = |it: &Placement| it.member == member && it.part.app.project.as_str() == project;
-        !self.is_unconfirmed(member) && self.placements.iter().any(|(_, it)| here(it))
+        let own = self
+            .reports_by(member)
+            .iter()
+            .any(|(name, own)| name.as_str() == project && own.applications > 0);
+        !self.is_unconfirmed(member) && (own || self.placements.iter().any(|(_, it)| here(it)))
     }
 
     #[must_use]

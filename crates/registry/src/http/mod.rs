@@ -196,9 +196,14 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 /// Runs what blocks where it may.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+/// What the task made. Nobody aborts it: it ends otherwise by a panic, which goes on here, or with the whole program.
+async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
+    match task.await.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(done) => done,
-        // It is never aborted: it panicked.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_)) => std::future::pending().await,
     }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::answer::{DIGEST, Problem, Result, empty};
 use super::lists::query;
-use super::{Registry, blocking, header, place};
+use super::{Registry, blocking, header, joined, place};
 use crate::content::Draft;
 use crate::digest::Digest;
 use crate::gate::{Access, Action};
@@ -139,10 +139,7 @@ async fn write(
     let length = length(parts);
     let work =
         Work { registry: registry.clone(), name: name.clone(), open: open.clone(), from, length, digest };
-    match tokio::spawn(work.run(body)).await {
-        Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    joined(tokio::spawn(work.run(body))).await
 }
 
 struct Work {

@@ -210,6 +210,30 @@ fn what_a_cluster_runs_of_its_own_has_no_rights_at_the_root() {
 }
 
 #[test]
+fn a_member_may_have_the_images_of_projects_that_it_runs_something_of() {
+    let mut fleet = fleet().cluster("vienna", nodes(1)).cluster("munich", nodes(1));
+    let vienna = fleet.orch("vienna");
+    create(&mut fleet, Quota::default());
+    let member = ["vienna", "munich", "vienna/fl-1"].map(|member| fleet.member_id(member));
+    let may =
+        |fleet: &World, orch: Orch, member, project| fleet.orchestrators[orch].up().runs_for(member, project);
+    assert!(!may(&fleet, 0, member[0], "blue"));
+    // A cluster's own application is one, too.
+    apply(&mut fleet, vienna, web("own", 1)).unwrap();
+    fleet.run_until_running(1);
+    fleet.run_secs(2);
+    assert!(may(&fleet, 0, member[0], "blue") && may(&fleet, vienna, member[2], "blue"));
+    assert!(!may(&fleet, 0, member[1], "blue") && !may(&fleet, 0, member[0], "default"));
+    delete(&mut fleet, vienna, "own");
+    fleet.run_secs(10);
+    assert!(!may(&fleet, 0, member[0], "blue") && !may(&fleet, vienna, member[2], "blue"));
+    // What the root places.
+    apply(&mut fleet, 0, web("shop", 2)).unwrap();
+    fleet.run_secs(5);
+    assert!(may(&fleet, 0, member[0], "blue") || may(&fleet, 0, member[1], "blue"));
+}
+
+#[test]
 fn an_instance_of_a_revoked_node_is_not_there_for_those_above() {
     let mut fleet = fleet().cluster("vienna", nodes(1));
     let vienna = fleet.orch("vienna");
