@@ -181,7 +181,7 @@ fn basic(headers: &HeaderMap) -> Option<Option<(String, String)>> {
     scheme.eq_ignore_ascii_case("basic").then(read)
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

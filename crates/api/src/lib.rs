@@ -19,6 +19,7 @@
 //! | [`stay`] | what ends an answer that goes on |
 //! | [`denials`] | how many refused attempts are in the audit log (pure) |
 //! | [`builds`] | images made of uploaded files |
+//! | [`deploys`] | an application that says an image, and how long its start took |
 //! | [`registry`] | who may do what in the registry of images |
 //! | [`logins`] | passwords that were good a short while ago |
 //! | [`ways`] | what is in the audit log of exec, cp, port-forward and shells |
@@ -42,6 +43,7 @@ mod authentication;
 mod builds;
 mod cursor;
 mod denials;
+mod deploys;
 mod drain;
 mod extract;
 mod guard;

@@ -132,17 +132,20 @@ impl From<Refusal> for Fault {
 #[derive(Clone, Debug)]
 pub(crate) struct Detail(pub(crate) String);
 
+impl Fault {
+    /// As answers say it.
+    pub(crate) fn problem(self) -> Problem {
+        let (word, status, title) = self.kind.row();
+        let kind = format!("{PROBLEMS}{word}");
+        Problem { kind, title: title.to_owned(), status, detail: self.detail, errors: self.places }
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let (word, status, title) = self.kind.row();
-        let problem = Problem {
-            kind: format!("{PROBLEMS}{word}"),
-            title: title.to_owned(),
-            status,
-            detail: self.detail,
-            errors: self.places,
-        };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let after = self.after;
+        let problem = self.problem();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let detail = Detail(problem.detail.clone());
         let mut response = (status, Json(problem)).into_response();
         response.extensions_mut().insert(detail);
@@ -152,7 +155,7 @@ impl IntoResponse for Fault {
             headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            let after = self.after.unwrap_or(RETRY_AFTER).as_secs().max(1);
+            let after = after.unwrap_or(RETRY_AFTER).as_secs().max(1);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after));
         }
         response

@@ -1,14 +1,18 @@
 //! The registry of images, below `/v2/`: who may do what there.
 //!
 //! Whoever may see a project's applications pulls its images, whoever may change them pushes and deletes; a member
-//! pulls what it runs, through its link.
+//! pulls what it runs, through its link, and does what a build that it works for may. A cluster hands the requests of builds on
+//! as they are: only the root knows their tokens.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header::{CONNECTION, HOST};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use futures::FutureExt as _;
@@ -18,8 +22,10 @@ use holm_model::access::{Scope, Verb};
 use holm_model::id::MemberId;
 use holm_orchestrator::handle::Handle;
 use holm_registry::{Access, Action, Challenge, Change, Digest, Gate, Name, Project, Refusal};
+use hyper_util::rt::TokioIo;
 
-use crate::authentication::{engine, peer};
+use crate::authentication::{bearer, engine, peer};
+use crate::builds::Grant;
 use crate::limits::visits::Asking;
 use crate::peer::{Peer, Principal};
 use crate::problem::{Fault, Kind};
@@ -41,6 +47,7 @@ pub struct Doorman {
 enum Caller {
     Known(Arc<Principal>),
     Member(MemberId),
+    Build(Arc<Grant>),
     Stranger(Refusal),
 }
 
@@ -56,6 +63,11 @@ async fn serve(State(api): State<Api>, request: Request) -> Response {
     let Some(registry) = api.registry().cloned() else {
         return Fault::new(Kind::NoRoute, "this orchestrator keeps no images").into_response();
     };
+    let is_builds =
+        matches!(peer(request.extensions()), Ok(Peer::Member(_))) && is_of_build(request.headers());
+    if is_builds && registry.is_cache() {
+        return pass_up(&api, request).await.unwrap_or_else(Fault::into_response);
+    }
     let (mut parts, body) = request.into_parts();
     let caller = match caller(&api, &parts).await {
         Ok(caller) => caller,
@@ -75,7 +87,12 @@ async fn caller(api: &Api, request: &Parts) -> Result<Caller, Fault> {
     let principal = match peer {
         Peer::Member(member) => {
             prove(request);
-            return Ok(Caller::Member(member));
+            return Ok(match bearer(&request.headers) {
+                None => Caller::Member(member),
+                Some(token) => {
+                    api.builds().find(token).map_or_else(|| Caller::Stranger(challenge()), Caller::Build)
+                }
+            });
         }
         Peer::Unix => Principal::owner(),
         Peer::Tls(_) | Peer::Plain(_) => match engine(api, &request.headers, peer).await {
@@ -95,6 +112,30 @@ async fn caller(api: &Api, request: &Parts) -> Result<Caller, Fault> {
     prove(request);
     api.accounts().request(&principal)?;
     Ok(Caller::Known(Arc::new(principal)))
+}
+
+fn is_of_build(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some()
+}
+
+/// To the registry of the root, whose answer comes back as it is.
+async fn pass_up(api: &Api, request: Request) -> Result<Response, Fault> {
+    let away = |error: &dyn std::fmt::Display| {
+        Fault::new(Kind::Unreachable, format_args!("the root's registry cannot be reached: {error}"))
+    };
+    let tunnel = api.handle().open_registry_above().await.map_err(|error| away(&error))?;
+    let made = hyper::client::conn::http1::handshake(TokioIo::new(tunnel)).await;
+    let (mut sender, connection) = made.map_err(|error| away(&error))?;
+    api.connections().spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "A way to the root's registry broke.");
+        }
+    });
+    let (mut parts, body) = request.into_parts();
+    parts.headers.insert(HOST, HeaderValue::from_static(holm_model::image::OURS));
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let answer = sender.send_request(Request::from_parts(parts, body)).await.map_err(|error| away(&error))?;
+    Ok(answer.map(Body::new))
 }
 
 fn prove(request: &Parts) {
@@ -143,6 +184,13 @@ impl Doorman {
     async fn allow(&self, caller: &Caller, access: Option<&Access>) -> Result<(), Refusal> {
         match caller {
             Caller::Stranger(refusal) => Err(refusal.clone()),
+            Caller::Build(grant) => match access {
+                Some(access) if !grant.allows(access) => {
+                    let (words, name) = (words(access.action), &access.repository);
+                    Err(Refusal::Denied(format!("this build may not {words} images of {name}")))
+                }
+                _ => Ok(()),
+            },
             Caller::Member(member) => match access {
                 None => Ok(()),
                 Some(access) if access.action == Action::Pull => self.allow_member(*member, access).await,

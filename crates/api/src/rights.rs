@@ -78,6 +78,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::PUT, "/projects/{project}/files/{name}", Project(Secrets)),
     (Method::DELETE, "/projects/{project}/files/{name}", Project(Secrets)),
     (Method::POST, "/projects/{project}/builds", Project(Apply)),
+    (Method::POST, "/deploy", Handler),
     // Instances.
     (Method::GET, "/instances", Handler),
     (Method::GET, "/instances/{id}", Instance(Read)),

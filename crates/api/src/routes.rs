@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod builds;
 mod contents;
+mod deploy;
 mod events;
 mod exposures;
 mod generations;
@@ -16,14 +17,14 @@ pub(crate) mod instances;
 mod join;
 mod list;
 mod logs;
-mod members;
+pub(crate) mod members;
 pub(crate) mod metrics;
 mod moving;
 mod people;
 mod projects;
 mod roles;
 mod sessions;
-mod sockets;
+pub(crate) mod sockets;
 mod straight;
 mod system;
 mod tokens;
@@ -84,7 +85,8 @@ const ANSWERS: &[Routes] = &[
     audit::ROUTES,
 ];
 /// Routes whose answers go on.
-const STREAMS: &[Routes] = &[backup::ROUTES, builds::ROUTES, logs::ROUTES, sockets::ROUTES, events::ROUTES];
+const STREAMS: &[Routes] =
+    &[backup::ROUTES, builds::ROUTES, deploy::ROUTES, logs::ROUTES, sockets::ROUTES, events::ROUTES];
 /// Routes that are not below [`PREFIX`], since other programs know them by their names.
 const PLAIN: &[Routes] = &[metrics::ROUTES];
 /// Routes that are for everybody.

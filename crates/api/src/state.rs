@@ -36,6 +36,7 @@ use tokio::sync::broadcast;
 use tokio_util::task::TaskTracker;
 
 use crate::attempts::Attempts;
+use crate::builds::Grants;
 use crate::denials::{Denials, Denied, FOLD, Note, Of};
 use crate::idempotency::Outcomes;
 use crate::limits::{Accounts, Limits};
@@ -63,6 +64,7 @@ struct Shared {
     accounts: Accounts,
     logins: Logins,
     registry: Option<Registry>,
+    builds: Grants,
     connections: TaskTracker,
 }
 
@@ -82,6 +84,7 @@ impl Api {
             accounts: Accounts::new(limits),
             logins: Logins::new(),
             registry,
+            builds: Grants::default(),
             connections: TaskTracker::new(),
         });
         let router = crate::router(&Self { shared: Arc::clone(&shared), router: Router::new() });
@@ -188,6 +191,11 @@ impl Api {
 
     pub(crate) fn handle(&self) -> &Handle {
         &self.shared.handle
+    }
+
+    /// Builds that are under way.
+    pub(crate) fn builds(&self) -> &Grants {
+        &self.shared.builds
     }
 
     pub(crate) fn outcomes(&self) -> &Outcomes {

@@ -8,7 +8,7 @@ use ::http::{HeaderValue, Method, Request, header};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use holm_model::view::build::BuildView;
+use holm_model::view::build::BuildEvent;
 use http_body_util::StreamBody;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Frame;
@@ -18,12 +18,16 @@ use tokio::io::AsyncReadExt as _;
 use crate::Client;
 use crate::error::Error;
 use crate::http::encode;
+use crate::stream::lines;
 
 /// Told how many bytes of the files are sent.
 pub type OnSent = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// Read at once.
 const PIECE: usize = 256 * 1024;
+
+/// What happens while an image is made; the last event says how it ended.
+pub type BuildEvents = BoxStream<'static, Result<BuildEvent, Error>>;
 
 impl Client {
     /// Has an image made of `files`, by the fields that the form of `POST /projects/{project}/builds` has.
@@ -36,7 +40,31 @@ impl Client {
         fields: &[(String, String)],
         files: &[impl AsRef<Path> + Sync],
         sent: OnSent,
-    ) -> Result<BuildView, Error> {
+    ) -> Result<BuildEvents, Error> {
+        self.send_form(&format!("/projects/{}/builds", encode(project)), fields, files, sent).await
+    }
+
+    /// The same, and has it run, by the fields that the form of `POST /deploy` has.
+    ///
+    /// # Errors
+    /// When a file cannot be read; see [`Error`].
+    pub async fn deploy(
+        &self,
+        project: &str,
+        fields: &[(String, String)],
+        files: &[impl AsRef<Path> + Sync],
+        sent: OnSent,
+    ) -> Result<BuildEvents, Error> {
+        self.send_form(&format!("/deploy?project={}", encode(project)), fields, files, sent).await
+    }
+
+    async fn send_form(
+        &self,
+        to: &str,
+        fields: &[(String, String)],
+        files: &[impl AsRef<Path> + Sync],
+        sent: OnSent,
+    ) -> Result<BuildEvents, Error> {
         let mut random = [0; 16];
         let failed = |error: &dyn std::fmt::Display| self.http.server().protocol(error.to_string());
         getrandom::fill(&mut random).map_err(|error| failed(&error))?;
@@ -73,12 +101,14 @@ impl Client {
         let body = UnsyncBoxBody::new(StreamBody::new(stream::iter(parts).flatten().map_ok(Frame::data)));
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("{}/projects/{}/builds", crate::http::PREFIX, encode(project)))
+            .uri(format!("{}{to}", crate::http::PREFIX))
+            .header(header::ACCEPT, "application/x-ndjson")
             .header(header::CONTENT_LENGTH, length)
             .header(header::CONTENT_TYPE, format!("multipart/form-data; boundary={boundary}"))
             .body(body)
             .map_err(|error| failed(&error))?;
-        self.http.upload(request).await
+        let answer = self.http.upload(request).await?;
+        Ok(lines(self.http.clone(), answer.into_body()))
     }
 }
 

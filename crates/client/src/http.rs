@@ -197,9 +197,9 @@ impl Http {
         }
     }
 
-    /// Sends a request whose body comes in pieces, on a connection of its own, and reads the answer as JSON. There is
-    /// no limit of time: what is large takes as long as it takes.
-    pub(crate) async fn upload<T: DeserializeOwned>(&self, mut request: Streamed) -> Result<T, Error> {
+    /// Sends a request whose body comes in pieces, on a connection of its own; refusals are errors, the body of the answer follows
+    /// as it comes. There is no limit of time: what is large takes as long as it takes.
+    pub(crate) async fn upload(&self, mut request: Streamed) -> Result<Response<Incoming>, Error> {
         let headers = request.headers_mut();
         if let Ok(host) = HeaderValue::try_from(self.server().host()) {
             headers.insert(header::HOST, host);
@@ -212,8 +212,11 @@ impl Http {
             http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.lost(&e))?;
         tokio::spawn(connection);
         let response = sender.send_request(request).await.map_err(|e| self.lost(&e))?;
-        let body = self.read(response).await?;
-        serde_json::from_slice(&body).map_err(|e| self.server().protocol(e))
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        self.read(response).await?;
+        Err(self.server().protocol("neither done nor refused"))
     }
 
     /// A kept connection may have been closed by the server meanwhile; then the request is sent

@@ -36,7 +36,7 @@ mod token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use builds::OnSent;
+pub use builds::{BuildEvents, OnSent};
 pub use error::{Error, LookError, RedirectError, SetupError};
 pub use pin::Fingerprint;
 pub use routes::{Condition, Manifest};

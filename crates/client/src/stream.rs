@@ -12,6 +12,7 @@ use holm_model::view::query::{EventQuery, LogQuery};
 use holm_model::view::{EventView, LogView};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
 use crate::Client;
@@ -20,7 +21,7 @@ use crate::http::{Call, Http, chain};
 use crate::routes::path;
 use crate::sse::{self, Parser};
 
-/// Bytes of a log line at most.
+/// Bytes of a line at most.
 const MAX_LINE: usize = 1 << 20;
 /// Orchestrators send a comment every 15 s at least: after this silence the connection is gone.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -49,8 +50,7 @@ impl Client {
     pub async fn logs(&self, instance: &str, query: &LogQuery) -> Result<Logs, Error> {
         let call = Call::get(path(&["instances", instance, "logs"])).query(query);
         let body = self.http.stream(call).await?.into_body();
-        let lines = Lines { http: self.http.clone(), body, rest: Vec::new(), lines: VecDeque::new() };
-        Ok(Logs(stream::unfold(Some(lines), Lines::next).boxed()))
+        Ok(Logs(lines(self.http.clone(), body)))
     }
 
     /// What happens, from `query.after` or from now on. A lost connection is opened again and goes
@@ -123,9 +123,18 @@ struct Lines {
     lines: VecDeque<Vec<u8>>,
 }
 
+/// One JSON object in each line; an error is the last item.
+pub(crate) fn lines<T: DeserializeOwned + 'static>(
+    http: Http,
+    body: Incoming,
+) -> BoxStream<'static, Result<T, Error>> {
+    let lines = Lines { http, body, rest: Vec::new(), lines: VecDeque::new() };
+    stream::unfold(Some(lines), Lines::next).boxed()
+}
+
 impl Lines {
     /// `None` in the place of the state: the stream has ended, or ends with this error.
-    async fn next(state: Option<Self>) -> Option<(Result<LogView, Error>, Option<Self>)> {
+    async fn next<T: DeserializeOwned>(state: Option<Self>) -> Option<(Result<T, Error>, Option<Self>)> {
         let mut lines = state?;
         match lines.read().await {
             Ok(None) => None,
@@ -134,7 +143,7 @@ impl Lines {
         }
     }
 
-    async fn read(&mut self) -> Result<Option<LogView>, Error> {
+    async fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         loop {
             if let Some(line) = self.lines.pop_front() {
                 let line = serde_json::from_slice(&line).map_err(|e| self.http.server().protocol(e))?;
@@ -149,7 +158,7 @@ impl Lines {
                 self.lines.push_back(std::mem::replace(&mut self.rest, piece.to_vec()));
             }
             if self.rest.len() > MAX_LINE {
-                return Err(self.http.server().protocol("a log line does not end"));
+                return Err(self.http.server().protocol("a line does not end"));
             }
         }
     }

@@ -30,6 +30,24 @@ pub struct Limits {
     pub bytes: u64,
 }
 
+/// What lies at the top of an archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Top {
+    /// The only directory, if all is in it.
+    pub dir: Option<String>,
+    /// Names in it.
+    pub names: BTreeSet<String>,
+}
+
+/// Where the files of an archive go.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Below this directory.
+    pub to: &'a str,
+    /// Only those of this directory of the archive, whose name is left out; `None`: all.
+    pub of: Option<&'a str>,
+}
+
 /// Why an archive is not taken. Each names the entry.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -78,6 +96,8 @@ pub enum ArchiveError {
     },
 }
 
+/// Bytes of a file that is read as a text.
+const TEXT: u64 = 256 * 1024;
 /// Bytes and parts of a name.
 const NAME: usize = 1024;
 const DEPTH: usize = 64;
@@ -105,11 +125,11 @@ impl Default for Limits {
     }
 }
 
-/// Names at the top of the archive; those of its only directory if there is nothing else.
+/// What lies at the top of the archive, or in its only directory if there is nothing else.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn top<R: Read + Seek>(file: &mut R, packing: Packing) -> Result<BTreeSet<String>, ArchiveError> {
+pub fn top<R: Read + Seek>(file: &mut R, packing: Packing) -> Result<Top, ArchiveError> {
     let mut paths = BTreeSet::new();
     match packing {
         Packing::Zip => {
@@ -132,7 +152,56 @@ pub fn top<R: Read + Seek>(file: &mut R, packing: Packing) -> Result<BTreeSet<St
     let first: BTreeSet<String> = split.iter().filter_map(|parts| parts.first().cloned()).collect();
     // `project-1.0/…`, as archives of sources often have it.
     let second: BTreeSet<String> = split.iter().filter_map(|parts| parts.get(1).cloned()).collect();
-    Ok(if first.len() == 1 && !second.is_empty() { second } else { first })
+    Ok(match (first.len() == 1 && !second.is_empty(), first.first()) {
+        (true, Some(dir)) => Top { dir: Some(dir.clone()), names: second },
+        _ => Top { dir: None, names: first },
+    })
+}
+
+/// The text of the first of these files that lies at the top.
+///
+/// # Errors
+/// When the archive cannot be read, or the file is no short text.
+pub fn text<R: Read + Seek>(
+    file: &mut R,
+    packing: Packing,
+    top: &Top,
+    names: &[&str],
+) -> Result<Option<(String, String)>, ArchiveError> {
+    let Some(name) = names.iter().find(|name| top.names.contains(**name)) else { return Ok(None) };
+    let path = top.dir.as_ref().map_or_else(PathBuf::new, PathBuf::from).join(name);
+    let read = |content: &mut dyn Read| {
+        let mut text = String::new();
+        content.take(TEXT).read_to_string(&mut text)?;
+        Ok(Some(((*name).to_owned(), text)))
+    };
+    match packing {
+        Packing::Zip => {
+            let mut zip = zip::ZipArchive::new(file)?;
+            let mut entry = zip.by_name(&path.to_string_lossy())?;
+            read(&mut entry)
+        }
+        Packing::Tar => find(&mut tar::Archive::new(file), &path, read),
+        Packing::TarGz => find(&mut tar::Archive::new(GzDecoder::new(file)), &path, read),
+    }
+}
+
+type Named = Option<(String, String)>;
+
+fn find<R: Read>(
+    archive: &mut tar::Archive<R>,
+    path: &Path,
+    read: impl Fn(&mut dyn Read) -> Result<Named, ArchiveError>,
+) -> Result<Named, ArchiveError> {
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let here: PathBuf =
+            entry.path()?.components().filter(|part| !matches!(part, Component::CurDir)).collect();
+        if here == path {
+            return read(&mut entry);
+        }
+    }
+    Ok(None)
 }
 
 fn collect<R: Read>(archive: &mut tar::Archive<R>, into: &mut BTreeSet<PathBuf>) -> Result<(), ArchiveError> {
@@ -142,19 +211,19 @@ fn collect<R: Read>(archive: &mut tar::Archive<R>, into: &mut BTreeSet<PathBuf>)
     Ok(())
 }
 
-/// Writes all of the archive below `dir` of the layer.
+/// Writes the files of the archive to their place in the layer.
 ///
 /// # Errors
 /// At the first entry that is not taken.
 pub fn copy<R: Read + Seek, W: Write>(
     file: &mut R,
     packing: Packing,
-    dir: &str,
+    place: Place<'_>,
     limits: Limits,
     into: &mut Layer<W>,
 ) -> Result<(), ArchiveError> {
     let mut checked =
-        Checked { dir, limits, left: limits.bytes, seen: BTreeSet::new(), links: BTreeSet::new() };
+        Checked { at: place, limits, left: limits.bytes, seen: BTreeSet::new(), links: BTreeSet::new() };
     match packing {
         Packing::Tar => checked.tar(&mut tar::Archive::new(file), into),
         Packing::TarGz => checked.tar(&mut tar::Archive::new(GzDecoder::new(file)), into),
@@ -163,7 +232,7 @@ pub fn copy<R: Read + Seek, W: Write>(
 }
 
 struct Checked<'a> {
-    dir: &'a str,
+    at: Place<'a>,
     limits: Limits,
     left: u64,
     seen: BTreeSet<PathBuf>,
@@ -196,7 +265,9 @@ impl Checked<'_> {
                 (EntryType::Directory, _) => into.dir(&self.place(&path), mode)?,
                 (EntryType::Symlink, Some(to)) => self.link(&path, &to, into)?,
                 (EntryType::Link, Some(to)) => {
-                    let to = self.inside(&to).ok_or_else(|| outside(&path, &to))?;
+                    let own = self.at.of.map_or(Ok(&*to), |of| to.strip_prefix(of));
+                    let inside = own.ok().and_then(|own| self.inside(own));
+                    let to = inside.ok_or_else(|| outside(&path, &to))?;
                     if !self.seen.contains(&to) || self.links.contains(&to) {
                         return Err(outside(&path, &to));
                     }
@@ -265,6 +336,11 @@ impl Checked<'_> {
                 _ => return Err(ArchiveError::Outside(shown(raw))),
             }
         }
+        if let Some(of) = self.at.of {
+            // What lies beside it is not meant.
+            let Ok(below) = path.strip_prefix(of) else { return Ok(None) };
+            path = below.to_owned();
+        }
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
@@ -301,7 +377,7 @@ impl Checked<'_> {
     }
 
     fn place(&self, path: &Path) -> String {
-        format!("{}/{}", self.dir, path.to_string_lossy())
+        format!("{}/{}", self.at.to, path.to_string_lossy())
     }
 }
 

@@ -77,10 +77,7 @@ pub enum PlanError {
         thing: String,
     },
     /// It must be compiled.
-    #[error(
-        "it is {thing}, which must be built first: build it with `docker build` or your own tools and push the image, or send what \
-         they make (a program, a JAR, an archive)"
-    )]
+    #[error("it is {thing}, which must be built first")]
     Builder {
         /// What it is.
         thing: String,
@@ -91,6 +88,22 @@ pub enum PlanError {
 pub const DIR: &str = "/app";
 /// As whom a program runs that has no base to say so: nobody.
 pub const NOBODY: &str = "65534:65534";
+
+/// The name of a file as one of an image: `Collector-1.2.jar` is `collector-1.2`. Empty: nothing is left of it.
+#[must_use]
+pub fn usual_name(file: &str) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
+    let ends = [".tar.gz", ".tgz", ".tar", ".zip", ".jar", ".war", ".wasm", ".sh", ".py"];
+    let stem = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut plain = String::new();
+    for c in stem.chars() {
+        if fits(c) || (matches!(c, '.' | '-' | '_') && plain.ends_with(fits)) {
+            plain.push(c);
+        }
+    }
+    plain.trim_end_matches(['.', '-', '_']).to_owned()
+}
 
 /// What becomes of it.
 ///
@@ -186,8 +199,21 @@ mod tests {
         assert!(refused(&jar).contains("a Java runtime"));
         assert_eq!(plan(&jar, &options(true)).unwrap().run.entrypoint, ["java", "-jar", "/app/collector"]);
         assert!(refused(&Thing::Script { interpreter: "/bin/sh".into() }).contains("/bin/sh"));
-        assert!(refused(&Thing::Dockerfile).contains("docker build"));
+        assert!(refused(&Thing::Dockerfile).contains("built first"));
         assert!(refused(&Thing::Files(Packing::Zip)).contains("entrypoint"));
+    }
+
+    #[test]
+    fn a_file_gives_the_image_its_name() {
+        for (file, name) in [
+            ("Collector-1.2.jar", "collector-1.2"),
+            ("C:\\x\\App.tar.gz", "app"),
+            ("../../x y.sh", "xy"),
+            ("__", ""),
+            ("a__b-", "a_b"),
+        ] {
+            assert_eq!(usual_name(file), name, "{file}");
+        }
     }
 
     #[test]

@@ -276,7 +276,7 @@ const MANIFEST: u64 = 64 * 1024;
 fn packed<R: Read + Seek>(file: &mut R, packing: Packing) -> Result<Thing, RecognizeError> {
     let names = archive::top(file, packing).map_err(|error| broken("an archive", error))?;
     file.rewind()?;
-    let has = |name: &str| names.contains(name);
+    let has = |name: &str| names.names.contains(name);
     let kinds = [
         (Source::Dockerfile, ["Dockerfile", "Containerfile"]),
         (Source::Node, ["package.json", ""]),

@@ -6,7 +6,7 @@ use std::io::{Cursor, Read as _, Write as _};
 use std::path::Path;
 
 use flate2::read::GzDecoder;
-use holm_image::archive::{self, ArchiveError, Limits, Packing};
+use holm_image::archive::{self, ArchiveError, Limits, Packing, Place};
 use holm_image::layer::Layer;
 use holm_image::recognize::{Source, Thing, recognize};
 use proptest::prelude::*;
@@ -85,7 +85,7 @@ fn tar(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
 
 fn pack(bytes: &[u8], packing: Packing, limits: Limits) -> Result<(Vec<u8>, String), ArchiveError> {
     let mut layer = Layer::new(Vec::new());
-    archive::copy(&mut Cursor::new(bytes), packing, "/app", limits, &mut layer)?;
+    archive::copy(&mut Cursor::new(bytes), packing, Place { to: "/app", of: None }, limits, &mut layer)?;
     Ok(layer.finish().unwrap())
 }
 

@@ -29,6 +29,7 @@
 //! | [`slot`] | one place of a service that wants to be filled |
 //! | [`state`] | states and the table of legal changes |
 //! | [`content`] | secrets and plain files of a project |
+//! | [`build`] | building an image on a node |
 //! | [`identity`] | with what an instance proves who it is |
 //! | [`item`] | what an orchestrator's list for a member is made of |
 //! | [`member`] | what a node or a cluster says about itself |
@@ -45,6 +46,7 @@
 pub mod access;
 pub mod amendment;
 pub mod before;
+pub mod build;
 pub mod capability;
 pub mod condition;
 pub mod content;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::amendment::Amendment;
+use crate::build::BuildWant;
 use crate::id::{AssignmentId, MemberId};
 use crate::identity::Want;
 use crate::image::ImagesWant;
@@ -55,6 +56,8 @@ pub enum Purpose {
     },
     /// Images of a node, for the node itself.
     Images(ImagesWant),
+    /// An image is built on the node, if that is one that may.
+    Build(Box<BuildWant>),
     /// Granted: the node keeps what an operator says about it, and tells it with its facts. No bytes follow.
     Amend(Amendment),
     /// Granted: the instance begins anew, whatever its restart policy says. No bytes follow.

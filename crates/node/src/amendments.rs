@@ -72,6 +72,13 @@ impl Narrator {
         known.tell(agent).await;
     }
 
+    /// Whether somebody in charge of this node has said that it builds images.
+    pub(crate) async fn builds(&self) -> bool {
+        let known = self.known.lock().await;
+        let facts = known.amendments.applied_to(known.found.clone());
+        holm_model::build::builds(&facts.capabilities)
+    }
+
     /// Returns when it is on the disk and the agent was told.
     ///
     /// # Errors

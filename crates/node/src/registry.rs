@@ -1,18 +1,20 @@
 //! The door through which the engine of this machine pulls images of the platform's registry: plain HTTP on loopback,
 //! passed on through the link. Whoever knows the password of a project, which only the engine is told, reads the images
-//! of that project that this node runs; nobody changes anything here.
+//! of that project that this node runs. Whoever knows that of a build, as long as it lasts, does what the registry allows by the
+//! build's token; nobody else changes anything here.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use holm_model::content::RegistryLogin;
 use holm_model::name::Name;
-use holm_runtime::container::OwnRegistry;
+use holm_model::transfer::Secret;
+use holm_runtime::container::{BuildPass, OwnRegistry};
 use http::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
@@ -24,6 +26,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::peers::reach::{Duplex, UpwardError};
 
@@ -39,10 +42,28 @@ pub(crate) struct Door {
     address: SocketAddr,
     /// Of this run: makes the passwords.
     key: [u8; 32],
+    builds: Mutex<Vec<Build>>,
+}
+
+/// A build that is under way.
+#[derive(Debug)]
+struct Build {
+    password: String,
+    token: Secret,
+    ended: CancellationToken,
+}
+
+/// Who knocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Guest {
+    Project(String),
+    Build(Secret),
 }
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
+/// The user of builds: no name of a project.
+const BUILDER: &str = "+build";
 /// Connections at once.
 const CONNECTIONS: usize = 32;
 /// Until a request's headers are complete.
@@ -61,7 +82,7 @@ impl Door {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(io::Error::other)?;
         let address = listener.local_addr()?;
-        Ok((Arc::new(Self { address, key }), listener))
+        Ok((Arc::new(Self { address, key, builds: Mutex::default() }), listener))
     }
 
     fn password(&self, project: &str) -> String {
@@ -71,29 +92,40 @@ impl Door {
         outer.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The project whose password comes with a request.
-    fn project(&self, headers: &HeaderMap) -> Option<String> {
+    /// Whose password comes with a request.
+    fn guest(&self, headers: &HeaderMap) -> Option<Guest> {
         let (scheme, pair) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
         let pair = scheme.eq_ignore_ascii_case("basic").then(|| basic(pair.trim()))??;
-        let (project, password) = pair.split_once(':')?;
-        let expected = self.password(project);
+        let (user, password) = pair.split_once(':')?;
         // Compared by their digests: how far they agree takes the same time, whatever was sent.
-        (Sha256::digest(&expected) == Sha256::digest(password)).then(|| project.to_owned())
+        let is_same = |expected: &str| Sha256::digest(expected) == Sha256::digest(password);
+        if user == BUILDER {
+            let builds = self.builds();
+            let build = builds.iter().find(|build| !build.ended.is_cancelled() && is_same(&build.password));
+            return build.map(|build| Guest::Build(build.token.clone()));
+        }
+        is_same(&self.password(user)).then(|| Guest::Project(user.to_owned()))
     }
 
     /// What a request may do.
-    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), StatusCode> {
-        let project = self.project(headers).ok_or(StatusCode::UNAUTHORIZED)?;
+    fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<Guest, StatusCode> {
+        let guest = self.guest(headers).ok_or(StatusCode::UNAUTHORIZED)?;
+        let rest = path.strip_prefix("/v2").ok_or(StatusCode::NOT_FOUND)?;
+        // What a build may is the registry's to say.
+        let Guest::Project(project) = &guest else { return Ok(guest) };
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(StatusCode::METHOD_NOT_ALLOWED);
         }
-        let rest = path.strip_prefix("/v2").ok_or(StatusCode::NOT_FOUND)?;
         if rest.is_empty() || rest == "/" {
-            return Ok(());
+            return Ok(guest);
         }
-        let own = rest.strip_prefix('/').and_then(|rest| rest.strip_prefix(&*project));
+        let own = rest.strip_prefix('/').and_then(|rest| rest.strip_prefix(project.as_str()));
         // The first part of a repository's name is its project.
-        if own.is_some_and(|rest| rest.starts_with('/')) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+        if own.is_some_and(|rest| rest.starts_with('/')) { Ok(guest) } else { Err(StatusCode::FORBIDDEN) }
+    }
+
+    fn builds(&self) -> MutexGuard<'_, Vec<Build>> {
+        self.builds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +137,18 @@ impl OwnRegistry for Door {
     fn login(&self, project: &Name) -> RegistryLogin {
         let (user, password) = (project.to_string(), self.password(project.as_str()));
         RegistryLogin { server: Some(self.address.to_string()), user, password }
+    }
+
+    fn admit_build(&self, token: &Secret) -> BuildPass {
+        // Made as those of projects are, which have no such name.
+        let password = self.password(&format!("{BUILDER} {}", token.0));
+        let ended = CancellationToken::new();
+        let mut builds = self.builds();
+        builds.retain(|build| !build.ended.is_cancelled());
+        builds.push(Build { password: password.clone(), token: token.clone(), ended: ended.clone() });
+        let (server, user) = (Some(self.address.to_string()), BUILDER.to_owned());
+        let login = RegistryLogin { server, user, password };
+        BuildPass { address: self.address, login, end: ended.drop_guard() }
     }
 }
 
@@ -148,18 +192,18 @@ async fn serve_one(stream: TcpStream, door: Arc<Door>, above: Arc<dyn Above>) {
 }
 
 async fn answer(door: &Door, above: &dyn Above, request: Request<Incoming>) -> Response<Body> {
-    let admitted = door.admit(request.method(), request.uri().path(), request.headers());
-    if let Err(status) = admitted {
-        return refused(status, "this is for the container engine of this machine");
-    }
-    match pass(above, request).await {
+    let guest = match door.admit(request.method(), request.uri().path(), request.headers()) {
+        Ok(guest) => guest,
+        Err(status) => return refused(status, "this is for the container engine of this machine"),
+    };
+    match pass(above, guest, request).await {
         Ok(answer) => answer,
         Err(reason) => refused(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
 }
 
 /// Each request has a tunnel of its own, which ends with the answer.
-async fn pass(above: &dyn Above, request: Request<Incoming>) -> Result<Response<Body>, String> {
+async fn pass(above: &dyn Above, guest: Guest, request: Request<Incoming>) -> Result<Response<Body>, String> {
     let tunnel = above.registry().await.map_err(|error| error.to_string())?;
     let made = hyper::client::conn::http1::handshake(TokioIo::new(tunnel)).await;
     let (mut sender, connection) = made.map_err(|error| error.to_string())?;
@@ -168,14 +212,28 @@ async fn pass(above: &dyn Above, request: Request<Incoming>) -> Result<Response<
             tracing::debug!(%error, "A way to the registry broke.");
         }
     });
-    let (mut parts, _) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     parts.headers.remove(AUTHORIZATION);
     parts.headers.insert(HOST, HeaderValue::from_static(holm_model::image::OURS));
     parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    let asked = Request::from_parts(parts, Empty::<Bytes>::new());
+    let body = match guest {
+        Guest::Project(_) => empty(),
+        Guest::Build(token) => {
+            let mut bearer =
+                HeaderValue::try_from(format!("Bearer {}", token.0)).map_err(|error| error.to_string())?;
+            bearer.set_sensitive(true);
+            parts.headers.insert(AUTHORIZATION, bearer);
+            body.boxed()
+        }
+    };
+    let asked = Request::from_parts(parts, body);
     let mut answer = sender.send_request(asked).await.map_err(|error| error.to_string())?;
     answer.headers_mut().remove(CONNECTION);
     Ok(answer.map(|body| body.boxed()))
+}
+
+fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
 }
 
 /// In the registry's own form.
@@ -207,7 +265,9 @@ mod tests {
     fn a_project_reads_its_own_images_and_nothing_else() {
         let (door, _listener) = Door::open().unwrap();
         let red = door.login(&Name::new("red").unwrap());
-        let ask = |method: Method, path: &str, login: &RegistryLogin| door.admit(&method, path, &with(login));
+        let ask = |method: Method, path: &str, login: &RegistryLogin| {
+            door.admit(&method, path, &with(login)).map(drop)
+        };
         assert_eq!(ask(Method::GET, "/v2/", &red), Ok(()));
         assert_eq!(ask(Method::HEAD, "/v2/red/web/manifests/1", &red), Ok(()));
         assert_eq!(ask(Method::GET, "/v2/redder/web/manifests/1", &red), Err(StatusCode::FORBIDDEN));
@@ -219,5 +279,22 @@ mod tests {
         assert_eq!(door.admit(&Method::GET, "/v2/", &HeaderMap::new()), Err(StatusCode::UNAUTHORIZED));
         let (other, _listener) = Door::open().unwrap();
         assert_ne!(other.login(&Name::new("red").unwrap()).password, red.password);
+    }
+
+    #[test]
+    fn a_build_comes_in_as_long_as_it_lasts_and_only_its_token_goes_on() {
+        let (door, _listener) = Door::open().unwrap();
+        let (one, two) = (Secret("one".into()), Secret("two".into()));
+        let (first, second) = (door.admit_build(&one), door.admit_build(&two));
+        let ask = |pass: &RegistryLogin| door.admit(&Method::PUT, "/v2/red/web/manifests/1", &with(pass));
+        assert_eq!(ask(&first.login), Ok(Guest::Build(one)));
+        assert_eq!(ask(&second.login), Ok(Guest::Build(two)));
+        assert_eq!(door.admit(&Method::PUT, "/metrics", &with(&first.login)), Err(StatusCode::NOT_FOUND));
+        let login = first.login.clone();
+        drop(first);
+        assert_eq!(ask(&login), Err(StatusCode::UNAUTHORIZED));
+        // Whoever knows how passwords of projects are made has none of a build by it.
+        let named = RegistryLogin { password: door.password(BUILDER), ..login };
+        assert_eq!(ask(&named), Err(StatusCode::UNAUTHORIZED));
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures::future::{join_all, select_all};
 use holm_core::node::{self as core, Outcome};
+use holm_model::build::BuildWant;
 use holm_model::image::ImageView;
 use holm_model::member::RuntimeFacts;
 use holm_model::name::Name;
 use holm_model::wipe::WipeReport;
-use holm_runtime::{End, RunError, Runtime, Survivor, SurvivorState};
+use holm_runtime::{End, Exec, RunError, Runtime, Survivor, SurvivorState};
 
 /// Clones are the same drivers.
 #[derive(Clone, Debug, Default)]
@@ -108,6 +109,19 @@ impl Runtimes {
                 // The engine's word counts more than that there are no images elsewhere.
                 Err(error) if driver.name() != "process" => failed = error,
                 Err(_) => {}
+            }
+        }
+        Err(failed)
+    }
+
+    /// # Errors
+    /// When no runtime builds any.
+    pub(crate) fn build(&self, want: &BuildWant) -> Result<Exec, RunError> {
+        let mut failed = RunError::Unsupported { runtime: "node", what: "build images".to_owned() };
+        for driver in self.0.values() {
+            match driver.build(want.clone()) {
+                Ok(build) => return Ok(build),
+                Err(error) => failed = error,
             }
         }
         Err(failed)

@@ -39,7 +39,7 @@
 //! | [`clock`], [`describe`] | the two clocks; errors in one line |
 
 pub mod backup;
-mod clock;
+pub mod clock;
 pub mod config;
 mod describe;
 mod effects;

@@ -11,6 +11,7 @@ use holm_model::id::AssignmentId;
 pub enum Step {
     Look,
     Prepare,
+    Build,
     Start,
     Halt,
     Signal,
@@ -34,6 +35,10 @@ pub enum Step {
 pub enum RunError {
     #[error("image `{image}` cannot be had: {answer}")]
     ImageMissing { image: String, answer: String },
+
+    /// In the engine's words.
+    #[error("{answer}")]
+    NotBuilt { answer: String },
 
     #[error("the service names no image; a container needs `image:`")]
     NoImage,
@@ -152,6 +157,7 @@ impl fmt::Display for Step {
         f.write_str(match self {
             Self::Look => "looking for the engine",
             Self::Prepare => "preparing",
+            Self::Build => "building",
             Self::Start => "starting",
             Self::Halt => "halting",
             Self::Signal => "signalling",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use holm_model::build::BuildWant;
 use holm_model::id::AssignmentId;
 use holm_model::image::ImageView;
 use holm_model::member::RuntimeFacts;
@@ -155,6 +156,14 @@ pub trait Runtime: Debug + Send + Sync {
     fn remove_image(&self, name: String) -> BoxFuture<'_, Result<(), RunError>> {
         let answer = format!("the runtime `{}` has no images", self.name());
         Box::pin(std::future::ready(Err(RunError::ImageMissing { image: name, answer })))
+    }
+
+    /// Builds an image and pushes it to the platform's registry.
+    ///
+    /// # Errors
+    /// When this runtime builds none.
+    fn build(&self, _want: BuildWant) -> Result<Exec, RunError> {
+        Err(RunError::Unsupported { runtime: self.name(), what: "build images".to_owned() })
     }
 
     /// The address under which instances of this runtime reach listeners of the node.

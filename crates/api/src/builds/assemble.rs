@@ -1,61 +1,39 @@
-//! From drafts to an image of the registry. All of it blocks.
+//! From drafts to images of the registry, without an engine. All of it blocks.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Seek as _};
 
-use holm_image::archive::{self, ArchiveError, Limits};
-use holm_image::document::{self, Base, BaseError, Descriptor};
+use holm_image::archive::{self, Limits, Place};
+use holm_image::dockerfile;
+use holm_image::document::{self, Base, Descriptor};
 use holm_image::layer::{DiffId, Layer};
-use holm_image::plan::{Assembly, Content, Options, PlanError, Run, plan};
+use holm_image::plan::{Assembly, Content, Options, plan};
 use holm_image::platform::Platform;
-use holm_image::recognize::{RecognizeError, recognize};
+use holm_image::recognize::Thing;
 use holm_model::image::OURS;
-use holm_model::view::build::{BuildView, BuiltPart};
-use holm_registry::{Digest, Draft, Found, Name, Reference, Store, StoreError, Tag};
+use holm_model::view::build::BuiltPart;
+use holm_registry::{Digest, Draft, Found, Name, Reference, Store};
 use serde_json::Value;
 
-/// What is to be built.
-pub(crate) struct Asked {
-    /// `PROJECT/NAME`
-    pub(crate) repository: Name,
-    pub(crate) tag: Tag,
-    /// What it is called in the image.
-    pub(crate) name: String,
-    pub(crate) base: Option<(Name, Reference)>,
-    pub(crate) run: Run,
-    pub(crate) files: Vec<Draft>,
-    /// Bytes that the project may keep.
-    pub(crate) quota: Option<u64>,
-}
-
-/// Why there is no image.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BuildError {
-    #[error(transparent)]
-    Recognize(#[from] RecognizeError),
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error("{0}")]
-    Archive(#[from] ArchiveError),
-    #[error(transparent)]
-    Base(#[from] BaseError),
-    #[error("the base {image} is no image that can be built on: {why}")]
-    NoBase { image: String, why: String },
-    #[error("the file is for {own}, and the base for {base}")]
-    Platform { own: Platform, base: String },
-    #[error("two of the files are for {0}")]
-    Twice(Platform),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
+use super::asked::{Asked, BaseImage};
+use super::error::BuildError;
 
 /// An image of one platform, and what is told of it.
-struct Part {
-    manifest: Vec<u8>,
-    found: Found,
-    platform: Platform,
-    view: BuiltPart,
+pub(crate) struct Part {
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) found: Found,
+    pub(crate) platform: Platform,
+    pub(crate) view: BuiltPart,
 }
+
+/// An image of one platform, as the registry has it.
+pub(crate) struct Image {
+    pub(crate) found: Found,
+    pub(crate) base: Base,
+}
+
+/// The label that names what an image was made from.
+pub(crate) const INPUT: &str = "io.holm.build.input";
 
 /// A layer that the registry keeps.
 struct Kept {
@@ -63,58 +41,61 @@ struct Kept {
     diff: DiffId,
 }
 
-/// Builds it, one image for each file (or, on a base for several platforms, for each of these), under one tag.
-pub(crate) fn build(store: &Store, mut asked: Asked) -> Result<BuildView, BuildError> {
+/// One image for each file (or, on a base for several platforms, for each of these); and the Dockerfiles that say the same.
+pub(crate) fn assemble(
+    store: &Store,
+    asked: &Asked,
+    files: &[(Draft, Thing)],
+) -> Result<(Vec<Part>, String), BuildError> {
     let mut parts: Vec<Part> = Vec::new();
-    for draft in std::mem::take(&mut asked.files) {
-        for part in of_file(store, &asked, &draft)? {
+    let mut dockerfiles = Vec::new();
+    for (draft, thing) in files {
+        let (made, dockerfile) = of_file(store, asked, draft, thing)?;
+        for part in made {
             if parts.iter().any(|other| other.platform == part.platform) {
                 return Err(BuildError::Twice(part.platform));
             }
             parts.push(part);
         }
+        dockerfiles.push(dockerfile);
     }
-    let tag = Reference::Tag(asked.tag.clone());
-    let none = BTreeMap::new();
-    let digest = match parts.as_slice() {
-        [one] => {
-            let kind = Some(document::MANIFEST);
-            store.add_manifest(&asked.repository, &one.manifest, kind, &tag, asked.quota)?.digest
+    for platform in &asked.platforms {
+        if !parts.iter().any(|part| part.platform == *platform) {
+            let there: Vec<_> = parts.iter().map(|part| part.platform.to_string()).collect();
+            return Err(BuildError::Missing { asked: platform.clone(), there: there.join(", ") });
         }
-        several => {
-            let image = |part: &Part| {
-                let media_type = document::MANIFEST.to_owned();
-                let (digest, size) = (part.found.digest.to_string(), part.found.size);
-                (Descriptor { media_type, digest, size }, part.platform.clone())
-            };
-            let images: Vec<_> = several.iter().map(image).collect();
-            let index = document::index(&images, &none);
-            store.add_manifest(&asked.repository, &index, Some(document::INDEX), &tag, asked.quota)?.digest
-        }
-    };
-    Ok(BuildView {
-        image: format!("{OURS}/{}@{digest}", asked.repository),
-        tag: format!("{OURS}/{}:{}", asked.repository, asked.tag),
-        digest: digest.to_string(),
-        parts: parts.into_iter().map(|part| part.view).collect(),
-        milliseconds: 0,
-    })
+    }
+    if !asked.platforms.is_empty() {
+        parts.retain(|part| asked.platforms.contains(&part.platform));
+    }
+    Ok((parts, dockerfiles.join("\n")))
 }
 
-fn of_file(store: &Store, asked: &Asked, draft: &Draft) -> Result<Vec<Part>, BuildError> {
-    let mut file = BufReader::new(draft.reader().map_err(|error| store.refused(error))?);
-    let thing = recognize(&mut file)?;
+fn of_file(
+    store: &Store,
+    asked: &Asked,
+    draft: &Draft,
+    thing: &Thing,
+) -> Result<(Vec<Part>, String), BuildError> {
     let options =
         Options { name: asked.name.clone(), has_base: asked.base.is_some(), run: asked.run.clone() };
-    let assembly = plan(&thing, &options)?;
+    let assembly = plan(thing, &options)?;
     let layer = layer(store, asked, draft, &assembly)?;
     let bases = match &asked.base {
         None => vec![None],
-        Some((name, reference)) => bases(store, name, reference, &assembly)?.into_iter().map(Some).collect(),
+        Some(BaseImage { ours: Some((name, reference)), .. }) => bases(store, name, reference, &assembly)?
+            .into_iter()
+            .map(|base| Some((name.clone(), base)))
+            .collect(),
+        Some(BaseImage { written, ours: None }) => return Err(BuildError::Foreign(written.clone())),
     };
     let input = draft.digest().to_string();
     let told = (thing.to_string(), input, draft.length());
-    bases.into_iter().map(|base| part(store, asked, base.as_ref(), (&assembly, &layer), &told)).collect()
+    let base = asked.base.as_ref().map(|base| base.written.as_str());
+    let dockerfile = dockerfile::of_assembly(&assembly, base, &asked.name);
+    let parts: Result<Vec<_>, _> =
+        bases.into_iter().map(|base| part(store, asked, base.as_ref(), (&assembly, &layer), &told)).collect();
+    Ok((parts?, dockerfile))
 }
 
 fn layer(store: &Store, asked: &Asked, draft: &Draft, assembly: &Assembly) -> Result<Kept, BuildError> {
@@ -129,7 +110,13 @@ fn layer(store: &Store, asked: &Asked, draft: &Draft, assembly: &Assembly) -> Re
         Content::Archive(packing) => {
             file.rewind().map_err(refused)?;
             let limits = Limits::of(draft.length());
-            archive::copy(&mut file, *packing, holm_image::plan::DIR, limits, &mut layer)?;
+            archive::copy(
+                &mut file,
+                *packing,
+                Place { to: holm_image::plan::DIR, of: None },
+                limits,
+                &mut layer,
+            )?;
         }
     }
     let (written, diff) = layer.finish().map_err(refused)?;
@@ -160,18 +147,8 @@ fn part(
     }
     layers.push(layer.descriptor.clone());
     // The input makes the image: whoever sends it again gets the same.
-    let labels = BTreeMap::from([("io.holm.build.input".to_owned(), input.clone())]);
+    let labels = BTreeMap::from([(INPUT.to_owned(), input.clone())]);
     let config = document::config(of, &platform, std::slice::from_ref(&layer.diff), &assembly.run, &labels)?;
-    let config = keep_bytes(store, asked, &config, document::CONFIG)?;
-    let manifest = document::manifest(&config, &layers, &BTreeMap::new());
-    let by_digest = Reference::Digest(Digest::of(&manifest));
-    let found = store.add_manifest(
-        &asked.repository,
-        &manifest,
-        Some(document::MANIFEST),
-        &by_digest,
-        asked.quota,
-    )?;
     let view = BuiltPart {
         platform: platform.to_string(),
         recognized: recognized.clone(),
@@ -179,8 +156,37 @@ fn part(
         bytes: *bytes,
         layer: layer.descriptor.size,
         entrypoint: assembly.run.entrypoint.clone(),
+        builder: None,
+        emulated: false,
+        cached: false,
     };
-    Ok(Part { manifest, found, platform, view })
+    put(store, asked, &config, &layers, &platform, view)
+}
+
+/// Keeps the image of one platform.
+pub(crate) fn put(
+    store: &Store,
+    asked: &Asked,
+    config: &[u8],
+    layers: &[Descriptor],
+    platform: &Platform,
+    view: BuiltPart,
+) -> Result<Part, BuildError> {
+    let config = keep_bytes(store, asked, config, document::CONFIG)?;
+    let manifest = document::manifest(&config, layers, &BTreeMap::new());
+    let by_digest = Reference::Digest(Digest::of(&manifest));
+    let kind = Some(document::MANIFEST);
+    let found = store.add_manifest(&asked.repository, &manifest, kind, &by_digest, asked.quota)?;
+    Ok(Part { manifest, found, platform: platform.clone(), view })
+}
+
+/// What an image starts, by its configuration.
+pub(crate) fn starts(config: &Value) -> Vec<String> {
+    let words = |key: &str| {
+        let all = config["config"][key].as_array().cloned().unwrap_or_default();
+        all.into_iter().filter_map(|word| word.as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    [words("Entrypoint"), words("Cmd")].concat()
 }
 
 /// The images that a base has for this: one, or all of an index if the file runs on any machine.
@@ -189,10 +195,34 @@ fn bases(
     name: &Name,
     reference: &Reference,
     assembly: &Assembly,
-) -> Result<Vec<(Name, Base)>, BuildError> {
-    let image = format!("{OURS}/{name}");
-    let no_base =
-        |why: &dyn std::fmt::Display| BuildError::NoBase { image: image.clone(), why: why.to_string() };
+) -> Result<Vec<Base>, BuildError> {
+    let mut bases = Vec::new();
+    let mut others = Vec::new();
+    for Image { base, .. } in images(store, name, reference)? {
+        let platform = base.platform();
+        match &assembly.platform {
+            Some(own) if *own != platform => others.push(platform.to_string()),
+            _ if platform.architecture.is_empty() || platform.architecture == "unknown" => {}
+            _ => bases.push(base),
+        }
+    }
+    match (&assembly.platform, bases.is_empty()) {
+        (Some(own), true) if !others.is_empty() => {
+            Err(BuildError::Platform { own: own.clone(), base: others.join(", ") })
+        }
+        (_, true) => {
+            Err(BuildError::NoBase { image: format!("{OURS}/{name}"), why: "it has no image".to_owned() })
+        }
+        _ => Ok(bases),
+    }
+}
+
+/// All images under this name: of an index, one for each platform.
+pub(crate) fn images(store: &Store, name: &Name, reference: &Reference) -> Result<Vec<Image>, BuildError> {
+    let no_base = |why: &dyn std::fmt::Display| BuildError::NoBase {
+        image: format!("{OURS}/{name}"),
+        why: why.to_string(),
+    };
     let found = store.manifest(name, reference).map_err(|error| no_base(&error))?;
     let mut all = Vec::new();
     if found.manifest.children.is_empty() {
@@ -202,8 +232,7 @@ fn bases(
             all.extend(store.manifest(name, &Reference::Digest(*child)).ok());
         }
     }
-    let mut bases = Vec::new();
-    let mut others = Vec::new();
+    let mut images = Vec::new();
     for found in all {
         let text: Value = read(store, &found.digest)?;
         // Attestations lie beside images in an index, and have no layers of an image.
@@ -212,20 +241,9 @@ fn bases(
         let layers: Result<Vec<Descriptor>, _> =
             text["layers"].as_array().into_iter().flatten().map(descriptor).collect();
         let base = Base { config: read(store, &config)?, layers: layers.map_err(|why| no_base(&why))? };
-        let platform = base.platform();
-        match &assembly.platform {
-            Some(own) if *own != platform => others.push(platform.to_string()),
-            _ if platform.architecture.is_empty() || platform.architecture == "unknown" => {}
-            _ => bases.push((name.clone(), base)),
-        }
+        images.push(Image { found, base });
     }
-    match (&assembly.platform, bases.is_empty()) {
-        (Some(own), true) if !others.is_empty() => {
-            Err(BuildError::Platform { own: own.clone(), base: others.join(", ") })
-        }
-        (_, true) => Err(no_base(&"it has no image")),
-        _ => Ok(bases),
-    }
+    Ok(images)
 }
 
 fn descriptor(value: &Value) -> Result<Descriptor, &'static str> {
@@ -248,7 +266,12 @@ fn read(store: &Store, digest: &Digest) -> Result<Value, BuildError> {
     serde_json::from_slice(&bytes).map_err(no_json)
 }
 
-fn keep_bytes(store: &Store, asked: &Asked, bytes: &[u8], kind: &str) -> Result<Descriptor, BuildError> {
+pub(crate) fn keep_bytes(
+    store: &Store,
+    asked: &Asked,
+    bytes: &[u8],
+    kind: &str,
+) -> Result<Descriptor, BuildError> {
     let mut draft = store.draft()?;
     draft.append(bytes).map_err(|error| store.refused(error))?;
     keep(store, asked, draft, kind)

@@ -1,10 +1,14 @@
 //! The fields of an upload, as `curl -F` and browsers send them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
-use holm_image::plan::Run;
+use holm_image::plan::{Run, usual_name};
+use holm_image::platform::{Platform, PlatformError};
+use holm_model::duration::Span;
+use holm_model::name::Name;
 use holm_registry::{Draft, Store, StoreError};
 use multer::{Constraints, Multipart, SizeLimit};
 
@@ -17,8 +21,25 @@ pub(crate) struct Form {
     pub(crate) name: Option<String>,
     pub(crate) tag: Option<String>,
     pub(crate) base: Option<String>,
+    /// A command that builds what was sent.
+    pub(crate) build: Option<String>,
+    pub(crate) platforms: Vec<Platform>,
+    pub(crate) fresh: bool,
     pub(crate) run: Run,
+    /// Nodes on each of which it is to run.
+    pub(crate) devices: Vec<Name>,
+    /// How long its start is waited for.
+    pub(crate) wait: Option<Duration>,
     pub(crate) files: Vec<Draft>,
+}
+
+/// Which fields a form may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fields {
+    /// Those of an image.
+    Build,
+    /// Those of its deployment, too.
+    Deploy,
 }
 
 /// Why it cannot be taken.
@@ -29,11 +50,14 @@ pub(crate) enum FormError {
     #[error("the form cannot be read: {0}")]
     Read(#[from] multer::Error),
     #[error(
-        "the form has a field `{0}`, which is none of: file, name, tag, base, entrypoint, run, port, env, workdir, user"
+        "the form has a field `{field}`, which is none of: file, name, tag, base, build, platform, fresh, entrypoint, run, port, env, \
+         workdir, user{more}"
     )]
-    Unknown(String),
+    Unknown { field: String, more: &'static str },
     #[error("the field `{field}` is not {expected}")]
     Field { field: &'static str, expected: &'static str },
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
     #[error("the form has no field `file`")]
     NoFile,
     #[error("the form has more than {MOST} files")]
@@ -42,6 +66,8 @@ pub(crate) enum FormError {
     Store(#[from] StoreError),
 }
 
+/// A start is waited for so long at most.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Files of one build: one for each platform.
 const MOST: usize = 8;
 /// Bytes of a field that is no file.
@@ -62,6 +88,7 @@ impl Form {
         headers: &HeaderMap,
         body: Body,
         store: &Arc<Store>,
+        fields: Fields,
         most: Option<u64>,
     ) -> Result<Self, FormError> {
         let kind =
@@ -79,7 +106,7 @@ impl Form {
                     return Err(FormError::Files);
                 }
                 if form.name.is_none() {
-                    form.name = part.file_name().map(stem);
+                    form.name = part.file_name().map(usual_name);
                 }
                 let mut draft = store.draft()?;
                 let mut pieces = Vec::new();
@@ -102,17 +129,31 @@ impl Form {
                     return Err(FormError::Field { field: "run", expected: "so often" });
                 }
                 let text = part.text().await?;
-                form.set(&field, text)?;
+                form.set(&field, text, fields)?;
             }
         }
         if form.files.is_empty() { Err(FormError::NoFile) } else { Ok(form) }
     }
 
-    fn set(&mut self, field: &str, text: String) -> Result<(), FormError> {
+    fn set(&mut self, field: &str, text: String, fields: Fields) -> Result<(), FormError> {
         match field {
             "name" => self.name = Some(text),
             "tag" => self.tag = Some(text),
             "base" => self.base = Some(text),
+            "build" => self.build = Some(text),
+            // One or several, as people write lists.
+            "platform" => {
+                for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+                    let platform = Platform::parse(one)?;
+                    if !self.platforms.contains(&platform) {
+                        self.platforms.push(platform);
+                    }
+                }
+            }
+            "fresh" => {
+                let expected = "true or false";
+                self.fresh = text.parse().map_err(|_| FormError::Field { field: "fresh", expected })?;
+            }
             "entrypoint" => self.run.entrypoint.push(text),
             "run" => self.run.command.push(text),
             "workdir" => {
@@ -134,7 +175,22 @@ impl Form {
                 let (name, value) = pair.ok_or(FormError::Field { field: "env", expected })?;
                 self.run.env.insert(name.to_owned(), value.to_owned());
             }
-            other => return Err(FormError::Unknown(other.chars().take(40).collect())),
+            "device" if fields == Fields::Deploy => {
+                for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+                    let expected = "the name of a node";
+                    self.devices
+                        .push(one.parse().map_err(|_| FormError::Field { field: "device", expected })?);
+                }
+            }
+            "wait" if fields == Fields::Deploy => {
+                let expected = "a time, as in `30s` or `5m`, of an hour at most";
+                let wait = text.parse::<Span>().ok().map(|span| span.0).filter(|wait| *wait <= LONGEST);
+                self.wait = Some(wait.ok_or(FormError::Field { field: "wait", expected })?);
+            }
+            other => {
+                let more = if fields == Fields::Deploy { ", device, wait" } else { "" };
+                return Err(FormError::Unknown { field: other.chars().take(40).collect(), more });
+            }
         }
         Ok(())
     }
@@ -143,7 +199,8 @@ impl Form {
     #[cfg(test)]
     fn of(fields: &[(&str, &str)]) -> Result<Self, FormError> {
         let mut form = Self::default();
-        fields.iter().try_for_each(|(field, text)| form.set(field, (*text).to_owned()))?;
+        let build = Fields::Build;
+        fields.iter().try_for_each(|(field, text)| form.set(field, (*text).to_owned(), build))?;
         Ok(form)
     }
 }
@@ -157,21 +214,6 @@ async fn write(mut draft: Draft, pieces: Vec<bytes::Bytes>, store: Arc<Store>) -
         Ok(draft)
     })
     .await
-}
-
-/// The name of a file as one of an image: `Collector-1.2.jar` is `collector-1.2`.
-fn stem(file: &str) -> String {
-    let name = file.rsplit(['/', '\\']).next().unwrap_or_default().to_ascii_lowercase();
-    let ends = [".tar.gz", ".tgz", ".tar", ".zip", ".jar", ".war", ".wasm", ".sh", ".py"];
-    let stem = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let mut plain = String::new();
-    for c in stem.chars() {
-        if fits(c) || (matches!(c, '.' | '-' | '_') && plain.ends_with(fits)) {
-            plain.push(c);
-        }
-    }
-    plain.trim_end_matches(['.', '-', '_']).to_owned()
 }
 
 #[cfg(test)]
@@ -194,19 +236,6 @@ mod tests {
             [("port", "0"), ("port", "x"), ("env", "=1"), ("env", "A"), ("workdir", "a"), ("device", "x")]
         {
             assert!(Form::of(&[(field, text)]).unwrap_err().to_string().contains(field), "{field}={text}");
-        }
-    }
-
-    #[test]
-    fn a_file_gives_the_image_its_name() {
-        for (file, name) in [
-            ("Collector-1.2.jar", "collector-1.2"),
-            ("C:\\x\\App.tar.gz", "app"),
-            ("../../x y.sh", "xy"),
-            ("__", ""),
-            ("a__b-", "a_b"),
-        ] {
-            assert_eq!(stem(file), name, "{file}");
         }
     }
 }

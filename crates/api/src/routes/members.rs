@@ -275,7 +275,7 @@ fn below<'a>(nodes: &'a [NodeView], id: &str) -> Option<(&'a str, &'a str)> {
     })
 }
 
-pub(super) fn member(kind: &str, id: &str) -> Result<MemberId, Fault> {
+pub(crate) fn member(kind: &str, id: &str) -> Result<MemberId, Fault> {
     id.parse().map_err(|_| Fault::no_such(kind, id))
 }
 

@@ -32,7 +32,7 @@ use crate::stay::Cut;
 use crate::ways::{self, Entry};
 
 /// Bytes of a frame at most.
-pub(super) const MAX_FRAME: usize = 1 << 20;
+pub(crate) const MAX_FRAME: usize = 1 << 20;
 /// Bytes of a frame that may tell an exit code.
 const SHORT: usize = 32;
 /// Bytes read from a port at once.
@@ -54,7 +54,7 @@ pub(super) const ROUTES: super::Routes =
     &[|| routes!(exec), || routes!(files), || routes!(port), || routes!(shell)];
 
 /// The frames of a tunnel: a big-endian length, then so many bytes.
-pub(super) fn frames<T: AsyncRead + AsyncWrite>(tunnel: T) -> Framed<T, LengthDelimitedCodec> {
+pub(crate) fn frames<T: AsyncRead + AsyncWrite>(tunnel: T) -> Framed<T, LengthDelimitedCodec> {
     let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
     Framed::new(tunnel, codec)
 }

@@ -93,9 +93,12 @@ fn what_cannot_become_an_image_says_why_and_leaves_nothing() {
     let sea = sea().start();
     let file = |name: &str, text: &str| sea.file(name, text).display().to_string();
     sea.holm(&["build", &file("notes.txt", "some notes")]).refused(1, &["the text \"some notes\"", "ELF"]);
-    sea.holm(&["build", &file("Dockerfile", "FROM scratch\n")]).refused(1, &["a Dockerfile", "docker build"]);
-    sea.holm(&["build", &sea.path("").display().to_string()]).refused(2, &["is a directory", "tar"]);
+    sea.holm(&["build", &file("Dockerfile", "FROM scratch\n")]).refused(1, &["no node builds images"]);
     sea.holm(&["build", STATIC, "--name", "Ä"]).refused(1, &["repository"]);
+    sea.holm(&["build", STATIC, "--name", "x", "--base", "python:3"]).refused(1, &["another registry"]);
+    sea.holm(&["build", STATIC, "--name", "x", "--platform", "arm64"])
+        .refused(1, &["none of the files is for linux/arm64"]);
+    sea.holm(&["build", STATIC, "--platform", "vax"]).refused(2, &["`vax` is no platform"]);
     sea.holm(&["build", STATIC, "--base", "default/none"]).refused(1, &["the base", "has no manifest"]);
     sea.holm(&["build", STATIC, "-p", "none"]).refused(1, &["no project `none`"]);
     // A program that says it is for another machine than its base.
@@ -181,7 +184,7 @@ fn a_file_is_deployed_to_nodes_and_again_by_the_new_file_alone_needs_engine() {
     let words = ["--name", &name, "--base", "default/busybox", "--wait"];
     let one = script("one");
     let said = sea.holm(&[&["deploy", &one, "--to", "fl-1,fl-2"], &words[..]].concat()).done();
-    assert!(said.stdout.contains("generation 1") && said.stdout.contains("run "), "{said:?}");
+    assert!(said.stdout.contains("generation 1") && said.stdout.contains(", start "), "{said:?}");
     sea.running(&name, 2);
     let says = |word: &str| {
         wait_for(word, || sea.holm(&["logs", &name]).stdout.contains(word).then_some(()));
@@ -196,5 +199,57 @@ fn a_file_is_deployed_to_nodes_and_again_by_the_new_file_alone_needs_engine() {
     let broken = sea.file("hello.sh", "#!/app/none\n").display().to_string();
     let failed = sea.holm(&["deploy", &broken, "--name", &name, "--base", "default/busybox", "--wait=60s"]);
     assert_ne!(failed.code, 0, "{failed:?}");
+    sea.holm(&["delete", "application", &name, "--wait"]).done();
+}
+
+#[test]
+fn one_curl_deploys_and_the_new_file_alone_the_next_time_needs_curl_needs_engine() {
+    let engine = std::env::var("HOLM_TEST_DOCKER").expect("an engine");
+    let socket = format!("--engine={}", engine.trim_start_matches("unix://"));
+    let sea = sea().cluster("vienna", &["fl-1"]).words("fl-1", &[&socket]).start();
+    let name = format!("curled-{}", std::process::id());
+    sea.holm(&["build", STATIC, "--name", "busybox"]).done();
+    let address = sea.address("root").to_owned();
+    let script = |said: &str| {
+        let text = format!(
+            "#!/app/busybox sh\necho {said}; trap exit TERM; while :; do /app/busybox sleep 1; done\n"
+        );
+        sea.file("hello.sh", &text).display().to_string()
+    };
+    let curl = |role: &str, fields: &[&str]| -> Value {
+        let mut call = command("curl");
+        call.arg("--config").arg(with_token(&sea, role));
+        for field in fields {
+            call.args(["-F", field]);
+        }
+        call.arg(format!("https://{address}/api/v1/deploy"));
+        run(call, "").done().json()
+    };
+    let (file, called) = (format!("file=@{}", script("one")), format!("name={name}"));
+    let based = ["base=default/busybox", "wait=60s"];
+    let first = [&[file.as_str(), &called, "device=fl-1"], &based[..]].concat();
+    assert_eq!(curl("viewer", &first)["status"], json!(403));
+    let done = curl("operator", &first);
+    assert_eq!((&done["running"], &done["generation"]), (&json!(true), &json!(1)), "{done}");
+    let phases: Vec<_> =
+        done["phases"].as_array().unwrap().iter().map(|phase| text(&phase["name"])).collect();
+    assert_eq!(phases, ["build", "apply", "place", "pull", "start"]);
+    // They stay with the deployment.
+    let path = format!("/api/v1/projects/default/applications/{name}/generations/1");
+    let kept: Value =
+        serde_json::from_str(&http::unix(&sea.socket("root"), "GET", &path, &[], "").unwrap().body).unwrap();
+    assert_eq!(kept["phases"], done["phases"]);
+    let audit = sea.holm(&["audit", "-o", "json"]).done().stdout;
+    assert!(audit.contains(&format!("application default/{name}, generation 1: build ")), "{audit}");
+
+    let file = format!("file=@{}", script("two"));
+    let again = curl("operator", &[&[file.as_str(), &called], &based[..]].concat());
+    assert_eq!(again["generation"], json!(2), "{again}");
+    wait_for("what is new is said", || sea.holm(&["logs", &name]).stdout.contains("two").then_some(()));
+    let unknown = curl("operator", &[file.as_str(), &called, "device=fl-9"]);
+    assert!(text(&unknown["detail"]).contains("no node `fl-9`"), "{unknown}");
+    let arm = format!("file=@{}", program_for(&sea, "arm", 183));
+    let unfit = curl("operator", &[&arm, &called, "device=fl-1"]);
+    assert!(text(&unfit["detail"]).contains("the node fl-1 is "), "{unfit}");
     sea.holm(&["delete", "application", &name, "--wait"]).done();
 }

@@ -58,6 +58,7 @@
 mod api;
 mod applying;
 mod backup;
+mod builders;
 mod building;
 mod certificates;
 mod changing;

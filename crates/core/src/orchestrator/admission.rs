@@ -6,6 +6,7 @@ use holm_model::member::Role;
 use holm_model::record::AuditRecord;
 use holm_model::state::RunState;
 use holm_model::taint;
+use holm_model::view::build::PhaseView;
 use holm_model::wish::AppKey;
 
 use super::Orchestrator;
@@ -59,6 +60,7 @@ impl Orchestrator {
             Command::Delete { app, expected } => self.delete(&app, &expected),
             Command::Rollback { app, to, expected } => self.roll_back(actor, &app, to, &expected),
             Command::Promote { app, expected } => self.promote(&app, &expected),
+            Command::NotePhases { app, generation, phases } => self.note_phases(&app, generation, phases),
             Command::Patch { app, service, replicas, run, restart, expected } => {
                 self.patch(&app, &expected, &Patch { service, replicas, run, restart })
             }
@@ -133,6 +135,7 @@ fn application_of(command: &Command) -> Option<String> {
         Command::Delete { app, .. }
         | Command::Rollback { app, .. }
         | Command::Promote { app, .. }
+        | Command::NotePhases { app, .. }
         | Command::Patch { app, .. }
         | Command::Restart { app, .. }
         | Command::Migrate(Migration { app, .. })
@@ -157,6 +160,11 @@ fn words(command: &Command) -> (&'static str, String) {
         }
         Command::Delete { app, .. } => ("delete", format!("application {app}")),
         Command::Promote { app, .. } => ("promote", format!("application {app}")),
+        Command::NotePhases { app, generation, phases } => {
+            let took = |phase: &PhaseView| format!("{} {} ms", phase.name, phase.milliseconds);
+            let took: Vec<_> = phases.iter().map(took).collect();
+            ("deploy", format!("application {app}, generation {generation}: {}", took.join(", ")))
+        }
         Command::Rollback { app, to, .. } => {
             let to = to.map(|to| format!(" to generation {to}")).unwrap_or_default();
             ("rollback", format!("application {app}{to}"))

@@ -9,6 +9,7 @@ use holm_model::name::Name;
 use holm_model::service::Application;
 use holm_model::state::RunState;
 use holm_model::time::Time;
+use holm_model::view::build::PhaseView;
 use holm_model::view::drain::DecommissionView;
 use holm_model::view::people::{Quota, Roles};
 use holm_model::view::{ApplyView, RemovalView, TokenRole};
@@ -58,6 +59,12 @@ pub enum Command {
     Promote {
         app: AppKey,
         expected: Expected,
+    },
+    /// A deployment is over: how long each part of it took.
+    NotePhases {
+        app: AppKey,
+        generation: u64,
+        phases: Vec<PhaseView>,
     },
     /// `service: None`: all services of the application.
     Patch {

@@ -13,6 +13,7 @@ use holm_model::name::Name;
 use holm_model::service::{Application, ApplicationService, Replicas};
 use holm_model::time::Time;
 use holm_model::view::ApplyView;
+use holm_model::view::build::PhaseView;
 use holm_model::view::generation::{GenerationCause, GenerationOutcome, GenerationView};
 use holm_model::wish::{AppKey, ServiceWish, SpecBytes, SpecError};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,9 @@ pub(super) struct GenerationRow {
     pub(super) cause: Cause,
     pub(super) outcome: Outcome,
     pub(super) services: BTreeMap<Name, Said>,
+    /// How long its deployment took, if it was one; told when it is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) phases: Vec<PhaseView>,
 }
 
 /// What a manifest said of a service.
@@ -137,6 +141,7 @@ impl GenerationRow {
         let (at, changes) = (self.at, Vec::new());
         let current = newest;
         GenerationView {
+            phases: self.phases.clone(),
             generation,
             at,
             who,
@@ -189,7 +194,13 @@ impl Orchestrator {
             return;
         }
         let key = GenerationKey { wish: id, generation: wish.version.generation };
-        let row = GenerationRow { at: wish.changed, cause, outcome: Outcome::Underway, services };
+        let row = GenerationRow {
+            at: wish.changed,
+            cause,
+            outcome: Outcome::Underway,
+            services,
+            phases: Vec::new(),
+        };
         self.generations.put(&mut self.journal, key, row);
         self.prune_generations(id);
     }
@@ -261,6 +272,21 @@ impl Orchestrator {
         let application =
             row.application(&app.application).map_err(|error| unreadable(generation, &error))?;
         Ok(GenerationView { manifest: Some(manifest::show(&application)), ..view })
+    }
+
+    /// Notes how long its deployment took.
+    pub(super) fn note_phases(
+        &mut self,
+        app: &AppKey,
+        generation: u64,
+        phases: Vec<PhaseView>,
+    ) -> Result<Reply, Refusal> {
+        let missing = || Refusal::NotFound { kind: "application", name: app.application.to_string() };
+        let wish = *self.apps.get(app).ok_or_else(missing)?;
+        let mut row = self.kept(wish, app, generation)?.clone();
+        row.phases = phases;
+        self.generations.put(&mut self.journal, GenerationKey { wish, generation }, row);
+        Ok(Reply::Done)
     }
 
     fn kept(&self, wish: WishId, app: &AppKey, generation: u64) -> Result<&GenerationRow, Refusal> {

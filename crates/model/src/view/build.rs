@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Problem;
+
 /// The answer to `POST /projects/{project}/builds`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BuildView {
@@ -15,6 +17,9 @@ pub struct BuildView {
     pub parts: Vec<BuiltPart>,
     /// From the first byte of the request to the image in the registry.
     pub milliseconds: u64,
+    /// The Dockerfile that was built, or that says the same.
+    #[serde(default)]
+    pub dockerfile: String,
 }
 
 /// The image for one platform.
@@ -32,4 +37,52 @@ pub struct BuiltPart {
     pub layer: u64,
     /// What is started.
     pub entrypoint: Vec<String>,
+    /// The node whose engine has built it; `null`: no engine was needed.
+    #[serde(default)]
+    pub builder: Option<String>,
+    /// That node runs programs of this platform in an emulator only.
+    #[serde(default)]
+    pub emulated: bool,
+    /// Nothing had changed: it is the image of before.
+    #[serde(default)]
+    pub cached: bool,
+}
+
+/// What happens meanwhile, as lines of JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuildEvent {
+    /// What begins, in words.
+    Phase(String),
+    /// What a builder says.
+    Log(String),
+    /// The image is there; nothing follows but what a deployment does with it.
+    Built(BuildView),
+    /// The application says it; nothing follows unless its start is waited for.
+    Deployed(DeployView),
+    /// It is over.
+    #[schema(value_type = Object)]
+    Failed(Box<Problem>),
+}
+
+/// What a deployment has done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployView {
+    pub project: String,
+    pub application: String,
+    pub generation: u64,
+    /// As in [`BuildView`].
+    pub image: String,
+    /// All of its instances run; false as long as nobody waited for it.
+    pub running: bool,
+    /// How long each took.
+    pub phases: Vec<PhaseView>,
+}
+
+/// A part of a deployment, in its order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseView {
+    /// `build`, `apply`, `place`, `pull`, `start`
+    pub name: String,
+    pub milliseconds: u64,
 }

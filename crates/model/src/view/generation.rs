@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::PlannedChange;
+use super::build::PhaseView;
 use crate::time::Time;
 
 /// One generation of an application whose specification is kept.
@@ -26,6 +27,9 @@ pub struct GenerationView {
     pub current: bool,
     /// Against the kept one before it; of the first kept one nothing is said.
     pub changes: Vec<PlannedChange>,
+    /// How long its deployment took, part by part; empty: it was none, or it is not over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseView>,
     /// As YAML; of one generation alone, not in a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,

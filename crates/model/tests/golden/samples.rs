@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holm_model::access::Role as PersonRole;
 use holm_model::amendment::{Amendment, Amendments};
+use holm_model::build::BuildWant;
 use holm_model::capability::Capability;
 use holm_model::coordinate::{Coordinate, Landmark};
 use holm_model::expose::{Expose, ExposedAt};
@@ -184,6 +185,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("tunnel-request-terminal", request(Purpose::Exec { instance, command, terminal: Some(terminal()) })),
         ("tunnel-request-registry", request(Purpose::Registry)),
+        ("tunnel-request-build", request(Purpose::Build(Box::new(build_want())))),
         ("tunnel-request-restart", request(Purpose::Restart { instance })),
         ("tunnel-request-volumes", request(Purpose::Volumes { instance, to: AssignmentId(uid(6)) })),
         ("tunnel-request-connect", request(Purpose::Connect { instance, port: 8080 })),
@@ -274,6 +276,17 @@ pub(crate) fn usage_history() -> UsageHistory {
         disk_used: Some(1 << 30),
     };
     UsageHistory { step_seconds: 15, points: vec![point] }
+}
+
+fn build_want() -> BuildWant {
+    BuildWant {
+        image: "red/web:built-1".to_owned(),
+        platform: "linux/arm64".to_owned(),
+        dockerfile: "Dockerfile".to_owned(),
+        bases: vec!["registry.holm/red/base:1".to_owned()],
+        fresh: true,
+        token: Secret("secret".to_owned()),
+    }
 }
 
 fn log_filter() -> LogFilter {

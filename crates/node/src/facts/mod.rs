@@ -7,10 +7,12 @@
 //! | [`processor`] | architecture, model, cores that we may use |
 //! | [`storage`] | memory and disk |
 //! | [`network`] | addresses of the interfaces |
+//! | [`emulation`] | architectures whose programs run here beside its own |
 //! | [`hardware`] | GPUs, sensors and attached devices, with the capabilities that follow |
 //!
 //! What cannot be read is left empty: a board without `/sys/class/hwmon` is no error.
 
+mod emulation;
 mod hardware;
 mod network;
 mod processor;
@@ -53,7 +55,7 @@ impl Detector {
     #[must_use]
     pub(crate) fn detect(&self, runtimes: Vec<RuntimeFacts>) -> NodeFacts {
         let tree = &self.tree;
-        let hardware = hardware::detect(tree);
+        let (hardware, emulated) = (hardware::detect(tree), emulation::detect(tree));
         let total = Resources::new(processor::cores(tree), storage::memory(tree));
         let disk = disk(&self.data_dir);
         NodeFacts {
@@ -71,7 +73,13 @@ impl Detector {
             gpus: hardware.gpus,
             devices: hardware.devices,
             runtimes,
-            capabilities: self.capabilities.union(&hardware.capabilities).cloned().collect(),
+            capabilities: self
+                .capabilities
+                .iter()
+                .cloned()
+                .chain(hardware.capabilities)
+                .chain(emulated)
+                .collect(),
             units: self.units.clone(),
             labels: self.labels.clone(),
             location: self.location,

@@ -71,6 +71,8 @@ enum Refusal {
     Shell(#[from] shell::ShellError),
     #[error(transparent)]
     Transfer(#[from] transfer::TransferError),
+    #[error("this node builds no images: nobody has given it a capability `build/…`")]
+    NoBuilder,
     #[error("this is a node; it has no nodes of its own")]
     NoCluster,
     #[error("the cluster of this node is silent: until it is back, what is the cluster's is not changed")]
@@ -242,6 +244,12 @@ impl Host {
             Purpose::Images(ImagesWant::Prune(ImagesPrune { keep })) => {
                 let removed = self.runtimes.clean(keep.try_into().unwrap_or(usize::MAX)).await;
                 Ok(Service::Pruned(ImagesPruned { removed }))
+            }
+            Purpose::Build(want) => {
+                if !self.narrator.builds().await {
+                    return Err(Refusal::NoBuilder);
+                }
+                Ok(Service::Exec(self.runtimes.build(&want)?))
             }
             Purpose::Amend(amendment) => {
                 self.narrator.amend(amendment, &self.agent).await?;

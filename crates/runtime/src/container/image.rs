@@ -204,7 +204,7 @@ pub(super) async fn pull(
     Ok(())
 }
 
-fn credentials(login: &RegistryLogin) -> DockerCredentials {
+pub(super) fn credentials(login: &RegistryLogin) -> DockerCredentials {
     let RegistryLogin { server, user, password } = login.clone();
     let (username, password) = (Some(user), Some(password));
     DockerCredentials { username, password, serveraddress: server, ..DockerCredentials::default() }

@@ -5,6 +5,7 @@
 //! and lists anew after a gap ([`events`]).
 
 mod abandoned;
+mod build;
 mod copy;
 mod engine;
 mod events;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bollard::query_parameters::{KillContainerOptionsBuilder, StopContainerOptionsBuilder};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use holm_model::build::BuildWant;
 use holm_model::id::AssignmentId;
 use holm_model::image::ImageView;
 use holm_model::member::RuntimeFacts;
@@ -53,7 +55,7 @@ use crate::stream::{Exec, LogLines, LogOptions};
 use engine::{Engine, status};
 use image::Claim;
 use ledger::Ledger;
-pub use own::OwnRegistry;
+pub use own::{BuildPass, OwnRegistry};
 use presence::Presence;
 
 /// What the driver is told by the agent.
@@ -290,6 +292,10 @@ impl Runtime for ContainerRuntime {
 
     fn clean(&self, keep: usize) -> BoxFuture<'_, Result<Vec<String>, RunError>> {
         self.shared.clean(keep).boxed()
+    }
+
+    fn build(&self, want: BuildWant) -> Result<Exec, RunError> {
+        self.shared.build(want)
     }
 
     fn images(&self) -> BoxFuture<'_, Result<Vec<ImageView>, RunError>> {

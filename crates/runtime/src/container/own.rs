@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::{RemoveImageOptions, TagImageOptionsBuilder};
@@ -12,6 +11,7 @@ use data_encoding::BASE64URL;
 use holm_model::content::RegistryLogin;
 use holm_model::image::OURS;
 use holm_model::name::Name;
+use holm_model::transfer::Secret;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper::header::HOST;
@@ -20,8 +20,10 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::UnixStream;
+use tokio_util::sync::DropGuard;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::engine::Engine;
+use super::engine::{Engine, PATIENCE};
 use super::image::{self, split};
 use crate::error::{RunError, Step};
 use crate::runtime::OnProgress;
@@ -32,6 +34,19 @@ pub trait OwnRegistry: Debug + Send + Sync {
     fn address(&self) -> SocketAddr;
     /// To pull images of this project, and of no other.
     fn login(&self, project: &Name) -> RegistryLogin;
+    /// To do what the registry allows by this token.
+    fn admit_build(&self, token: &Secret) -> BuildPass;
+}
+
+/// How an engine reaches the registry for one build.
+#[derive(Debug)]
+pub struct BuildPass {
+    /// Plain HTTP, on loopback.
+    pub address: SocketAddr,
+    /// Good as long as this lives.
+    pub login: RegistryLogin,
+    /// Ends it.
+    pub end: DropGuard,
 }
 
 /// What an image of ours is called behind the address: `PROJECT/NAME…`; `None`: it is of another registry.
@@ -84,7 +99,7 @@ pub(super) async fn pull(
 }
 
 /// The name with the address is of no use to anybody; that it stays is no failure.
-async fn forget(client: &Docker, name: &str) {
+pub(super) async fn forget(client: &Docker, name: &str) {
     if let Err(error) = client.remove_image(name, None::<RemoveImageOptions>, None).await {
         tracing::debug!(name, %error, "The engine keeps a name of an image.");
     }
@@ -93,25 +108,41 @@ async fn forget(client: &Docker, name: &str) {
 #[derive(Deserialize)]
 struct Line {
     error: Option<String>,
+    cause: Option<String>,
 }
 
 /// Podman's own way of pulling. False: the engine is none.
 async fn pull_by_podman(engine: &Engine, from: &str, login: &RegistryLogin) -> Result<bool, RunError> {
-    let failed = |answer: String| RunError::ImageMissing { image: from.to_owned(), answer };
-    let broken = |error: &dyn std::error::Error| failed(error.to_string());
+    let asked = ask_podman(engine, &format!("pull?reference={from}&tlsVerify=false"), login).await;
+    asked.map_err(|answer| RunError::ImageMissing { image: from.to_owned(), answer })
+}
+
+/// Podman's own way of pushing. False: the engine is none.
+pub(super) async fn push_by_podman(
+    engine: &Engine,
+    to: &str,
+    login: &RegistryLogin,
+) -> Result<bool, RunError> {
+    let asked = ask_podman(engine, &format!("{to}/push?destination={to}&tlsVerify=false"), login).await;
+    asked.map_err(|answer| RunError::NotBuilt { answer })
+}
+
+/// False: the engine does not know Podman's own words.
+async fn ask_podman(engine: &Engine, what: &str, login: &RegistryLogin) -> Result<bool, String> {
+    let broken = |error: &dyn std::error::Error| error.to_string();
     let stream = UnixStream::connect(engine.socket()).await.map_err(|error| broken(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-    let driver = tokio::spawn(connection);
+    let driver = AbortOnDropHandle::new(tokio::spawn(connection));
     let auth = json!({
         "username": login.user, "password": login.password, "serveraddress": login.server,
     });
-    let asked = Request::post(format!("/v4.0.0/libpod/images/pull?reference={from}&tlsVerify=false"))
+    let asked = Request::post(format!("/v4.0.0/libpod/images/{what}"))
         .header(HOST, "engine")
         .header("X-Registry-Auth", BASE64URL.encode(auth.to_string().as_bytes()))
         .body(Empty::<Bytes>::new());
     let asked = asked.map_err(|error| broken(&error))?;
-    let pulled = tokio::time::timeout(PULL, async {
+    let done = tokio::time::timeout(PATIENCE, async {
         let answer = sender.send_request(asked).await.map_err(|error| broken(&error))?;
         let status = answer.status();
         // Each line says a little; only what is wrong matters, and comes last.
@@ -124,25 +155,25 @@ async fn pull_by_podman(engine: &Engine, from: &str, login: &RegistryLogin) -> R
                 last.drain(..last.len().saturating_sub(LAST));
             }
         }
-        Ok::<_, RunError>((status, last))
+        Ok::<_, String>((status, last))
     });
-    let pulled = pulled.await.unwrap_or_else(|_| Err(failed("the pull took too long".to_owned())));
-    driver.abort();
-    let (status, said) = pulled?;
-    if status == StatusCode::NOT_FOUND {
+    let done = done.await.unwrap_or_else(|_| Err("it took too long".to_owned()));
+    drop(driver);
+    let (status, said) = done?;
+    let text = String::from_utf8_lossy(&said);
+    // Docker's words for a path that it does not have; Podman says as much of an image.
+    if status == StatusCode::NOT_FOUND && text.contains("page not found") {
         return Ok(false);
     }
-    let text = String::from_utf8_lossy(&said);
-    let mut errors = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()?.error);
-    match errors.next_back() {
-        Some(error) => Err(failed(error)),
+    let mut errors = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    let error = errors.rfind(|line| line.error.is_some() || line.cause.is_some());
+    match error.and_then(|line| line.error.or(line.cause)) {
+        Some(error) => Err(error),
         None if status.is_success() => Ok(true),
-        None => Err(failed(format!("the engine answers {status}"))),
+        None => Err(format!("the engine answers {status}")),
     }
 }
 
-/// For all of an image.
-const PULL: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of what Podman says at last that are looked at.
 const LAST: usize = 16 * 1024;
 
