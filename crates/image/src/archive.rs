@@ -86,6 +86,9 @@ pub enum ArchiveError {
     /// Too many.
     #[error("there are more than {0} entries")]
     Entries(usize),
+    /// Not to be read as a text.
+    #[error("`{0}` is no plain file of at most {max} KiB", max = TEXT / 1024)]
+    Text(String),
     /// Too much.
     #[error("`{name}` makes it more than {bytes} bytes unpacked")]
     Bytes {
@@ -170,16 +173,20 @@ pub fn text<R: Read + Seek>(
 ) -> Result<Option<(String, String)>, ArchiveError> {
     let Some(name) = names.iter().find(|name| top.names.contains(**name)) else { return Ok(None) };
     let path = top.dir.as_ref().map_or_else(PathBuf::new, PathBuf::from).join(name);
-    let read = |content: &mut dyn Read| {
+    let read = |content: &mut dyn Read, is_plain: bool| {
         let mut text = String::new();
-        content.take(TEXT).read_to_string(&mut text)?;
-        Ok(Some(((*name).to_owned(), text)))
+        let bytes = content.take(TEXT + 1).read_to_string(&mut text)?;
+        match is_plain && bytes as u64 <= TEXT {
+            true => Ok(Some(((*name).to_owned(), text))),
+            false => Err(ArchiveError::Text((*name).to_owned())),
+        }
     };
     match packing {
         Packing::Zip => {
             let mut zip = zip::ZipArchive::new(file)?;
             let mut entry = zip.by_name(&path.to_string_lossy())?;
-            read(&mut entry)
+            let is_plain = entry.is_file();
+            read(&mut entry, is_plain)
         }
         Packing::Tar => find(&mut tar::Archive::new(file), &path, read),
         Packing::TarGz => find(&mut tar::Archive::new(GzDecoder::new(file)), &path, read),
@@ -191,14 +198,15 @@ type Named = Option<(String, String)>;
 fn find<R: Read>(
     archive: &mut tar::Archive<R>,
     path: &Path,
-    read: impl Fn(&mut dyn Read) -> Result<Named, ArchiveError>,
+    read: impl Fn(&mut dyn Read, bool) -> Result<Named, ArchiveError>,
 ) -> Result<Named, ArchiveError> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let here: PathBuf =
             entry.path()?.components().filter(|part| !matches!(part, Component::CurDir)).collect();
         if here == path {
-            return read(&mut entry);
+            let is_plain = entry.header().entry_type().is_file();
+            return read(&mut entry, is_plain);
         }
     }
     Ok(None)

@@ -16,7 +16,8 @@ pub struct BuildWant {
     pub platform: String,
     /// Where the Dockerfile is in the context.
     pub dockerfile: String,
-    /// Images of the platform's registry that it stands on, as the Dockerfile names them: `registry.holm/PROJECT/NAME[:TAG]`.
+    /// All images that it stands on, as the Dockerfile names them; those of the platform's registry as
+    /// `registry.holm/PROJECT/NAME[:TAG]`.
     pub bases: Vec<String>,
     /// Nothing is taken from builds before.
     pub fresh: bool,

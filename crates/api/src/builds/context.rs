@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufReader, Read as _, Seek as _};
 
-use holm_image::archive::{self, Limits, Place, Top};
+use holm_image::archive::{self, ArchiveError, Limits, Packing, Place, Top};
 use holm_image::dockerfile::{Dockerfile, Tree, generate};
 use holm_image::layer::{DiffId, Layer};
 use holm_image::recognize::{Source, Thing};
@@ -59,35 +59,40 @@ impl Context {
             None => Top::default(),
         };
         file.rewind().map_err(refused)?;
-        let own = match packing {
+        let is_own = packing.is_none() || kind == Some(Source::Dockerfile);
+        // The text of one that is a file of the tree is read from what is sent.
+        let text = match packing {
             None => {
                 let mut text = String::new();
-                let read = file.by_ref().take(TEXT).read_to_string(&mut text);
-                read.map_err(refused)?;
-                Some((OWN[0].to_owned(), text))
+                let read = file.by_ref().take(TEXT + 1).read_to_string(&mut text).map_err(refused)?;
+                if read as u64 > TEXT {
+                    return Err(ArchiveError::Text(OWN[0].to_owned()).into());
+                }
+                Some((OWN[0], text))
             }
-            Some(packing) if kind == Some(Source::Dockerfile) => {
-                archive::text(&mut file, packing, &top, &OWN)?
-            }
-            Some(_) => None,
+            Some(_) if is_own => None,
+            Some(_) => Some((GENERATED, generate(&tree(asked, kind, &top.names))?)),
         };
-        let is_own = own.is_some();
-        let (path, text) = match own {
-            Some(own) => own,
-            None => (GENERATED.to_owned(), generate(&tree(asked, kind, &top.names))?),
-        };
-        let dockerfile = Dockerfile::parse(&text)?;
-        file.rewind().map_err(refused)?;
         store.room(draft.length())?;
         let mut packed = Layer::new(store.draft()?);
         if let Some(packing) = packing {
             let place = Place { to: "", of: top.dir.as_deref() };
             archive::copy(&mut file, packing, place, Limits::of(draft.length()), &mut packed)?;
         }
-        if packing.is_none() || !is_own {
-            packed.file(&path, 0o644, text.len() as u64, &mut text.as_bytes()).map_err(refused)?;
+        if let Some((path, text)) = &text {
+            packed.file(path, 0o644, text.len() as u64, &mut text.as_bytes()).map_err(refused)?;
         }
         let (packed, content) = packed.finish().map_err(refused)?;
+        let (path, text) = match text {
+            Some((path, text)) => (path.to_owned(), text),
+            None => {
+                let mut file = BufReader::new(packed.reader().map_err(refused)?);
+                let here = Top { dir: None, names: top.names };
+                let found = archive::text(&mut file, Packing::TarGz, &here, &OWN)?;
+                found.ok_or_else(|| ArchiveError::Text(OWN[0].to_owned()))?
+            }
+        };
+        let dockerfile = Dockerfile::parse(&text)?;
         Ok(Self { packed, content, path, text, dockerfile, is_own })
     }
 }

@@ -97,7 +97,7 @@ async fn on_nodes(
     if context.is_own && asked.build.is_some() {
         return Err(BuildError::Said("`build`"));
     }
-    for project in remote::projects(&context) {
+    for project in remote::projects(&context)? {
         principal.require(Verb::Read, Scope::Project(&project)).map_err(BuildError::Fault)?;
     }
     let nodes = api.query(|machine| machine.nodes()).await.map_err(BuildError::Fault)?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt as _, StreamExt as _};
+use holm_image::dockerfile::Dockerfile;
 use holm_image::document;
 use holm_image::platform::Platform;
 use holm_link::cbor;
@@ -20,7 +21,7 @@ use holm_model::image::OURS;
 use holm_model::tunnel::{ExecIn, ExecOut, Purpose};
 use holm_model::view::NodeView;
 use holm_model::view::build::BuiltPart;
-use holm_registry::{Draft, Name, Reference, Store, Tag};
+use holm_registry::{Draft, Name, NameError, Reference, Store, Tag};
 use ring::digest::{Context as Hasher, SHA256};
 use tokio::sync::mpsc;
 
@@ -66,7 +67,7 @@ impl Remote<'_> {
     /// # Errors
     /// When nobody can build it, or it does not build.
     pub(crate) async fn build(&self, platform: &Platform) -> Result<Part, BuildError> {
-        let bases = self.bases()?;
+        let bases = bases(&self.context.dockerfile)?;
         let key = self.key(platform, &bases)?;
         if !self.asked.fresh
             && let Some(part) = self.known(platform, &key).await?
@@ -86,7 +87,7 @@ impl Remote<'_> {
             image: format!("{}:{tag}", self.asked.repository),
             platform: platform.to_string(),
             dockerfile: self.context.path.clone(),
-            bases: bases.iter().map(|(written, _)| written.clone()).collect(),
+            bases: self.context.dockerfile.images().iter().cloned().collect(),
             fresh: self.asked.fresh,
             token: granted.token.clone(),
         };
@@ -105,24 +106,6 @@ impl Remote<'_> {
         // It may never have come so far; what nothing names is removed by and by.
         let _ = blocking(move || store.delete_manifest(&name, &temporary)).await;
         part
-    }
-
-    /// Images of this registry that the Dockerfile stands on.
-    fn bases(&self) -> Result<Vec<Standing>, BuildError> {
-        let mut bases = Vec::new();
-        for image in self.context.dockerfile.images() {
-            if !image.strip_prefix(OURS).is_some_and(|rest| rest.starts_with('/')) {
-                continue;
-            }
-            let no_base = |why: String| BuildError::NoBase { image: image.to_owned(), why };
-            let base = BaseImage::parse(image).map_err(|error| no_base(error.to_string()))?;
-            match base.ours {
-                Some((_, Reference::Digest(_))) => return Err(BuildError::ByDigest(image.to_owned())),
-                Some(ours) => bases.push((base.written, ours)),
-                None => {}
-            }
-        }
-        Ok(bases)
     }
 
     /// Of all that makes the image what it is, as far as it is known here: what other registries say is not.
@@ -328,9 +311,29 @@ fn pieces(store: &Store, draft: &Draft) -> Result<mpsc::Receiver<std::io::Result
 }
 
 /// Projects whose images a Dockerfile stands on.
-pub(crate) fn projects(context: &Context) -> BTreeSet<String> {
-    let ours = |image: &&str| BaseImage::parse(image).ok().and_then(|base| base.ours);
-    context.dockerfile.images().iter().filter_map(ours).map(|(name, _)| name.project().to_string()).collect()
+///
+/// # Errors
+/// When it names one of this registry as none can be called.
+pub(crate) fn projects(context: &Context) -> Result<BTreeSet<String>, BuildError> {
+    let projects = bases(&context.dockerfile)?.into_iter().map(|(_, (name, _))| name.project().to_string());
+    Ok(projects.collect())
+}
+
+/// Images of this registry that the Dockerfile stands on.
+fn bases(dockerfile: &Dockerfile) -> Result<Vec<Standing>, BuildError> {
+    let mut bases = Vec::new();
+    // Without the registry before it, `PROJECT/NAME` is one of Docker's in a Dockerfile.
+    for image in dockerfile.images().iter().filter(|image| image.starts_with(&format!("{OURS}/"))) {
+        let no_base = |error: NameError| BuildError::NoBase { image: image.clone(), why: error.to_string() };
+        match BaseImage::parse(image).map_err(no_base)? {
+            BaseImage { ours: Some((_, Reference::Digest(_))), .. } => {
+                return Err(BuildError::ByDigest(image.clone()));
+            }
+            BaseImage { written, ours: Some(ours) } => bases.push((written, ours)),
+            BaseImage { ours: None, .. } => {}
+        }
+    }
+    Ok(bases)
 }
 
 #[cfg(test)]

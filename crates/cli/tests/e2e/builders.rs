@@ -1,6 +1,7 @@
 //! Sources and Dockerfiles, built by the engines of nodes.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -114,6 +115,80 @@ fn sources_are_built_and_run_by(variable: &str) {
         .refused(1, &["no node builds for linux/riscv64", "fl-1 is"]);
     let copies = tree(&sea, "copies", &[("Dockerfile", "FROM holm-test:1\nCOPY nothing /\n")]);
     sea.holm(&["build", &copies]).refused(1, &["Dockerfile:2: COPY nothing /"]);
+}
+
+/// What lies on a builder is not everybody's: a Dockerfile reads what its project may have.
+fn nothing_of_other_projects_is_read_by_builds_of(variable: &str) {
+    let engine = engine(variable);
+    let sea =
+        sea().cluster("vienna", &["fl-1"]).words("fl-1", &[&engine, "--capability=build/images"]).start();
+    sea.holm(&["project", "create", "blue"]).done();
+    let name = format!("plans-{}", std::process::id());
+    let secret =
+        tree(&sea, "secret", &[("Dockerfile", "FROM holm-test:1\nRUN echo of blue only > /plans\n")]);
+    build(&sea, &[&secret, "--name", &name, "-p", "blue"]);
+
+    let kept = format!("built.holm/blue/{name}:latest");
+    let socket = Path::new(engine.trim_start_matches("--engine="));
+    let ask =
+        |method: &str, path: &str| http::unix(socket, method, &format!("/images/{path}"), &[], "").unwrap();
+    let found: Value = serde_json::from_str(&ask("GET", &format!("{kept}/json")).body).unwrap();
+    let id = text(&found["Id"]).trim_start_matches("sha256:").to_owned();
+    let short = &id[..12];
+    // Everybody's, by a name which is the end of the other's.
+    let tagged = ask("POST", &format!("holm-test:1/tag?repo=docker.io/library/{name}&tag=latest"));
+    assert_eq!(tagged.status, 201, "{tagged:?}");
+    for (base, why) in [
+        (format!("FROM {kept}\n"), "how a builder calls what it has built"),
+        (format!("ARG B={kept}\nFROM $B\n"), "how a builder calls what it has built"),
+        (format!("FROM sha256:{id}\n"), "take"),
+        (format!("FROM {id}\n"), "id of an image"),
+        (format!("FROM {short}\n"), "id of an image"),
+        (format!("FROM {name}:latest\n"), "could not build it"),
+        (format!("FROM holm-test:1\nCOPY --from={name} /plans /plans\n"), "could not build it"),
+        (
+            format!("FROM holm-test:1\nRUN --mount=type=bind,from={kept},target=/x cp /x/plans /\n"),
+            "`--mount`",
+        ),
+    ] {
+        let text = format!("{base}RUN cat /plans\n");
+        let dir = tree(&sea, "thief", &[("Dockerfile", &text)]);
+        let failed = sea.holm(&["build", &dir, "--name", "thief"]).refused(1, &[why]);
+        assert!(!format!("{failed:?}").contains("of blue only"), "{text}: {failed:?}");
+    }
+    // An image that has others read when something is built on it.
+    let trap = format!("FROM holm-test:1\nONBUILD COPY --from={name} /plans /plans\n");
+    let trap = tree(&sea, "trap", &[("Dockerfile", &trap)]);
+    build(&sea, &[&trap, "--name", "trap"]);
+    let dir = tree(&sea, "thief", &[("Dockerfile", "FROM registry.holm/default/trap\nRUN cat /plans\n")]);
+    sea.holm(&["build", &dir, "--name", "thief"]).refused(1, &["ONBUILD COPY --from"]);
+    ask("DELETE", &format!("docker.io/library/{name}:latest"));
+    // Nor is it run by its id or its name there.
+    for image in [&kept, &id] {
+        sea.apply(&format!(
+            "holm: v1\napplication: thief\nservices:\n  a: {{ runtime: container, image: \"{image}\" }}\n"
+        ));
+        sea.until("thief", "a reason", |all| {
+            let refused = ["how a builder calls", "id of an image"];
+            all.iter().any(|one| refused.iter().any(|why| one.reason.contains(why)))
+        });
+        sea.holm(&["delete", "application", "thief", "--wait"]).done();
+    }
+    // Whose it is builds on it, by its name in the registry.
+    let above = format!("FROM registry.holm/blue/{name}\nRUN cat /plans\n");
+    let above = tree(&sea, "above", &[("Dockerfile", &above)]);
+    let ran = sea.holm(&["build", &above, "--name", "above", "-p", "blue"]).done();
+    assert!(ran.stderr.contains("of blue only"), "{ran:?}");
+}
+
+#[test]
+fn docker_reads_nothing_of_other_projects_needs_engine() {
+    nothing_of_other_projects_is_read_by_builds_of("HOLM_TEST_DOCKER");
+}
+
+#[test]
+fn podman_reads_nothing_of_other_projects_needs_podman() {
+    nothing_of_other_projects_is_read_by_builds_of("HOLM_TEST_PODMAN");
 }
 
 #[test]

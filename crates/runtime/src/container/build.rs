@@ -6,6 +6,7 @@
 //!
 //! The classic build endpoint is what Docker and Podman (Buildah) both have.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bollard::Docker;
@@ -15,6 +16,8 @@ use bollard::query_parameters::{
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use holm_model::build::BuildWant;
+use holm_model::image::BUILT;
+use holm_model::name::Name;
 use holm_model::tunnel::{ExecOut, WindowSize};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -22,10 +25,10 @@ use tokio_util::io::ReaderStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::PATIENCE;
-use super::image::split;
+use super::image::{AtOurs, Claim, split};
 use super::ledger::{Shelf, Thing};
 use super::own::{self, BuildPass};
-use super::{Shared, image};
+use super::{Shared, base, image};
 use crate::error::{RunError, Step};
 use crate::stream::{Control, Exec};
 
@@ -33,8 +36,6 @@ use crate::stream::{Control, Exec};
 const CONTEXT: usize = 256 * 1024;
 /// Words of the engine that nobody has taken yet.
 const SAID: usize = 256;
-/// Before names that results have on this machine: the engine takes steps from them the next time.
-const BUILT: &str = "built.holm";
 
 /// One build: says what happens.
 struct Build {
@@ -79,17 +80,24 @@ impl Shared {
 impl Build {
     async fn run(&self, context: DuplexStream, pass: &BuildPass) -> Result<(), RunError> {
         let engine = &self.shared.engine;
-        for base in &self.want.bases {
-            self.line(&format!("pulling {base}")).await;
-            self.note(own::known_as(base).as_ref())?;
-            let path = own::path(base).unwrap_or(base);
-            own::pull(engine, (base, path), pass.address, &pass.login, &|_| {}).await?;
-        }
         let (repository, _) = split(&self.want.image);
+        let project = Name::new(repository.split('/').next().unwrap_or_default()).map_err(|error| {
+            RunError::NotBuilt { answer: format!("{repository} has no project before it: {error}") }
+        })?;
+        let mut bases = BTreeSet::new();
+        for base in &self.want.bases {
+            self.line(&format!("looking for {base}")).await;
+            let claim = Claim { project: &project, login: None, at_ours: AtOurs::By(pass) };
+            bases.insert(base::provide(&self.shared, base, claim).await?);
+        }
         let local = format!("{BUILT}/{repository}:latest");
         self.note(&local)?;
         let client = engine.client(Step::Build).await?.clone().with_timeout(PATIENCE);
         self.build(&client, context, &local).await?;
+        // Without a step, it is its base, which others may have, too.
+        if let Some(built) = image::id(&client, &local).await?.filter(|built| !bases.contains(built)) {
+            image::keep_for(&self.shared.ledger, &built, &project)?;
+        }
         self.line("pushing it to the registry").await;
         let to = format!("{}/{}", pass.address, self.want.image);
         let (remote, tag) = split(&to);

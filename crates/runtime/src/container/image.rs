@@ -13,6 +13,7 @@ use holm_model::name::Name;
 
 use super::engine::status;
 use super::ledger::{Ledger, Shelf, Thing};
+use super::own::BuildPass;
 use super::{Shared, own};
 use crate::error::{RunError, Step};
 use crate::launch::Progress;
@@ -22,7 +23,18 @@ use crate::runtime::OnProgress;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim<'a> {
     pub(super) project: &'a Name,
+    /// At registries of others.
     pub(super) login: Option<&'a RegistryLogin>,
+    pub(super) at_ours: AtOurs<'a>,
+}
+
+/// What of the platform's own registry somebody may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AtOurs<'a> {
+    /// Images of their project.
+    Own,
+    /// What the registry gives for this, asked each time: it says more than a name does.
+    By(&'a BuildPass),
 }
 
 /// Pulls `image` unless the engine has it, and `claim` has a right to what it has.
@@ -31,19 +43,23 @@ pub(super) struct Claim<'a> {
 /// registry itself, once. What nobody pulled with a login needs no registry.
 ///
 /// # Errors
-/// The registry's answer.
+/// The registry's answer, or that it is no name which every engine reads in the same way.
 pub(super) async fn ensure(
     shared: &Shared,
     image: &str,
     claim: Claim<'_>,
     progress: OnProgress<'_>,
 ) -> Result<(), RunError> {
+    if let Err(why) = holm_model::image::check(image) {
+        return Err(RunError::ImageMissing { image: image.to_owned(), answer: why.to_string() });
+    }
     let (client, ledger) = (shared.engine.client(Step::Prepare).await?, &shared.ledger);
     let source = source(shared, image, claim)?;
     let known = &*own::known_as(image);
     let login = source.login();
     let there = id(client, known).await?;
-    if let Some(there) = &there {
+    let is_asked_always = matches!((&source, claim.at_ours), (Source::Ours { .. }, AtOurs::By(_)));
+    if let Some(there) = there.as_ref().filter(|_| !is_asked_always) {
         let private = ledger.has(Shelf::Private, known) || ledger.has(Shelf::Private, there);
         if !private || ledger.has(Shelf::Right, &right(there, claim.project)) {
             return Ok(());
@@ -72,8 +88,7 @@ pub(super) async fn ensure(
     pulled.map_err(|error| if there.is_some() { unproved(error) } else { error })?;
     let Some(there) = id(client, known).await? else { return Ok(()) };
     if login.is_some() {
-        note(ledger, Shelf::Right, &right(&there, claim.project))?;
-        note(ledger, Shelf::Private, &there)?;
+        keep_for(ledger, &there, claim.project)?;
     } else {
         // Its registry gives this name to anybody. Whether the registry of another name does is not known by that:
         // an engine takes layers that it has without asking for them.
@@ -95,6 +110,9 @@ enum Source<'a> {
 
 fn source<'a>(shared: &Shared, image: &'a str, claim: Claim<'a>) -> Result<Source<'a>, RunError> {
     let Some(path) = own::path(image) else { return Ok(Source::Theirs(claim.login)) };
+    if let AtOurs::By(pass) = claim.at_ours {
+        return Ok(Source::Ours { path, address: pass.address, login: pass.login.clone() });
+    }
     let missing = |answer: String| RunError::ImageMissing { image: image.to_owned(), answer };
     // Not left to the registry alone: an engine takes what it has without asking.
     let project = path.split('/').next().unwrap_or_default();
@@ -122,10 +140,11 @@ impl Source<'_> {
 /// Forgets who has a right to images that the engine has no more. What cannot be found out stays noted.
 pub(super) async fn forget_gone(client: &Docker, ledger: &Ledger) {
     let Some(quiet) = ledger.quiet() else { return };
-    let [names, rights] = [Shelf::Private, Shelf::Right].map(|shelf| ledger.all(shelf).unwrap_or_default());
+    let shelves = [Shelf::Private, Shelf::Right, Shelf::Plain];
+    let [names, rights, plain] = shelves.map(|shelf| ledger.all(shelf).unwrap_or_default());
     let ids = rights.iter().filter_map(|right| right.split(' ').next()).map(str::to_owned);
     let mut gone = BTreeSet::new();
-    for name in names.iter().cloned().chain(ids).collect::<BTreeSet<_>>() {
+    for name in names.into_iter().chain(ids).chain(plain).collect::<BTreeSet<_>>() {
         if matches!(id(client, &name).await, Ok(None)) {
             gone.insert(name);
         }
@@ -135,6 +154,7 @@ pub(super) async fn forget_gone(client: &Docker, ledger: &Ledger) {
     }
     for name in &gone {
         ledger.forget_absent(quiet, Shelf::Private, name);
+        ledger.forget_absent(quiet, Shelf::Plain, name);
     }
 }
 
@@ -159,6 +179,15 @@ fn unproved(error: RunError) -> RunError {
         "{answer} (it is here already, pulled with a login of another project; name one of yours with `registry:`)"
     );
     RunError::ImageMissing { image, answer }
+}
+
+/// Notes that the image with this id is of this project, and of those only that prove their right to it.
+///
+/// # Errors
+/// When the disk takes no writes.
+pub(super) fn keep_for(ledger: &Ledger, id: &str, project: &Name) -> Result<(), RunError> {
+    note(ledger, Shelf::Right, &right(id, project))?;
+    note(ledger, Shelf::Private, id)
 }
 
 fn right(image: &str, project: &Name) -> String {

@@ -48,6 +48,8 @@ pub(super) enum Shelf {
     Private,
     /// The id of such an image, and a project that has proved its own right to it.
     Right,
+    /// The id of an image in builds on which no other image is read.
+    Plain,
 }
 
 // === impl Ledger ===
@@ -162,6 +164,7 @@ impl Shelf {
             Self::Brought(thing) => thing.word(),
             Self::Private => "private",
             Self::Right => "right",
+            Self::Plain => "plain",
         }
     }
 }

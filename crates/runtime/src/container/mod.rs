@@ -5,6 +5,7 @@
 //! and lists anew after a gap ([`events`]).
 
 mod abandoned;
+mod base;
 mod build;
 mod copy;
 mod engine;
@@ -53,7 +54,7 @@ use crate::reading::Reading;
 use crate::runtime::{OnProgress, Runtime};
 use crate::stream::{Exec, LogLines, LogOptions};
 use engine::{Engine, status};
-use image::Claim;
+use image::{AtOurs, Claim};
 use ledger::Ledger;
 pub use own::{BuildPass, OwnRegistry};
 use presence::Presence;
@@ -166,7 +167,8 @@ impl Runtime for ContainerRuntime {
     ) -> BoxFuture<'a, Result<(), RunError>> {
         async move {
             let image = launch.spec.image.as_deref().ok_or(RunError::NoImage)?;
-            let claim = Claim { project: &launch.project, login: launch.given.registry.as_ref() };
+            let login = launch.given.registry.as_ref();
+            let claim = Claim { project: &launch.project, login, at_ours: AtOurs::Own };
             image::ensure(&self.shared, image, claim, progress).await
         }
         .boxed()

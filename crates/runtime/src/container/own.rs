@@ -15,7 +15,7 @@ use holm_model::transfer::Secret;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
 use hyper::header::HOST;
-use hyper::{Request, StatusCode};
+use hyper::{Request, StatusCode, http::request};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::json;
@@ -111,9 +111,15 @@ struct Line {
     cause: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Found {
+    #[serde(rename = "Id")]
+    id: String,
+}
+
 /// Podman's own way of pulling. False: the engine is none.
 async fn pull_by_podman(engine: &Engine, from: &str, login: &RegistryLogin) -> Result<bool, RunError> {
-    let asked = ask_podman(engine, &format!("pull?reference={from}&tlsVerify=false"), login).await;
+    let asked = transfer_by_podman(engine, &format!("pull?reference={from}&tlsVerify=false"), login).await;
     asked.map_err(|answer| RunError::ImageMissing { image: from.to_owned(), answer })
 }
 
@@ -123,36 +129,47 @@ pub(super) async fn push_by_podman(
     to: &str,
     login: &RegistryLogin,
 ) -> Result<bool, RunError> {
-    let asked = ask_podman(engine, &format!("{to}/push?destination={to}&tlsVerify=false"), login).await;
+    let asked =
+        transfer_by_podman(engine, &format!("{to}/push?destination={to}&tlsVerify=false"), login).await;
     asked.map_err(|answer| RunError::NotBuilt { answer })
 }
 
-/// False: the engine does not know Podman's own words.
-async fn ask_podman(engine: &Engine, what: &str, login: &RegistryLogin) -> Result<bool, String> {
+/// The id of the image that Podman builds on when a Dockerfile has this name: a short one is, to it, the end of any longer
+/// one that it has. `None`: the engine is no Podman.
+pub(super) async fn found_by_podman(engine: &Engine, name: &str) -> Result<Option<String>, RunError> {
+    let missing = |answer: String| RunError::ImageMissing { image: name.to_owned(), answer };
+    let asked = Request::get(format!("{PODMAN}/{name}/json"));
+    let Some((status, text)) = ask_podman(engine, asked, INSPECTED).await.map_err(missing)? else {
+        return Ok(None);
+    };
+    match serde_json::from_str::<Found>(&text) {
+        Ok(found) => Ok(Some(found.id)),
+        Err(_) => Err(missing(format!("the engine answers {status} when asked what it has by this name"))),
+    }
+}
+
+/// Its answer, or the last `most` bytes of that. `None`: the engine does not know Podman's own words.
+async fn ask_podman(
+    engine: &Engine,
+    asked: request::Builder,
+    most: usize,
+) -> Result<Option<(StatusCode, String)>, String> {
     let broken = |error: &dyn std::error::Error| error.to_string();
     let stream = UnixStream::connect(engine.socket()).await.map_err(|error| broken(&error))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let driver = AbortOnDropHandle::new(tokio::spawn(connection));
-    let auth = json!({
-        "username": login.user, "password": login.password, "serveraddress": login.server,
-    });
-    let asked = Request::post(format!("/v4.0.0/libpod/images/{what}"))
-        .header(HOST, "engine")
-        .header("X-Registry-Auth", BASE64URL.encode(auth.to_string().as_bytes()))
-        .body(Empty::<Bytes>::new());
-    let asked = asked.map_err(|error| broken(&error))?;
+    let asked = asked.header(HOST, "engine").body(Empty::<Bytes>::new()).map_err(|error| broken(&error))?;
     let done = tokio::time::timeout(PATIENCE, async {
         let answer = sender.send_request(asked).await.map_err(|error| broken(&error))?;
         let status = answer.status();
-        // Each line says a little; only what is wrong matters, and comes last.
         let mut body = answer.into_body();
         let mut last = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| broken(&error))?;
             if let Some(data) = frame.data_ref() {
                 last.extend_from_slice(data);
-                last.drain(..last.len().saturating_sub(LAST));
+                last.drain(..last.len().saturating_sub(most));
             }
         }
         Ok::<_, String>((status, last))
@@ -160,11 +177,21 @@ async fn ask_podman(engine: &Engine, what: &str, login: &RegistryLogin) -> Resul
     let done = done.await.unwrap_or_else(|_| Err("it took too long".to_owned()));
     drop(driver);
     let (status, said) = done?;
-    let text = String::from_utf8_lossy(&said);
+    let text = String::from_utf8_lossy(&said).into_owned();
     // Docker's words for a path that it does not have; Podman says as much of an image.
-    if status == StatusCode::NOT_FOUND && text.contains("page not found") {
-        return Ok(false);
-    }
+    let is_podman = status != StatusCode::NOT_FOUND || !text.contains("page not found");
+    Ok(is_podman.then_some((status, text)))
+}
+
+/// Pulls or pushes. False: the engine does not know Podman's own words.
+async fn transfer_by_podman(engine: &Engine, what: &str, login: &RegistryLogin) -> Result<bool, String> {
+    let auth = json!({
+        "username": login.user, "password": login.password, "serveraddress": login.server,
+    });
+    let asked = Request::post(format!("{PODMAN}/{what}"))
+        .header("X-Registry-Auth", BASE64URL.encode(auth.to_string().as_bytes()));
+    let Some((status, text)) = ask_podman(engine, asked, LAST).await? else { return Ok(false) };
+    // Each line says a little; only what is wrong matters, and comes last.
     let mut errors = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
     let error = errors.rfind(|line| line.error.is_some() || line.cause.is_some());
     match error.and_then(|line| line.error.or(line.cause)) {
@@ -174,8 +201,12 @@ async fn ask_podman(engine: &Engine, what: &str, login: &RegistryLogin) -> Resul
     }
 }
 
+/// Where Podman's own words for images begin.
+const PODMAN: &str = "/v4.0.0/libpod/images";
 /// Bytes of what Podman says at last that are looked at.
 const LAST: usize = 16 * 1024;
+/// Of what it says of an image; histories can be long.
+const INSPECTED: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {

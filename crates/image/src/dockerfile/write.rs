@@ -1,57 +1,10 @@
-//! Dockerfiles: what they stand on, on which line a step is, and those that are written for trees that have none. Pure.
+//! Dockerfiles that are written for what comes without one. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::plan::{Assembly, Content, DIR, Run};
 use crate::recognize::Source;
-
-/// A Dockerfile, as far as whoever has it built must understand it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dockerfile {
-    instructions: Vec<Instruction>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Instruction {
-    /// From 1.
-    line: usize,
-    /// In capitals.
-    word: String,
-    rest: String,
-}
-
-/// Why a text is none.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DockerfileError {
-    /// Nothing is in it.
-    #[error("the Dockerfile has no instruction; it begins with `FROM IMAGE`")]
-    Empty,
-    /// An instruction that there is not.
-    #[error("Dockerfile:{line}: there is no instruction `{word}`")]
-    Unknown {
-        /// From 1.
-        line: usize,
-        /// As it is written.
-        word: String,
-    },
-    /// It does not begin as one.
-    #[error("Dockerfile:{line}: before the first `FROM IMAGE` only `ARG` may stand, not `{word}`")]
-    First {
-        /// From 1.
-        line: usize,
-        /// What stands there.
-        word: String,
-    },
-    /// An instruction without what it is about.
-    #[error("Dockerfile:{line}: `{word}` needs something behind it")]
-    Bare {
-        /// From 1.
-        line: usize,
-        /// Which.
-        word: String,
-    },
-}
 
 /// Why no Dockerfile can be written for a tree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,111 +17,6 @@ pub enum GenerateError {
     /// Instructions need something to run in.
     #[error("say with `base` in which image `{0}` is to run")]
     Base(String),
-}
-
-const WORDS: [&str; 18] = [
-    "ADD",
-    "ARG",
-    "CMD",
-    "COPY",
-    "ENTRYPOINT",
-    "ENV",
-    "EXPOSE",
-    "FROM",
-    "HEALTHCHECK",
-    "LABEL",
-    "MAINTAINER",
-    "ONBUILD",
-    "RUN",
-    "SHELL",
-    "STOPSIGNAL",
-    "USER",
-    "VOLUME",
-    "WORKDIR",
-];
-
-// === impl Dockerfile ===
-
-impl Dockerfile {
-    /// Reads it: lines that end with `\` go on, comments are none.
-    ///
-    /// # Errors
-    /// When a builder could not but refuse it; the line is named.
-    pub fn parse(text: &str) -> Result<Self, DockerfileError> {
-        let mut instructions: Vec<Instruction> = Vec::new();
-        let (mut open, mut begun) = (String::new(), 0);
-        for (index, line) in text.lines().enumerate() {
-            let trimmed = line.trim();
-            // Comments may stand inside an instruction, too; an empty line ends none.
-            if trimmed.starts_with('#') || (trimmed.is_empty() && !open.is_empty()) {
-                continue;
-            }
-            if open.is_empty() {
-                begun = index + 1;
-            }
-            match trimmed.strip_suffix('\\') {
-                Some(part) => open.push_str(&format!("{} ", part.trim_end())),
-                None => {
-                    open.push_str(trimmed);
-                    instructions.extend(instruction(begun, &std::mem::take(&mut open))?);
-                }
-            }
-        }
-        instructions.extend(instruction(begun, &open)?);
-        match instructions.iter().find(|one| one.word != "ARG") {
-            Some(first) if first.word == "FROM" => Ok(Self { instructions }),
-            Some(first) => Err(DockerfileError::First { line: first.line, word: first.word.clone() }),
-            None => Err(DockerfileError::Empty),
-        }
-    }
-
-    /// Images that it stands on or copies from, each once; stages of its own and `scratch` are none.
-    #[must_use]
-    pub fn images(&self) -> BTreeSet<&str> {
-        let (mut images, mut stages) = (BTreeSet::new(), BTreeSet::new());
-        for one in &self.instructions {
-            let words: Vec<&str> = one.rest.split_whitespace().collect();
-            let image = match one.word.as_str() {
-                "FROM" => words.iter().find(|word| !word.starts_with("--")).copied(),
-                "COPY" => words.iter().find_map(|word| word.strip_prefix("--from=")),
-                _ => None,
-            };
-            let is_stage = |image: &&str| {
-                stages.contains(&image.to_ascii_lowercase())
-                    || image.bytes().all(|byte| byte.is_ascii_digit())
-            };
-            images.extend(image.filter(|image| *image != "scratch" && !is_stage(image)));
-            if let ("FROM", [.., as_, stage]) = (one.word.as_str(), words.as_slice())
-                && as_.eq_ignore_ascii_case("as")
-            {
-                stages.insert(stage.to_ascii_lowercase());
-            }
-        }
-        images
-    }
-
-    /// The line of an instruction that a builder says, as in `RUN make`.
-    #[must_use]
-    pub fn line_of(&self, said: &str) -> Option<usize> {
-        let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let said = plain(said);
-        let is_it =
-            |one: &&Instruction| plain(&format!("{} {}", one.word, one.rest)).eq_ignore_ascii_case(&said);
-        self.instructions.iter().find(is_it).map(|one| one.line)
-    }
-}
-
-fn instruction(line: usize, text: &str) -> Result<Option<Instruction>, DockerfileError> {
-    let Some(first) = text.split_whitespace().next() else { return Ok(None) };
-    let rest = text.trim_start().strip_prefix(first).unwrap_or_default().trim().to_owned();
-    let word = first.to_ascii_uppercase();
-    if !WORDS.contains(&word.as_str()) {
-        return Err(DockerfileError::Unknown { line, word: first.chars().take(40).collect() });
-    }
-    if rest.is_empty() {
-        return Err(DockerfileError::Bare { line, word });
-    }
-    Ok(Some(Instruction { line, word, rest }))
 }
 
 /// What a Dockerfile is written from.
@@ -294,26 +142,7 @@ pub fn of_run(run: &Run) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn images_are_those_of_others_and_not_its_own_stages() {
-        let text = "# syntax\nARG V=1\nFROM --platform=linux/amd64 rust:1 AS Build\nRUN a && \\\n  # why\n\n  b\nFROM scratch\n\
-                    COPY --from=build /x /x\nCOPY --from=0 /y /y\nCOPY --from=registry.holm/red/tools:1 /z /z\n";
-        let read = Dockerfile::parse(text).unwrap();
-        assert_eq!(read.images().into_iter().collect::<Vec<_>>(), ["registry.holm/red/tools:1", "rust:1"]);
-        assert_eq!(read.line_of("RUN a && b"), Some(4));
-        assert_eq!(read.line_of("COPY --from=0   /y /y"), Some(10));
-        assert_eq!(read.line_of("RUN c"), None);
-    }
-
-    #[test]
-    fn what_is_wrong_has_its_line() {
-        let said = |text: &str| Dockerfile::parse(text).unwrap_err().to_string();
-        assert!(said("FROM a\n\nRUM x\n").contains("Dockerfile:3: there is no instruction `RUM`"));
-        assert!(said("FROM a\nRUN\n").contains("Dockerfile:2"));
-        assert!(said("RUN x\nFROM a\n").contains("Dockerfile:1"));
-        assert!(said("# nothing\n").contains("no instruction"));
-    }
+    use crate::dockerfile::Dockerfile;
 
     fn tree<'a>(kind: Source, names: &'a BTreeSet<String>) -> Tree<'a> {
         Tree { kind: Some(kind), names, name: "app", base: None, build: None, has_start: false }
@@ -330,7 +159,7 @@ mod tests {
             let own = Tree { base: Some("registry.holm/red/base:1"), ..tree(kind, &names) };
             let text = generate(&own).unwrap();
             let read = Dockerfile::parse(&text).unwrap();
-            assert_eq!(read.images().into_iter().collect::<Vec<_>>(), ["registry.holm/red/base:1"], "{text}");
+            assert!(read.images().iter().eq(["registry.holm/red/base:1"]), "{text}");
         }
     }
 
