@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use bollard::Docker;
 use futures::TryStreamExt as _;
-use serde::Deserialize;
+use serde_json::Value;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use super::image::{self, Claim};
@@ -51,21 +51,6 @@ fn missing(image: &str, answer: String) -> RunError {
     RunError::ImageMissing { image: image.to_owned(), answer }
 }
 
-#[derive(Deserialize)]
-struct Config {
-    /// What every configuration of an image has.
-    #[serde(rename = "rootfs")]
-    _rootfs: serde_json::Value,
-    #[serde(default)]
-    config: Option<Execution>,
-}
-
-#[derive(Deserialize)]
-struct Execution {
-    #[serde(rename = "OnBuild", default)]
-    on_build: Option<Vec<String>>,
-}
-
 /// What is to be done in builds on an image, as it says itself: Podman does it, and tells nobody but with the whole
 /// image. That is read once.
 async fn exported(client: &Docker, id: &str) -> io::Result<Vec<String>> {
@@ -82,15 +67,26 @@ fn triggers(archive: impl Read) -> io::Result<Vec<String>> {
     for entry in archive.entries()? {
         let entry = entry?;
         let is_config = entry.size() <= CONFIG && entry.path()?.extension().is_some_and(|end| end == "json");
-        let config = is_config.then(|| serde_json::from_reader::<_, Config>(entry.take(CONFIG)));
-        if let Some(Ok(Config { config, .. })) = config {
-            let found = config.and_then(|config| config.on_build).unwrap_or_default();
-            all.get_or_insert_with(Vec::new).extend(found);
+        if !is_config {
+            continue;
+        }
+        // What every configuration of an image has; other files are none.
+        let said: Value = serde_json::from_reader(entry.take(CONFIG)).unwrap_or_default();
+        if said.get("rootfs").is_some() {
+            let lists = fields(&said, "config").flat_map(|config| fields(config, "onbuild"));
+            let found = lists.filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+            all.get_or_insert_with(Vec::new).extend(found.map(str::to_owned));
         }
     }
     all.ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, "the engine does not say how the image is made")
     })
+}
+
+/// By this name in small or capital letters, which is all one to engines (Go's `encoding/json`).
+fn fields<'a>(value: &'a Value, name: &'a str) -> impl Iterator<Item = &'a Value> {
+    let fields = value.as_object().into_iter().flatten();
+    fields.filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 /// Whether what is to be done reads no other image. What an instruction has of flags says so, and builders differ in how they
@@ -127,6 +123,8 @@ mod tests {
         let manifest = ("manifest.json", r#"[{"Config":"ab.json"}]"#);
         let layer = ("cd.tar", "{");
         assert_eq!(saved(&[layer, ("ab.json", config), manifest]).unwrap(), ["COPY --from=blue / /"]);
+        let other = config.replace("OnBuild", "onBUILD").replace("config", "Config");
+        assert_eq!(saved(&[layer, ("ab.json", &other), manifest]).unwrap(), ["COPY --from=blue / /"]);
         assert_eq!(saved(&[layer, ("ab.json", none), manifest]).unwrap(), [""; 0]);
         assert_eq!(saved(&[("ab.json", r#"{"rootfs":{}}"#)]).unwrap(), [""; 0]);
         assert!(saved(&[layer, manifest]).is_err(), "nothing says it");
