@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use holm_model::build::EMULATION;
+use holm_model::view::NodeView;
+
 /// Which machines an image is for: `linux/amd64`, `linux/arm/v7`, …
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Platform {
@@ -74,6 +77,16 @@ impl Platform {
         };
         // WebAssembly is no machine's own.
         own == machine || self.os != "linux"
+    }
+
+    /// Whether this node runs it: itself, or in an emulator.
+    #[must_use]
+    pub fn runs_at(&self, node: &NodeView) -> bool {
+        let emulated = |capability: &String| {
+            let arch = capability.strip_prefix(EMULATION).and_then(|rest| rest.strip_prefix('/'));
+            arch.is_some_and(|arch| self.runs_on(arch))
+        };
+        self.runs_on(&node.arch) || node.capabilities.iter().any(emulated)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod people;
 pub mod query;
 pub mod scheduler;
+pub mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

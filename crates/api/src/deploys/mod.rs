@@ -11,12 +11,10 @@ use std::time::{Duration, Instant};
 
 use holm_core::orchestrator::command::{Actor, Command, Expected, Reply};
 use holm_image::platform::Platform;
-use holm_model::build::EMULATION;
 use holm_model::name::Name;
-use holm_model::state::{RunState, ServiceState};
 use holm_model::view::build::{BuildView, DeployView, PhaseView};
-use holm_model::view::generation::GenerationOutcome;
-use holm_model::view::{ApplicationView, NodeView};
+use holm_model::view::verdict::Verdict;
+use holm_model::view::{ApplyView, NodeView};
 use holm_model::wish::AppKey;
 use tokio::time::timeout;
 
@@ -38,6 +36,8 @@ pub(crate) struct Deploy {
 
 /// How long what has failed for good on its node may take to be tried on another one.
 const ELSEWHERE: Duration = Duration::from_secs(1);
+/// How often an application that others change at the same time is changed.
+const TRIES: u32 = 5;
 /// How long the parts of a deployment are listened for.
 const LISTEN: Duration = Duration::from_secs(600);
 
@@ -60,14 +60,7 @@ pub(crate) fn platforms(devices: &[&NodeView]) -> Vec<Platform> {
 
 /// Errs when one of the devices runs none of the programs.
 pub(crate) fn fit(devices: &[&NodeView], programs: &[Platform]) -> Result<(), Fault> {
-    let runs = |node: &NodeView, program: &Platform| {
-        let emulated = |capability: &String| {
-            let arch = capability.strip_prefix(EMULATION).and_then(|rest| rest.strip_prefix('/'));
-            arch.is_some_and(|arch| program.runs_on(arch))
-        };
-        program.runs_on(&node.arch) || node.capabilities.iter().any(emulated)
-    };
-    let unfit = devices.iter().find(|node| !programs.iter().any(|program| runs(node, program)));
+    let unfit = devices.iter().find(|node| !programs.iter().any(|program| program.runs_at(node)));
     let Some(node) = unfit.filter(|_| !programs.is_empty()) else { return Ok(()) };
     let programs: Vec<_> = programs.iter().map(ToString::to_string).collect();
     let detail = format!(
@@ -95,16 +88,8 @@ impl Deploy {
         let key = AppKey { project: self.project.clone(), application: self.name.clone() };
         let wanted =
             Wanted { name: &self.name, image: &built.image, devices: &self.devices, ports: &self.ports };
-        let (text, expected) = match api.application(self.project.as_str(), self.name.as_str()).await? {
-            None => (first(&wanted), Expected::NoneOf(Vec::new())),
-            Some(_) => (again(&self.newest(api, &key).await?, &wanted)?, Expected::Anything),
-        };
-        let application = manifest::read(&text)?;
         let mut watch = Watch::new(api.changes(), format!("{}/{}", key.project, key.application));
-        let command = Command::Apply { project: self.project.clone(), application, expected };
-        let Reply::Applied(applied) = api.command(actor.clone(), command).await? else {
-            return Err(Fault::new(Kind::Internal, "an apply was answered with something else (a bug)"));
-        };
+        let applied = self.apply(api, &actor, &key, &wanted).await?;
         watch.begin();
         let phases = vec![
             PhaseView { name: "build".to_owned(), milliseconds: built.milliseconds },
@@ -142,6 +127,40 @@ impl Deploy {
         }
     }
 
+    /// What others change meanwhile is kept: it is read again, and changed once more.
+    async fn apply(
+        &self,
+        api: &Api,
+        actor: &Actor,
+        key: &AppKey,
+        wanted: &Wanted<'_>,
+    ) -> Result<ApplyView, Fault> {
+        let mut tries = TRIES;
+        loop {
+            let (text, expected) = match api.application(self.project.as_str(), self.name.as_str()).await? {
+                None => (first(wanted), Expected::NoneOf(Vec::new())),
+                Some(present) => {
+                    let text = again(&self.newest(api, key).await?, wanted)?;
+                    (text, Expected::OneOf(vec![present.generation]))
+                }
+            };
+            let application = manifest::read(&text)?;
+            let command = Command::Apply { project: self.project.clone(), application, expected };
+            tries -= 1;
+            match api.command(actor.clone(), command).await {
+                Ok(Reply::Applied(applied)) => return Ok(applied),
+                Ok(_) => {
+                    return Err(Fault::new(
+                        Kind::Internal,
+                        "an apply was answered with something else (a bug)",
+                    ));
+                }
+                Err(fault) if fault.kind() == Kind::Precondition && tries > 0 => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
     /// What the application said last: after it was scaled by hand, its number is another one.
     async fn newest(&self, api: &Api, key: &AppKey) -> Result<String, Fault> {
         let app = key.clone();
@@ -171,19 +190,19 @@ impl Ended {
             let (project, name) = (self.view.project.clone(), self.view.application.clone());
             let present = self.api.application(&project, &name).await?;
             let present = present.ok_or_else(|| Fault::no_such("application", &name))?;
-            let why = match verdict(&present, self.view.generation) {
-                Verdict::Runs => break,
-                Verdict::Wait => None,
-                Verdict::Fails(why) => Some(why),
-                Verdict::Over(why) => return Err(Fault::new(Kind::Conflict, why)),
-            };
-            let since = why.as_ref().map(|_| *failing.get_or_insert_with(Instant::now));
-            match (why, since) {
-                (Some(why), Some(since)) if since.elapsed() > ELSEWHERE => {
-                    return Err(Fault::new(Kind::Conflict, why));
+            let over = |why: String| Err(Fault::new(Kind::Conflict, why));
+            match Verdict::of(&present, self.view.generation) {
+                Verdict::Reached | Verdict::Canary => break,
+                Verdict::Wait => failing = None,
+                Verdict::Failed if failing.get_or_insert_with(Instant::now).elapsed() <= ELSEWHERE => {}
+                Verdict::Failed => {
+                    return over(format!("it does not run; `holm describe application {name}` shows why"));
                 }
-                (None, _) => failing = None,
-                _ => {}
+                Verdict::Halted(why) => return over(format!("it does not run: {why}")),
+                Verdict::TakenBack(why) => return over(format!("it was taken back: {why}")),
+                Verdict::Rests => {
+                    return over(format!("{name} is {}, as somebody told it to be", present.state));
+                }
             }
             self.watch.hear().await;
         }
@@ -192,48 +211,37 @@ impl Ended {
         self.view.running = true;
         let (generation, phases) = (self.view.generation, self.view.phases.clone());
         let note = Command::NotePhases { app: self.key.clone(), generation, phases };
-        self.api.command(self.actor.clone(), note).await?;
+        // It runs, whatever becomes of the note.
+        if let Err(fault) = self.api.command(self.actor.clone(), note).await {
+            tracing::warn!(reason = fault.detail(), "How long a deployment took is not kept.");
+        }
         Ok(self.view)
-    }
-}
-
-/// How it goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    Runs,
-    Wait,
-    /// It may be tried elsewhere.
-    Fails(String),
-    Over(String),
-}
-
-fn verdict(application: &ApplicationView, generation: u64) -> Verdict {
-    use ServiceState as S;
-    if application.generation < generation {
-        return Verdict::Wait;
-    }
-    let rollout = application.rollout.as_ref();
-    if let Some(rollout) = rollout.filter(|rollout| rollout.took_back.is_some_and(|back| back >= generation))
-    {
-        return Verdict::Over(format!("it was taken back: {}", rollout.reason));
-    }
-    let failed =
-        rollout.filter(|rollout| rollout.outcome == GenerationOutcome::Failed && !rollout.rolls_back);
-    match application.state {
-        S::Running | S::Completed => Verdict::Runs,
-        // One whose instances are not placed yet is as one without any.
-        S::Paused | S::Stopped if application.services.iter().any(|service| service.run != RunState::Run) => {
-            Verdict::Over(format!("{} is {}", application.name, application.state))
-        }
-        S::Error if rollout.is_none_or(|rollout| !rollout.rolls_back) => {
-            let name = &application.name;
-            Verdict::Fails(format!("it does not run; `holm describe application {name}` shows why"))
-        }
-        _ => failed
-            .map_or(Verdict::Wait, |rollout| Verdict::Over(format!("it does not run: {}", rollout.reason))),
     }
 }
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, arch: &str, capabilities: &[&str]) -> NodeView {
+        let node = serde_json::json!({ "name": name, "arch": arch, "capabilities": capabilities });
+        serde_json::from_value(node).unwrap()
+    }
+
+    #[test]
+    fn a_device_that_runs_none_of_the_programs_is_named() {
+        let (own, other) = (node("fl-1", "x86_64", &[]), node("fl-2", "aarch64", &[]));
+        let emulates = node("fl-3", "aarch64", &["emulation/amd64"]);
+        let amd = Platform::parse("linux/amd64").unwrap();
+        assert!(fit(&[&own, &emulates], std::slice::from_ref(&amd)).is_ok());
+        assert!(fit(&[&own, &other], &[]).is_ok(), "what is no program runs wherever its base does");
+        let fault = fit(&[&own, &other], std::slice::from_ref(&amd)).unwrap_err();
+        assert!(fault.detail().contains("fl-2 is aarch64, and the file is for linux/amd64"), "{fault:?}");
+        assert!(fit(&[&own, &other], &[amd, Platform::parse("linux/arm64").unwrap()]).is_ok());
+        assert_eq!(platforms(&[&own, &other, &emulates]).len(), 2);
+    }
 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use holm_client::Client;
-use holm_image::platform::Platform;
 use holm_image::recognize::Thing;
-use holm_model::build::EMULATION;
 use holm_model::duration::Span;
 use holm_model::name::Name;
 use holm_model::view::NodeView;
@@ -118,7 +116,7 @@ async fn fits(client: &Client, to: &[Name], files: &[Sent]) -> Result<(), Failur
             Failure::new(format!("there is no node `{name}`")).hint("`holm get nodes` lists what there is")
         })?;
         let runs = |sent: &Sent| match &sent.thing {
-            Thing::Program { platform, .. } => runs_on(platform, node),
+            Thing::Program { platform, .. } => platform.runs_at(node),
             _ => true,
         };
         if !files.iter().any(runs) {
@@ -126,14 +124,6 @@ async fn fits(client: &Client, to: &[Name], files: &[Sent]) -> Result<(), Failur
         }
     }
     Ok(())
-}
-
-fn runs_on(platform: &Platform, node: &NodeView) -> bool {
-    let emulated = |capability: &String| {
-        let arch = capability.strip_prefix(EMULATION).and_then(|rest| rest.strip_prefix('/'));
-        arch.is_some_and(|arch| platform.runs_on(arch))
-    };
-    platform.runs_on(&node.arch) || node.capabilities.iter().any(emulated)
 }
 
 fn unfit(node: &NodeView, files: &[Sent]) -> Failure {

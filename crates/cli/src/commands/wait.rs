@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holm_client::Client;
-use holm_model::state::{RunState, ServiceState};
-use holm_model::view::generation::GenerationOutcome;
+use holm_model::state::ServiceState;
 use holm_model::view::query::InstanceQuery;
-use holm_model::view::{ApplicationView, InstanceView, ServiceView};
+use holm_model::view::verdict::{self, Verdict};
+use holm_model::view::{ApplicationView, InstanceView};
 use tokio::time::Instant;
 
 use super::pulse::Pulse;
@@ -24,23 +24,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) project: &'a str,
     pub(crate) name: &'a str,
     pub(crate) generation: u64,
-}
-
-/// What a look at an application tells. Pure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is as it was wished.
-    Reached,
-    /// Its canary is, and waits for a person.
-    Canary,
-    Wait,
-    Failed,
-    /// Its rollout has failed and goes no further: why.
-    Halted(String),
-    /// People told it to rest: nothing of it runs.
-    Rests,
-    /// It has failed, and something older took its place: what, and why.
-    TakenBack(String),
 }
 
 /// How long to wait.
@@ -150,7 +133,7 @@ async fn reach(
         let application = client.application(wanted.project, wanted.name).await?;
         let instances = instances(client, wanted).await?;
         show(&instances)?;
-        let verdict = verdict(&application, wanted.generation);
+        let verdict = Verdict::of(&application, wanted.generation);
         let fails = matches!(verdict, Verdict::Failed).then(Instant::now);
         failing = fails.map(|now| failing.unwrap_or(now));
         let until = match verdict {
@@ -173,7 +156,7 @@ async fn reach(
             },
         };
         let hopeless = crashes.again_and_again(&instances) + &Crashes::given_up(&instances);
-        if !hopeless.is_empty() && !goes_back(&application) {
+        if !hopeless.is_empty() && !verdict::goes_back(&application) {
             return Err(failed(wanted, &hopeless));
         }
         match tokio::time::timeout_at(until, pulse.beat()).await {
@@ -191,57 +174,6 @@ pub(crate) async fn instances(client: &Client, wanted: Wanted<'_>) -> Result<Vec
         ..InstanceQuery::default()
     };
     Ok(client.instances(&query).await?)
-}
-
-pub(crate) fn verdict(application: &ApplicationView, generation: u64) -> Verdict {
-    use ServiceState as S;
-    if application.generation < generation {
-        return Verdict::Wait;
-    }
-    if let Some(rollout) = &application.rollout {
-        if rollout.took_back.is_some_and(|failed| failed >= generation) {
-            return Verdict::TakenBack(rollout.reason.clone());
-        }
-        if !rollout.canaries.is_empty() {
-            return Verdict::Canary;
-        }
-    }
-    match application.state {
-        S::Paused | S::Stopped if application.services.iter().any(|service| service.run != RunState::Run) => {
-            Verdict::Rests
-        }
-        S::Running | S::Completed | S::Paused | S::Stopped => Verdict::Reached,
-        // A run before this generation failed: the next one is another matter.
-        S::Error if only_runs_failed(application) => {
-            why_halted(application).map_or(Verdict::Reached, Verdict::Halted)
-        }
-        // Who goes back by itself is waited for: what becomes of it says more.
-        S::Error if !goes_back(application) => Verdict::Failed,
-        _ => why_halted(application).map_or(Verdict::Wait, Verdict::Halted),
-    }
-}
-
-/// All is as it was wished, but for crons whose last run has failed, and their runs.
-fn only_runs_failed(application: &ApplicationView) -> bool {
-    use ServiceState as S;
-    let is_cron = |service: &ServiceView| service.next.is_some() || !service.spec["kind"]["cron"].is_null();
-    let (crons, rest): (Vec<_>, Vec<_>) =
-        application.services.iter().partition(|service| is_cron(service) || service.run_of.is_some());
-    let fine =
-        |service: &&ServiceView| matches!(service.state, S::Running | S::Completed | S::Paused | S::Stopped);
-    !crons.is_empty() && rest.iter().all(fine)
-}
-
-/// Why the newest generation goes no further, if it has failed and nothing takes its place.
-fn why_halted(application: &ApplicationView) -> Option<String> {
-    let rollout = application.rollout.as_ref()?;
-    let failed = rollout.outcome == GenerationOutcome::Failed && !rollout.rolls_back;
-    failed.then(|| rollout.reason.clone())
-}
-
-/// If it fails, its owner goes back to what ran before.
-fn goes_back(application: &ApplicationView) -> bool {
-    application.rollout.as_ref().is_some_and(|rollout| rollout.rolls_back)
 }
 
 fn rests(wanted: Wanted<'_>, application: &ApplicationView) -> Failure {
@@ -299,110 +231,6 @@ fn open_ends(instances: &[InstanceView]) -> String {
 mod tests {
     use super::*;
     use crate::output::samples::instance;
-    use holm_model::time::Time;
-    use holm_model::view::generation::RolloutView;
-
-    fn application(state: ServiceState, generation: u64) -> ApplicationView {
-        ApplicationView {
-            id: "1-aa-1".to_owned(),
-            project: "default".to_owned(),
-            name: "shop".to_owned(),
-            state,
-            generation,
-            unconfirmed: false,
-            created: Time(0),
-            changed: Time(0),
-            rollout: None,
-            services: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn an_older_generation_that_runs_is_not_what_was_wished() {
-        assert_eq!(verdict(&application(ServiceState::Running, 1), 2), Verdict::Wait);
-        assert_eq!(verdict(&application(ServiceState::Running, 2), 2), Verdict::Reached);
-        assert_eq!(verdict(&application(ServiceState::Updating, 2), 2), Verdict::Wait);
-        assert_eq!(verdict(&application(ServiceState::Error, 2), 2), Verdict::Failed);
-    }
-
-    #[test]
-    fn a_rollout_that_halted_has_failed_though_the_rest_runs() {
-        let mut application = application(ServiceState::Updating, 2);
-        let rollout = |outcome| RolloutView {
-            generation: 2,
-            outcome,
-            reason: "web/0: exit code 3".to_owned(),
-            took_back: None,
-            canaries: Vec::new(),
-            rolls_back: false,
-        };
-        application.rollout = Some(rollout(GenerationOutcome::Underway));
-        assert_eq!(verdict(&application, 2), Verdict::Wait);
-        application.rollout = Some(rollout(GenerationOutcome::Failed));
-        assert_eq!(verdict(&application, 2), Verdict::Halted("web/0: exit code 3".to_owned()));
-        assert_eq!(verdict(&application, 3), Verdict::Wait, "the next is not there yet");
-    }
-
-    #[test]
-    fn what_rests_as_people_wish_does_not_run() {
-        for (state, run, expected) in [
-            (ServiceState::Stopped, RunState::Stop, Verdict::Rests),
-            (ServiceState::Paused, RunState::Pause, Verdict::Rests),
-            (ServiceState::Stopping, RunState::Stop, Verdict::Wait),
-            // A part rests, and the rest runs; or there are no replicas.
-            (ServiceState::Running, RunState::Stop, Verdict::Reached),
-            (ServiceState::Stopped, RunState::Run, Verdict::Reached),
-            (ServiceState::Completed, RunState::Run, Verdict::Reached),
-        ] {
-            let service = serde_json::json!({
-                "name": "web", "state": state, "runtime": "process", "replicas": "1", "running": 0, "slots": 1,
-                "run": run, "generation": 1, "spec": {},
-            });
-            let mut application = application(state, 1);
-            application.services = vec![serde_json::from_value(service).unwrap()];
-            assert_eq!(verdict(&application, 1), expected, "{state} {run:?}");
-        }
-    }
-
-    #[test]
-    fn a_cron_whose_last_run_failed_holds_up_no_change() {
-        let service = |name: &str, state, extra: serde_json::Value| {
-            let mut view = serde_json::json!({
-                "name": name, "state": state, "runtime": "process", "replicas": "1", "running": 0, "slots": 1,
-                "run": RunState::Run, "generation": 2, "spec": {},
-            });
-            view.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-            serde_json::from_value(view).unwrap()
-        };
-        let mut application = application(ServiceState::Error, 2);
-        let cron =
-            || service("report", ServiceState::Error, serde_json::json!({"next": "2027-01-01T03:00:00Z"}));
-        let run = || service("report-7", ServiceState::Error, serde_json::json!({"run_of": "report"}));
-        let web = |state| service("web", state, serde_json::json!({}));
-        application.services = vec![cron(), run(), web(ServiceState::Running)];
-        assert_eq!(verdict(&application, 2), Verdict::Reached);
-        application.services = vec![cron()];
-        assert_eq!(verdict(&application, 2), Verdict::Reached);
-        application.services = vec![cron(), run(), web(ServiceState::Error)];
-        assert_eq!(verdict(&application, 2), Verdict::Failed);
-        application.services = vec![web(ServiceState::Error)];
-        assert_eq!(verdict(&application, 2), Verdict::Failed);
-    }
-
-    #[test]
-    fn what_was_taken_back_has_failed_though_something_runs() {
-        let mut application = application(ServiceState::Running, 3);
-        application.rollout = Some(RolloutView {
-            generation: 3,
-            outcome: GenerationOutcome::Underway,
-            reason: "web/0: exit code 1".to_owned(),
-            took_back: Some(2),
-            canaries: Vec::new(),
-            rolls_back: false,
-        });
-        assert_eq!(verdict(&application, 2), Verdict::TakenBack("web/0: exit code 1".to_owned()));
-        assert_eq!(verdict(&application, 3), Verdict::Reached);
-    }
 
     #[test]
     fn only_changes_are_told() {

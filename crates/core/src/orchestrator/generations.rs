@@ -274,7 +274,8 @@ impl Orchestrator {
         Ok(GenerationView { manifest: Some(manifest::show(&application)), ..view })
     }
 
-    /// Notes how long its deployment took.
+    /// Notes how long its deployment took, with what the manifest said then: numbers between that and the next say what people
+    /// scaled and stopped by hand.
     pub(super) fn note_phases(
         &mut self,
         app: &AppKey,
@@ -283,6 +284,9 @@ impl Orchestrator {
     ) -> Result<Reply, Refusal> {
         let missing = || Refusal::NotFound { kind: "application", name: app.application.to_string() };
         let wish = *self.apps.get(app).ok_or_else(missing)?;
+        let before =
+            self.generations_of(wish).map(|(number, _)| number).take_while(|number| *number <= generation);
+        let generation = before.last().unwrap_or(generation);
         let mut row = self.kept(wish, app, generation)?.clone();
         row.phases = phases;
         self.generations.put(&mut self.journal, GenerationKey { wish, generation }, row);
