@@ -57,6 +57,8 @@ mod problem;
 mod registry;
 mod rights;
 mod routes;
+#[cfg(test)]
+mod samples;
 mod serve;
 mod state;
 mod stay;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use holm_core::orchestrator::command::{Actor, Command, Expected, Reply};
 use holm_image::platform::Platform;
 use holm_model::name::Name;
+use holm_model::state::ServiceState;
 use holm_model::view::build::{BuildView, DeployView, PhaseView};
 use holm_model::view::verdict::Verdict;
 use holm_model::view::{ApplyView, NodeView};
@@ -192,6 +193,8 @@ impl Ended {
             let present = present.ok_or_else(|| Fault::no_such("application", &name))?;
             let over = |why: String| Err(Fault::new(Kind::Conflict, why));
             match Verdict::of(&present, self.view.generation) {
+                // One whose instances are not placed yet is as one without any.
+                Verdict::Reached if present.state == ServiceState::Stopped => failing = None,
                 Verdict::Reached | Verdict::Canary => break,
                 Verdict::Wait => failing = None,
                 Verdict::Failed if failing.get_or_insert_with(Instant::now).elapsed() <= ELSEWHERE => {}
@@ -226,11 +229,7 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn node(name: &str, arch: &str, capabilities: &[&str]) -> NodeView {
-        let node = serde_json::json!({ "name": name, "arch": arch, "capabilities": capabilities });
-        serde_json::from_value(node).unwrap()
-    }
+    use crate::samples::node;
 
     #[test]
     fn a_device_that_runs_none_of_the_programs_is_named() {

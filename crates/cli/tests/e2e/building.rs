@@ -246,6 +246,17 @@ fn one_curl_deploys_and_the_new_file_alone_the_next_time_needs_curl_needs_engine
     let again = curl("operator", &[&[file.as_str(), &called], &based[..]].concat());
     assert_eq!(again["generation"], json!(2), "{again}");
     wait_for("what is new is said", || sea.holm(&["logs", &name]).stdout.contains("two").then_some(()));
+    // The same file after somebody has scaled it: as many as they said, and it runs.
+    let many = format!("{name}-many");
+    let called_so = format!("name={many}");
+    let words = [&[file.as_str(), &called_so], &based[..]].concat();
+    curl("operator", &words);
+    sea.holm(&["scale", &format!("{many}/{many}"), "2"]).done();
+    sea.running(&many, 2);
+    let same = curl("operator", &words);
+    assert_eq!(same["running"], json!(true), "{same}");
+    sea.running(&many, 2);
+    sea.holm(&["delete", "application", &many, "--wait"]).done();
     let unknown = curl("operator", &[file.as_str(), &called, "device=fl-9"]);
     assert!(text(&unknown["detail"]).contains("no node `fl-9`"), "{unknown}");
     let arm = format!("file=@{}", program_for(&sea, "arm", 183));
