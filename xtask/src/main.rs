@@ -5,6 +5,7 @@ mod check;
 mod debian;
 mod dist;
 mod drill;
+mod emulator;
 mod engine;
 mod image;
 mod mutate;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::tool::succeeds;
 
 /// A package, and a file that is there when it is installed.
-const NEEDED: [(&str, &str); 19] = [
+const NEEDED: [(&str, &str); 22] = [
     ("docker.io", "/usr/sbin/dockerd"),
     ("podman", "/usr/bin/podman"),
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
@@ -23,6 +23,9 @@ const NEEDED: [(&str, &str); 19] = [
     ("curl", "/usr/bin/curl"),
     ("skopeo", "/usr/bin/skopeo"),
     ("faketime", "/usr/bin/faketime"),
+    ("qemu-user-static", "/usr/bin/qemu-aarch64-static"),
+    ("gcc-aarch64-linux-gnu", "/usr/bin/aarch64-linux-gnu-gcc"),
+    ("libc6-dev-arm64-cross", "/usr/aarch64-linux-gnu/lib/libc.a"),
     ("openssh-client", "/usr/bin/ssh-keygen"),
     ("prometheus", "/usr/bin/prometheus"),
     ("python3", "/usr/bin/python3"),

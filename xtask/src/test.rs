@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use crate::emulator::Emulator;
 use crate::engine::Engine;
 use crate::packages;
 use crate::podman::Podman;
@@ -23,6 +24,7 @@ pub(crate) struct Options {
 const NEEDS_CURL: &str = "needs_curl";
 const NEEDS_DEBIAN: &str = "needs_debian";
 const NEEDS_CLOCK: &str = "needs_clock";
+const NEEDS_EMULATOR: &str = "needs_emulator";
 const NEEDS_ENGINE: &str = "needs_engine";
 const NEEDS_NGINX: &str = "needs_nginx";
 const NEEDS_PODMAN: &str = "needs_podman";
@@ -62,6 +64,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     attempt(NEEDS_REGISTRY, &mut without, || installed(&["docker-registry"]));
     attempt(NEEDS_CURL, &mut without, || installed(&["curl"]));
     attempt(NEEDS_SKOPEO, &mut without, || installed(&["skopeo"]));
+    let cross = ["qemu-user-static", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"];
+    let emulator = || root().and_then(|()| installed(&cross)).and_then(|()| Emulator::start());
+    let _emulator = attempt(NEEDS_EMULATOR, &mut without, emulator);
     attempt(NEEDS_ROOT, &mut without, root);
     let schemathesis = attempt(NEEDS_SCHEMATHESIS, &mut without, schemathesis::program);
     // Doc examples first: the run ends with the summary of the real test runner.

@@ -1,7 +1,7 @@
 //! What is left of a request's body when its answer is there already.
 //!
-//! Over HTTP/2 a body that nobody reads to its end resets the stream, and some clients then show the reset instead of
-//! the answer, as for a body over the limit. So a bounded rest is read and thrown away.
+//! A body that nobody reads to its end resets the stream of HTTP/2 and closes the connection of HTTP/1, and some clients then show
+//! that instead of the answer, as for a body over the limit. So a bounded rest is read and thrown away.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

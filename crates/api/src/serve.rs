@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Version};
+use axum::http::Request;
 use futures::TryFutureExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -65,11 +65,7 @@ where
         request.extensions_mut().insert(peer);
         let asking = visitor.ask();
         request.extensions_mut().insert(asking.clone());
-        let over_http_2 = request.version() == Version::HTTP_2;
-        let request = request.map(|body| match over_http_2 {
-            true => Body::new(Drained::new(body, api.connections().clone())),
-            false => Body::new(body),
-        });
+        let request = request.map(|body| Body::new(Drained::new(body, api.connections().clone())));
         api.router().oneshot(request).map_ok(|answer| keeping(asking, answer))
     });
     let builder = builder();

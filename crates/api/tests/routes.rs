@@ -379,6 +379,27 @@ async fn many_requests_share_one_http_2_connection() {
 }
 
 #[tokio::test]
+async fn over_http_1_a_body_that_nobody_wants_is_answered_and_taken_to_its_end() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const BODY: usize = 8 << 20;
+    let root = Root::start().await;
+    let mut stream = tokio::net::UnixStream::connect(root.dir.path().join("api.sock")).await.unwrap();
+    let head = format!(
+        "POST /api/v1/projects/none/builds HTTP/1.1\r\nhost: localhost\r\ncontent-type: multipart/form-data; \
+         boundary=x\r\ncontent-length: {BODY}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_ne!(&answer, b"HTTP/1.1 200");
+    // Whoever sends first and reads afterwards gets to the answer, too.
+    stream.write_all(&vec![b' '; BODY]).await.expect("all of it is taken, and thrown away");
+    drop(stream);
+    root.stop().await;
+}
+
+#[tokio::test]
 async fn over_http_2_a_body_over_the_limit_is_answered_and_the_connection_goes_on() {
     use hyper_util::rt::{TokioExecutor, TokioIo};
 

@@ -74,9 +74,8 @@ pub fn config(
     let none = json!({});
     let of = base.map_or(&none, |base| &base.config);
     let mut made = of.as_object().cloned().ok_or(BaseError("it is no object"))?;
-    // Its times and history are not this image's.
+    // Its times are not this image's.
     made.remove("created");
-    made.remove("history");
     let mut diffs: Vec<Value> = match &of["rootfs"]["diff_ids"] {
         Value::Array(all) => all.clone(),
         Value::Null => Vec::new(),
@@ -85,6 +84,7 @@ pub fn config(
     if base.is_some_and(|base| base.layers.len() != diffs.len()) {
         return Err(BaseError("it counts other layers than the manifest"));
     }
+    made.insert("history".into(), history(&of["history"], diffs.len(), layers.len()));
     diffs.extend(layers.iter().map(|id| json!(id)));
     let mut config = of["config"].as_object().cloned().unwrap_or_default();
     fill(&mut config, run, labels);
@@ -97,6 +97,19 @@ pub fn config(
     made.insert("rootfs".into(), json!({ "type": "layers", "diff_ids": diffs }));
     made.insert("config".into(), Value::Object(config));
     Ok(Value::Object(made).to_string().into_bytes())
+}
+
+/// How the layers were made, one entry for each: Buildah builds on no image whose history has another number of them.
+fn history(base: &Value, before: usize, added: usize) -> Value {
+    let mut all = base.as_array().cloned().unwrap_or_default();
+    for entry in all.iter_mut().filter_map(Value::as_object_mut) {
+        entry.remove("created");
+    }
+    if all.iter().filter(|entry| entry["empty_layer"] != json!(true)).count() != before {
+        all = vec![json!({ "created_by": "unknown" }); before];
+    }
+    all.extend(vec![json!({ "created_by": "holm build" }); added]);
+    Value::Array(all)
 }
 
 fn fill(config: &mut Map<String, Value>, run: &Run, labels: &BTreeMap<String, String>) {
@@ -176,7 +189,8 @@ mod tests {
     fn a_base_keeps_what_the_program_does_not_say() {
         let base = Base {
             config: json!({
-                "architecture": "arm64", "os": "linux", "created": "2026-01-01T00:00:00Z", "history": [{}],
+                "architecture": "arm64", "os": "linux", "created": "2026-01-01T00:00:00Z",
+                "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "COPY" }, { "empty_layer": true }],
                 "config": { "Env": ["PATH=/bin", "A=1"], "Cmd": ["sh"], "User": "7", "Labels": { "x": "y" } },
                 "rootfs": { "type": "layers", "diff_ids": ["sha256:base"] },
             }),
@@ -195,7 +209,14 @@ mod tests {
         assert_eq!(made["config"]["Env"], json!(["PATH=/bin", "A=2"]));
         assert_eq!((&made["config"]["Cmd"], &made["config"]["User"]), (&Value::Null, &json!("7")));
         assert_eq!(made["config"]["Labels"], json!({ "x": "y", "l": "m" }));
-        assert_eq!((made.get("created"), made.get("history")), (None, None));
+        assert_eq!(made.get("created"), None);
+        let told = json!([{ "created_by": "COPY" }, { "empty_layer": true }, { "created_by": "holm build" }]);
+        assert_eq!(made["history"], told);
+        let mut base = base;
+        base.config["history"] = json!([{}, {}]);
+        let made = config(Some(&base), &base.platform(), &["sha256:own".into()], &run, &labels).unwrap();
+        let made: Value = serde_json::from_slice(&made).unwrap();
+        assert_eq!(made["history"], json!([{ "created_by": "unknown" }, { "created_by": "holm build" }]));
         let other = Base { layers: Vec::new(), ..base };
         assert!(config(Some(&other), &other.platform(), &[], &run, &labels).is_err());
     }

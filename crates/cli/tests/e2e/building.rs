@@ -156,9 +156,9 @@ fn one_curl_builds_an_image_if_the_role_allows_needs_curl() {
 #[test]
 fn a_program_for_another_machine_is_refused_before_it_is_sent() {
     let sea = sea().cluster("vienna", &["fl-1"]).start();
-    let arm = program_for(&sea, "arm", 183);
-    sea.holm(&["deploy", &arm, "--name", "box", "--to", "fl-1"])
-        .refused(1, &["fl-1", "linux/arm64", "nothing was sent"]);
+    let other = program_for(&sea, "riscv", 243);
+    sea.holm(&["deploy", &other, "--name", "box", "--to", "fl-1"])
+        .refused(1, &["fl-1", "linux/riscv64", "nothing was sent"]);
     sea.holm(&["deploy", STATIC, "--name", "box", "--to", "fl-9"]).refused(1, &["no node `fl-9`"]);
     let list = http::unix(&sea.socket("root"), "GET", "/v2/default/box/tags/list", &[], "").unwrap();
     assert_eq!(list.status, 404);
@@ -259,8 +259,8 @@ fn one_curl_deploys_and_the_new_file_alone_the_next_time_needs_curl_needs_engine
     sea.holm(&["delete", "application", &many, "--wait"]).done();
     let unknown = curl("operator", &[file.as_str(), &called, "device=fl-9"]);
     assert!(text(&unknown["detail"]).contains("no node `fl-9`"), "{unknown}");
-    let arm = format!("file=@{}", program_for(&sea, "arm", 183));
-    let unfit = curl("operator", &[&arm, &called, "device=fl-1"]);
+    let other = format!("file=@{}", program_for(&sea, "riscv", 243));
+    let unfit = curl("operator", &[&other, &called, "device=fl-1"]);
     assert!(text(&unfit["detail"]).contains("the node fl-1 is "), "{unfit}");
     sea.holm(&["delete", "application", &name, "--wait"]).done();
 }

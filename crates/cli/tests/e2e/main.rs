@@ -72,6 +72,7 @@ mod demo;
 mod disks;
 mod doctor;
 mod drills;
+mod emulating;
 mod examples;
 mod exposing;
 mod forgetting;

@@ -4,29 +4,44 @@
 use std::io::{self, Read};
 
 use bollard::Docker;
+use bollard::query_parameters::TagImageOptionsBuilder;
 use futures::TryStreamExt as _;
+use holm_model::image::BUILT;
 use serde_json::Value;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::image::{self, Claim};
-use super::ledger::Shelf;
+use super::image::{self, Claim, Found, split};
+use super::ledger::{Shelf, Thing};
 use super::{Shared, own};
 use crate::error::{RunError, Step};
 
 /// Bytes of what an image says of itself.
 const CONFIG: u64 = 4 << 20;
 
-/// Has what whoever claims it may have by this name, and nothing else; the id.
+/// What is built on.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) id: String,
+    known: String,
+    architecture: String,
+    /// What the name meant before, for machines of another architecture.
+    aside: Option<String>,
+}
+
+/// Has what whoever claims it may have by this name, and nothing else.
 ///
 /// # Errors
 /// The registry's answer, or that a build on it might read other images.
-pub(super) async fn provide(shared: &Shared, base: &str, claim: Claim<'_>) -> Result<String, RunError> {
+pub(super) async fn provide(shared: &Shared, base: &str, claim: Claim<'_>) -> Result<Base, RunError> {
     let (engine, missing) = (&shared.engine, |answer: String| missing(base, answer));
     let client = engine.client(Step::Build).await?;
+    let known = own::known_as(base).into_owned();
+    let before = image::look(client, &known).await?;
     image::ensure(shared, base, claim, &|_| {}).await?;
-    let found = client.inspect_image(&own::known_as(base)).await;
-    let found = found.map_err(|error| image::missing(base, &error))?;
-    let id = found.id.ok_or_else(|| missing("the engine does not say which image that is".to_owned()))?;
+    let found = image::look(client, &known).await?;
+    let Found { id, architecture, on_build } = found.ok_or_else(|| missing("it is gone again".to_owned()))?;
+    let aside = before.filter(|before| before.architecture != architecture).map(|before| before.id);
+    let provided = Base { id: id.clone(), known, architecture, aside };
     let triggers = match own::found_by_podman(engine, base).await? {
         Some(other) if id.trim_start_matches("sha256:") != other => {
             let answer = "the engine has another image whose name ends like this; name its registry, too, as in \
@@ -35,7 +50,7 @@ pub(super) async fn provide(shared: &Shared, base: &str, claim: Claim<'_>) -> Re
         }
         Some(_) if shared.ledger.has(Shelf::Plain, &id) => Vec::new(),
         Some(_) => exported(client, &id).await.map_err(|error| missing(error.to_string()))?,
-        None => found.config.and_then(|config| config.on_build).unwrap_or_default(),
+        None => on_build,
     };
     if let Some(trigger) = triggers.iter().find(|trigger| !is_plain(trigger)) {
         let trigger: String = trigger.chars().take(80).collect();
@@ -44,7 +59,32 @@ pub(super) async fn provide(shared: &Shared, base: &str, claim: Claim<'_>) -> Re
         )));
     }
     shared.ledger.note(Shelf::Plain, &id).map_err(|source| RunError::System { step: Step::Build, source })?;
-    Ok(id)
+    Ok(provided)
+}
+
+/// Names mean again what they meant before a build for other machines: instances are made of them, too. What was built on keeps
+/// a name of its own, so that it is cleaned up like others.
+///
+/// # Errors
+/// When the engine or the disk does not take it.
+pub(super) async fn put_back(shared: &Shared, bases: &[Base]) -> Result<(), RunError> {
+    let client = shared.engine.client(Step::Build).await?;
+    let tag = async |image: &str, name: &str| {
+        let (repository, tag) = split(name);
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(tag).build();
+        client.tag_image(image, Some(options)).await.map_err(|error| shared.engine.failed(Step::Build, error))
+    };
+    for Base { id, known, architecture, aside } in bases {
+        // A digest is no name that can be given.
+        let Some(aside) = aside.as_ref().filter(|_| !known.contains('@')) else { continue };
+        let (repository, version) = split(known);
+        let other = format!("{BUILT}/{architecture}/{}:{version}", repository.replace(':', "-"));
+        let noted = shared.ledger.note(Thing::Image, &other);
+        noted.map_err(|source| RunError::System { step: Step::Build, source })?;
+        tag(id, &other).await?;
+        tag(aside, known).await?;
+    }
+    Ok(())
 }
 
 fn missing(image: &str, answer: String) -> RunError {

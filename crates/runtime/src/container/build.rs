@@ -6,7 +6,6 @@
 //!
 //! The classic build endpoint is what Docker and Podman (Buildah) both have.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bollard::Docker;
@@ -22,13 +21,14 @@ use holm_model::tunnel::{ExecOut, WindowSize};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::sync::CancellationToken;
 
+use super::base::{self, Base};
 use super::engine::PATIENCE;
 use super::image::{AtOurs, Claim, split};
 use super::ledger::{Shelf, Thing};
 use super::own::{self, BuildPass};
-use super::{Shared, base, image};
+use super::{Shared, image};
 use crate::error::{RunError, Step};
 use crate::stream::{Control, Exec};
 
@@ -57,9 +57,12 @@ impl Shared {
         let (stdin, context) = tokio::io::duplex(CONTEXT);
         let (said, heard) = mpsc::channel(SAID);
         let build = Build { shared: Arc::clone(self), want, said };
-        let work = AbortOnDropHandle::new(tokio::spawn(async move {
+        // Not cut off wherever it is: what it has moved on the engine is put back.
+        let gone = CancellationToken::new();
+        let listens = gone.clone().drop_guard();
+        tokio::spawn(async move {
             let pass = own.admit_build(&build.want.token);
-            let code = match build.run(context, &pass).await {
+            let code = match build.run(context, &pass, &gone).await {
                 Ok(()) => 0,
                 Err(error) => {
                     build.say(ExecOut::Stderr(describe(&error).into_bytes())).await;
@@ -67,9 +70,9 @@ impl Shared {
                 }
             };
             build.say(ExecOut::Exit(code)).await;
-        }));
-        let output = stream::unfold((heard, work), |(mut heard, work)| async move {
-            heard.recv().await.map(|out| (Ok(out), (heard, work)))
+        });
+        let output = stream::unfold((heard, listens), |(mut heard, listens)| async move {
+            heard.recv().await.map(|out| (Ok(out), (heard, listens)))
         });
         Ok(Exec { stdin: Box::new(stdin), control: Box::new(Deaf), output: output.boxed() })
     }
@@ -78,25 +81,49 @@ impl Shared {
 // === impl Build ===
 
 impl Build {
-    async fn run(&self, context: DuplexStream, pass: &BuildPass) -> Result<(), RunError> {
-        let engine = &self.shared.engine;
+    async fn run(
+        &self,
+        context: DuplexStream,
+        pass: &BuildPass,
+        gone: &CancellationToken,
+    ) -> Result<(), RunError> {
         let (repository, _) = split(&self.want.image);
         let project = Name::new(repository.split('/').next().unwrap_or_default()).map_err(|error| {
             RunError::NotBuilt { answer: format!("{repository} has no project before it: {error}") }
         })?;
-        let mut bases = BTreeSet::new();
+        let mut bases = Vec::new();
+        let made = tokio::select! {
+            made = self.make(context, pass, &project, &mut bases) => made,
+            () = gone.cancelled() => Err(RunError::NotBuilt { answer: "nobody waits for it any more".to_owned() }),
+        };
+        base::put_back(&self.shared, &bases).await?;
+        made
+    }
+
+    async fn make(
+        &self,
+        context: DuplexStream,
+        pass: &BuildPass,
+        project: &Name,
+        bases: &mut Vec<Base>,
+    ) -> Result<(), RunError> {
+        let engine = &self.shared.engine;
+        let (repository, _) = split(&self.want.image);
         for base in &self.want.bases {
             self.line(&format!("looking for {base}")).await;
-            let claim = Claim { project: &project, login: None, at_ours: AtOurs::By(pass) };
-            bases.insert(base::provide(&self.shared, base, claim).await?);
+            let platform = Some(self.want.platform.as_str());
+            let claim = Claim { project, login: None, at_ours: AtOurs::By(pass), platform };
+            bases.push(base::provide(&self.shared, base, claim).await?);
         }
         let local = format!("{BUILT}/{repository}:latest");
         self.note(&local)?;
         let client = engine.client(Step::Build).await?.clone().with_timeout(PATIENCE);
         self.build(&client, context, &local).await?;
         // Without a step, it is its base, which others may have, too.
-        if let Some(built) = image::id(&client, &local).await?.filter(|built| !bases.contains(built)) {
-            image::keep_for(&self.shared.ledger, &built, &project)?;
+        if let Some(built) =
+            image::id(&client, &local).await?.filter(|built| bases.iter().all(|base| base.id != *built))
+        {
+            image::keep_for(&self.shared.ledger, &built, project)?;
         }
         self.line("pushing it to the registry").await;
         let to = format!("{}/{}", pass.address, self.want.image);

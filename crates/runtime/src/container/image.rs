@@ -26,6 +26,8 @@ pub(super) struct Claim<'a> {
     /// At registries of others.
     pub(super) login: Option<&'a RegistryLogin>,
     pub(super) at_ours: AtOurs<'a>,
+    /// `linux/arm64`; `None`: whatever the engine has, or takes.
+    pub(super) platform: Option<&'a str>,
 }
 
 /// What of the platform's own registry somebody may have.
@@ -57,7 +59,10 @@ pub(super) async fn ensure(
     let source = source(shared, image, claim)?;
     let known = &*own::known_as(image);
     let login = source.login();
-    let there = id(client, known).await?;
+    let (is_named, there) = match look(client, known).await? {
+        None => (false, None),
+        Some(found) => (true, Some(found).filter(|found| found.is_for(claim.platform)).map(|found| found.id)),
+    };
     let is_asked_always = matches!((&source, claim.at_ours), (Source::Ours { .. }, AtOurs::By(_)));
     if let Some(there) = there.as_ref().filter(|_| !is_asked_always) {
         let private = ledger.has(Shelf::Private, known) || ledger.has(Shelf::Private, there);
@@ -67,7 +72,7 @@ pub(super) async fn ensure(
         if known.contains('@') && is_given(client, known, login).await.map_err(unproved)? {
             return note(ledger, Shelf::Right, &right(there, claim.project));
         }
-    } else {
+    } else if !is_named {
         note(ledger, Thing::Image, known)?;
     }
     let under_way = ledger.pull();
@@ -77,9 +82,9 @@ pub(super) async fn ensure(
         note(ledger, Shelf::Private, known)?;
     }
     let pulled = match &source {
-        Source::Theirs(login) => pull(client, image, *login, progress).await,
+        Source::Theirs(login) => pull(client, image, *login, claim.platform, progress).await,
         Source::Ours { path, address, login } => {
-            own::pull(&shared.engine, (image, path), *address, login, progress).await
+            own::pull(&shared.engine, (image, path), *address, login, claim.platform, progress).await
         }
     };
     if pulled.is_err() && login.is_some() && !was_private {
@@ -199,12 +204,40 @@ fn note(ledger: &Ledger, shelf: impl Into<Shelf>, name: &str) -> Result<(), RunE
     noted.map_err(|source| RunError::System { step: Step::Prepare, source })
 }
 
-/// Of the image that the engine has under this name.
-pub(super) async fn id(client: &Docker, image: &str) -> Result<Option<String>, RunError> {
+/// What the engine has under a name.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) id: String,
+    /// `amd64`, `arm64`, …; empty: it does not say.
+    pub(super) architecture: String,
+    /// What is to be done in builds on it.
+    pub(super) on_build: Vec<String>,
+}
+
+/// The image that the engine has under this name.
+pub(super) async fn look(client: &Docker, image: &str) -> Result<Option<Found>, RunError> {
     match client.inspect_image(image).await {
-        Ok(found) => Ok(Some(found.id.unwrap_or_else(|| image.to_owned()))),
+        Ok(found) => Ok(Some(Found {
+            id: found.id.unwrap_or_else(|| image.to_owned()),
+            architecture: found.architecture.unwrap_or_default(),
+            on_build: found.config.and_then(|config| config.on_build).unwrap_or_default(),
+        })),
         Err(error) if status(Some(&error)) == Some(404) => Ok(None),
         Err(error) => Err(missing(image, &error)),
+    }
+}
+
+/// Of the image that the engine has under this name.
+pub(super) async fn id(client: &Docker, image: &str) -> Result<Option<String>, RunError> {
+    Ok(look(client, image).await?.map(|found| found.id))
+}
+
+// === impl Found ===
+
+impl Found {
+    fn is_for(&self, platform: Option<&str>) -> bool {
+        let architecture = platform.and_then(|platform| platform.split('/').nth(1));
+        architecture.is_none_or(|wanted| self.architecture.is_empty() || self.architecture == wanted)
     }
 }
 
@@ -212,10 +245,12 @@ pub(super) async fn pull(
     client: &Docker,
     image: &str,
     login: Option<&RegistryLogin>,
+    platform: Option<&str>,
     progress: OnProgress<'_>,
 ) -> Result<(), RunError> {
     let (repository, tag) = split(image);
-    let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag).build();
+    let options = CreateImageOptionsBuilder::new().from_image(repository).tag(tag);
+    let options = platform.into_iter().fold(options, CreateImageOptionsBuilder::platform).build();
     let mut pull = client.create_image(Some(options), None, login.map(credentials));
     let mut layers: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     while let Some(step) = pull.try_next().await.map_err(|error| missing(image, &error))? {

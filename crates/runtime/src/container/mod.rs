@@ -168,7 +168,7 @@ impl Runtime for ContainerRuntime {
         async move {
             let image = launch.spec.image.as_deref().ok_or(RunError::NoImage)?;
             let login = launch.given.registry.as_ref();
-            let claim = Claim { project: &launch.project, login, at_ours: AtOurs::Own };
+            let claim = Claim { project: &launch.project, login, at_ours: AtOurs::Own, platform: None };
             image::ensure(&self.shared, image, claim, progress).await
         }
         .boxed()

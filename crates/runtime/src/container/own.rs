@@ -75,6 +75,7 @@ pub(super) async fn pull(
     (image, path): (&str, &str),
     address: SocketAddr,
     login: &RegistryLogin,
+    platform: Option<&str>,
     progress: OnProgress<'_>,
 ) -> Result<(), RunError> {
     let client = engine.client(Step::Prepare).await?;
@@ -87,8 +88,8 @@ pub(super) async fn pull(
         other => other,
     };
     // Podman takes plain HTTP for wrong, but for what is asked for in its own words.
-    if !pull_by_podman(engine, &from, login).await.map_err(renamed)? {
-        image::pull(client, &from, Some(login), progress).await.map_err(renamed)?;
+    if !pull_by_podman(engine, &from, login, platform).await.map_err(renamed)? {
+        image::pull(client, &from, Some(login), platform, progress).await.map_err(renamed)?;
     }
     let known = known_as(image);
     let (repository, tag) = split(&known);
@@ -118,8 +119,17 @@ struct Found {
 }
 
 /// Podman's own way of pulling. False: the engine is none.
-async fn pull_by_podman(engine: &Engine, from: &str, login: &RegistryLogin) -> Result<bool, RunError> {
-    let asked = transfer_by_podman(engine, &format!("pull?reference={from}&tlsVerify=false"), login).await;
+async fn pull_by_podman(
+    engine: &Engine,
+    from: &str,
+    login: &RegistryLogin,
+    platform: Option<&str>,
+) -> Result<bool, RunError> {
+    let parts = ["OS", "Arch", "Variant"].into_iter().zip(platform.unwrap_or_default().split('/'));
+    let named = parts.filter(|(_, value)| !value.is_empty());
+    let of: String = named.map(|(name, value)| format!("&{name}={value}")).collect();
+    let asked =
+        transfer_by_podman(engine, &format!("pull?reference={from}&tlsVerify=false{of}"), login).await;
     asked.map_err(|answer| RunError::ImageMissing { image: from.to_owned(), answer })
 }
 
