@@ -129,9 +129,21 @@ impl Principal {
         let place = match scope {
             Scope::Sea => "for the whole sea".to_owned(),
             Scope::Project(project) => format!("in project `{project}`"),
+            Scope::Application(project, name) => format!("for `{name}` in project `{project}`"),
         };
         let detail = format!("this needs the right `{verb}` {place}; `holm whoami` shows what you have");
         Err(Fault::new(Kind::Forbidden, detail))
+    }
+
+    /// As [`Self::require`], for the project or some application of it; without any right there, there is no such project.
+    pub(crate) fn require_within(&self, verb: Verb, project: &str) -> Result<(), Fault> {
+        if self.grants.allows_within(verb, project) {
+            return Ok(());
+        }
+        if !self.grants.sees(project) && !self.grants.allows_within(Verb::Read, project) {
+            return Err(Fault::no_such("project", project));
+        }
+        self.require(verb, Scope::Project(project))
     }
 
     /// May they see what belongs to the project?
@@ -139,10 +151,15 @@ impl Principal {
         self.allows(Verb::Read, Scope::Project(project))
     }
 
+    /// May they see what belongs to the application?
+    pub(crate) fn reads_application(&self, project: &str, name: &str) -> bool {
+        self.allows(Verb::Read, Scope::Application(project, name))
+    }
+
     /// May they see that this happened? Machines are the sea's.
     pub(crate) fn sees(&self, event: &EventView) -> bool {
         match event.application.split_once('/') {
-            Some((project, _)) => self.reads(project),
+            Some((project, name)) => self.reads_application(project, name),
             None => self.allows(Verb::Read, Scope::Sea),
         }
     }

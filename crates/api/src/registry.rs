@@ -220,7 +220,7 @@ impl Doorman {
     async fn allow_person(&self, principal: &Principal, access: &Access) -> Result<(), Refusal> {
         let project = access.repository.project();
         let verb = if access.action == Action::Pull { Verb::Read } else { Verb::Apply };
-        if !principal.allows(verb, Scope::Project(project.as_str())) {
+        if !principal.allows(verb, Scope::Application(project.as_str(), access.repository.within())) {
             let detail = format!("you may not {} images of the project {project}", words(access.action));
             return Err(Refusal::Denied(detail));
         }

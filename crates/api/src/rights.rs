@@ -22,7 +22,9 @@ enum Need {
     Sea(Verb),
     /// For the project that the path names.
     Project(Verb),
-    /// For the project of the instance that the path names.
+    /// For the application that the path names.
+    Application(Verb),
+    /// For the application of the instance that the path names.
     Instance(Verb),
     /// The handler shows what the caller may see of it, or looks at what is asked for.
     Handler,
@@ -32,7 +34,7 @@ enum Need {
     Known,
 }
 
-use Need::{Anybody, Handler, Instance, Known, Project, Sea};
+use Need::{Anybody, Application, Handler, Instance, Known, Project, Sea};
 use Verb::{Admin, Apply, Copy, Exec, Forward, Logs, Members, People, Read, Secrets};
 
 const RIGHTS: &[(Method, &str, Need)] = &[
@@ -58,18 +60,22 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::GET, "/projects/{project}/audit", Project(Verb::Audit)),
     (Method::GET, "/applications", Handler),
     (Method::GET, "/projects/{project}/applications", Project(Read)),
-    (Method::GET, "/projects/{project}/applications/{application}", Project(Read)),
-    (Method::GET, "/projects/{project}/applications/{application}/explain", Project(Read)),
-    (Method::PUT, "/projects/{project}/applications/{application}", Project(Apply)),
-    (Method::PATCH, "/projects/{project}/applications/{application}", Project(Apply)),
-    (Method::DELETE, "/projects/{project}/applications/{application}", Project(Apply)),
-    (Method::PATCH, "/projects/{project}/applications/{application}/services/{service}", Project(Apply)),
-    (Method::POST, "/projects/{project}/applications/{application}/confirm", Project(Apply)),
-    (Method::GET, "/projects/{project}/applications/{application}/history", Project(Read)),
-    (Method::GET, "/projects/{project}/applications/{application}/generations/{generation}", Project(Read)),
-    (Method::POST, "/projects/{project}/applications/{application}/rollback", Project(Apply)),
-    (Method::POST, "/projects/{project}/applications/{application}/promote", Project(Apply)),
-    (Method::POST, "/projects/{project}/applications/{application}/migrate", Project(Apply)),
+    (Method::GET, "/projects/{project}/applications/{application}", Application(Read)),
+    (Method::GET, "/projects/{project}/applications/{application}/explain", Application(Read)),
+    (Method::PUT, "/projects/{project}/applications/{application}", Application(Apply)),
+    (Method::PATCH, "/projects/{project}/applications/{application}", Application(Apply)),
+    (Method::DELETE, "/projects/{project}/applications/{application}", Application(Apply)),
+    (Method::PATCH, "/projects/{project}/applications/{application}/services/{service}", Application(Apply)),
+    (Method::POST, "/projects/{project}/applications/{application}/confirm", Application(Apply)),
+    (Method::GET, "/projects/{project}/applications/{application}/history", Application(Read)),
+    (
+        Method::GET,
+        "/projects/{project}/applications/{application}/generations/{generation}",
+        Application(Read),
+    ),
+    (Method::POST, "/projects/{project}/applications/{application}/rollback", Application(Apply)),
+    (Method::POST, "/projects/{project}/applications/{application}/promote", Application(Apply)),
+    (Method::POST, "/projects/{project}/applications/{application}/migrate", Application(Apply)),
     (Method::GET, "/projects/{project}/secrets", Project(Read)),
     (Method::PUT, "/projects/{project}/secrets/{name}", Project(Secrets)),
     (Method::DELETE, "/projects/{project}/secrets/{name}", Project(Secrets)),
@@ -77,7 +83,7 @@ const RIGHTS: &[(Method, &str, Need)] = &[
     (Method::GET, "/projects/{project}/files/{name}", Project(Read)),
     (Method::PUT, "/projects/{project}/files/{name}", Project(Secrets)),
     (Method::DELETE, "/projects/{project}/files/{name}", Project(Secrets)),
-    (Method::POST, "/projects/{project}/builds", Project(Apply)),
+    (Method::POST, "/projects/{project}/builds", Handler),
     (Method::POST, "/deploy", Handler),
     // Instances.
     (Method::GET, "/instances", Handler),
@@ -201,13 +207,25 @@ async fn check(
             }
             principal.require(verb, Scope::Project(project))
         }
+        Application(verb) => {
+            let project = segment(matched, uri, "{project}").unwrap_or_default();
+            let name = segment(matched, uri, "{application}").unwrap_or_default();
+            if !principal.grants.sees_application(project, name) {
+                return Err(match principal.grants.allows_within(Verb::Read, project) {
+                    true => Fault::no_such("application", name),
+                    false => Fault::no_such("project", project),
+                });
+            }
+            principal.require(verb, Scope::Application(project, name))
+        }
         Instance(verb) => {
             let text = segment(matched, uri, "{id}").unwrap_or_default();
             let id = parse_id(text)?;
             let found = api.query(move |machine| machine.instance(id)).await?;
-            let visible = found.filter(|instance| principal.grants.sees(&instance.project));
+            let sees = |project: &str, name: &str| principal.grants.sees_application(project, name);
+            let visible = found.filter(|instance| sees(&instance.project, &instance.application));
             let instance = visible.ok_or_else(|| Fault::no_such("instance", text))?;
-            principal.require(verb, Scope::Project(&instance.project))
+            principal.require(verb, Scope::Application(&instance.project, &instance.application))
         }
     }
 }
@@ -219,7 +237,7 @@ const INSTANCE: &str = "an instance may only ask who it is, verify others' token
 fn is_open_to_instances(need: Need, grants: &Grants) -> bool {
     match need {
         Known => true,
-        Handler | Project(_) | Instance(_) => !grants.is_empty(),
+        Handler | Project(_) | Application(_) | Instance(_) => !grants.is_empty(),
         Anybody | Sea(_) => false,
     }
 }

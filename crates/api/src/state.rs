@@ -333,9 +333,10 @@ impl Api {
             CreateTokenError::Refused(refusal) => refusal.into(),
             CreateTokenError::Random(_) | CreateTokenError::Sign(_) => Fault::new(Kind::Internal, error),
             CreateTokenError::Beyond => Fault::new(Kind::Forbidden, error),
-            CreateTokenError::Ttl | CreateTokenError::Uses | CreateTokenError::Scope => {
-                Fault::new(Kind::Invalid, error)
-            }
+            CreateTokenError::Ttl
+            | CreateTokenError::Uses
+            | CreateTokenError::Scope
+            | CreateTokenError::Where => Fault::new(Kind::Invalid, error),
         })
     }
 

@@ -265,6 +265,53 @@ async fn nobody_gives_more_than_they_have() {
 }
 
 #[tokio::test]
+async fn a_token_for_one_application_reaches_nothing_else() {
+    let sea = Sea::start().await;
+    sea.apply("blue", "books").await;
+    let ada = sea.token("ada").await;
+    let shop = json!({ "role": "operator", "projects": ["blue"], "application": "shop" });
+    for (request, status) in [
+        (json!({ "role": "operator", "application": "shop" }), 422),
+        (json!({ "role": "operator", "projects": ["red"], "application": "vault" }), 403),
+        (json!({ "role": "node", "application": "shop" }), 403),
+    ] {
+        let answer = sea.call(&ada, "POST", "/tokens", &request).await;
+        assert_eq!(answer.status.as_u16(), status, "{request}: {}", answer.text);
+    }
+    let token: TokenCreated = sea.call(&ada, "POST", "/tokens", &shop).await.json();
+    let token = token.token;
+    let theirs = [("{project}", "blue"), ("{application}", "books"), ("{name}", "rita")];
+    let nobodys = [("{project}", "blue"), ("{application}", "nothing"), ("{name}", "nemo")];
+    for (method, path) in operations() {
+        if path == "/sessions/current" || path.ends_with("/sessions") {
+            continue;
+        }
+        let other = sea.call(&token, method.as_str(), &filled(&path, &theirs), &json!({})).await;
+        let nothing = sea.call(&token, method.as_str(), &filled(&path, &nobodys), &json!({})).await;
+        let blind = other.text.replace("`books`", "`nothing`").replace("`rita`", "`nemo`");
+        let what = format!("{method} {path}");
+        assert_eq!((other.status, &blind), (nothing.status, &nothing.text), "{what}");
+        for secret in ["\"books\"", "books/", "\"red\"", "\"vault\""] {
+            assert!(!other.text.contains(secret), "{what} tells {secret}: {}", other.text);
+        }
+        // What it may begin, it must say for which application.
+        if path.contains("{project}") && !path.ends_with("/builds") {
+            assert!(!other.status.is_success(), "{what}: {}", other.text);
+        }
+    }
+    let (own, scale) = ("/projects/blue/applications/shop", json!({ "replicas": 2 }));
+    assert_eq!(sea.call(&token, "GET", own, &json!({})).await.status, 200);
+    assert_eq!(sea.call(&token, "PATCH", own, &scale).await.status, 204);
+    let listed: Page<Value> = sea.call(&token, "GET", "/applications", &json!({})).await.json();
+    assert_eq!(listed.items.iter().map(|app| &app["name"]).collect::<Vec<_>>(), ["shop"]);
+    let instances: Page<Value> = sea.call(&token, "GET", "/instances", &json!({})).await.json();
+    assert!(!instances.items.is_empty() && instances.items.iter().all(|one| one["application"] == "shop"));
+    // It makes no other, though that would be no more than itself.
+    assert_eq!(sea.call(&token, "POST", "/tokens", &shop).await.status, 403);
+    sea.root.stop().await;
+}
+
+#[tokio::test]
 async fn fewer_rights_a_new_password_and_logging_out_end_what_was_allowed() {
     let sea = Sea::start().await;
     let blue = "/projects/blue/applications/shop";

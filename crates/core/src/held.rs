@@ -41,6 +41,8 @@ pub struct Held {
     /// At least the stored revision: keep-alives raise it, and only every [`STRIDE`]th is worth a write.
     revision: u64,
     phase: Phase,
+    /// The newest revision of this session that was heard and not taken.
+    overheard: u64,
 }
 
 /// What one message of the parent led to.
@@ -111,7 +113,7 @@ impl Held {
             obeyed.restore(&key, Some(&value))?;
         }
         let kept = Kept::load(snapshot)?;
-        let mut held = Self { kept, obeyed, revision: 0, phase: Phase::Down };
+        let mut held = Self { kept, obeyed, revision: 0, phase: Phase::Down, overheard: 0 };
         held.derive();
         Ok(held)
     }
@@ -139,6 +141,7 @@ impl Held {
     /// The link is up: the first message on it.
     pub fn connected(&mut self, role: Role, name: Name, version: String) -> Up {
         self.phase = Phase::Greeting;
+        self.overheard = 0;
         Up::Hello(Hello {
             protocol: PROTOCOL,
             version,

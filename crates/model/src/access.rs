@@ -6,7 +6,7 @@
 //! project, or sea ─┘
 //! ```
 //!
-//! A *grant* is a set of verbs for one project, or for the whole sea. Machines (nodes, clusters) belong to the
+//! A *grant* is a set of verbs for one project, for one application in it, or for the whole sea. Machines (nodes, clusters) belong to the
 //! sea; everything else to a project.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,8 @@ pub enum Role {
 pub enum Scope<'a> {
     Sea,
     Project(&'a str),
+    /// One of its applications, by both names.
+    Application(&'a str, &'a str),
 }
 
 /// What somebody may do.
@@ -77,16 +79,23 @@ pub struct Grants {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(value_type = BTreeMap<String, BTreeSet<Verb>>)]
     pub projects: BTreeMap<Name, BTreeSet<Verb>>,
+    /// To single applications of projects, and to nothing else there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, BTreeSet<Verb>>>)]
+    pub applications: BTreeMap<Name, BTreeMap<Name, BTreeSet<Verb>>>,
 }
 
-/// `sea: logs,read; blue: apply,read`.
+/// `sea: logs,read; blue: apply,read; red/shop: apply`.
 impl fmt::Display for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words =
             |verbs: &BTreeSet<Verb>| verbs.iter().map(|verb| verb.word()).collect::<Vec<_>>().join(",");
         let sea = (!self.sea.is_empty()).then(|| format!("sea: {}", words(&self.sea)));
         let projects = self.projects.iter().map(|(project, verbs)| format!("{project}: {}", words(verbs)));
-        f.write_str(&sea.into_iter().chain(projects).collect::<Vec<_>>().join("; "))
+        let applications = self.each_application();
+        let applications =
+            applications.map(|(project, name, verbs)| format!("{project}/{name}: {}", words(verbs)));
+        f.write_str(&sea.into_iter().chain(projects).chain(applications).collect::<Vec<_>>().join("; "))
     }
 }
 
@@ -214,7 +223,7 @@ impl Grants {
     /// A role for the whole sea.
     #[must_use]
     pub fn sea(role: Role) -> Self {
-        Self { sea: role.in_sea().iter().copied().collect(), projects: BTreeMap::new() }
+        Self { sea: role.in_sea().iter().copied().collect(), ..Self::default() }
     }
 
     /// The same role in each of the projects.
@@ -222,21 +231,50 @@ impl Grants {
     pub fn projects(role: Role, projects: impl IntoIterator<Item = Name>) -> Self {
         let verbs: BTreeSet<_> = role.in_project().iter().copied().collect();
         let projects = projects.into_iter().map(|project| (project, verbs.clone())).collect();
-        Self { sea: BTreeSet::new(), projects }
+        Self { projects, ..Self::default() }
+    }
+
+    /// The same role for the application of this name in each of the projects.
+    #[must_use]
+    pub fn application(role: Role, projects: impl IntoIterator<Item = Name>, application: &Name) -> Self {
+        let verbs: BTreeSet<_> = role.in_project().iter().copied().collect();
+        let of = |project| (project, BTreeMap::from([(application.clone(), verbs.clone())]));
+        Self { applications: projects.into_iter().map(of).collect(), ..Self::default() }
+    }
+
+    fn each_application(&self) -> impl Iterator<Item = (&Name, &Name, &BTreeSet<Verb>)> {
+        let each = |(project, all)| {
+            (all as &BTreeMap<Name, _>).iter().map(move |(name, verbs)| (project, name, verbs))
+        };
+        self.applications.iter().flat_map(each)
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sea.is_empty() && self.projects.values().all(BTreeSet::is_empty)
+        self.sea.is_empty()
+            && self.projects.values().all(BTreeSet::is_empty)
+            && self.each_application().all(|(_, _, verbs)| verbs.is_empty())
     }
 
     #[must_use]
     pub fn allows(&self, verb: Verb, scope: Scope<'_>) -> bool {
+        let in_project = |name: &str| self.projects.get(name).is_some_and(|verbs| verbs.contains(&verb));
         self.sea.contains(&verb)
             || match scope {
                 Scope::Sea => false,
-                Scope::Project(name) => self.projects.get(name).is_some_and(|verbs| verbs.contains(&verb)),
+                Scope::Project(project) => in_project(project),
+                Scope::Application(project, name) => {
+                    let verbs = self.applications.get(project).and_then(|all| all.get(name));
+                    in_project(project) || verbs.is_some_and(|verbs| verbs.contains(&verb))
+                }
             }
+    }
+
+    /// Whether they allow it to the project, or to some application of it.
+    #[must_use]
+    pub fn allows_within(&self, verb: Verb, project: &str) -> bool {
+        let some = |all: &BTreeMap<Name, BTreeSet<Verb>>| all.values().any(|verbs| verbs.contains(&verb));
+        self.allows(verb, Scope::Project(project)) || self.applications.get(project).is_some_and(some)
     }
 
     /// Whether the project's very being there may be known.
@@ -245,13 +283,26 @@ impl Grants {
         !self.sea.is_empty() || self.projects.get(project).is_some_and(|verbs| !verbs.is_empty())
     }
 
+    /// Whether the application's very being there may be known.
+    #[must_use]
+    pub fn sees_application(&self, project: &str, name: &str) -> bool {
+        let verbs = self.applications.get(project).and_then(|all| all.get(name));
+        self.sees(project) || verbs.is_some_and(|verbs| !verbs.is_empty())
+    }
+
     /// Whether `other` allows all that these do.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
         let in_projects = |(project, verbs): (&Name, &BTreeSet<Verb>)| {
             verbs.iter().all(|verb| other.allows(*verb, Scope::Project(project.as_str())))
         };
-        self.sea.is_subset(&other.sea) && self.projects.iter().all(in_projects)
+        let in_applications = |(project, name, verbs): (&Name, &Name, &BTreeSet<Verb>)| {
+            let scope = Scope::Application(project.as_str(), name.as_str());
+            verbs.iter().all(|verb| other.allows(*verb, scope))
+        };
+        self.sea.is_subset(&other.sea)
+            && self.projects.iter().all(in_projects)
+            && self.each_application().all(in_applications)
     }
 
     /// Both together.
@@ -260,6 +311,10 @@ impl Grants {
         self.sea.extend(&other.sea);
         for (project, verbs) in &other.projects {
             self.projects.entry(project.clone()).or_default().extend(verbs);
+        }
+        for (project, name, verbs) in other.each_application() {
+            let all = self.applications.entry(project.clone()).or_default();
+            all.entry(name.clone()).or_default().extend(verbs);
         }
         self
     }
@@ -272,6 +327,13 @@ impl Grants {
             granted.retain(|verb| verbs.contains(verb));
         }
         self.projects.retain(|_, granted| !granted.is_empty());
+        for all in self.applications.values_mut() {
+            for granted in all.values_mut() {
+                granted.retain(|verb| verbs.contains(verb));
+            }
+            all.retain(|_, granted| !granted.is_empty());
+        }
+        self.applications.retain(|_, all| !all.is_empty());
         self
     }
 }
@@ -293,6 +355,39 @@ mod tests {
             assert!(!grants.allows(verb, Scope::Sea), "{verb}");
         }
         assert!(grants.sees("blue") && !grants.sees("red"));
+    }
+
+    #[test]
+    fn a_role_for_one_application_says_nothing_of_its_project() {
+        let shop = Grants::application(Role::Operator, [name("blue")], &name("shop"));
+        assert!(shop.allows(Verb::Apply, Scope::Application("blue", "shop")));
+        assert!(!shop.allows(Verb::Secrets, Scope::Application("blue", "shop")));
+        assert!(shop.allows_within(Verb::Apply, "blue") && shop.sees_application("blue", "shop"));
+        for verb in Verb::ALL {
+            for scope in [
+                Scope::Application("blue", "other"),
+                Scope::Application("red", "shop"),
+                Scope::Project("blue"),
+                Scope::Sea,
+            ] {
+                assert!(!shop.allows(verb, scope), "{verb} {scope:?}");
+            }
+            assert!(!shop.allows_within(verb, "red"));
+        }
+        assert!(!shop.sees("blue") && !shop.sees_application("blue", "other") && !shop.is_empty());
+        let blue = Grants::projects(Role::Operator, [name("blue")]);
+        assert!(shop.is_within(&blue) && !blue.is_within(&shop) && shop.is_within(&shop));
+        assert!(!Grants::application(Role::Operator, [name("blue")], &name("other")).is_within(&shop));
+        assert!(!Grants::application(Role::Admin, [name("blue")], &name("shop")).is_within(&blue));
+        assert!(blue.allows(Verb::Apply, Scope::Application("blue", "any")));
+        let both = shop.clone().and(&Grants::application(Role::Viewer, [name("red")], &name("web")));
+        let less = both.only(&BTreeSet::from([Verb::Logs]));
+        assert_eq!(less.to_string(), "blue/shop: logs; red/web: logs");
+        assert!(shop.only(&BTreeSet::from([Verb::Shell])).is_empty());
+        // Whoever does not know of applications reads no right in it.
+        let json =
+            serde_json::to_value(Grants::application(Role::Viewer, [name("red")], &name("web"))).unwrap();
+        assert_eq!(json, serde_json::json!({ "applications": { "red": { "web": ["read", "logs"] } } }));
     }
 
     #[test]

@@ -277,6 +277,10 @@ pub struct TokenRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub projects: Option<Vec<Name>>,
+    /// The role holds for the application of this name only, in each of `projects`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub application: Option<Name>,
     /// Only these of the role's verbs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verbs: Option<BTreeSet<Verb>>,
@@ -484,7 +488,7 @@ impl TokenRequest {
     /// With everything else as usual.
     #[must_use]
     pub const fn new(role: TokenRole) -> Self {
-        Self { role, ttl_seconds: None, uses: None, projects: None, verbs: None }
+        Self { role, ttl_seconds: None, uses: None, projects: None, application: None, verbs: None }
     }
 }
 

@@ -81,8 +81,10 @@ pub enum CreateTokenError {
     Ttl,
     #[error("only join tokens can be used up; leave out `uses` for API tokens")]
     Uses,
-    #[error("only API tokens have `projects` and `verbs`; leave them out for join tokens")]
+    #[error("only API tokens have `projects`, `application` and `verbs`; leave them out for join tokens")]
     Scope,
+    #[error("say with `projects` in which project the application is")]
+    Where,
     /// Nobody gives more than he has.
     #[error("you may not give what you do not have yourself; `holm whoami` shows what you have")]
     Beyond,
@@ -328,7 +330,7 @@ impl Handle {
         request: &TokenRequest,
         of: JoinRole,
     ) -> Result<TokenCreated, CreateTokenError> {
-        if request.projects.is_some() || request.verbs.is_some() {
+        if request.projects.is_some() || request.application.is_some() || request.verbs.is_some() {
             return Err(CreateTokenError::Scope);
         }
         let expires = expires(life(request, JOIN_TTL)?);
@@ -350,7 +352,12 @@ impl Handle {
         if request.uses.is_some() {
             return Err(CreateTokenError::Uses);
         }
-        let grants = request.projects.clone().map_or_else(|| Grants::sea(of), |p| Grants::projects(of, p));
+        let grants = match (request.projects.clone(), &request.application) {
+            (None, None) => Grants::sea(of),
+            (None, Some(_)) => return Err(CreateTokenError::Where),
+            (Some(projects), None) => Grants::projects(of, projects),
+            (Some(projects), Some(application)) => Grants::application(of, projects, application),
+        };
         let grants =
             request.verbs.as_ref().map_or_else(|| grants.clone(), |verbs| grants.clone().only(verbs));
         if grants.is_empty() || !grants.is_within(theirs) {

@@ -80,6 +80,12 @@ impl Name {
     pub fn project(&self) -> Project {
         Project(self.0.split('/').next().unwrap_or_default().into())
     }
+
+    /// What comes behind the project: whose image it is there.
+    #[must_use]
+    pub fn within(&self) -> &str {
+        self.0.split_once('/').map_or("", |(_, rest)| rest)
+    }
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`

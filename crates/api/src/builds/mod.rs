@@ -22,7 +22,7 @@ use std::io::BufReader;
 use std::sync::Arc;
 
 use holm_image::recognize::{Thing, recognize};
-use holm_model::access::{Scope, Verb};
+use holm_model::access::Verb;
 use holm_model::time::Time;
 use holm_model::view::build::BuildView;
 use holm_orchestrator::clock::wall;
@@ -97,8 +97,9 @@ async fn on_nodes(
     if context.is_own && asked.build.is_some() {
         return Err(BuildError::Said("`build`"));
     }
+    // Whoever changes one application of a project can have it run any image of that: so they may build on each, too.
     for project in remote::projects(&context)? {
-        principal.require(Verb::Read, Scope::Project(&project)).map_err(BuildError::Fault)?;
+        principal.require_within(Verb::Read, &project).map_err(BuildError::Fault)?;
     }
     let nodes = api.query(|machine| machine.nodes()).await.map_err(BuildError::Fault)?;
     let platforms = match (asked.platforms.as_slice(), asked.wanted.as_slice()) {

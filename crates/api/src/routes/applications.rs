@@ -87,7 +87,7 @@ async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Listing<ApplicationView>, Fault> {
     let mut applications = api.query(|machine| machine.applications()).await?;
-    applications.retain(|app| principal.reads(&app.project));
+    applications.retain(|app| principal.reads_application(&app.project, &app.name));
     listing(uri, applications, &query)
 }
 

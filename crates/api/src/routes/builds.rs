@@ -83,6 +83,8 @@ async fn build_image(
     request: Request,
 ) -> Result<Response, Fault> {
     let begun = Instant::now();
+    // Of which image is known when the form was read; strangers send no files.
+    principal.require_within(Verb::Apply, &project)?;
     let registry = registry(&api)?;
     let (parts, body) = request.into_parts();
     known(&api, &project).await?;
@@ -202,6 +204,7 @@ pub(super) fn asked(principal: &Principal, project: &str, form: Form) -> Result<
         return Err(invalid(&"`name` is one word: the image is called PROJECT/NAME"));
     }
     let repository = Name::parse(&format!("{project}/{name}")).map_err(|error| invalid(&error))?;
+    principal.require(Verb::Apply, Scope::Application(project, &name))?;
     let tag = Tag::parse(form.tag.as_deref().unwrap_or("latest")).map_err(|error| invalid(&error))?;
     let base = form.base.as_deref().map(|base| of_base(principal, base)).transpose()?;
     Ok(Asked {
@@ -228,7 +231,7 @@ fn of_base(principal: &Principal, base: &str) -> Result<BaseImage, Fault> {
     }
     let base = BaseImage::parse(base).map_err(|error| invalid(&error))?;
     if let Some((name, _)) = &base.ours {
-        principal.require(Verb::Read, Scope::Project(name.project().as_str()))?;
+        principal.require_within(Verb::Read, name.project().as_str())?;
     }
     Ok(base)
 }

@@ -63,8 +63,8 @@ async fn deploy(
 ) -> Result<Response, Fault> {
     let begun = Instant::now();
     let project = query.project.unwrap_or_else(|| "default".to_owned());
-    let scope = Scope::Project(&project);
-    principal.require(Verb::Apply, scope)?;
+    // Of which application is known when the form was read; strangers send no files.
+    principal.require_within(Verb::Apply, &project)?;
     let registry = registry(&api)?;
     known(&api, &project).await?;
     let (parts, body) = request.into_parts();
@@ -78,6 +78,7 @@ async fn deploy(
         devices: std::mem::take(&mut form.devices),
         ports: form.run.ports.clone(),
     };
+    principal.require(Verb::Apply, Scope::Application(&project, deploy.name.as_str()))?;
     form.name = Some(called);
     let wait = form.wait;
     let mut asked = asked(&principal, &project, form)?;

@@ -26,7 +26,7 @@ async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Listing<ExposureView>, Fault> {
     let mut exposures = api.exposures().await?;
-    exposures.retain(|exposure| principal.reads(&exposure.project));
+    exposures.retain(|exposure| principal.reads_application(&exposure.project, &exposure.application));
     let key = |view: &ExposureView| {
         format!(
             "{:05}/{}/{}/{}/{}",

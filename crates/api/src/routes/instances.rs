@@ -41,7 +41,7 @@ async fn list(
     one_of("state", state.as_deref(), &INSTANCE_STATES)?;
     let filter = InstanceFilter { project, application, service, cluster, node, state };
     let mut instances = api.query(move |machine| machine.instances(&filter)).await?;
-    instances.retain(|instance| principal.reads(&instance.project));
+    instances.retain(|instance| principal.reads_application(&instance.project, &instance.application));
     Ok(Listing::new(uri, page(instances, sort_key, limit, cursor.as_deref())?))
 }
 

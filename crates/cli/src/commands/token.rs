@@ -45,6 +45,9 @@ struct Create {
     /// Where an API token's role holds; may be given several times [default: the whole sea]
     #[arg(short, long, value_name = "NAME")]
     project: Vec<Name>,
+    /// Only the application of this name, in each `--project`: for programs that deploy it
+    #[arg(long, value_name = "NAME", requires = "project")]
+    application: Option<Name>,
     /// Only these of the role's rights, as in `--verb read,logs`
     #[arg(long, value_name = "RIGHT", value_delimiter = ',', value_parser = PossibleValuesParser::new(Verb::ALL.map(Verb::word)).try_map(|word| word.parse::<Verb>()))]
     verb: Vec<Verb>,
@@ -99,6 +102,7 @@ async fn create(create: &Create, connect: &Connect) -> Result<(), Failure> {
         ttl_seconds: create.ttl.map(|ttl| ttl.0.as_secs()),
         uses: create.uses,
         projects: (!create.project.is_empty()).then(|| create.project.clone()),
+        application: create.application.clone(),
         verbs: (!create.verb.is_empty()).then(|| create.verb.iter().copied().collect()),
     };
     let created = connect.client()?.create_token(&request).await?;

@@ -134,8 +134,13 @@ fn tar_call(sea: &Sea, tar: &std::path::Path) -> std::process::Command {
 
 /// A token that may change applications, in a file that only curl reads.
 fn with_token(sea: &Sea, role: &str) -> PathBuf {
-    let token = sea.holm(&["token", "create", "--role", role]).done().line().to_owned();
-    sea.file(&format!("curl-{role}"), &format!("user = \"ci:{token}\"\ninsecure\nsilent\n"))
+    with_token_for(sea, role, &[])
+}
+
+fn with_token_for(sea: &Sea, role: &str, what: &[&str]) -> PathBuf {
+    let words = [&["token", "create", "--role", role], what].concat();
+    let token = sea.holm(&words).done().line().to_owned();
+    sea.file(&format!("curl-{role}-{}", what.len()), &format!("user = \"ci:{token}\"\ninsecure\nsilent\n"))
 }
 
 #[test]
@@ -216,9 +221,12 @@ fn one_curl_deploys_and_the_new_file_alone_the_next_time_needs_curl_needs_engine
         );
         sea.file("hello.sh", &text).display().to_string()
     };
+    // A pipeline's token deploys this application, and nothing else.
+    let own = ["-p", "default", "--application", &name, "--verb", "read,logs,apply"];
+    let own = with_token_for(&sea, "operator", &own);
     let curl = |role: &str, fields: &[&str]| -> Value {
         let mut call = command("curl");
-        call.arg("--config").arg(with_token(&sea, role));
+        call.arg("--config").arg(if role == "pipeline" { own.clone() } else { with_token(&sea, role) });
         for field in fields {
             call.args(["-F", field]);
         }
@@ -243,7 +251,7 @@ fn one_curl_deploys_and_the_new_file_alone_the_next_time_needs_curl_needs_engine
     assert!(audit.contains(&format!("application default/{name}, generation 1: build ")), "{audit}");
 
     let file = format!("file=@{}", script("two"));
-    let again = curl("operator", &[&[file.as_str(), &called], &based[..]].concat());
+    let again = curl("pipeline", &[&[file.as_str(), &called], &based[..]].concat());
     assert_eq!(again["generation"], json!(2), "{again}");
     wait_for("what is new is said", || sea.holm(&["logs", &name]).stdout.contains("two").then_some(()));
     // The same file after somebody has scaled it: as many as they said, and it runs.
@@ -257,6 +265,8 @@ fn one_curl_deploys_and_the_new_file_alone_the_next_time_needs_curl_needs_engine
     assert_eq!(same["running"], json!(true), "{same}");
     sea.running(&many, 2);
     sea.holm(&["delete", "application", &many, "--wait"]).done();
+    let other = curl("pipeline", &[&[file.as_str(), "name=other"], &based[..]].concat());
+    assert!(text(&other["detail"]).contains("`apply` for `other` in project `default`"), "{other}");
     let unknown = curl("operator", &[file.as_str(), &called, "device=fl-9"]);
     assert!(text(&unknown["detail"]).contains("no node `fl-9`"), "{unknown}");
     let other = format!("file=@{}", program_for(&sea, "riscv", 243));

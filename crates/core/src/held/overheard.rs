@@ -23,12 +23,18 @@ pub(crate) struct Overheard<'a> {
 
 impl Held {
     /// Nothing while the parent is behind, nor from another reign than the session's.
-    pub(crate) fn overhear<'a>(&self, down: &'a Down) -> Overheard<'a> {
+    pub(crate) fn overhear<'a>(&mut self, down: &'a Down) -> Overheard<'a> {
         let (Phase::Syncing(parent, _) | Phase::Current(parent)) = self.phase else {
             return Overheard::default();
         };
         match down {
+            // What changed is not known here: a part of it was missed, or the parent tells no more than this.
+            Down::Alive { revision, .. } if *revision > self.overheard.max(self.revision) => {
+                let reply = Some(Up::Sync { obeyed: self.obeyed(), digest: self.digest() });
+                Overheard { reply, ..Overheard::default() }
+            }
             Down::Catalog { revision, entries } if *revision >= self.revision => {
+                self.overheard = *revision;
                 let listed: BTreeSet<&ItemKey> = entries.iter().map(|(key, _)| key).collect();
                 let removed = self.kept.keys().filter(|key| !listed.contains(key)).cloned().collect();
                 // Of what is here already it may have been said that it shall stop.
@@ -42,6 +48,7 @@ impl Held {
                 if (change.store, change.epoch) == (parent.store, parent.epoch)
                     && change.to >= self.revision =>
             {
+                self.overheard = change.to;
                 let removed = change.removed.iter().filter(|key| self.get(key).is_some()).cloned().collect();
                 Overheard { removed, put: &change.put, reply: None }
             }

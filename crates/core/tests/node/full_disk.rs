@@ -111,6 +111,20 @@ fn what_was_deleted_before_the_session_began_ends_and_later_deletes_are_told_too
     assert_eq!(notes_and_halts(&node.take()), ["note 2", "halt 2"]);
 }
 
+/// Nobody told it on the way: the next keep-alive says that there is something.
+#[test]
+fn a_delete_that_was_missed_is_asked_for_once() {
+    let (mut node, mut parent, _) = full();
+    parent.remove(ItemKey::Assignment(id(1)));
+    node.down(parent.alive());
+    node.talk(&mut parent);
+    assert_eq!(notes_and_halts(&node.effects), ["note 1", "halt 1"]);
+    node.take();
+    node.down(parent.alive());
+    let asks = |effect: &NodeEffect| matches!(effect, NodeEffect::Send(Up::Sync { .. }));
+    assert!(!node.take().iter().any(asks), "what is known is not asked for again and again");
+}
+
 #[test]
 fn an_agent_that_starts_again_ends_what_was_withdrawn_and_never_starts_it() {
     let (mut node, mut parent, disk) = full();
